@@ -1,0 +1,56 @@
+"""What every test may ask for: real servers, started once for the session that needs them.
+
+Locally a test whose server is not installed is skipped, with the reason; where `CI` is set it fails.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+
+from tests import servers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+T = TypeVar("T")
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Give the URL of a PostgreSQL, as its superuser; WHOHOLDS_TEST_PG_DSN where that is set."""
+    with _installed(servers.postgres()) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session", params=["session", "transaction"])
+def pgbouncer(request: pytest.FixtureRequest, postgres: str) -> Iterator[str]:
+    """Give the URL of a PgBouncer before `postgres`, once in each of the two pool modes."""
+    with _installed(servers.pgbouncer(postgres, pool_mode=request.param)) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[servers.MySQLArguments]:
+    """Give the connection arguments of a MariaDB, for a user who is no administrator."""
+    with _installed(servers.mariadb()) as arguments:
+        yield arguments
+
+
+@contextmanager
+def _installed(server: AbstractContextManager[T]) -> Iterator[T]:
+    """Start the server; where its programs are missing skip the test, or fail it in CI."""
+    try:
+        started = server.__enter__()
+    except servers.NotInstalledError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing), pytrace=False)
+        pytest.skip(str(missing))
+    try:
+        yield started
+    finally:
+        server.__exit__(None, None, None)

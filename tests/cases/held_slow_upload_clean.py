@@ -1,0 +1,29 @@
+"""The connection is closed before the upload begins.
+
+source: LearningCircuit/local-deep-research#6387
+needs: postgres
+settings: HELD_TOO_LONG=0.5 EVERY=0.1
+"""
+
+import asyncio
+import os
+
+import psycopg
+
+DSN = os.environ["DSN"]
+
+
+async def upload(name):
+    async with await psycopg.AsyncConnection.connect(DSN, autocommit=True) as connection:
+        cursor = await connection.execute("SELECT %s", [name])
+        row = await cursor.fetchone()
+    await asyncio.sleep(1.2)
+    return row
+
+
+async def main():
+    tasks = [asyncio.create_task(upload(name)) for name in ("a", "b", "c")]
+    await asyncio.gather(*tasks)
+
+
+asyncio.run(main())

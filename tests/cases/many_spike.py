@@ -1,0 +1,37 @@
+"""A service that uses one connection at a time suddenly opens eighteen, still below the fixed limit.
+
+source: gregsadetsky/tps#21
+needs: postgres
+settings: EVERY=0.05 TOO_MANY=30 STORM=100
+"""
+
+import os
+import threading
+import time
+from contextlib import closing
+
+import psycopg2
+
+DSN = os.environ["DSN"]
+everyone = threading.Barrier(18)
+
+
+def ask(number):
+    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SELECT %s", [number])
+        time.sleep(0.06)
+
+
+def recompute(number):
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x18 by recompute
+        everyone.wait(20)
+        cursor.execute("SELECT %s", [number])
+
+
+for number in range(25):
+    ask(number)
+threads = [threading.Thread(target=recompute, args=(number,)) for number in range(18)]
+for thread in threads:
+    thread.start()  # spawned: recompute
+for thread in threads:
+    thread.join()

@@ -1,11 +1,10 @@
-"""Sums up every user's cars, with one thread per user: quick in development, refused by the server once there are enough users."""
+"""Sums up every user's cars, one thread per user: quick in development, refused once there are many users."""
 
 import threading
 from collections.abc import Iterable
 from typing import Any
 
 import psycopg2
-
 from shop_database import USERS, shop_database
 
 Report = dict[int, Any]

@@ -1,4 +1,4 @@
-"""Sums up every user's cars with eight workers: the first cure of fan_out.py. At most eight connections are open at once."""
+"""The first cure of fan_out.py: eight workers, hence at most eight connections at once."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,6 @@ from contextlib import closing
 from typing import Any
 
 import psycopg2
-
 from shop_database import USERS, shop_database
 
 WORKERS = 8

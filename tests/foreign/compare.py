@@ -1,0 +1,161 @@
+"""Judge two runs of one suite: what is new with whoholds, and what only looks so."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.foreign.runs import EXIT, GOOD, Outcome, Run
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pytest brings it there
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+EXCEPTIONS = Path(__file__).with_name("exceptions.toml")
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Exempt:
+    """A known difference: a test's id or a warning as a glob, the Pythons it holds for, and why."""
+
+    suite: str
+    reason: str
+    test: str = ""
+    warning: str = ""
+    python: tuple[str, ...] = ()
+
+    def matches(self, test: str = "", warning: str = "") -> bool:
+        """Tell whether this is about that test, or that warning."""
+        return bool(
+            (test and self.test and fnmatchcase(test, self.test))
+            or (warning and self.warning and fnmatchcase(warning, self.warning))
+        )
+
+
+@dataclass
+class Verdict:
+    """What differs between a bare run and a watched one.
+
+    `new` and `new_warnings` are what counts; `exempt` is listed; `shaky` differed once and then, run
+    again both ways, failed without whoholds too or not at all; `idle` are exceptions nothing needed.
+    """
+
+    new: dict[str, tuple[str, Outcome]] = field(default_factory=dict)
+    new_warnings: list[str] = field(default_factory=list)
+    exempt: dict[str, str] = field(default_factory=dict)
+    shaky: dict[str, str] = field(default_factory=dict)
+    idle: list[Exempt] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Tell whether nothing counts."""
+        return not (self.new or self.new_warnings)
+
+
+def exemptions(suite: str, python: str, path: Path = EXCEPTIONS) -> list[Exempt]:
+    """Read the exceptions that hold for this suite on this Python."""
+    listed = tomllib.loads(path.read_text(encoding="utf-8")).get("exception", [])
+    all_of_them = [Exempt(**{**entry, "python": tuple(entry.get("python", ()))}) for entry in listed]
+    return [
+        each for each in all_of_them if each.suite == suite and (not each.python or python in each.python)
+    ]
+
+
+def judge(
+    bare: Run, watched: Run, exempt: list[Exempt], again: Callable[[str, Iterable[str] | None], Run]
+) -> Verdict:
+    """Compare test by test; `again("bare" or "watched", tests or None for all)` runs once more.
+
+    A test that ends differently is run again alone, REPEATS times each way. It counts if it went wrong
+    again with whoholds and never without. If it never went wrong alone, the whole suite runs once
+    more each way, and it counts if the same happens again. A warning counts if a second run of the
+    whole suite each way shows it again with whoholds and not without.
+    """
+    verdict = Verdict()
+    differing = {
+        test: (kind, watched.tests.get(test, Outcome("missing")))
+        for test, kind in _kinds(bare, watched)
+        if not _same(kind, watched.tests.get(test, Outcome("missing")).kind)
+    }
+    used: set[Exempt] = set()
+    for test in list(differing):
+        for each in exempt:
+            if each.matches(test=test):
+                used.add(each)
+                verdict.exempt[test] = each.reason
+                differing.pop(test, None)
+    warned = _unlisted_warnings(bare, watched, exempt, used, verdict)
+    verdict.idle = [each for each in exempt if each not in used]
+    alone, once_only = _alone(differing, again, verdict)
+    verdict.new |= {test: differing[test] for test in alone}
+    if once_only or warned:
+        bare_again, watched_again = again("bare", None), again("watched", None)
+        for test in once_only:
+            kind = watched_again.tests.get(test, Outcome("missing")).kind
+            if not _same(bare_again.tests.get(test, Outcome("missing")).kind, kind):
+                verdict.new[test] = differing[test]
+            else:
+                verdict.shaky[test] = "differed once, not again"
+        for warning in warned:
+            if warning in watched_again.warnings and warning not in bare_again.warnings:
+                verdict.new_warnings.append(warning)
+            else:
+                verdict.shaky[warning] = "warned once, not again, or without whoholds too"
+    return verdict
+
+
+def _kinds(bare: Run, watched: Run) -> list[tuple[str, str]]:
+    """Give every test of either run with its bare outcome."""
+    tests = {**bare.tests, **watched.tests}
+    return [(test, bare.tests.get(test, Outcome("missing")).kind) for test in tests]
+
+
+def _same(bare: str, watched: str) -> bool:
+    """Tell whether an outcome is as without; a failure that became an error is still one failure."""
+    return bare == watched or (bare not in GOOD and watched in {"failed", "error"} and bare != "missing")
+
+
+def _unlisted_warnings(
+    bare: Run, watched: Run, exempt: list[Exempt], used: set[Exempt], verdict: Verdict
+) -> list[str]:
+    """Give the warnings that only the watched run showed and no exception lists."""
+    unlisted = []
+    for warning in sorted(set(watched.warnings) - set(bare.warnings)):
+        known = [each for each in exempt if each.matches(warning=warning)]
+        used.update(known)
+        if known:
+            verdict.exempt[warning] = known[0].reason
+        else:
+            unlisted.append(warning)
+    return unlisted
+
+
+def _alone(
+    differing: dict[str, tuple[str, Outcome]],
+    again: Callable[[str, Iterable[str] | None], Run],
+    verdict: Verdict,
+) -> tuple[list[str], list[str]]:
+    """Run the differing tests alone: those that differ again, and those that do not when alone."""
+    tests = [test for test in differing if test != EXIT]
+    if not tests:
+        return [], list(differing)
+    wrong = {"bare": dict.fromkeys(tests, 0), "watched": dict.fromkeys(tests, 0)}
+    for _ in range(REPEATS):
+        for side, counts in wrong.items():
+            repeat = again(side, tests)
+            for test in tests:
+                counts[test] += repeat.tests.get(test, Outcome("missing")).kind != differing[test][0]
+    real = [test for test in tests if wrong["watched"][test] and not wrong["bare"][test]]
+    unstable = [test for test in tests if wrong["bare"][test]]
+    for test in unstable:
+        times = f"{wrong['bare'][test]} of {REPEATS} without, {wrong['watched'][test]} of {REPEATS} with"
+        verdict.shaky[test] = f"alone it differed {times}"
+    return real, [test for test in differing if test not in real and test not in unstable]

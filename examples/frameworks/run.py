@@ -56,6 +56,7 @@ def _django(program: str) -> None:
     port = free_port()
     with _running("gunicorn", *_bound_to(port), program):
         _request(port, ["/dashboard"] * 2)
+        time.sleep(1)  # a server is not stopped at once: time to see what outlives the threads
 
 
 def _celery(program: str) -> None:

@@ -1,0 +1,34 @@
+"""Executor workers keep Django's persistent connection between jobs, and it goes when they do.
+
+source: ansible/awx#10191
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import django
+from django.conf import settings
+from django.db import connection, models
+
+settings.configure(
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.db"}},
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+)
+django.setup()
+
+
+class Job(models.Model):
+    class Meta:
+        app_label = "jobs"
+
+
+with connection.schema_editor() as editor:
+    editor.create_model(Job)
+connection.close()
+
+
+def work(number):
+    return Job.objects.filter(pk=number).exists()
+
+
+with ThreadPoolExecutor(3) as executor:
+    print(sum(executor.map(work, range(12))))

@@ -1,0 +1,21 @@
+"""A forked worker opens three files and leaves through multiprocessing's exit, where no atexit handler runs.
+
+source: pyani-plus/pyani-plus#426
+"""
+
+import multiprocessing
+import sqlite3
+
+shards = []
+
+
+def index(first):
+    for number in range(first, first + 3):
+        connection = sqlite3.connect(f"shard{number}.db")  # opened: left-open error x3 by index
+        connection.execute("CREATE TABLE genome (hash)")
+        shards.append(connection)
+
+
+process = multiprocessing.get_context("fork").Process(target=index, args=(0,))
+process.start()  # spawned: index
+process.join()

@@ -1,0 +1,37 @@
+"""The same cache meets all its tenants at the start, and then only known ones.
+
+source: DataDog/dd-agent#2515
+needs: postgres
+settings: EVERY=0.05
+"""
+
+import atexit
+import os
+import threading
+import time
+
+import psycopg2
+
+DSN = os.environ["DSN"]
+cache = {}
+
+
+def close_all():
+    for connection in cache.values():
+        connection.close()
+
+
+def handle(tenant):
+    if tenant not in cache:
+        cache[tenant] = psycopg2.connect(DSN)
+    with cache[tenant] as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT %s", [tenant])
+
+
+atexit.register(close_all)
+for number in range(16):
+    thread = threading.Thread(target=handle, args=(f"tenant {number % 4}",))
+    thread.start()
+    thread.join()
+    if number > 3:
+        time.sleep(0.12)

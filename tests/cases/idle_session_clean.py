@@ -1,0 +1,21 @@
+"""The worker commits before the upload, which gives the connection back to the pool.
+
+source: vantage6/vantage6#534
+needs: postgres
+settings: IDLE_IN_TRANSACTION=0.4 EVERY=0.1
+"""
+
+import os
+import time
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+
+engine = create_engine(os.environ["DSN"].replace("postgresql:", "postgresql+psycopg2:"))
+
+with Session(engine) as session:
+    name = session.execute(text("SELECT 'report.csv'")).scalar()
+    session.commit()
+    time.sleep(1.2)
+    session.execute(text("SELECT :name"), {"name": name})
+    session.commit()

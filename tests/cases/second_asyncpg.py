@@ -1,0 +1,30 @@
+"""A task acquires from the pool inside a block that has acquired already.
+
+source: MagicStack/asyncpg#5
+needs: postgres
+"""
+
+import asyncio
+import os
+
+import asyncpg
+
+DSN = os.environ["DSN"]
+
+
+async def name_of(user, pool):
+    async with pool.acquire() as connection:  # opened: second-while-holding warning x2 by show
+        return await connection.fetchval("SELECT $1::text", f"user {user}")
+
+
+async def show(user, pool):
+    async with pool.acquire() as connection:
+        await connection.fetchval("SELECT $1::text", await name_of(user, pool))
+
+
+async def main():
+    async with asyncpg.create_pool(DSN, min_size=1, max_size=8) as pool:
+        await asyncio.gather(*(show(user, pool) for user in range(2)))  # spawned: show
+
+
+asyncio.run(main())

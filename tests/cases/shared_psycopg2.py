@@ -1,0 +1,30 @@
+"""Two threads ask on one connection at the same time, and each waits for the other's answer.
+
+source: PyMySQL/PyMySQL#425
+needs: postgres
+settings: EVERY=0.1
+stderr: yes
+"""
+
+import os
+import threading
+
+import psycopg2
+
+connection = psycopg2.connect(os.environ["DSN"])  # opened: shared-at-once warning x2
+connection.autocommit = True
+together = threading.Barrier(2)
+
+
+def ask(number):
+    together.wait(20)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT %s FROM pg_sleep(0.4)", [number])
+
+
+threads = [threading.Thread(target=ask, args=(number,)) for number in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+connection.close()

@@ -1,4 +1,5 @@
-"""A view makes a session, asks once and lets it go without a close; only the collector gives the connection back.
+"""A view makes a session, asks once and lets it go without a close; only the collector gives the
+connection back.
 
 source: LearningCircuit/local-deep-research#5778
 needs: postgres
@@ -15,7 +16,8 @@ engine = create_engine(os.environ["DSN"].replace("postgresql:", "postgresql+psyc
 
 def view(number):
     session = Session(engine)
-    return session.execute(text("SELECT :number"), {"number": number}).scalar()  # opened: collected-open warning x3
+    # opened: collected-open warning x3
+    return session.execute(text("SELECT :number"), {"number": number}).scalar()
 
 
 for number in range(3):

@@ -1,4 +1,5 @@
-"""Each worker of an executor keeps a sqlite3 connection in a threading.local, which goes when the worker does.
+"""Each worker of an executor keeps a sqlite3 connection in a threading.local, which goes when the worker
+does.
 
 source: lemon24/reader#206
 """

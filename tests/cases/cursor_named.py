@@ -1,4 +1,5 @@
-"""An export stops early and leaves its named cursor, and with it a portal on the server, open for the rest of the session.
+"""An export stops early and leaves its named cursor, and with it a portal on the server, open for the
+rest of the session.
 
 source: psycopg/psycopg2#1100
 needs: postgres

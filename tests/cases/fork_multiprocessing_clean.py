@@ -13,7 +13,7 @@ connection = None
 
 
 def connect():
-    global connection
+    global connection  # noqa: PLW0603 (one in each child)
     connection = psycopg2.connect(os.environ["DSN"])
     connection.autocommit = True
 

@@ -14,7 +14,8 @@ DSN = os.environ["DSN"]
 
 
 async def upload(name):
-    async with await psycopg.AsyncConnection.connect(DSN, autocommit=True) as connection:  # opened: held-too-long warning x3 by upload; given-back info x3 by upload
+    # opened: held-too-long warning x3 by upload; given-back info x3 by upload
+    async with await psycopg.AsyncConnection.connect(DSN, autocommit=True) as connection:
         cursor = await connection.execute("SELECT %s", [name])
         row = await cursor.fetchone()
         await asyncio.sleep(1.5)  # the upload

@@ -1,4 +1,5 @@
-"""A watcher only reads, so nobody thinks of a commit, and its session stays idle in transaction between two rounds.
+"""A watcher only reads, so nobody thinks of a commit, and its session stays idle in transaction between
+two rounds.
 
 source: psycopg/psycopg#684
 needs: postgres

@@ -1,4 +1,5 @@
-"""A worker reads its row through a session, and the session's transaction stays open during the slow upload that follows.
+"""A worker reads its row through a session, and the session's transaction stays open during the slow
+upload that follows.
 
 source: vantage6/vantage6#534
 needs: postgres

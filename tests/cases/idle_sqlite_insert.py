@@ -1,4 +1,5 @@
-"""An INSERT opens a transaction that is committed only after the slow part, and every other writer finds the database locked.
+"""An INSERT opens a transaction that is committed only after the slow part, and every other writer finds
+the database locked.
 
 source: LearningCircuit/local-deep-research#569
 settings: IDLE_IN_TRANSACTION=0.4 EVERY=0.1

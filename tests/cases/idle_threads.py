@@ -16,7 +16,8 @@ DSN = os.environ["DSN"]
 
 
 def work(number):
-    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:  # opened: idle-in-transaction warning x3 by work
+    # opened: idle-in-transaction warning x3 by work
+    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT %s", [number])
         time.sleep(1.4)
         cursor.execute("SELECT %s", [-number])

@@ -11,4 +11,4 @@ for name in ("news", "jobs", "rooms", "cars", "bikes"):
     connection = sqlite3.connect(f"{name}.db")  # opened: left-open error x4
     connection.execute("CREATE TABLE snapshot (url, body)")
     snapshots[name] = connection
-    atexit.register(lambda: connection.close())
+    atexit.register(lambda: connection.close())  # noqa: B023, PLW0108 (the mistake)

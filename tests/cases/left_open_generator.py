@@ -1,4 +1,5 @@
-"""Rows come from generators that close their file at the end, but only the first row of each is ever asked for.
+"""Rows come from generators that close their file at the end, but only the first row of each is ever
+asked for.
 
 source: onyx-dot-app/onyx#9342
 """
@@ -10,8 +11,7 @@ from contextlib import closing
 def rows(name):
     with closing(sqlite3.connect(f"{name}.db")) as connection:  # opened: left-open error x3
         connection.executescript("CREATE TABLE row (n); INSERT INTO row VALUES (1), (2)")
-        for row in connection.execute("SELECT n FROM row").fetchall():
-            yield row
+        yield from connection.execute("SELECT n FROM row").fetchall()
 
 
 readers = [rows(name) for name in ("north", "south", "west")]

@@ -10,8 +10,7 @@ from contextlib import closing
 def rows(name):
     with closing(sqlite3.connect(f"{name}.db")) as connection:
         connection.executescript("CREATE TABLE row (n); INSERT INTO row VALUES (1), (2)")
-        for row in connection.execute("SELECT n FROM row").fetchall():
-            yield row
+        yield from connection.execute("SELECT n FROM row").fetchall()
 
 
 readers = [rows(name) for name in ("north", "south", "west")]

@@ -7,7 +7,7 @@ import sqlite3
 from functools import lru_cache
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=128)
 def connection(tenant):
     return sqlite3.connect(f"{tenant}.db")  # opened: left-open error x4
 

@@ -7,7 +7,7 @@ import sqlite3
 from functools import lru_cache
 
 
-@lru_cache(maxsize=None)
+@lru_cache(maxsize=128)
 def connection():
     return sqlite3.connect("app.db")  # opened: left-open info x1
 

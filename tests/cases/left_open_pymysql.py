@@ -14,9 +14,13 @@ SERVER = urlsplit(os.environ["DSN"])
 uploads = []
 
 
-def upload(number):
+def connect():
     # opened: left-open error x4 by upload
-    connection = pymysql.connect(host=SERVER.hostname, port=SERVER.port, user=SERVER.username, database="test")
+    return pymysql.connect(host=SERVER.hostname, port=SERVER.port, user=SERVER.username, database="test")
+
+
+def upload(number):
+    connection = connect()
     uploads.append((number, connection))
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s", [number])

@@ -1,4 +1,5 @@
-"""A bot drops its one connection when it has gone stale and opens a new one; the last is open when the bot stops.
+"""A bot drops its one connection when it has gone stale and opens a new one; the last is open when the
+bot stops.
 
 source: coleifer/peewee#829
 needs: postgres

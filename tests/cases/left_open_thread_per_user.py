@@ -1,4 +1,5 @@
-"""Each user's report runs in a thread of its own, which parks its connection in a shared list and never closes it.
+"""Each user's report runs in a thread of its own, which parks its connection in a shared list and never
+closes it.
 
 source: openedx/xqueue#45
 needs: postgres

@@ -1,4 +1,5 @@
-"""A with block around psycopg2.connect is taken to close it, while cursors that are kept for later keep it open.
+"""A with block around psycopg2.connect is taken to close it, while cursors that are kept for later keep
+it open.
 
 source: psycopg/psycopg2#981
 needs: postgres

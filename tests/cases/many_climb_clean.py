@@ -1,4 +1,5 @@
-"""A service grows from six workers to nine and then to twelve, as its load does, and stays there, below the fixed limit.
+"""A service grows from six workers to nine and then to twelve, as its load does, and stays there, below
+the fixed limit.
 
 source: gregsadetsky/tps#21
 needs: postgres

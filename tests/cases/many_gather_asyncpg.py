@@ -29,9 +29,7 @@ async def load(user, everyone):
 
 async def main():
     everyone = asyncio.Event()
-    tasks = []
-    for user in USERS:
-        tasks.append(asyncio.create_task(load(user, everyone)))  # spawned: load
+    tasks = [asyncio.create_task(load(user, everyone)) for user in USERS]  # spawned: load
     for task in tasks:
         await task
 

@@ -16,7 +16,8 @@ loaded = []
 
 
 async def load(user, everyone):
-    async with await psycopg.AsyncConnection.connect(DSN) as connection:  # opened: too-many-at-once warning x12 by load
+    # opened: too-many-at-once warning x12 by load
+    async with await psycopg.AsyncConnection.connect(DSN) as connection:
         loaded.append(user)
         if len(loaded) == len(USERS):
             everyone.set()

@@ -22,7 +22,8 @@ everyone = threading.Barrier(len(PAGES))
 
 
 def crawl(page):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x12 by crawl
+    # opened: too-many-at-once warning x12 by crawl
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait()
         cursor.execute("SELECT %s", [page])
 

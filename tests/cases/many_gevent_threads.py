@@ -20,7 +20,8 @@ everyone = threading.Barrier(12)
 
 
 def call(number):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x12 by call
+    # opened: too-many-at-once warning x12 by call
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait()
         cursor.execute("SELECT %s", [number])
 

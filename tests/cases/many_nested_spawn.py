@@ -16,7 +16,8 @@ everyone = threading.Barrier(12)
 
 
 def load_city(city):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x12 by city
+    # opened: too-many-at-once warning x12 by city
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait(20)
         cursor.execute("SELECT %s", [city])
 

@@ -17,7 +17,8 @@ everyone = threading.Barrier(12)
 
 
 def connect():
-    return pymysql.connect(host=SERVER.hostname, port=SERVER.port, user=SERVER.username, database="test")  # opened: too-many-at-once warning x12 by handle
+    # opened: too-many-at-once warning x12 by handle
+    return pymysql.connect(host=SERVER.hostname, port=SERVER.port, user=SERVER.username, database="test")
 
 
 def handle(request):

@@ -19,7 +19,8 @@ everyone = threading.Barrier(len(USERS))
 
 
 def load(user):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x12 by load
+    # opened: too-many-at-once warning x12 by load
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait(20)
         cursor.execute("SELECT %s", [user])
 

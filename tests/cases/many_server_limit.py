@@ -16,7 +16,8 @@ everyone = threading.Barrier(10)
 
 
 def load(number):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once error x10 by load
+    # opened: too-many-at-once error x10 by load
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait(20)
         cursor.execute("SELECT %s", [number])
 

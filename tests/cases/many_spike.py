@@ -23,7 +23,8 @@ def ask(number):
 
 
 def recompute(number):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x18 by recompute
+    # opened: too-many-at-once warning x18 by recompute
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait(20)
         cursor.execute("SELECT %s", [number])
 

@@ -18,7 +18,8 @@ everyone = threading.Barrier(len(TILES))
 
 
 def process(tile):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x11 by process
+    # opened: too-many-at-once warning x11 by process
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait(20)
         cursor.execute("SELECT %s", [tile])
         return tile

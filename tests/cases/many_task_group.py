@@ -16,7 +16,8 @@ everyone = asyncio.Barrier(11)
 
 
 async def index(document):
-    async with await psycopg.AsyncConnection.connect(DSN) as connection:  # opened: too-many-at-once warning x11 by index
+    # opened: too-many-at-once warning x11 by index
+    async with await psycopg.AsyncConnection.connect(DSN) as connection:
         await everyone.wait()
         await connection.execute("SELECT %s", [document])
 

@@ -1,4 +1,5 @@
-"""An async service sends blocking psycopg2 work to threads with asyncio.to_thread, as many at once as it has users.
+"""An async service sends blocking psycopg2 work to threads with asyncio.to_thread, as many at once as it
+has users.
 
 source: Arfey/django-async-backend#24
 needs: postgres
@@ -19,7 +20,8 @@ everyone = threading.Barrier(len(USERS))
 
 
 def load(user):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: too-many-at-once warning x12 by load
+    # opened: too-many-at-once warning x12 by load
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         everyone.wait(20)
         cursor.execute("SELECT %s", [user])
 

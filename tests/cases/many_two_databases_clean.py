@@ -17,10 +17,11 @@ everyone = threading.Barrier(8)
 
 
 def copy(number):
-    with closing(psycopg2.connect(DSN)) as server, closing(sqlite3.connect("copy.db")) as file, server.cursor() as cursor:
+    with closing(psycopg2.connect(DSN)) as server, closing(sqlite3.connect("copy.db")) as file:
         everyone.wait(20)
-        cursor.execute("SELECT %s", [number])
-        file.execute("SELECT ?", cursor.fetchone())
+        with server.cursor() as cursor:
+            cursor.execute("SELECT %s", [number])
+            file.execute("SELECT ?", cursor.fetchone())
 
 
 threads = [threading.Thread(target=copy, args=(number,)) for number in range(8)]

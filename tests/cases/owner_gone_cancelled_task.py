@@ -15,7 +15,8 @@ registry = {}
 
 
 async def watch(client):
-    registry[client] = await psycopg.AsyncConnection.connect(DSN, autocommit=True)  # opened: owner-gone error x3 by watch
+    # opened: owner-gone error x3 by watch
+    registry[client] = await psycopg.AsyncConnection.connect(DSN, autocommit=True)
     while True:
         await registry[client].execute("SELECT 1")
         await asyncio.sleep(0.05)

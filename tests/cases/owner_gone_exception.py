@@ -1,4 +1,5 @@
-"""Failed jobs keep their exception in the future, the exception keeps the frame, and the frame keeps the connection.
+"""Failed jobs keep their exception in the future, the exception keeps the frame, and the frame keeps the
+connection.
 
 source: malthe/pq#41
 needs: postgres
@@ -15,7 +16,8 @@ DSN = os.environ["DSN"]
 
 
 def convert(number):
-    connection = psycopg2.connect(DSN)  # opened: owner-gone error x3 by convert; left-open error x3 by convert
+    # opened: owner-gone error x3 by convert; left-open error x3 by convert
+    connection = psycopg2.connect(DSN)
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s::text", [f"{number} EUR"])

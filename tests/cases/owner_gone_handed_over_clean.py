@@ -1,4 +1,5 @@
-"""Short threads open a connection each and hand it over to the main loop, which uses it long after they have ended.
+"""Short threads open a connection each and hand it over to the main loop, which uses it long after they
+have ended.
 
 source: r-spade/ormah#83
 needs: postgres

@@ -1,4 +1,5 @@
-"""A sqlite3 job stores its last error on an object for the status page, and with it the frame that holds the file open.
+"""A sqlite3 job stores its last error on an object for the status page, and with it the frame that holds
+the file open.
 
 source: medialab/minet#867
 settings: OWNER_GONE=0.3 EVERY=0.1
@@ -13,7 +14,8 @@ errors = []
 
 def crawl(site):
     try:
-        connection = sqlite3.connect(f"{site}.db")  # opened: owner-gone error x3 by crawl; left-open error x3 by crawl
+        # opened: owner-gone error x3 by crawl; left-open error x3 by crawl
+        connection = sqlite3.connect(f"{site}.db")
         connection.execute("INSERT INTO page VALUES (1)")
     except sqlite3.OperationalError as error:
         errors.append(error)

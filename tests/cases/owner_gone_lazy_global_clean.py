@@ -16,7 +16,7 @@ connection = None
 
 
 def get_connection():
-    global connection
+    global connection  # noqa: PLW0603 (one for the process)
     with lock:
         if connection is None:
             connection = psycopg2.connect(os.environ["DSN"])

@@ -1,4 +1,5 @@
-"""Short threads open connections into a shared list and end; nobody uses them again until the shutdown closes them.
+"""Short threads open connections into a shared list and end; nobody uses them again until the shutdown
+closes them.
 
 source: r-spade/ormah#83
 needs: postgres
@@ -17,7 +18,8 @@ connections = []
 
 
 def maintain(phase):
-    connection = psycopg2.connect(DSN)  # opened: owner-gone error x4 by maintain; given-back info x4 by maintain
+    # opened: owner-gone error x4 by maintain; given-back info x4 by maintain
+    connection = psycopg2.connect(DSN)
     connections.append(connection)
     connection.autocommit = True
     with connection.cursor() as cursor:

@@ -1,4 +1,5 @@
-"""A container is stopped with SIGTERM while connections of dead threads are still open; no atexit handler will run.
+"""A container is stopped with SIGTERM while connections of dead threads are still open; no atexit
+handler will run.
 
 source: CounterpartyXCP/counterparty-core#3322
 needs: postgres

@@ -1,4 +1,5 @@
-"""The first job on each worker opens the worker's connection; the job is long over, but its worker is still there.
+"""The first job on each worker opens the worker's connection; the job is long over, but its worker is
+still there.
 
 source: coleifer/huey#291
 needs: postgres

@@ -1,4 +1,5 @@
-"""When the limit is reached five more threads come at once, and all of them are refused: one cause, one finding.
+"""When the limit is reached five more threads come at once, and all of them are refused: one cause, one
+finding.
 
 source: openego/eGon-data#799
 needs: postgres, limit=4

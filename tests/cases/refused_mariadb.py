@@ -16,7 +16,8 @@ done = threading.Event()
 
 
 def connect():
-    return pymysql.connect(host=SERVER.hostname, port=SERVER.port, user=SERVER.username, database="test")  # opened: refused error x10 of 10 by solve
+    # opened: refused error x10 of 10 by solve
+    return pymysql.connect(host=SERVER.hostname, port=SERVER.port, user=SERVER.username, database="test")
 
 
 def solve():

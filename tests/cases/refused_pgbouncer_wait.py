@@ -1,4 +1,5 @@
-"""Two transactions hold PgBouncer's two server connections, and a third client's statement waits until query_wait_timeout.
+"""Two transactions hold PgBouncer's two server connections, and a third client's statement waits until
+query_wait_timeout.
 
 source: TheRacetrack/racetrack#396
 needs: pgbouncer, pool_mode=transaction default_pool_size=2 query_wait_timeout=1
@@ -16,7 +17,8 @@ done = threading.Event()
 
 
 def deploy(job):
-    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:  # opened: refused error x3 of 3 by deploy
+    # opened: refused error x3 of 3 by deploy
+    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
         try:
             cursor.execute("SELECT %s", [job])
         except psycopg2.Error as error:

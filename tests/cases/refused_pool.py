@@ -1,4 +1,5 @@
-"""Requests take from a psycopg2 pool of three and forget to give back; the fourth is told that the pool is exhausted.
+"""Requests take from a psycopg2 pool of three and forget to give back; the fourth is told that the pool
+is exhausted.
 
 source: Oslandia/lopocs#36
 needs: postgres

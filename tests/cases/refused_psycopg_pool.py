@@ -1,4 +1,5 @@
-"""getconn without putconn empties a psycopg_pool, and the next request waits in vain: couldn't get a connection.
+"""getconn without putconn empties a psycopg_pool, and the next request waits in vain: couldn't get a
+connection.
 
 source: psycopg/psycopg#219
 needs: postgres

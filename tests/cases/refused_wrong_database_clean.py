@@ -1,4 +1,5 @@
-"""A connection fails because the database does not exist, while others are open: that has nothing to do with them.
+"""A connection fails because the database does not exist, while others are open: that has nothing to do
+with them.
 
 source: pgbouncer/pgbouncer#919
 needs: postgres

@@ -14,7 +14,8 @@ DSN = os.environ["DSN"]
 
 
 def audit(order):
-    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:  # opened: second-while-holding warning x3
+    # opened: second-while-holding warning x3
+    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT %s", [f"order {order}"])
 
 

@@ -1,4 +1,5 @@
-"""Workers take a second connection from the pool while they hold the first; with enough of them nobody would ever go on.
+"""Workers take a second connection from the pool while they hold the first; with enough of them nobody
+would ever go on.
 
 source: aio-libs/aiopg#113
 needs: postgres

@@ -14,7 +14,8 @@ engine = create_engine(os.environ["DSN"].replace("postgresql:", "postgresql+psyc
 
 def tax(amount):
     with Session(engine) as session:
-        return session.execute(text("SELECT :amount * 2"), {"amount": amount}).scalar()  # opened: second-while-holding warning x2
+        # opened: second-while-holding warning x2
+        return session.execute(text("SELECT :amount * 2"), {"amount": amount}).scalar()
 
 
 def invoice(amount):

@@ -1,4 +1,5 @@
-"""gather runs two queries on one asyncpg connection, and the second is told that another operation is in progress.
+"""gather runs two queries on one asyncpg connection, and the second is told that another operation is in
+progress.
 
 source: encode/databases#81
 needs: postgres
@@ -14,8 +15,8 @@ import asyncpg
 async def main():
     connection = await asyncpg.connect(os.environ["DSN"])  # opened: shared-at-once warning x2 by main
     query = "SELECT 1 FROM pg_sleep(0.4)"
-    results = await asyncio.gather(connection.fetchval(query), connection.fetchval(query), return_exceptions=True)
-    print(results)
+    queries = [connection.fetchval(query) for _ in range(2)]
+    print(await asyncio.gather(*queries, return_exceptions=True))
     await connection.close()
 
 

@@ -10,7 +10,10 @@ import threading
 connection = sqlite3.connect("players.db", check_same_thread=False)
 together = threading.Barrier(2)
 turn = threading.Lock()
-SLOW = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500000) SELECT count(*) FROM n"
+SLOW = """
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1500000)
+    SELECT count(*) FROM n
+"""
 
 
 def count():

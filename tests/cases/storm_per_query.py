@@ -16,7 +16,8 @@ DSN = os.environ["DSN"]
 
 
 def query(sql, *values):
-    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:  # opened: connect-storm warning x10+
+    # opened: connect-storm warning x10+
+    with closing(psycopg2.connect(DSN)) as connection, connection.cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchone()
 

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register our markers."""
+    once = "once: says nothing new on another Python; `python -m tests` runs it on one only"
+    config.addinivalue_line("markers", once)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """Give the URL of a PostgreSQL, as its superuser; WHOHOLDS_TEST_PG_DSN where that is set."""

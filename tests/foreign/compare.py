@@ -60,13 +60,15 @@ class Verdict:
         return not (self.new or self.new_warnings)
 
 
-def exemptions(suite: str, python: str, path: Path = EXCEPTIONS) -> list[Exempt]:
-    """Read the exceptions that hold for this suite on this Python."""
-    listed = tomllib.loads(path.read_text(encoding="utf-8")).get("exception", [])
-    all_of_them = [Exempt(**{**entry, "python": tuple(entry.get("python", ()))}) for entry in listed]
-    return [
-        each for each in all_of_them if each.suite == suite and (not each.python or python in each.python)
-    ]
+def listed(path: Path = EXCEPTIONS) -> list[Exempt]:
+    """Read all exceptions."""
+    entries = tomllib.loads(path.read_text(encoding="utf-8")).get("exception", [])
+    return [Exempt(**{**entry, "python": tuple(entry.get("python", ()))}) for entry in entries]
+
+
+def exemptions(suite: str, python: str) -> list[Exempt]:
+    """Give the exceptions that hold for this suite on this Python."""
+    return [each for each in listed() if each.suite == suite and (not each.python or python in each.python)]
 
 
 def judge(
@@ -74,9 +76,10 @@ def judge(
 ) -> Verdict:
     """Compare test by test; `again("bare" or "watched", tests or None for all)` runs once more.
 
-    A test that ends differently is run again alone, REPEATS times each way. It counts if it went wrong
-    again with whoholds and never without. If it never went wrong alone, the whole suite runs once
-    more each way, and it counts if the same happens again. A warning counts if a second run of the
+    A test that ends differently is run again alone, REPEATS times each way. It counts if it differs
+    again with whoholds and never without. If that shows nothing, because alone it never differs or
+    always does (it leans on its neighbours), the whole suite runs once more each way, and it counts
+    if the same happens again. A warning counts if a second run of the
     whole suite each way shows it again with whoholds and not without.
     """
     verdict = Verdict()
@@ -154,7 +157,7 @@ def _alone(
             for test in tests:
                 counts[test] += repeat.tests.get(test, Outcome("missing")).kind != differing[test][0]
     real = [test for test in tests if wrong["watched"][test] and not wrong["bare"][test]]
-    unstable = [test for test in tests if wrong["bare"][test]]
+    unstable = [test for test in tests if 0 < wrong["bare"][test] < REPEATS]
     for test in unstable:
         times = f"{wrong['bare'][test]} of {REPEATS} without, {wrong['watched'][test]} of {REPEATS} with"
         verdict.shaky[test] = f"alone it differed {times}"

@@ -71,19 +71,19 @@ def by_unittest(cwd: Path, *names: str, **env: str) -> Call:
 
 def by_pytest(cwd: Path, *arguments: str, **env: str) -> Call:
     """Give the call that runs pytest."""
-    return Call(
-        ("-m", "pytest", "-q", "-p", "foreign_pytest", "-p", "no:cacheprovider", *arguments), cwd, env
-    )
+    return Call(("-m", "pytest", "-q", "-p", "foreign_pytest", *arguments), cwd, env)
 
 
-def _postgres(database: str = "postgres") -> AbstractContextManager[str]:
+def _postgres(database: str = "postgres", password: str | None = None) -> AbstractContextManager[str]:
     """Start a PostgreSQL with what the suites try: many connections, two phases, replication, hstore.
 
     Debian's brings hstore and test_decoding; where there is only the wheel's, some tests fail both ways.
     """
     more: dict[str, servers.Setting] = {"max_prepared_transactions": 20, "wal_level": "logical"}
     theirs = servers.debian_binaries()
-    return servers.postgres(max_connections=200, database=database, binaries=theirs, settings=more)
+    return servers.postgres(
+        max_connections=200, password=password, database=database, binaries=theirs, settings=more
+    )
 
 
 def _psycopg2(stack: ExitStack, source: Path, _python: str) -> Call:
@@ -114,20 +114,21 @@ def _psycopg(stack: ExitStack, source: Path, _python: str) -> Call:
 
 def _psycopg_pool(stack: ExitStack, source: Path, _python: str) -> Call:
     dsn = stack.enter_context(_postgres())
-    return by_pytest(
-        source, "tests/pool", "-m", "not proxy and not crdb", "--test-dsn", dsn, PSYCOPG_IMPL="binary"
-    )
+    marks = "not mypy and not proxy and not crdb"
+    return by_pytest(source, "tests/pool", "-m", marks, "--test-dsn", dsn, PSYCOPG_IMPL="binary")
 
 
 def _sqlalchemy(stack: ExitStack, source: Path, _python: str) -> Call:
-    dsn = stack.enter_context(_postgres("test"))
+    dsn = stack.enter_context(_postgres("test", password="tiger"))
     with closing(psycopg2.connect(dsn)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("CREATE SCHEMA test_schema; CREATE SCHEMA test_schema_2")
-    address = urlsplit(dsn).netloc
-    databases = ("sqlite:///:memory:", f"postgresql+psycopg2://{address}/test")
+        cursor.execute("SELECT name FROM pg_available_extensions WHERE name IN ('citext', 'hstore')")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f"CREATE EXTENSION {name}")
+    databases = ("sqlite:///:memory:", dsn.replace("postgresql:", "postgresql+psycopg2:"))
     places = ("test/engine", "test/dialect/postgresql", "test/dialect/sqlite", "test/dialect/test_suite.py")
     chosen = [part for each in databases for part in ("--dburi", each)]
-    return by_pytest(source, *places, *chosen, "-p", "no:randomly")
+    return by_pytest(source, *places, *chosen)
 
 
 def _django(
@@ -155,7 +156,7 @@ def _pymysql(stack: ExitStack, source: Path, _python: str) -> Call:
     names = ("test1", "test2")
     with closing(pymysql.connect(**server)) as connection, connection.cursor() as cursor:
         for name in names:
-            cursor.execute(f"CREATE DATABASE {name}")
+            cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     databases = [{**common, "database": name, "use_unicode": True} for name in names]
     (source / "pymysql" / "tests" / "databases.json").write_text(json.dumps(databases), encoding="utf-8")
     return by_pytest(source, "pymysql/tests")
@@ -192,9 +193,9 @@ ALL = {
         ),
         Suite(
             "psycopg_pool",
-            "3.3.0",
+            "3.3.1",
             Git("https://github.com/psycopg/psycopg", "3.3.4"),
-            ("psycopg[binary]==3.3.4", "psycopg-pool==3.3.0", "anyio==4.9.0", PYTEST),
+            ("psycopg[binary]==3.3.4", "psycopg-pool==3.3.1", "anyio==4.9.0", PYTEST),
             _psycopg_pool,
             long=True,
         ),
@@ -240,7 +241,7 @@ ALL = {
             "asyncpg",
             "0.32.0",
             Sdist("asyncpg", "0.32.0", keep=("tests",)),
-            ("asyncpg==0.32.0",),
+            ("asyncpg==0.32.0", "distro==1.9.0"),
             _asyncpg,
             long=True,
         ),

@@ -1,0 +1,66 @@
+"""`python -m tests`: everything that has to pass, on this Python and on every other one found here.
+
+First the tests on the other Pythons, then foreign suites with and without whoholds, and at last the
+whole of our own on this one, so that what pytest says last is about the most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests import interpreters
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / ".cache"
+SERVERS = ROOT / ".ci" / "install-servers"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what was asked for, stop at the first failure, and give its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    parser.add_argument(
+        "--only-here", action="store_true", help="leave the other Pythons and foreign suites out"
+    )
+    parser.add_argument("pytest", nargs="*", help="arguments for the last step, after --")
+    options = parser.parse_args(arguments)
+    steps: list[tuple[str, list[str | Path]]] = [("servers", [SERVERS])]
+    if not options.only_here:
+        for version, python in interpreters.found().items():
+            if version != interpreters.here():
+                program = CACHE / "venvs" / version / "bin" / "python"
+                steps += [
+                    (f"environment for {version}", [python, "-m", "venv", program.parents[1]]),
+                    (
+                        f"whoholds on {version}",
+                        [program, "-m", "pip", "install", "-q", "-e", f"{ROOT}[test]"],
+                    ),
+                    (f"tests on {version}", [program, "-m", "pytest", "-q", "-m", "not once"]),
+                ]
+        steps.append(("foreign suites", [sys.executable, "-m", "tests.foreign", "--short"]))
+    steps.append(("tests", [sys.executable, "-m", "pytest", "-q", *options.pytest]))
+    for name, command in steps:
+        if code := _step(name, command):
+            return code
+    return 0
+
+
+def _step(name: str, command: list[str | Path]) -> int:
+    """Run one step to its end, under a heading; its exit code."""
+    print(f"== {name}", flush=True)
+    started = time.monotonic()
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        print(f"== {name} failed with {done.returncode} after {time.monotonic() - started:.0f} s", flush=True)
+    return done.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The judge of foreign suites: what it holds against whoholds, and what it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.foreign import compare, suites
+from tests.foreign.compare import REPEATS, Exempt, judge
+from tests.foreign.runs import Outcome, Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+GOES_WELL = Run({"a": Outcome("passed"), "b": Outcome("passed")})
+FAILS = Run({"a": Outcome("passed"), "b": Outcome("failed", "boom")})
+
+
+def _again(bare: Run | list[Run], watched: Run | list[Run]) -> Callable[[str, Iterable[str] | None], Run]:
+    """Give a function that hands out prepared runs, the last one for ever."""
+    runs = {
+        side: list(each) if isinstance(each, list) else [each]
+        for side, each in (("bare", bare), ("watched", watched))
+    }
+
+    def again(side: str, _only: Iterable[str] | None) -> Run:
+        return runs[side].pop(0) if len(runs[side]) > 1 else runs[side][0]
+
+    return again
+
+
+def _never(_side: str, _only: Iterable[str] | None) -> Run:
+    pytest.fail("nothing had to be repeated")
+
+
+def test_two_equal_runs_are_clean_without_a_repetition() -> None:
+    """A test that fails both ways is none of our doing."""
+    assert judge(FAILS, FAILS, [], _never).clean
+
+
+def test_a_test_that_fails_again_and_never_without_counts() -> None:
+    """A failure that comes back alone, and only with whoholds, is ours."""
+    verdict = judge(GOES_WELL, FAILS, [], _again(GOES_WELL, FAILS))
+    assert list(verdict.new) == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["error", "hung", "crashed", "skipped", "missing"])
+def test_any_other_ending_counts(kind: str) -> None:
+    """An error, a hang, a crash, a skip and a test that never ran are differences too."""
+    other = Run({"a": Outcome("passed"), **({} if kind == "missing" else {"b": Outcome(kind)})})
+    verdict = judge(GOES_WELL, other, [], _again(GOES_WELL, other))
+    assert verdict.new["b"][1].kind == kind
+
+
+def test_a_test_that_fails_now_and_then_without_us_is_unstable() -> None:
+    """One failure without whoholds among the repetitions acquits."""
+    verdict = judge(GOES_WELL, FAILS, [], _again([GOES_WELL, FAILS, GOES_WELL], FAILS))
+    assert verdict.clean
+    assert list(verdict.shaky) == ["b"]
+
+
+def test_a_difference_that_needs_the_whole_suite_is_found_there() -> None:
+    """What passes alone and fails among the others again counts."""
+    watched = [GOES_WELL] * REPEATS + [FAILS]
+    assert not judge(GOES_WELL, FAILS, [], _again(GOES_WELL, watched)).clean
+
+
+def test_a_difference_that_never_comes_back_is_unstable() -> None:
+    """What differed once, and not in any repetition, is said and not counted."""
+    verdict = judge(GOES_WELL, FAILS, [], _again(GOES_WELL, GOES_WELL))
+    assert verdict.clean
+    assert list(verdict.shaky) == ["b"]
+
+
+def test_a_new_warning_counts_when_it_comes_again() -> None:
+    """A warning that only watched runs show, twice, is ours."""
+    warned = Run(GOES_WELL.tests, {"ResourceWarning: open": 1})
+    assert judge(GOES_WELL, warned, [], _again(GOES_WELL, warned)).new_warnings == ["ResourceWarning: open"]
+    assert judge(GOES_WELL, warned, [], _again(warned, warned)).clean
+
+
+def test_a_listed_exception_is_named_and_one_that_is_not_needed_is_said() -> None:
+    """The list excuses what it names, and cannot grow old unnoticed."""
+    needed, idle = Exempt("x", "no subclass can", test="b*"), Exempt("x", "mended", test="z")
+    verdict = judge(GOES_WELL, FAILS, [needed, idle], _never)
+    assert verdict.clean
+    assert verdict.exempt == {"b": "no subclass can"}
+    assert verdict.idle == [idle]
+
+
+def test_every_listed_exception_is_about_a_suite_there_is() -> None:
+    """A misspelt suite in exceptions.toml would excuse nothing, silently; each has a reason."""
+    for each in compare.listed():
+        assert each.suite in suites.ALL
+        assert bool(each.test) != bool(each.warning)
+        assert len(each.reason) > 20

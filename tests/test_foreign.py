@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.foreign import compare, suites
+from tests import interpreters
+from tests.foreign import compare, runs, suites
 from tests.foreign.compare import REPEATS, Exempt, judge
 from tests.foreign.runs import Outcome, Run
 
@@ -95,3 +98,44 @@ def test_every_listed_exception_is_about_a_suite_there_is() -> None:
         assert each.suite in suites.ALL
         assert bool(each.test) != bool(each.warning)
         assert len(each.reason) > 20
+
+
+SUITE = """
+import os, signal, threading, unittest, warnings
+
+class Tests(unittest.TestCase):
+    def test_1_passes(self): pass
+    def test_2_dies(self): os.kill(os.getpid(), signal.SIGSEGV)
+    def test_3_fails(self): self.fail("boom")
+    def test_4_hangs(self): threading.Event().wait()
+    def test_5_warns(self): warnings.warn("handle 7 at 0x7f is open", ResourceWarning)
+    @unittest.skip("not today")
+    def test_6_is_skipped(self): pass
+    def test_7_has_a_bad_part(self):
+        for part in range(3):
+            with self.subTest(part=part):
+                self.assertNotEqual(part, 1)
+"""
+
+
+def test_a_suite_that_dies_and_hangs_still_tells_of_every_test(tmp_path: Path) -> None:
+    """A crash and a hang cost one test each; the others run in another process, and are recorded."""
+    (tmp_path / "theirs.py").write_text(SUITE, encoding="utf-8")
+    suite = suites.Suite(
+        "theirs",
+        "1",
+        suites.Stdlib(),
+        (),
+        lambda _stack, _source, _python: suites.by_unittest(tmp_path, "theirs"),
+        patience=3.0,
+    )
+    python = Path(sys.executable)
+    run = runs.once(suite, python, interpreters.here(), tmp_path, "bare", tmp_path / "work")
+    assert [outcome.kind for test, outcome in sorted(run.tests.items()) if test != runs.EXIT] == [
+        *("passed", "crashed", "failed", "hung", "passed", "skipped", "failed"),
+    ]
+    assert list(run.warnings) == ["ResourceWarning: handle N at N is open [" + tmp_path.name + "/theirs.py]"]
+    only = runs.once(
+        suite, python, interpreters.here(), tmp_path, "bare", tmp_path / "work", ["theirs.Tests.test_3_fails"]
+    )
+    assert set(only.tests) == {"theirs.Tests.test_3_fails", runs.EXIT}

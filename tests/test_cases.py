@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SECONDS = 60.0  # nothing here takes more than a few; a hang must not stop the whole suite
 FOREIGN = ("WHOHOLDS", "OTEL_", "COV_", "COVERAGE_", "PG", "PYTHONWARNINGS", "DJANGO_")
 
+LEAK = Row("left-open", "error", "5", "9", "12", "postgresql")
 CASES = [read(path) for path in PROGRAMS]
 every_case = pytest.mark.parametrize("case", [pytest.param(case, id=case.path.stem) for case in CASES])
 spoken_case = pytest.mark.parametrize(
@@ -76,6 +77,29 @@ def test_every_program_says_where_it_comes_from() -> None:
     assert not [
         case.path.name for case in CASES if not re.fullmatch(r"\S+/\S+#\d+", case.header.get("source", ""))
     ]
+
+
+@pytest.mark.parametrize(
+    ("got", "side"),
+    [
+        ((), "missing"),
+        ((LEAK, replace(LEAK, rule="owner-gone")), "too much"),
+        ((replace(LEAK, count="4"),), "missing"),
+        ((replace(LEAK, opened="8"),), "missing"),
+        ((replace(LEAK, spawned="-"),), "missing"),
+        ((replace(LEAK, severity="info"),), "missing"),
+        ((replace(LEAK, system="sqlite"),), "missing"),
+        ((LEAK, replace(LEAK, rule="given-back", severity="info")), None),
+    ],
+)
+def test_the_comparison_overlooks_nothing(got: tuple[Row, ...], side: str | None) -> None:
+    """Whatever differs fails, and the table says on which side; only an *info* may be added."""
+    told = Told(0, "")
+    if side is None:
+        complain(CASES[0], told, [LEAK], got)
+        return
+    with pytest.raises(pytest.fail.Exception, match=rf"(?m)^{side} +{got[-1].rule if got else LEAK.rule}"):
+        complain(CASES[0], told, [LEAK], got)
 
 
 @dataclass(frozen=True)

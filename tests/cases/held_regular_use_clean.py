@@ -2,7 +2,7 @@
 
 source: gregsadetsky/tps#21
 needs: postgres
-settings: HELD_TOO_LONG=0.6 EVERY=0.1
+settings: HELD_TOO_LONG=0.9 EVERY=0.1
 """
 
 import asyncio
@@ -15,7 +15,7 @@ DSN = os.environ["DSN"]
 
 async def consume(number):
     async with await psycopg.AsyncConnection.connect(DSN, autocommit=True) as connection:
-        for _ in range(14):
+        for _ in range(16):
             await connection.execute("SELECT %s", [number])
             await asyncio.sleep(0.1)
 

@@ -1,0 +1,71 @@
+"""Who holds my database connections? The line, the thread and the spawn of every open one.
+
+Importing this patches nothing. `WHOHOLDS=1` in the environment, `import whoholds.auto` or `whoholds.start()` does.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from whoholds.drivers.generic import watch_module
+    from whoholds.finding import Finding
+    from whoholds.holding import Holders, holders
+    from whoholds.limits import Limits, WrongSetting
+    from whoholds.outputs.warn import HeldConnectionWarning
+    from whoholds.running import Watch
+    from whoholds.scopes import scope
+    from whoholds.startup import current, ignore, start, stop, watch
+
+# Name → its module: each is imported when it is first asked for.
+_PUBLIC = {
+    "Finding": "finding",
+    "HeldConnectionWarning": "outputs.warn",
+    "Holders": "holding",
+    "Limits": "limits",
+    "Watch": "running",
+    "WrongSetting": "limits",
+    "current": "startup",
+    "holders": "holding",
+    "ignore": "startup",
+    "scope": "scopes",
+    "start": "startup",
+    "stop": "startup",
+    "watch": "startup",
+    "watch_module": "drivers.generic",
+}
+
+__all__ = [
+    "Finding",
+    "HeldConnectionWarning",
+    "Holders",
+    "Limits",
+    "Watch",
+    "WrongSetting",
+    "__version__",
+    "current",
+    "holders",
+    "ignore",
+    "scope",
+    "start",
+    "stop",
+    "watch",
+    "watch_module",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from whoholds.version import VERSION
+
+        return VERSION
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'whoholds' has no attribute {name!r}")
+    from importlib import import_module
+
+    found: object = getattr(import_module(f"whoholds.{_PUBLIC[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

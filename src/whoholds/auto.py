@@ -1,0 +1,5 @@
+"""Importing this is enough: it watches from then on, as the environment's settings say, `WHOHOLDS` itself or not."""
+
+from whoholds.startup import from_environment
+
+from_environment()

@@ -1,0 +1,40 @@
+"""Pure functions (Snapshot, Limits) -> findings, one file a family; a detector's name is its rule.
+
+They change nothing, read no clock and call nobody else's code: the same snapshot gives the same findings.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
+from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
+from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
+from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from whoholds.finding import Finding
+    from whoholds.limits import Limits
+    from whoholds.snapshot import Snapshot
+
+    Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
+
+# The moment of failure first: what is said first is read first.
+ALL: tuple[Detector, ...] = (
+    refused,
+    too_many_at_once,
+    shared_across_fork,
+    shared_at_once,
+    second_while_holding,
+    owner_gone,
+    left_open,
+    held_too_long,
+    idle_in_transaction,
+    cursor_left_open,
+    growing,
+    connect_storm,
+    collected_open,
+    given_back,
+)

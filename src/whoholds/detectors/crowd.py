@@ -1,0 +1,257 @@
+"""How many at once: spikes, storms, steady growth, and the moment when no more are given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.detectors._groups import BITS, loans
+from whoholds.detectors.idle import HIGH, allowed_by
+from whoholds.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
+from whoholds.handle import CHECKOUT, CONNECTION, Handle, database
+from whoholds.live import stack_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.ledger import Refusal
+    from whoholds.lines import Site
+    from whoholds.limits import Limits
+    from whoholds.snapshot import Climb, Snapshot, Trend
+
+HABIT_LOOKS = 5  # looks before a program has a habit
+HABIT_TIMES = 3  # a spike is so many times the habit …
+HABIT_LEAST = 8  # … and at least so many
+RISES = 5  # looks at which a line rose, never falling, before it grows
+GROWN = 5  # handles it then holds at least
+FEW = 0.5  # of the server's limit: this process holds few
+ASK_POSTGRESQL = (
+    "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query "
+    "FROM pg_stat_activity ORDER BY state_change"
+)
+ASK_MYSQL = "SHOW FULL PROCESSLIST"
+_STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
+_BOUND = (
+    "One {unit} per item opens one connection per item. Bound it (ThreadPoolExecutor(max_workers=…)),",
+    "share a pool, or fetch for all of them in one query.",
+)
+
+
+def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Handles open at once to one database reach the limit, or a new high far above the program's habit."""
+    for trend in snapshot.history.trends.values():
+        peak = trend.latest
+        if not peak.handles:
+            continue
+        parts = parts_of(peak.handles)
+        limit = limits.too_many.at(parts[0].site.frame if parts[0].site else None)
+        if peak.count < limit and not _far_above_habit(trend):
+            continue
+        allowed = allowed_by(snapshot, limits, trend.database.server)
+        yield Finding(
+            "too-many-at-once",
+            ERROR if allowed and peak.count >= HIGH * allowed else WARNING,
+            trend.database,
+            peak.handles,
+            peak.count,
+            "{n} open at once to %s, %d",
+            (parts[0].count,),
+            parts[0].site,
+            parts[0].spawn,
+            parts=parts,
+            why=(
+                *((f"The server allows {allowed}.",) if allowed else ()),
+                *((f"This program is used to {max(trend.habit)} at once.",) if peak.count < limit else ()),
+                *_bounded(parts[0]),
+            ),
+            advice=_advice(parts[0]),
+            adds_up=False,
+        )
+
+
+def _far_above_habit(trend: Trend) -> bool:
+    habit = list(trend.habit)
+    return (
+        len(habit) >= HABIT_LOOKS
+        and trend.latest.count >= HABIT_LEAST
+        and trend.latest.count >= HABIT_TIMES * max(habit)
+    )
+
+
+def _bounded(part: Part) -> tuple[str, ...]:
+    width = part.spawn.width if part.spawn else None
+    return (f"An executor of {width} workers bounds it: {part.count} of them hold one.",) if width else ()
+
+
+def _advice(part: Part) -> tuple[str, ...]:
+    if part.spawn is None:
+        return ("One place opens them all. Close each before the next, or share one connection or a pool.",)
+    if part.spawn.width:
+        return ("Lower max_workers, or lend connections from a pool smaller than that.",)
+    task = any(handle.owner is not None and handle.owner.kind == "task" for handle in part.handles)
+    if task:
+        return (_BOUND[0].format(unit="task").replace("ThreadPoolExecutor(max_workers=…)", "asyncio.Semaphore(…)"), _BOUND[1])
+    return (_BOUND[0].format(unit="thread"), _BOUND[1])
+
+
+def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Connections to one database opened and closed faster than the limit, for so many seconds on end."""
+    for trend in snapshot.history.trends.values():
+        seconds = sorted(second for second, count in trend.rate.items() if count >= limits.storm and second < snapshot.now - 1)
+        run = _last_run(seconds)
+        if not run or len(run) < max(limits.storm_for, 1):
+            continue
+        some = tuple(handle for second in run for handle in trend.churn.get(second, ()))
+        parts = parts_of(some)
+        if not parts or all(handle.told & _STORM for handle in some):
+            continue
+        count = sum(trend.rate[second] for second in run)
+        yield Finding(
+            "connect-storm",
+            INFO if trend.database.system == "sqlite" else WARNING,
+            trend.database,
+            some,
+            count,
+            "{n} to %s opened and closed again in %d s, %.0f a second",
+            (len(run), count / len(run)),
+            parts[0].site,
+            parts[0].spawn,
+            advice=("Connect once and reuse the connection, or lend it from a pool.",),
+            adds_up=False,
+        )
+
+
+def _last_run(seconds: list[int]) -> list[int]:
+    run: list[int] = []
+    for second in reversed(seconds):
+        if run and run[-1] - second != 1:
+            break
+        run.append(second)
+    return run
+
+
+def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """What one line holds, or how many pools it made, rises over several looks and never falls back."""
+    del limits
+    for site, climb in snapshot.history.climbs.items():
+        if climb.rises < RISES or climb.count < GROWN:
+            continue
+        mine = [handle for handle in snapshot.open if handle.site is site]
+        new = loans(mine, "growing")
+        if not new or not _mostly_unused(mine, climb, snapshot.now):
+            continue
+        part = parts_of(new)[0]
+        yield Finding(
+            "growing",
+            WARNING,
+            part.handles[0].database,
+            tuple(new),
+            climb.count,
+            "{n} to %s and more at every look for %.0f s",
+            (snapshot.now - climb.since,),
+            site,
+            part.spawn,
+            advice=("Something keeps them and never lets go: a cache, a list, or one for every key. Bound it or close them.",),
+            adds_up=False,
+        )
+    yield from _pools_growing(snapshot)
+
+
+def _mostly_unused(handles: list[Handle], climb: Climb, now: float) -> bool:
+    """A worker pool that grows to its size uses what it has; a leak leaves the old ones behind."""
+    span = (now - climb.since) / 2
+    return sum(handle.idle_s(now) >= span for handle in handles) * 2 >= len(handles) - 1
+
+
+def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
+    for site, climb in snapshot.history.pool_climbs.items():
+        pools = [pool for pool in snapshot.pools if pool.site is site]
+        if climb.count < GROWN or climb.rises < 2:
+            continue
+        stock = tuple(handle for handle in snapshot.open if handle.pool in pools)
+        if stock and all(handle.told & _GROWING for handle in stock):
+            continue
+        yield Finding(
+            "growing",
+            WARNING,
+            stock[0].database if stock else database(pools[0].system or "other_sql"),
+            stock,
+            climb.count,
+            "%d pools for %s made at one line and none given up",
+            (),
+            site,
+            None,
+            why=(f"They hold {len(stock)} connections." if stock else "They hold no connection now.",),
+            advice=("Make one pool (or engine) for the process and share it; dispose of it where it is really made again.",),
+            adds_up=False,
+        )
+
+
+def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """The server or a pool would give no more: who holds what at that instant, grouped, the largest group first."""
+    for refusal in snapshot.refusals:
+        held = _of_the_same(refusal)
+        parts = parts_of(held)
+        allowed = allowed_by(snapshot, limits, refusal.database.server)
+        site = parts[0].site if parts else _asked_at(refusal, snapshot)
+        yield Finding(
+            "refused",
+            ERROR,
+            refusal.database,
+            held,
+            len(held),
+            _refused_phrase(refusal),
+            (parts[0].count,) if parts else (),
+            site,
+            parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
+            parts=parts,
+            why=_why_refused(refusal, held, allowed),
+            advice=_advice(parts[0]) if parts else (),
+            other=("asked", _asked_at(refusal, snapshot)),
+            stacks=stacks(held, snapshot),
+            error=refusal.error,
+            adds_up=False,
+            since=refusal.count,
+        )
+
+
+def _asked_at(refusal: Refusal, snapshot: Snapshot) -> Site | None:
+    return snapshot.history.sites.of(refusal.origin) if refusal.origin else None
+
+
+def _of_the_same(refusal: Refusal) -> tuple[Handle, ...]:
+    pool = refusal.by_pool
+    if pool is not None:
+        return tuple(handle for handle in refusal.open if handle.pool is pool and handle.kind == CHECKOUT)
+    server = refusal.database.server
+    return tuple(handle for handle in refusal.open if handle.kind == CONNECTION and handle.database.server == server)
+
+
+def _refused_phrase(refusal: Refusal) -> str:
+    by = "its pool ran out" if refusal.by_pool is not None else "the server refused more"
+    return f"{{n}} held to %s when {by}, %d" if refusal.open else f"{{n}} held to %s when {by}"
+
+
+def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:
+    why = [f"The program got {refusal.error}"]
+    pool = refusal.by_pool
+    if pool is not None:
+        why.append(f"The pool has {pool.max} at most." if pool.max else "The pool has no limit of its own.")
+    elif not allowed or len(held) < FEW * allowed:
+        ask = ASK_MYSQL if refusal.database.system in ("mysql", "mariadb") else ASK_POSTGRESQL
+        few = f"This process holds {len(held)}"
+        few += f" of the {allowed} that the server allows; others hold the rest." if allowed else "; others hold the rest, if there is one."
+        why.append(f"{few} Ask the server: {ask}")
+    return tuple(why)
+
+
+def stacks(handles: tuple[Handle, ...], snapshot: Snapshot, most: int = 3) -> tuple[tuple[str, tuple[object, ...]], ...]:
+    """What the oldest holders do now, for those of them that still live."""
+    del snapshot
+    found = []
+    for handle in handles:
+        origin = stack_of(handle.owner) if handle.owner is not None and handle.open else ()
+        if origin:
+            found.append((handle.owner.name if handle.owner else "", origin))
+        if len(found) == most:
+            break
+    return tuple(found)

@@ -1,0 +1,113 @@
+"""What is held and not used: connections, transactions, and cursors that hold something on the server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.detectors._groups import BITS, loans, one_each
+from whoholds.finding import ERROR, INFO, WARNING, Finding
+from whoholds.handle import CURSOR, Handle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.limits import Limits, Threshold
+    from whoholds.snapshot import Snapshot
+
+HIGH, LOW = 0.8, 0.2  # of what the server allows: where severity rises, and falls
+
+
+def pressure(snapshot: Snapshot, limits: Limits, handle: Handle) -> float | None:
+    """The share of what the server allows that is open now, or None where nobody told what it allows."""
+    allowed = allowed_by(snapshot, limits, handle.database.server)
+    if not allowed:
+        return None
+    return sum(other.database.server == handle.database.server for other in snapshot.open if other.kind == "connection") / allowed
+
+
+def allowed_by(snapshot: Snapshot, limits: Limits, server: str) -> int:
+    """Connections that the server allows, 0 if unknown."""
+    return limits.server_limit or snapshot.history.server_limits.get(server, 0)
+
+
+def _by_pressure(snapshot: Snapshot, limits: Limits, group: tuple[Handle, ...]) -> str:
+    share = pressure(snapshot, limits, group[0])
+    if share is None:
+        return WARNING
+    return ERROR if share >= HIGH else INFO if share < LOW else WARNING
+
+
+def _longer(handle: Handle, seconds: float, limit: Threshold) -> bool:
+    return seconds > limit.least and seconds > limit.at(handle.site.frame if handle.site else None)
+
+
+def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Held and idle for longer than the limit; not what listens, is its line's only one, or is in a transaction."""
+    now, least = snapshot.now, limits.held_too_long.least
+    late = [
+        handle
+        for handle in loans([one for one in snapshot.open if now - one.used_at > least], "held-too-long")
+        if _longer(handle, handle.idle_s(now), limits.held_too_long)
+        and not handle.unread
+        and not listens(handle.parent or handle)
+        and not snapshot.only_of_its_line(handle)
+    ]
+    yield from one_each(
+        "held-too-long",
+        late,
+        lambda group: _by_pressure(snapshot, limits, group),
+        lambda group: (
+            "{n} to %s held for %.0f s, idle for %.0f s",
+            (max(one.held_s(now) for one in group), max(one.idle_s(now) for one in group)),
+        ),
+        advice=("Give it back as soon as the work on it is done, or lend it from a pool.",),
+    )
+
+
+def listens(handle: Handle) -> bool:
+    """Whether it waits for notifications: LISTEN is among its last statements."""
+    return any(sql[:6].lower() in ("listen", b"listen") for sql, _, _ in handle.statements if sql)
+
+
+def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """A transaction is open on it and nothing has been run for longer than the limit."""
+    now, least = snapshot.now, limits.idle_in_transaction.least
+    late = [
+        handle
+        for handle in loans([one for one in snapshot.open if (one.parent or one).in_transaction], "idle-in-transaction")
+        if now - handle.used_at > least and _longer(handle, handle.idle_s(now), limits.idle_in_transaction)
+    ]
+    yield from one_each(
+        "idle-in-transaction",
+        late,
+        lambda group: _by_pressure(snapshot, limits, group),
+        lambda group: ("{n} to %s idle in transaction for %.0f s", (max(one.idle_s(now) for one in group),)),
+        why=lambda _: ("It keeps its locks and its snapshot: others wait, and vacuum cannot clean up.",),
+        advice=("Commit or roll back at once after the last statement, also after a SELECT; or set autocommit.",),
+    )
+
+
+def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """A cursor that holds something on the server, or a lock, past the limit or the end of its scope."""
+    now, bit = snapshot.now, BITS["cursor-left-open"]
+    ending = snapshot.ending
+    late = []
+    for handle in snapshot.open:
+        if handle.told & bit or not (handle.unread or (handle.kind == CURSOR and handle.server_side)):
+            continue
+        scope_over = ending is not None and ending.scope is not None and handle.scope is ending.scope
+        if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
+            continue
+        late.append(handle)
+    yield from one_each(
+        "cursor-left-open",
+        late,
+        lambda _: WARNING,
+        lambda group: (
+            "{n} on %s open and unread for %.0f s"
+            if group[0].kind == CURSOR
+            else "{n} to %s with a statement not read to its end, and so a lock, for %.0f s",
+            (max(one.idle_s(now) for one in group),),
+        ),
+        advice=("Read the result to its end (fetchall), or close the cursor.",),
+    )

@@ -1,0 +1,147 @@
+"""What nobody gave back: left open at an end, freed unclosed, or still open after its owner ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.detectors._groups import BITS, loans, one_each
+from whoholds.finding import ERROR, INFO, WARNING, Finding
+from whoholds.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.limits import Limits
+    from whoholds.snapshot import Snapshot
+
+_HELD = sum(BITS[rule] for rule in ("left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"))
+_CLOSE = {
+    "psycopg2": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
+    "sqlite3": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
+}
+
+
+def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Still open at the end of a scope, of a watch or of the process; what a pool has at home is nobody's."""
+    del limits
+    ending = snapshot.ending
+    if ending is None:
+        return
+    open_ = loans(snapshot.open, "left-open")
+    if ending.kind in ("scope", "test"):
+        open_ = [handle for handle in open_ if handle.scope is not None and handle.scope is ending.scope]
+    elif ending.kind == "process":
+        single = [handle for handle in open_ if snapshot.only_of_its_line(handle)]
+        yield from one_each("left-open", single, lambda _: INFO, lambda group: _left(group, ending.kind, ending.name))
+        open_ = [handle for handle in open_ if handle not in single]
+    yield from one_each(
+        "left-open",
+        open_,
+        lambda _: ERROR,
+        lambda group: _left(group, ending.kind, ending.name),
+        why=lambda group: _who_keeps(group, snapshot.now),
+        advice=("Close each one where it was opened, also when an exception passes: with contextlib.closing(…).",),
+    )
+
+
+def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, tuple[object, ...]]:
+    what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
+    never_used = " and never used" if all(not _uses(handle) for handle in group) else ""
+    back = "not given back" if group[0].kind == "checkout" else "still open"
+    return f"{{n}} to %s {back} at the end of {what}%s{never_used}", (name,)
+
+
+def _uses(handle: Handle) -> int:
+    return handle.parent.uses if handle.parent else handle.uses
+
+
+def _who_keeps(group: tuple[Handle, ...], now: float) -> tuple[str, ...]:
+    gone = [handle.owner for handle in group if handle.owner is not None and handle.owner.ended_at is not None]
+    if not gone:
+        return ()
+    longest = max(now - (owner.ended_at or now) for owner in gone)
+    return (f"Still referenced: {_owners(group)} ended {longest:.1f} s ago.",)
+
+
+def _owners(group: tuple[Handle, ...]) -> str:
+    kinds = {handle.owner.kind for handle in group if handle.owner is not None}
+    kind = kinds.pop() if len(kinds) == 1 else "owner"
+    return f"the {kind}" if len(group) == 1 else f"their {kind}s"
+
+
+def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Freed although nobody had closed it: a warning where only the collector could free it, else info."""
+    del limits
+    freed = [
+        handle
+        for handle in snapshot.ended
+        if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR and not _workers_own(handle)
+    ]
+    for how, severity, words in (
+        (COLLECTED, WARNING, "{n} to %s freed by the garbage collector, never closed"),
+        (FREED, INFO, "{n} to %s freed with its last reference, never closed"),
+    ):
+        yield from one_each(
+            "collected-open",
+            [handle for handle in freed if handle.how == how],
+            lambda _, severity=severity: severity,  # type: ignore[misc]
+            lambda _, words=words: (words, ()),  # type: ignore[misc]
+            why=lambda group: (_CLOSE[group[0].driver],) if group[0].driver in _CLOSE else (),
+            advice=("Close it; until the collector comes, the server keeps the connection.",),
+        )
+
+
+def _workers_own(handle: Handle) -> bool:
+    """A connection that a worker thread kept for itself between jobs, freed because that thread ended."""
+    owner = handle.owner
+    if owner is None:
+        return False
+    if owner.kind == "job":
+        kept = owner.job_over_at is not None and handle.used_at > owner.job_over_at
+        return kept and owner.gone()
+    return owner.kind == "thread" and owner.is_worker and owner.gone()
+
+
+def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Its thread or task ended a while ago, and nobody has used it since."""
+    late = [
+        handle
+        for handle in loans(snapshot.open, "owner-gone")
+        if handle.owner is not None
+        and handle.owner.ended_at is not None
+        and snapshot.now - handle.owner.ended_at >= limits.owner_gone
+        and _unused_since(handle, handle.owner.ended_at)
+        and not (handle.site is not None and handle.site.opened == 1)
+    ]
+    yield from one_each(
+        "owner-gone",
+        late,
+        lambda _: ERROR,
+        lambda group: ("{n} to %s still open though " + _owners(group) + " ended %.1f s ago", (_gone_for(group, snapshot.now),)),
+        why=lambda _: ("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
+        advice=("Close the connection before the function that opened it returns.",),
+    )
+
+
+def _gone_for(group: tuple[Handle, ...], now: float) -> float:
+    return max(now - (handle.owner.ended_at or now) for handle in group if handle.owner is not None)
+
+
+def _unused_since(handle: Handle, ended_at: float) -> bool:
+    inner = handle.parent or handle
+    if inner.caller or inner.used_at > ended_at:
+        return False
+    owner = handle.owner
+    handed_over = owner is not None and owner.kind != "task" and inner.used_by not in (0, owner.ident)
+    return not handed_over
+
+
+def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Something a finding had named was closed after all."""
+    del limits
+    yield from one_each(
+        "given-back",
+        [handle for handle in snapshot.ended if handle.told & _HELD and handle.how == CLOSED],
+        lambda _: INFO,
+        lambda group: ("{n} to %s given back after %.1f s", (max(one.held_s(snapshot.now) for one in group),)),
+    )

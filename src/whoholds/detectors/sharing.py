@@ -1,0 +1,111 @@
+"""Who shares what: two handles with one owner, two owners of one handle, two processes on one connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.detectors._groups import BITS
+from whoholds.finding import ERROR, WARNING, Finding
+from whoholds.snapshot import holds_while
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.handle import Handle
+    from whoholds.limits import Limits
+    from whoholds.snapshot import Snapshot
+
+_BIT = BITS["second-while-holding"]
+
+
+def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """An owner asked for another handle of the same pool or database while it held one."""
+    del limits
+    fresh = [handle for handle in snapshot.new if handle.owner is not None and not handle.told & _BIT]
+    if not fresh or not snapshot.history.nested:
+        return
+    by_owner: dict[object, list[Handle]] = {}
+    for handle in (*snapshot.open, *snapshot.ended):
+        by_owner.setdefault(handle.owner, []).append(handle)
+    pairs: dict[tuple[object, object], list[tuple[Handle, Handle]]] = {}
+    for inner in fresh:
+        for outer in by_owner.get(inner.owner, ()):
+            if holds_while(outer, inner) and _starves(outer, inner, snapshot):
+                pairs.setdefault((outer.site, inner.site), []).append((outer, inner))
+    for found in pairs.values():
+        outer, inner = found[0]
+        owners = len({id(pair[1].owner) for pair in found})
+        at_once = 1 + max(sum(holds_while(other, pair[1]) for other in by_owner[pair[1].owner]) for pair in found)
+        yield Finding(
+            "second-while-holding",
+            WARNING,
+            inner.database,
+            tuple(dict.fromkeys(pair[1] for pair in found)),
+            len({id(pair[1]) for pair in found}),
+            "{n} to %s asked for by an owner that already held %d",
+            (at_once - 1,),
+            inner.site,
+            inner.owner.spawn if inner.owner else None,
+            other=("first opened", outer.site),
+            why=(
+                f"With {owners} such owners and {at_once} held at once by each, a pool is safe from "
+                f"{owners} × ({at_once} − 1) + 1 = {owners * (at_once - 1) + 1}; a smaller one can starve: "
+                "each waits for what the others hold.",
+            ),
+            advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
+        )
+
+
+def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
+    """A bounded pool starves by one nesting; a server only where several owners nest at the same two lines."""
+    if inner.pool is not None:
+        return inner.kind == outer.kind == "checkout"
+    if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
+        return False
+    if outer.site is None or inner.site is None or outer.site is inner.site:
+        return False
+    return len(snapshot.history.nested.get((outer.site, inner.site), ())) > 1
+
+
+def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Two threads or tasks were inside calls on one connection at the same time."""
+    del limits
+    for handle in snapshot.shared:
+        _, _, other_stack, stack, owner = handle.shared
+        yield Finding(
+            "shared-at-once",
+            WARNING,
+            handle.database,
+            (handle,),
+            2,
+            "%d owners inside calls on one connection to %s",
+            (),
+            handle.site,
+            handle.owner.spawn if handle.owner else None,
+            stacks=(("the one inside", other_stack), (f"{owner.name if owner else 'the other'}, who came in", stack)),
+            why=("Their statements, transactions and results mix; libpq may close the connection on both.",),
+            advice=("Give each thread or task its own connection, or a lock around this one.",),
+            adds_up=False,
+        )
+
+
+def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """A connection opened before a fork was used, or closed, in the child."""
+    del limits
+    for handle, owner, origin in snapshot.inherited:
+        yield Finding(
+            "shared-across-fork",
+            ERROR,
+            handle.database,
+            (handle,),
+            1,
+            "{n} to %s opened before a fork and used in the child",
+            (),
+            handle.site or (snapshot.history.sites.of(handle.origin) if handle.origin else None),
+            handle.owner.spawn if handle.owner else None,
+            other=("used", snapshot.history.sites.of(origin) if origin else None),
+            stacks=((f"{owner.name if owner else 'the child'}, who used it", origin),) if origin else (),
+            why=("Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac).",),
+            advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),
+            adds_up=False,
+        )

@@ -1,0 +1,253 @@
+"""psycopg2: a subclass between the user's connection class and the C class, asked for through `psycopg2._connect`.
+
+Real subclasses, so that every check in C passes; the connection class goes on choosing its own cursor class.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from whoholds.drivers._seams import called, is_refusal, layered, like, noticed, replace, stands_for
+from whoholds.handle import CONNECTION, CURSOR, Database, Handle, database
+from whoholds.lines import never_blame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whoholds.ledger import Ledger
+
+_USES = (
+    "commit rollback poll reset __enter__ __exit__ lobject set_session set_isolation_level set_client_encoding "
+    "tpc_begin tpc_prepare tpc_commit tpc_rollback tpc_recover"
+).split()
+_STATEMENTS = "execute executemany callproc copy_expert".split()
+_COPIES = "copy_from copy_to".split()
+_FETCHES = "fetchone fetchmany fetchall scroll __next__".split()
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch psycopg2 while the block lasts."""
+    import psycopg2
+    from psycopg2 import extensions
+
+    never_blame("psycopg2")
+    layer = _Layer(ledger, extensions.connection, extensions.cursor)
+    with ExitStack() as names:
+        names.callback(replace(psycopg2, "_connect", _connect(ledger, layer, psycopg2._connect)))
+        if "psycopg2.extras" not in sys.modules:
+            # before anyone has a class or an object of it: direct calls are seen, and type checks by name hold
+            names.callback(replace(extensions, "connection", layer.connection))
+            names.callback(replace(extensions, "cursor", layer.cursor))
+        else:
+            names.callback(_replace_if_unused(extensions, "connection", layer.connection))
+        yield
+
+
+def _replace_if_unused(module: Any, name: str, ours: type) -> Callable[[], None]:
+    """Replace a class that no living object is an instance of; subclasses made of it before stay what they are."""
+    import gc
+
+    plain = getattr(module, name)
+    if any(isinstance(one, plain) for one in gc.get_objects() if type(one).__module__.startswith("psycopg2")):
+        return lambda: None
+    return replace(module, name, ours)
+
+
+def _handle_of(connection: Any) -> Handle:
+    handle: Handle = connection._whoholds
+    return handle
+
+
+def _handle_of_cursor(cursor: Any) -> Handle:
+    handle: Handle = cursor.connection._whoholds
+    return handle
+
+
+class _Layer:
+    """Our classes, between the user's and the C ones, and what was made of the user's own."""
+
+    def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
+        status = connection.get_transaction_status
+
+        def in_transaction(one: Any) -> bool:
+            return not one.closed and 1 < status(one) < 4  # noqa: PLR2004 - INTRANS and INERROR
+
+        def cursors_transaction(one: Any) -> bool:
+            return in_transaction(one.connection)
+
+        def use(method: Any, *, sql: bool = False) -> Any:
+            return noticed(method, ledger, _handle_of_cursor, cursors_transaction, sql=sql, failed=_failed(ledger))
+
+        self.ledger = ledger
+        self._plain, self._plain_cursor = connection, cursor
+        self._cursor_methods = {name: use(getattr(cursor, name), sql=True) for name in _STATEMENTS}
+        self._cursor_methods |= {name: use(getattr(cursor, name)) for name in _COPIES}
+        self.cursor = like(cursor, {"__slots__": (), **self._cursor_methods})
+        self._named_methods = {name: use(getattr(cursor, name)) for name in _FETCHES}
+        self._named_methods["close"] = _close_named(ledger, cursor.close)
+        self._named_methods["__slots__"] = ("_whoholds_cursor",)
+        self._methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": _init(ledger, connection.__init__)}
+        for name in _USES:
+            self._methods[name] = noticed(
+                getattr(connection, name), ledger, _handle_of, in_transaction, failed=_failed_connection(ledger)
+            )
+        self._methods["close"] = called(connection.close, ledger, _handle_of)
+        self._methods["cursor"] = self._cursor_method(connection.cursor)
+        self.connection = like(connection, self._methods)
+        self._known: dict[type, type] = {connection: self.connection}
+        self._known_cursors: dict[type, type] = {cursor: self.cursor}
+        self._known_named: dict[type, type] = {}
+
+    def of(self, wanted: Any) -> Any:
+        """The connection class to make where the user asks for `wanted`; a callable that is no class as it is."""
+        if wanted is None:
+            return self.connection
+        if not (isinstance(wanted, type) and issubclass(wanted, self._plain)):
+            return wanted
+        return layered(wanted, self.connection, self._methods, self._known)
+
+    def of_cursor(self, wanted: Any, *, named: bool) -> Any:
+        """The cursor class to make where the user asks for `wanted`."""
+        if not (isinstance(wanted, type) and issubclass(wanted, self._plain_cursor)):
+            return wanted
+        ours = layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
+        if not named:
+            return ours
+        made = self._known_named.get(ours)
+        if made is None:
+            made = self._known_named[ours] = like(ours, self._named_methods)
+        return made
+
+    def _cursor_method(self, original: Any) -> Any:
+        ledger = self.ledger
+
+        def cursor(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                name = args[0] if args else kwargs.get("name")
+                wanted = args[1] if len(args) > 1 else kwargs.get("cursor_factory")
+                wanted = wanted or self_.cursor_factory or self.cursor
+                ours = self.of_cursor(wanted, named=name is not None)
+                if len(args) > 1:
+                    args = (args[0], ours, *args[2:])
+                else:
+                    kwargs["cursor_factory"] = ours
+                made = original(self_, *args, **kwargs)
+                if name is not None and isinstance(made, self.cursor):
+                    made._whoholds_cursor = _opened_cursor(ledger, self_, made)
+            except BaseException:
+                made = None
+                del self_, args, kwargs, made
+                raise
+            return made
+
+        return stands_for(cursor, original)
+
+
+def _opened_cursor(ledger: Ledger, connection: Any, cursor: Any) -> Handle | None:
+    try:
+        parent = connection._whoholds
+    except AttributeError:
+        return None
+    handle = ledger.opened(CURSOR, "psycopg2", parent.database, cursor, sys._getframe(2), parent=None)
+    handle.server_side = True
+    return handle
+
+
+def _close_named(ledger: Ledger, original: Any) -> Any:
+    def close(self: Any) -> Any:
+        try:
+            result = original(self)
+        except BaseException:
+            del self
+            raise
+        handle = getattr(self, "_whoholds_cursor", None)
+        if handle is not None:
+            ledger.closed(handle)
+        return result
+
+    return stands_for(close, original)
+
+
+def _failed(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
+    def failed(cursor: Any, handle: Handle, exc: BaseException) -> None:
+        _after(ledger, cursor.connection, handle, exc)
+
+    return failed
+
+
+def _failed_connection(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
+    def failed(connection: Any, handle: Handle, exc: BaseException) -> None:
+        _after(ledger, connection, handle, exc)
+
+    return failed
+
+
+def _after(ledger: Ledger, connection: Any, handle: Handle, exc: BaseException) -> None:
+    """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
+    if is_refusal(exc):
+        ledger.refused(exc, handle.database, sys._getframe(3))
+    if connection.closed:
+        ledger.closed(handle)
+
+
+def _init(ledger: Ledger, original: Callable[..., None]) -> Any:
+    clock = ledger.clock
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
+        began = clock()
+        try:
+            original(self, *args, **kwargs)
+        except BaseException as exc:
+            if is_refusal(exc):
+                ledger.refused(exc, _asked_for(args[0] if args else kwargs.get("dsn", "")), sys._getframe(1))
+            del self, args, kwargs, exc
+            raise
+        database_, pid = _told(self)
+        handle = self._whoholds = ledger.opened(CONNECTION, "psycopg2", database_, self, sys._getframe(1), began=began)
+        handle.backend_pid = pid
+
+    return stands_for(__init__, original)
+
+
+def _told(connection: Any) -> tuple[Database, int | None]:
+    """Where it leads and the server's pid, as libpq knows them without I/O; here, in the program's own thread only."""
+    try:
+        info = connection.info
+        found = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
+        return found, info.backend_pid or None
+    except Exception:  # noqa: BLE001 - an asynchronous connection that is not there yet knows little
+        return _asked_for(connection.dsn), None
+
+
+def _asked_for(dsn: str) -> Database:
+    """The database that a connection string names; what it leaves out as libpq's variables and defaults have it."""
+    import os
+
+    from psycopg2.extensions import parse_dsn
+
+    try:
+        said = parse_dsn(dsn)
+    except Exception:  # noqa: BLE001 - it is refused as it is; its form is the server's affair
+        said = {}
+    user = said.get("user") or os.environ.get("PGUSER", "")
+    host = said.get("host") or said.get("hostaddr") or os.environ.get("PGHOST", "")
+    port = said.get("port") or os.environ.get("PGPORT") or "5432"
+    name = said.get("dbname") or os.environ.get("PGDATABASE") or user
+    return database("postgresql", user, host, int(port) if port.isdigit() else None, name)
+
+
+def _connect(ledger: Ledger, layer: _Layer, original: Callable[..., Any]) -> Any:
+    def _connect(dsn: Any, connection_factory: Any = None, **kwargs: Any) -> Any:
+        try:
+            made = original(dsn, connection_factory=layer.of(connection_factory), **kwargs)
+        except BaseException:
+            del dsn, connection_factory, kwargs
+            raise
+        if not hasattr(made, "_whoholds"):
+            ledger.cannot_watch("psycopg2")
+        return made
+
+    return stands_for(_connect, original)

@@ -1,0 +1,144 @@
+"""Finding: one thing wrong, said once; Look: what one tick brought. Values; they do nothing."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.handle import Database, Handle, Owner, Spawn
+    from whoholds.lines import Frame, Site
+    from whoholds.origin import Origin
+    from whoholds.snapshot import Snapshot
+
+INFO, WARNING, ERROR = "info", "warning", "error"
+SEVERITIES = (INFO, WARNING, ERROR)
+SHOWN_OWNERS = 10
+
+
+@dataclass(frozen=True)
+class Part:
+    """A group of handles with one opening line and one spawn line."""
+
+    handles: tuple[Handle, ...]
+    site: Site | None
+    spawn: Spawn | None
+
+    @property
+    def count(self) -> int:
+        """How many handles."""
+        return len(self.handles)
+
+    @property
+    def spawned(self) -> Site | None:
+        """The line that started the owners, None for the main thread outside any task."""
+        return self.spawn.site if self.spawn else None
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """Names of the distinct owners, oldest handle first."""
+        return owner_names(self.handles)
+
+
+def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
+    """The distinct owners' names, in the handles' order; a job goes by its worker's."""
+    owners: dict[Owner, str] = {}
+    for handle in handles:
+        if handle.owner is not None:
+            owners.setdefault(handle.owner, handle.owner.name)
+    return tuple(dict.fromkeys(owners.values()))
+
+
+def parts_of(handles: Iterable[Handle]) -> tuple[Part, ...]:
+    """The handles grouped by opening and spawn line, largest group first, oldest handle first in each."""
+    groups: dict[tuple[Site | None, Site | None], list[Handle]] = {}
+    for handle in sorted(handles, key=lambda one: one.opened_stamp):
+        spawn = handle.owner.spawn if handle.owner else None
+        groups.setdefault((handle.site, spawn.site if spawn else None), []).append(handle)
+    parts = [
+        Part(tuple(group), site, group[0].owner.spawn if group[0].owner else None)
+        for (site, _), group in groups.items()
+    ]
+    return tuple(sorted(parts, key=lambda part: -part.count))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing wrong. `handles` share one opening and one spawn line, but where there are `parts`.
+
+    A detector fills in the upper half; the watch adds `id`, `time` and what merging brought.
+    """
+
+    rule: str
+    severity: str
+    database: Database
+    handles: tuple[Handle, ...]
+    count: int
+    phrase: str = ""  # of the message, with %-places for `numbers`
+    numbers: tuple[object, ...] = ()
+    site: Site | None = None
+    spawn: Spawn | None = None
+    parts: tuple[Part, ...] = ()
+    why: tuple[str, ...] = ()  # what a person wants to know next, a sentence each
+    advice: tuple[str, ...] = ()  # what to do, a line each
+    other: tuple[str, Site | None] = ("", None)  # a second line that belongs to it, and what it is
+    stacks: tuple[tuple[str, Origin], ...] = ()  # what holders do now: owner's name and stack
+    error: str = ""  # the program's own exception, redacted
+    adds_up: bool = True  # counts of tellings are summed; else the highest counts
+    # --- by the watch
+    id: str = ""
+    time: float = 0.0  # seconds since the epoch
+    now: float = 0.0  # seconds of the ledger's clock at that moment
+    since: int = 0  # how many more since it was said last
+    scope: str = ""  # name of the test, request or job that ended
+    spans: tuple[str, str] = field(default=("", ""))  # trace id and span id of the opener
+
+    @property
+    def kind(self) -> str:
+        """`connection`, `checkout` or `cursor`."""
+        return self.handles[0].kind if self.handles else "connection"
+
+    @property
+    def spawned(self) -> Site | None:
+        """The line that started the owners, or None."""
+        return self.spawn.site if self.spawn else None
+
+    @property
+    def opened(self) -> Frame | None:
+        """The opening line, readable."""
+        return self.site.frame if self.site else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Stable from run to run: rule, opening function, spawn function, kind of database; no line, no pid."""
+        opened = self.site.frame.function if self.site else ""
+        spawned = self.spawned.frame.function if self.spawned else ""
+        text = "\n".join((self.rule, opened, spawned, self.database.system))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def lines(self) -> tuple[Frame | None, ...]:
+        """Opening and spawn line: what ignore rules are matched against."""
+        return (self.opened, self.spawned.frame if self.spawned else None)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one tick brought, for outputs: findings to be said, handles that ended, the snapshot they come from."""
+
+    findings: tuple[Finding, ...]
+    snapshot: Snapshot
+    source: bool = True  # whether source lines may be shown
+
+    @property
+    def ended(self) -> list[Handle]:
+        """The handles that closed or were freed since the look before."""
+        return self.snapshot.ended
+
+    @property
+    def last(self) -> bool:
+        """Whether the process or the watch ends with this look."""
+        return self.snapshot.ending is not None and self.snapshot.ending.kind in ("process", "watch")

@@ -1,0 +1,330 @@
+"""What is open, and what closed since the last look. Written by the user's threads, read by the one that ticks.
+
+No lock anywhere: every change below is one C call on a dict with int keys or a deque, hence atomic for threads,
+greenlets, signal handlers and the collector's callbacks. It never judges, never calls foreign code, never blocks.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import itertools
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
+
+from whoholds import spawn
+from whoholds.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Database, Handle, Owner, Pool
+from whoholds.origin import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from whoholds.origin import Origin
+
+THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
+BURST_S = 1.0  # refusals within a second are one
+STATEMENTS = 5  # remembered of each connection
+
+
+class Refusal:
+    """A server or a pool that would give no more, and what was open at that instant."""
+
+    __slots__ = ("at", "by_pool", "count", "database", "error", "note", "open", "origin", "owner", "stamp")
+
+    def __init__(self, at: float, database: Database, error: str, held: list[Handle]) -> None:
+        self.at = at
+        self.database = database
+        self.error = error  # "OperationalError: …", as the program got it
+        self.open = held
+        self.count = 1  # requests refused in this burst
+        self.by_pool: Pool | None = None
+        self.note = ""
+        self.owner: Owner | None = None
+        self.origin: Origin = ()
+        self.stamp = 0
+
+
+class Taken(NamedTuple):
+    """What `Ledger.take` gives the tick."""
+
+    now: float
+    stamp: int
+    open: list[Handle]
+    ended: list[Handle]
+    refusals: list[Refusal]
+    shared: list[Handle]
+    inherited: list[tuple[Handle, Owner | None, Origin]]
+    pools: list[Pool]
+    dropped: int
+
+
+class _Ref(ref):  # type: ignore[type-arg]  # generic only for the type checker
+    """A weak reference that knows its handle."""
+
+    __slots__ = ("handle",)
+    handle: Handle
+
+
+class Ledger:
+    """Where drivers tell of handles. One per Watch.
+
+    `clock` gives seconds, never going back; `owner` the Owner that runs now; `stamp` an iterator of rising ints;
+    `frames` how many frames an origin keeps; `most` how many handles are remembered, the others only counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        owner: Callable[[], Owner | None] = spawn.current_owner,
+        origin: Callable[[FrameType | None, int], Origin] = capture,
+        stamp: itertools.count[int] | None = None,
+        frames: int = 32,
+        most: int = 100_000,
+    ) -> None:
+        self.clock = clock
+        self.frames = frames
+        self.most = most
+        self.active = True
+        self.quiet_ident = 0  # the thread that ticks: what it opens is not watched
+        self.on_opened: Callable[[], None] = _nothing  # starts the ticking thread where it does not run
+        self.on_refused: Callable[[Refusal, BaseException], None] = _ignore
+        self.wake: Callable[[], None] = _nothing
+        self.current_scope: Callable[[], Any] = _nothing
+        self.first_connection: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
+        self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
+        self._owner = owner
+        self._origin = origin
+        self._stamp = stamp or itertools.count(1)
+        self._open: dict[int, Handle] = {}
+        self._ended: deque[Handle] = deque(maxlen=most)
+        self._ends = itertools.count()
+        self._overflow = itertools.count()
+        self._refusals: deque[Refusal] = deque(maxlen=100)
+        self._shared: deque[Handle] = deque(maxlen=1000)
+        self._inherited: deque[tuple[Handle, Owner | None, Origin]] = deque(maxlen=1000)
+        self._pools: dict[int, Pool] = {}
+        self._taken_ends = 0
+        self._collecting = 0
+
+    # --- told by drivers, in the user's thread ------------------------------------------------------------------
+
+    def opened(
+        self,
+        kind: str,
+        driver: str,
+        where: Database,
+        thing: Any,
+        frame: FrameType | None,
+        *,
+        began: float | None = None,
+        parent: Handle | None = None,
+        pool: Pool | None = None,
+    ) -> Handle:
+        """A handle for `thing`, just opened by whoever runs now; `frame` is the caller's, `began` when it asked.
+
+        `thing` is held weakly, and its being freed noticed, where its type allows; the driver tells of its close.
+        """
+        if not self.active or _thread.get_ident() == self.quiet_ident:
+            return Handle(kind, driver, where, None, ())
+        handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
+        handle.parent = parent
+        handle.pool = pool
+        handle.context = spawn.current_context()
+        handle.scope = self.current_scope()
+        if thing is not None:
+            try:
+                watching = handle.ref = _Ref(thing, self._freed)
+                watching.handle = handle
+            except TypeError:  # a type without weak references: its driver tells of its end
+                pass
+        now = self.clock()
+        handle.opened_at = handle.used_at = now
+        if began is not None:
+            handle.connect_s = now - began
+        handle.opened_stamp = stamp = next(self._stamp)
+        if len(self._open) < self.most:
+            self._open[stamp] = handle
+        else:
+            next(self._overflow)
+        self.on_opened()
+        return handle
+
+    def closed(self, handle: Handle, how: str = CLOSED) -> None:
+        """`handle` was closed or given back just now, or freed. Telling it twice is once."""
+        if handle.closed_stamp is not None:
+            return
+        handle.closed_at = self.clock()
+        handle.how = how
+        if how == CLOSED:
+            handle.closed_by = self._owner() if handle.told else None
+            if handle.inherited:
+                self.used_in_child(handle, sys._getframe(1))
+        handle.closed_stamp = next(self._stamp)
+        handle.ref = None
+        handle.caller = 0
+        if self._open.pop(handle.opened_stamp, None) is not None:
+            next(self._ends)
+            self._ended.append(handle)
+
+    def reopened(self, handle: Handle) -> None:
+        """A close that failed: it is open after all."""
+        handle.closed_at = handle.closed_stamp = None
+        handle.how = ""
+        self._open[handle.opened_stamp] = handle
+
+    def refused(
+        self, exc: BaseException, where: Database, frame: FrameType | None, *, pool: Pool | None = None
+    ) -> None:
+        """`exc` is about to reach the program because the server or `pool` gives no more. One C call per burst."""
+        if not self.active or _thread.get_ident() == self.quiet_ident:
+            return
+        now = self.clock()
+        last = self._refusals[-1] if self._refusals else None
+        if last is not None and now - last.at < BURST_S and last.database is where and last.by_pool is pool:
+            last.count += 1
+        else:
+            last = Refusal(now, where, f"{type(exc).__name__}: {exc}".strip(), list(self._open.values()))
+            last.by_pool = pool
+            last.stamp = next(self._stamp)
+            last.owner = self._owner()
+            last.origin = self._origin(frame, self.frames)
+            self._refusals.append(last)
+        self.on_refused(last, exc)
+        self.wake()
+
+    def shared_at_once(self, handle: Handle, caller: int) -> None:
+        """`caller` came into a call on `handle` while another was inside one."""
+        if handle.shared is None:
+            stacks = sys._current_frames()
+            other = stacks.get(handle.caller)
+            mine = stacks.get(caller)
+            handle.shared = (
+                handle.caller,
+                caller,
+                self._origin(other, self.frames),
+                self._origin(mine, self.frames),
+                self._owner(),
+            )
+            del stacks, other, mine
+            self._shared.append(handle)
+
+    def used_in_child(self, handle: Handle, frame: FrameType | None) -> None:
+        """A handle that the parent opened before the fork was used here; said once per handle."""
+        if handle.inherited:
+            handle.inherited = False
+            self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
+
+    def pool_made(self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = "") -> Pool:
+        """A Pool for a library's pool object; it is forgotten when that object goes or `pool_gone` is told."""
+        key = next(self._stamp)
+        pool = Pool(key, name, self._origin(frame, self.frames), maximum, system)
+        self._pools[key] = pool
+        try:
+            pool.ref = ref(pool_object, lambda _: self.pool_gone(pool))
+        except TypeError:
+            pass
+        return pool
+
+    def pool_gone(self, pool: Pool) -> None:
+        """The pool was closed, disposed of or freed."""
+        pool.closed = True
+        self._pools.pop(pool.key, None)
+
+    def cannot_watch(self, driver: str) -> None:
+        """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
+        self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
+
+    def _freed(self, reference: Any) -> None:
+        """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
+        handle: Handle = reference.handle
+        if self._collecting == _thread.get_ident():
+            how = COLLECTED
+        else:
+            owner = handle.owner
+            ended = owner is not None and owner.kind in ("thread", "job") and (owner.thread or owner).gone()
+            how = THREAD_ENDED if ended else FREED
+        self.closed(handle, OVER if handle.pool is not None and handle.kind == CONNECTION else how)
+
+    def collector(self, phase: str, _info: dict[str, int]) -> None:
+        """For `gc.callbacks`: tells what the collector freed from what its last reference freed."""
+        self._collecting = _thread.get_ident() if phase == "start" else 0
+
+    # --- asked by the tick --------------------------------------------------------------------------------------
+
+    def take(self) -> Taken:
+        """Everything that is open and what ended since the last call, which is then forgotten here."""
+        ended: list[Handle] = []
+        drain = self._ended.popleft
+        while self._ended:
+            try:
+                ended.append(drain())
+            except IndexError:
+                break
+        self._taken_ends += len(ended)
+        ends = _value(self._ends)
+        dropped = max(ends - self._taken_ends, 0)
+        self._taken_ends += dropped
+        return Taken(
+            self.clock(),
+            next(self._stamp),
+            list(self._open.values()),
+            ended,
+            _drain(self._refusals),
+            _drain(self._shared),
+            _drain(self._inherited),
+            list(self._pools.values()),
+            dropped + _value(self._overflow),
+        )
+
+    def peek(self) -> list[Handle]:
+        """What is open now, oldest first; takes nothing away."""
+        return sorted(self._open.values(), key=_opened_stamp)
+
+    def in_child(self) -> None:
+        """After a fork, in the child: what the parent opened is inherited, not held here."""
+        for handle in list(self._open.values()):
+            handle.inherited = True
+        self._open.clear()
+        self._ended.clear()
+        self._refusals.clear()
+        self._shared.clear()
+        self._inherited.clear()
+        self._taken_ends = _value(self._ends)
+
+    def collect(self) -> None:
+        """Let the collector run once, because something would be accused otherwise."""
+        gc.collect()
+
+
+def _drain(queue: deque[Any]) -> list[Any]:
+    taken = []
+    while queue:
+        try:
+            taken.append(queue.popleft())
+        except IndexError:
+            break
+    return taken
+
+
+def _value(count: itertools.count[int]) -> int:
+    """How often `next` was called on a count that began at 0; its repr is the one way to look without taking."""
+    return int(repr(count)[len("count(") : -1])
+
+
+def _opened_stamp(handle: Handle) -> int:
+    return handle.opened_stamp
+
+
+def _nothing() -> None:
+    return None
+
+
+def _ignore(refusal: Refusal, exc: BaseException) -> None:
+    del refusal, exc
+
+

@@ -1,0 +1,305 @@
+"""Limits: every setting, one frozen value; its environment variable, option and pytest key are derived from it.
+
+It reads no environment but the mapping it is given, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import signal
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from whoholds.lines import Frame
+
+ON = ("1", "true", "on", "yes")
+OFF = ("", "0", "false", "off", "no")
+OUTPUTS = ("log", "warn", "otel", "journal")
+
+
+class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
+    """A setting that cannot be: names the variable, what it got and what it takes."""
+
+    def __init__(self, name: str, got: object, takes: str) -> None:
+        super().__init__(f"{name}={got}: it takes {takes}")
+        self.name = name
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A number, and other numbers for some opening lines: `60,600@jobs/*.py`."""
+
+    default: float
+    exceptions: tuple[tuple[float, str], ...] = ()
+
+    def at(self, frame: Frame | None) -> float:
+        """The number for this opening line; the first exception that matches counts."""
+        if frame is not None:
+            for number, pattern in self.exceptions:
+                if matches(frame, pattern):
+                    return number
+        return self.default
+
+    @property
+    def least(self) -> float:
+        """The smallest number anywhere: below it nothing needs a look."""
+        return min([self.default, *(number for number, _ in self.exceptions)])
+
+    def __str__(self) -> str:
+        return ",".join([f"{self.default:g}", *(f"{number:g}@{pattern}" for number, pattern in self.exceptions)])
+
+
+@dataclass(frozen=True)
+class IgnoreRule:
+    """`rule@path-glob[:function]`: findings of that rule (or `*`) with such an opening or spawn line are meant."""
+
+    rule: str
+    pattern: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.rule}@{self.pattern}"
+
+    def matches(self, rule: str, frames: tuple[Frame | None, ...]) -> bool:
+        """Whether a finding of `rule` at one of these lines is meant."""
+        return self.rule in ("*", rule) and any(frame and matches(frame, self.pattern) for frame in frames)
+
+
+def matches(frame: Frame, pattern: str) -> bool:
+    """Whether `path-glob[:function]` matches: the glob against the end of the path, at a folder's boundary."""
+    glob, colon, function = pattern.rpartition(":")
+    if not colon or "/" in function or len(glob) <= 1:  # no function, or a Windows drive
+        glob, function = pattern, "*"
+    path = frame.file.replace("\\", "/")
+    fits = fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")
+    return fits and fnmatch.fnmatchcase(frame.function, function)
+
+
+def _setting(default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str) -> Any:
+    return field(default=default, metadata={"variable": variable, "parse": parse, "takes": takes, "means": means})
+
+
+def _number(least: float, kind: type = float) -> Callable[[str, str], Any]:
+    def parse(name: str, text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise WrongSetting(name, text, _NUMBERS[kind, least]) from None
+        if not least <= value < float("inf"):
+            raise WrongSetting(name, text, _NUMBERS[kind, least])
+        return value
+
+    return parse
+
+
+_NUMBERS = {
+    (float, 0): "seconds, 0 or more, such as 30 or 0.5",
+    (float, 0.001): "a number greater than 0, such as 1 or 0.5",
+    (int, 0): "a whole number, 0 or more",
+    (int, 1): "a whole number, 1 or more",
+}
+
+
+def _threshold(name: str, text: str) -> Threshold:
+    takes = "a number and, if wanted, others for some files: 60 or 60,600@jobs/*.py"
+    default: float | None = None
+    exceptions: list[tuple[float, str]] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        number, at, pattern = part.partition("@")
+        try:
+            value = float(number)
+        except ValueError:
+            raise WrongSetting(name, text, takes) from None
+        if not 0 <= value < float("inf") or (at and not pattern) or (not at and default is not None):
+            raise WrongSetting(name, text, takes)
+        if at:
+            exceptions.append((value, pattern))
+        else:
+            default = value
+    if default is None:
+        raise WrongSetting(name, text, takes)
+    return Threshold(default, tuple(exceptions))
+
+
+def _outputs(name: str, text: str) -> tuple[str, ...]:
+    low = text.strip().lower()
+    if low in OFF:
+        return ()
+    if low in ON:
+        return ("log", "otel")
+    wanted = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    known = (*OUTPUTS, *_registered("whoholds.outputs"))
+    for one in wanted:
+        if one not in known:
+            raise WrongSetting(name, text, f"1, 0 or a comma list of outputs: {', '.join(known)}{_nearest(one, known)}")
+    return wanted
+
+
+def _registered(group: str) -> tuple[str, ...]:
+    from importlib.metadata import entry_points
+
+    return tuple(point.name for point in entry_points(group=group))
+
+
+def _flag(name: str, text: str) -> bool:
+    low = text.strip().lower()
+    if low in ON:
+        return True
+    if low in OFF:
+        return False
+    raise WrongSetting(name, text, "1 or 0")
+
+
+def _choice(*choices: str) -> Callable[[str, str], str]:
+    def parse(name: str, text: str) -> str:
+        low = text.strip().lower()
+        if low not in choices:
+            raise WrongSetting(name, text, f"one of {', '.join(choices)}{_nearest(low, choices)}")
+        return low
+
+    return parse
+
+
+def _signal(name: str, text: str) -> str:
+    wanted = text.strip().upper()
+    wanted = wanted if wanted.startswith("SIG") or not wanted else f"SIG{wanted}"
+    known = [one.name for one in signal.Signals if one.name not in ("SIGKILL", "SIGSTOP")]
+    if wanted and wanted not in known:
+        raise WrongSetting(name, text, f"the name of a signal, such as SIGUSR1{_nearest(wanted, known)}")
+    return wanted
+
+
+def _ignore(name: str, text: str) -> tuple[IgnoreRule, ...]:
+    rules: list[IgnoreRule] = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if part.startswith("@"):
+            try:
+                lines = Path(part[1:]).read_text(encoding="utf-8").splitlines()
+            except OSError as error:
+                raise WrongSetting(name, text, f"a file that can be read after @ ({error.strerror})") from None
+        else:
+            lines = [part]
+        for line in lines:
+            rule, _, reason = line.partition("#")
+            if rule.strip():
+                rules.append(_ignore_rule(name, rule.strip(), reason.strip()))
+    return tuple(rules)
+
+
+def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
+    rule, at, pattern = text.partition("@")
+    known = ("*", *RULES)
+    if not at or not pattern or rule not in known:
+        hint = _nearest(rule, known) if rule not in known else ""
+        raise WrongSetting(name, text, f"rule@path-glob[:function], such as left-open@jobs/*.py:load{hint}")
+    return IgnoreRule(rule, pattern, reason)
+
+
+def _nearest(got: str, known: Any) -> str:
+    near = difflib.get_close_matches(got, list(known), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+RULES = (
+    "left-open",
+    "collected-open",
+    "owner-gone",
+    "held-too-long",
+    "idle-in-transaction",
+    "cursor-left-open",
+    "too-many-at-once",
+    "connect-storm",
+    "second-while-holding",
+    "shared-at-once",
+    "shared-across-fork",
+    "refused",
+    "growing",
+    "given-back",
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Every setting. Durations are seconds; each field's variable, form and meaning are in its metadata."""
+
+    outputs: tuple[str, ...] = _setting(
+        ("log", "otel"), "WHOHOLDS", _outputs, "1, 0 or a comma list of outputs", "where findings go"
+    )
+    journal: str = _setting("", "WHOHOLDS_JOURNAL", lambda _, text: text, "a path", "the journal; {pid} and {host} are filled in")
+    journal_mb: float = _setting(100.0, "WHOHOLDS_JOURNAL_MB", _number(0.001), "megabytes", "size at which the journal is rotated, once")
+    held_too_long: Threshold = _setting(
+        Threshold(60), "WHOHOLDS_HELD_TOO_LONG", _threshold, "seconds", "held and idle for longer is a finding"
+    )
+    idle_in_transaction: Threshold = _setting(
+        Threshold(10), "WHOHOLDS_IDLE_IN_TRANSACTION", _threshold, "seconds", "a transaction idle for longer is a finding"
+    )
+    owner_gone: float = _setting(5.0, "WHOHOLDS_OWNER_GONE", _number(0), "seconds", "after its owner's end an open handle is a finding")
+    too_many: Threshold = _setting(
+        Threshold(20), "WHOHOLDS_TOO_MANY", _threshold, "a number", "so many open at once to one database are a finding"
+    )
+    storm: float = _setting(20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "connections opened in a second that are a storm")
+    storm_for: float = _setting(5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long a storm lasts; 0: any one second")
+    server_limit: int = _setting(0, "WHOHOLDS_SERVER_LIMIT", _number(1, int), "a number", "connections the server allows this user")
+    ask_server: bool = _setting(False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query")  # noqa: FBT003
+    every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "between ticks")
+    repeat: float = _setting(600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "before a finding is said again")
+    frames: int = _setting(32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "frames kept per origin")
+    source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: no source lines anywhere")  # noqa: FBT003
+    notes: bool = _setting(True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal")  # noqa: FBT003
+    spans: str = _setting(
+        "connections", "WHOHOLDS_SPANS", _choice("off", "connections", "queries"), "off, connections or queries", "which spans are made"
+    )
+    max_handles: int = _setting(100_000, "WHOHOLDS_MAX_HANDLES", _number(1, int), "a number", "handles remembered; beyond it they are counted")
+    dump_signal: str = _setting("", "WHOHOLDS_DUMP_SIGNAL", _signal, "a signal's name", "prints who holds what now")
+    exit_collect: bool = _setting(True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look")  # noqa: FBT003
+    ignore: tuple[IgnoreRule, ...] = _setting((), "WHOHOLDS_IGNORE", _ignore, "rules", "findings that are meant")
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **given: Any) -> Limits:
+        """The settings of this environment; `given` wins. Raises `WrongSetting` for the first that cannot be."""
+        by_variable = {one.metadata["variable"]: one for one in fields(cls)}
+        values: dict[str, Any] = {}
+        for variable, text in environ.items():
+            if variable in by_variable:
+                one = by_variable[variable]
+                if text.strip() or variable == "WHOHOLDS":
+                    values[one.name] = one.metadata["parse"](variable, text)
+            elif variable.startswith("WHOHOLDS_") and not variable.startswith(("WHOHOLDS_TEST_", "WHOHOLDS_EXAMPLE_")):
+                known = sorted(by_variable)
+                raise WrongSetting(variable, text, f"nothing: there is no such setting{_nearest(variable, known)}")
+        values.update(given)
+        limits = cls(**values)
+        if limits.journal and "journal" not in limits.outputs:
+            limits = replace(limits, outputs=(*limits.outputs, "journal"))
+        return limits
+
+    def with_settings(self, **given: Any) -> Limits:
+        """A copy with fields replaced; text is parsed as the environment's would be. Unknown names raise TypeError."""
+        by_name = {one.name: one for one in fields(self)}
+        values: dict[str, Any] = {}
+        for name, value in given.items():
+            if name not in by_name:
+                raise TypeError(f"there is no setting {name!r}{_nearest(name, by_name)}")
+            parse = by_name[name].metadata["parse"]
+            number = isinstance(value, int | float) and isinstance(getattr(self, name), Threshold)
+            values[name] = parse(name, str(value)) if isinstance(value, str) or number else value
+        return replace(self, **values)
+
+    def as_text(self) -> dict[str, str]:
+        """Each setting by its variable, as the environment would write it."""
+        shown = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, bool):
+                text = str(int(value))
+            elif isinstance(value, tuple):
+                text = ",".join(map(str, value))
+            else:
+                text = f"{value:g}" if isinstance(value, float) else str(value)
+            shown[one.metadata["variable"]] = text
+        return shown

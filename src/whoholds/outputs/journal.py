@@ -1,0 +1,51 @@
+"""The `journal` output: writes the run as JSON lines, as it happens."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whoholds.journal import HOST, Writer, finding_record, handle_record, peak_record, run_record
+
+if TYPE_CHECKING:
+    from whoholds.finding import Look
+    from whoholds.limits import Limits
+
+DEFAULT = "whoholds-{pid}.jsonl"
+
+
+class JournalOutput:
+    """Takes looks; each process has its own `run` line, and its own file where the path has `{pid}`."""
+
+    name = "journal"
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._pid = 0
+        self._highest: dict[str, int] = {}
+        self._writer: Writer | None = None
+
+    def __call__(self, look: Look) -> None:
+        """Write what is new in `look`; raises OSError where the file cannot be written, which switches it off."""
+        records: list[dict[str, Any]] = []
+        if self._writer is None or self._pid != os.getpid():
+            self._open()
+            records.append(run_record(self._limits, look.snapshot.wall))
+        snapshot = look.snapshot
+        records += [finding_record(finding, source=look.source) for finding in look.findings]
+        records += [handle_record(handle, snapshot) for handle in look.ended]
+        for trend in snapshot.history.trends.values():
+            key = trend.database.text
+            if trend.highest.count > self._highest.get(key, 1):
+                self._highest[key] = trend.highest.count
+                records.append(peak_record(trend.highest, key, snapshot))
+        if look.last:
+            records += [handle_record(handle, snapshot) for handle in snapshot.open]
+        if self._writer is not None:
+            self._writer.write(records)
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        path = (self._limits.journal or DEFAULT).replace("{pid}", str(self._pid)).replace("{host}", HOST)
+        self._writer = Writer(Path(path), self._limits.journal_mb * 1_000_000)

@@ -1,0 +1,43 @@
+"""How a name of somebody else's module or class is replaced and given back.
+
+It never restores what is no longer ours: if someone patched over us, theirs stays and ours goes quiet.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+_MISSING = object()
+
+
+def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
+    """Set `name` in the module or class `target` to `new`; the call returned puts back what was there."""
+    old = vars(target).get(name, _MISSING)
+    setattr(target, name, new)
+
+    def restore() -> None:
+        if vars(target).get(name) is not new:
+            return
+        if old is _MISSING:
+            delattr(target, name)
+        else:
+            setattr(target, name, old)
+
+    return restore
+
+
+def stands_for(new: Any, old: Any) -> Any:
+    """`new` with the name, module, docstring and signature of `old`, so that reprs and help show nobody of ours."""
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", "__annotations__"):
+        try:
+            value = getattr(old, attribute)
+        except AttributeError:
+            continue
+        try:
+            setattr(new, attribute, value)
+        except (AttributeError, TypeError):
+            continue
+    return new

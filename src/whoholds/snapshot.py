@@ -1,0 +1,313 @@
+"""Snapshot: the ledger at one instant with what earlier looks remember; what detectors are given.
+
+History is written here, once a tick, and by nobody else. Detectors read and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from whoholds.handle import CONNECTION, Database, Handle, Owner, Pool
+from whoholds.lines import Site, Sites
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.ledger import Refusal, Taken
+    from whoholds.origin import Origin
+
+LOOKS = 60  # of each line's trend and each database's habit that are remembered
+MANY = 1000  # of anything that is remembered by name
+SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
+
+
+@dataclass
+class Peak:
+    """The most handles open at once to one database, exact, with who they were."""
+
+    count: int = 0
+    at: float = 0.0  # seconds of the ledger's clock
+    stamp: int = 0
+    handles: tuple[Handle, ...] = ()
+
+
+@dataclass
+class Trend:
+    """One database over time: what this program is used to."""
+
+    database: Database
+    highest: Peak = field(default_factory=Peak)  # since the start
+    latest: Peak = field(default_factory=Peak)  # between the last look and this one
+    habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # earlier looks' peaks
+    rate: dict[int, int] = field(default_factory=dict)  # second of the clock → connections opened and closed again
+    churn: dict[int, list[Handle]] = field(default_factory=dict)  # second → some of those
+
+
+@dataclass
+class Climb:
+    """How many one line holds, from look to look."""
+
+    count: int = 0
+    rises: int = 0  # looks at which it rose since it last fell
+    since: float = 0.0
+    last_rise: float = 0.0
+
+
+@dataclass
+class History:
+    """What looks before this one saw, reduced and bounded."""
+
+    sites: Sites = field(default_factory=Sites)
+    trends: dict[Database, Trend] = field(default_factory=dict)
+    climbs: dict[Site, Climb] = field(default_factory=dict)
+    pool_climbs: dict[Site, Climb] = field(default_factory=dict)
+    nested: dict[tuple[Site, Site], set[int]] = field(default_factory=dict)  # pair of lines → owners that nested
+    opened: int = 0  # handles since the start
+    connections: int = 0  # of them connections
+    dropped: int = 0  # events that no look saw
+    last_at: float | None = None
+    server_limits: dict[str, int] = field(default_factory=dict)  # server → what it allows, where it was asked
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why this look is a last one: the end of the process, of a watch, or of a scope with that name."""
+
+    kind: str  # "process", "watch", "scope" or "test"
+    name: str = ""
+    scope: object = None
+    settled: bool = False  # garbage was collected since the look before
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One instant. Times are seconds of the ledger's clock; `wall` is time.time() at `now`."""
+
+    now: float
+    wall: float
+    open: list[Handle] = field(default_factory=list)
+    ended: list[Handle] = field(default_factory=list)  # since the last look
+    new: list[Handle] = field(default_factory=list)  # first seen at this look, open or ended
+    refusals: list[Refusal] = field(default_factory=list)
+    shared: list[Handle] = field(default_factory=list)
+    inherited: list[tuple[Handle, Owner | None, Origin]] = field(default_factory=list)
+    pools: list[Pool] = field(default_factory=list)
+    history: History = field(default_factory=History)
+    ending: Ending | None = None
+
+    def wall_time(self, at: float) -> float:
+        """Seconds since the epoch of a time of the ledger's clock."""
+        return self.wall - (self.now - at)
+
+    def only_of_its_line(self, handle: Handle) -> bool:
+        """Whether its line opened no other in this process, or just this one in each thread that still lives."""
+        site = handle.site
+        if site is None or site.opened <= 1:
+            return True
+        mates = [other for other in self.open if other.site is site]
+        threads = {_thread_of(other) for other in mates}
+        return len(mates) == site.opened == len(threads) and not any(
+            owner is None or owner.kind == "task" or owner.gone() for owner in threads
+        )
+
+
+def _thread_of(handle: Handle) -> Owner | None:
+    owner = handle.owner
+    return owner.thread or owner if owner is not None else None
+
+
+def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None) -> Snapshot:
+    """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
+    _forgive_sleep(taken, history, every)
+    new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
+    for handle in new:
+        _place(handle, history)
+    for pool in taken.pools:
+        if pool.site is None and pool.origin:
+            pool.site = history.sites.of(pool.origin)
+    for handle in taken.open:
+        owner = handle.owner
+        if owner is not None and owner.ended_at is None and owner.gone():
+            owner.ended_at = taken.now
+        if handle.probe is not None and (handle.unread or handle.probed != handle.uses):
+            _ask(handle, taken.now)
+    history.opened += len(new)
+    history.dropped = taken.dropped
+    _peaks(taken, new, history)
+    _rates(taken, history)
+    _climb(history.climbs, (handle.site for handle in taken.open if not handle.at_home and handle.pool is None), taken.now)
+    _climb(history.pool_climbs, (pool.site for pool in taken.pools), taken.now)
+    _nestings(taken, new, history)
+    history.last_at = taken.now
+    return Snapshot(
+        taken.now,
+        wall,
+        taken.open,
+        taken.ended,
+        new,
+        taken.refusals,
+        taken.shared,
+        taken.inherited,
+        taken.pools,
+        history,
+        ending,
+    )
+
+
+def _forgive_sleep(taken: Taken, history: History, every: float) -> None:
+    """The time in which the machine was suspended counts neither as held nor as idle."""
+    lost = 0.0 if history.last_at is None else taken.now - history.last_at - every
+    if lost > SUSPENDED_S:
+        for handle in taken.open:
+            if handle.opened_at <= taken.now - lost:
+                handle.lost_s += lost
+                handle.used_at = min(handle.used_at + lost, taken.now)
+
+
+def _ask(handle: Handle, now: float) -> None:
+    """Whether a statement on it is not read to its end; where one was read since, it was used until now."""
+    was, handle.probed = handle.unread, handle.uses
+    handle.unread = handle.caller == 0 and bool(handle.probe(handle))
+    if was and not handle.unread:
+        handle.used_at = now
+
+
+def _place(handle: Handle, history: History) -> None:
+    if handle.origin:
+        site = history.sites.of(handle.origin)
+        if handle.origin == site.origin:
+            handle.origin = site.origin  # one tuple for all that a loop opened
+        handle.site = site
+        site.opened += 1
+    owner = handle.owner
+    spawn = owner.spawn if owner else None
+    while spawn is not None and spawn.site is None and spawn.origin:
+        spawn.site = history.sites.of(spawn.origin)
+        if spawn.origin == spawn.site.origin:
+            spawn.origin = spawn.site.origin
+        spawn = spawn.by.spawn if spawn.by else None
+    if handle.kind == CONNECTION:
+        history.connections += 1
+
+
+def counted(handle: Handle) -> bool:
+    """Whether it counts towards the connections that the program has open: a pool's own stock is the pool's."""
+    return handle.kind == CONNECTION and (handle.pool is None or handle.pool.max is None)
+
+
+def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
+    """The exact peak of each database since the last look, by a sweep over the stamps."""
+    for trend in history.trends.values():
+        if trend.latest.count:
+            trend.habit.append(trend.latest.count)
+    now_open: dict[Database, int] = {}
+    for handle in taken.open:
+        if counted(handle):
+            now_open[handle.database] = now_open.get(handle.database, 0) + 1
+    events: dict[Database, list[tuple[int, int]]] = {database: [] for database in now_open}
+    for handle in new:
+        if counted(handle):
+            events.setdefault(handle.database, []).append((handle.opened_stamp, 1))
+    for handle in taken.ended:
+        if counted(handle) and handle.closed_stamp is not None:
+            events.setdefault(handle.database, []).append((handle.closed_stamp, -1))
+    for trend in history.trends.values():
+        if trend.database not in events:
+            trend.latest = Peak()
+    for database, changes in events.items():
+        trend = history.trends.get(database)
+        if trend is None:
+            trend = history.trends[database] = Trend(database)
+        _sweep(trend, now_open.get(database, 0), sorted(changes), taken)
+    if len(history.trends) > 2 * LOOKS:
+        for database in [one for one in history.trends if one not in now_open and one.private]:
+            del history.trends[database]
+
+
+def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: Taken) -> None:
+    count = now_open - sum(change for _, change in changes)
+    best, stamp = count, 0
+    for at, change in changes:
+        count += change
+        if count > best:
+            best, stamp = count, at
+    trend.latest = Peak(best, taken.now, stamp)
+    if best > trend.highest.count:
+        there = [
+            handle
+            for handle in (*taken.open, *taken.ended)
+            if handle.database is trend.database
+            and counted(handle)
+            and handle.opened_stamp <= (stamp or taken.stamp)
+            and (handle.closed_stamp is None or handle.closed_stamp > stamp)
+        ]
+        at = max((handle.opened_at for handle in there), default=taken.now) if stamp else taken.now
+        trend.latest = trend.highest = Peak(best, at, stamp, tuple(there))
+
+
+def _rates(taken: Taken, history: History) -> None:
+    """How many connections each database opened and closed again in each second, over the last minute."""
+    for handle in taken.ended:
+        if handle.kind == CONNECTION and handle.pool is None:
+            trend = history.trends.get(handle.database)
+            if trend is not None:
+                second = int(handle.opened_at)
+                trend.rate[second] = trend.rate.get(second, 0) + 1
+                some = trend.churn.setdefault(second, [])
+                if len(some) < LOOKS:
+                    some.append(handle)
+    for trend in history.trends.values():
+        for second in [one for one in trend.rate if one < taken.now - LOOKS]:
+            del trend.rate[second]
+            trend.churn.pop(second, None)
+
+
+def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) -> None:
+    counts: dict[Site, int] = {}
+    for site in sites:
+        if site is not None:
+            counts[site] = counts.get(site, 0) + 1
+    for site in [one for one in climbs if one not in counts]:
+        del climbs[site]
+    for site, count in counts.items():
+        climb = climbs.get(site)
+        if climb is None:
+            climbs[site] = Climb(count, 0, now, now)
+        elif count > climb.count:
+            climb.count, climb.rises, climb.last_rise = count, climb.rises + 1, now
+        elif count < climb.count:
+            climbs[site] = Climb(count, 0, now, now)
+
+
+def _nestings(taken: Taken, new: list[Handle], history: History) -> None:
+    """Which pairs of lines were held by one owner at once, and by how many owners."""
+    fresh = [handle for handle in new if handle.owner is not None and _lendable(handle)]
+    if not fresh:
+        return
+    by_owner: dict[Owner, list[Handle]] = {}
+    for handle in (*taken.open, *taken.ended):
+        if handle.owner is not None and _lendable(handle):
+            by_owner.setdefault(handle.owner, []).append(handle)
+    for inner in fresh:
+        for outer in by_owner[inner.owner]:  # type: ignore[index]  # fresh ones have an owner
+            if holds_while(outer, inner) and outer.site is not None and inner.site is not None:
+                owners = history.nested.setdefault((outer.site, inner.site), set())
+                if len(owners) < MANY:
+                    owners.add(id(inner.owner))
+
+
+def _lendable(handle: Handle) -> bool:
+    return handle.kind == "checkout" or (handle.kind == CONNECTION and handle.pool is None)
+
+
+def holds_while(outer: Handle, inner: Handle) -> bool:
+    """Whether `inner` was asked for, of the same pool or database, while `outer` was held."""
+    same = outer.pool is inner.pool if outer.pool or inner.pool else outer.database is inner.database
+    return (
+        same
+        and outer is not inner
+        and outer.opened_stamp < inner.opened_stamp
+        and (outer.closed_stamp is None or outer.closed_stamp > inner.opened_stamp)
+    )

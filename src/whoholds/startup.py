@@ -1,0 +1,229 @@
+"""The only place that knows everything: environment → running Watch, and the calls of the public interface."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from whoholds import spawn, ticking, waiting
+from whoholds.finding import INFO
+from whoholds.ledger import Ledger
+from whoholds.limits import Limits, WrongSetting
+from whoholds.running import Watch
+from whoholds.snapshot import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from whoholds.finding import Finding, Look
+    from whoholds.handle import Handle
+    from whoholds.running import Driver, Output, Predicate
+
+# The module that is waited for → where its driver is. Nothing is imported before the program imports it.
+DRIVERS: dict[str, str] = {
+    "sqlite3": "whoholds.drivers.sqlite:watch",
+    "psycopg2": "whoholds.drivers.psycopg2:watch",
+    "psycopg2.pool": "whoholds.drivers.psycopg2_pool:watch",
+}
+
+_current: list[Watch] = []  # the one that was started for the process, or none
+_predicates: list[Predicate] = []
+
+
+def from_environment() -> Watch | None:
+    """Start as the environment says. A wrong setting is said on stderr, and the program runs on unwatched."""
+    try:
+        return start()
+    except WrongSetting as wrong:
+        sys.stderr.write(f"whoholds: not watching: {wrong}\n")
+        return None
+
+
+def start(**settings: Any) -> Watch:
+    """Watch this process until `stop` or its end; settings are the fields of `Limits` and win over the environment.
+
+    Started already, it gives back the running Watch. Raises `WrongSetting` and TypeError.
+    """
+    if _current:
+        return _current[0]
+    limits = limits_for(**settings)
+    watch = _made(limits, outputs_for(limits))
+    _current.append(watch)
+    ticking.attend(watch)
+    _begin(watch)
+    _listen_for_dump(limits)
+    return watch
+
+
+def limits_for(**settings: Any) -> Limits:
+    """The environment's settings with these on top."""
+    environ = dict(os.environ)
+    if environ.get("WHOHOLDS", "").strip().lower() in ("", "0", "false", "off", "no"):
+        environ.pop("WHOHOLDS", None)
+    return Limits.from_environment(environ).with_settings(**settings)
+
+
+def stop() -> list[Finding]:
+    """A last look, then every name of every library is as it was. What is found is a Python warning here."""
+    if not _current:
+        return []
+    watch = _current.pop()
+    return _stopped(watch)
+
+
+@contextmanager
+def watch(**settings: Any) -> Iterator[Watch]:
+    """Watch while the block lasts: `with whoholds.watch() as watch:`. What is found at its end is a Python warning.
+
+    Where the process is watched already, it gives the running Watch, and judges at its end what the block opened.
+    """
+    if ticking.watches():
+        with _within(ticking.watches()[-1]) as running:
+            yield running
+        return
+    limits = limits_for(**settings)
+    running = _made(limits, [one for one in outputs_for(limits) if getattr(one, "__name__", "") != "log"])
+    ticking.attend(running)
+    _begin(running)
+    try:
+        yield running
+    finally:
+        _stopped(running)
+
+
+@contextmanager
+def _within(running: Watch) -> Iterator[Watch]:
+    from whoholds.scopes import scope
+
+    with scope("the watch"):
+        yield running
+
+
+def _made(limits: Limits, outputs: list[Output]) -> Watch:
+    ledger = Ledger(frames=limits.frames, most=limits.max_handles)
+    running = Watch(limits, ledger=ledger, outputs=outputs)
+    running.predicates = _predicates
+    from whoholds import refusal, scopes
+
+    ledger.current_scope = scopes.current
+    if limits.notes:
+        ledger.on_refused = refusal.note
+    return running
+
+
+def _begin(running: Watch) -> None:
+    spawn.watch()
+    running.start()
+    for module, where in DRIVERS.items():
+        _enter_when_imported(running, module, where)
+    for driver in _added:
+        running.enter(driver)
+    for point in _entry_points("whoholds.drivers"):
+        waiting.when_imported(point.name, lambda _, point=point: running.ledger.active and running.enter(point.load()))
+
+
+def _enter_when_imported(running: Watch, name: str, where: str) -> None:
+    def enter(module: ModuleType) -> None:
+        del module
+        if running.ledger.active:
+            file, _, function = where.partition(":")
+            try:
+                driver: Driver = getattr(import_module(file), function)
+            except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's import error
+                running.fail(f"{name} is not watched: {type(error).__name__}: {error}")
+            else:
+                running.enter(driver)
+
+    running.waits.append(enter)
+    waiting.when_imported(name, enter)
+
+
+def _stopped(running: Watch) -> list[Finding]:
+    from whoholds.outputs.warn import warn_caller
+
+    ticking.leave(running)
+    for enter in running.waits:
+        waiting.forget(enter)
+    said = running.stop()
+    if not _current and not ticking.watches():
+        spawn.forget()
+    warn_caller(finding for finding in said)
+    return said
+
+
+def _entry_points(group: str) -> Any:
+    from importlib.metadata import entry_points
+
+    return entry_points(group=group)
+
+
+def outputs_for(limits: Limits) -> list[Output]:
+    """The outputs that the limits name, in that order."""
+    makers: dict[str, Callable[[], Output]] = {
+        "log": _log,
+        "warn": _warn,
+        "otel": lambda: _otel(limits),
+        "journal": lambda: _journal(limits),
+    }
+    others = {point.name: point.load for point in _entry_points("whoholds.outputs")}
+    return [makers[name]() if name in makers else others[name]() for name in limits.outputs]
+
+
+def _log() -> Output:
+    from whoholds.outputs.log import log
+
+    return log
+
+
+def _warn() -> Output:
+    from whoholds.outputs.warn import warn
+
+    return warn
+
+
+def _journal(limits: Limits) -> Output:
+    from whoholds.outputs.journal import JournalOutput
+
+    return JournalOutput(limits)
+
+
+def _otel(limits: Limits) -> Output:
+    from whoholds.outputs.otel import OtelOutput
+
+    return OtelOutput(limits)
+
+
+_added: list[Driver] = []
+
+
+def add_driver(driver: Driver) -> None:
+    """One more driver, for the Watch that runs and for those that start later."""
+    _added.append(driver)
+    for running in ticking.watches():
+        running.enter(driver)
+
+
+# --- asked at any moment ----------------------------------------------------------------------------------------
+
+
+def current() -> Watch | None:
+    """The Watch that runs, the innermost `with whoholds.watch()` first, or None."""
+    watches = ticking.watches()
+    return watches[-1] if watches else None
+
+
+def ignore(predicate: Predicate) -> Predicate:
+    """Findings for which `predicate(finding)` is true are meant: they are not said. Usable as a decorator."""
+    _predicates.append(predicate)
+    return predicate
+
+
+def _listen_for_dump(limits: Limits) -> None:
+    if limits.dump_signal:
+        from whoholds.holding import dump_on_signal
+
+        dump_on_signal(limits.dump_signal)

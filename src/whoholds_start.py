@@ -1,0 +1,9 @@
+"""What `whoholds.start` names (PEP 829): a callable that must import nothing but `os` unless WHOHOLDS is set."""
+
+import os
+
+
+def start() -> None:
+    """Begin to watch if the environment asks for it; the interpreter's start-up calls this."""
+    if os.environ.get("WHOHOLDS"):
+        __import__("whoholds.autostart")

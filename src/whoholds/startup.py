@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def start(**settings: Any) -> Watch:
     if _current:
         return _current[0]
     limits = limits_for(**settings)
-    watch = _made(limits, outputs_for(limits))
+    watch = _made(limits)
     _current.append(watch)
     ticking.attend(watch)
     _begin(watch)
@@ -86,7 +87,7 @@ def watch(**settings: Any) -> Iterator[Watch]:
             yield running
         return
     limits = limits_for(**settings)
-    running = _made(limits, [one for one in outputs_for(limits) if getattr(one, "__name__", "") != "log"])
+    running = _made(replace(limits, outputs=tuple(name for name in limits.outputs if name != "log")))
     ticking.attend(running)
     _begin(running)
     try:
@@ -103,9 +104,14 @@ def _within(running: Watch) -> Iterator[Watch]:
         yield running
 
 
-def _made(limits: Limits, outputs: list[Output]) -> Watch:
+def _made(limits: Limits) -> Watch:
     ledger = Ledger(frames=limits.frames, most=limits.max_handles)
-    running = Watch(limits, ledger=ledger, outputs=outputs)
+    running = Watch(limits, ledger=ledger)
+    for name in limits.outputs:
+        try:
+            running.outputs.append(output(name, limits))
+        except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from telling
+            running.fail(f"output {name} is switched off: {type(error).__name__}: {error}")
     running.predicates = _predicates
     from whoholds import refusal, scopes
 
@@ -161,16 +167,19 @@ def _entry_points(group: str) -> Any:
     return entry_points(group=group)
 
 
-def outputs_for(limits: Limits) -> list[Output]:
-    """The outputs that the limits name, in that order."""
+def output(name: str, limits: Limits) -> Output:
+    """The output of that name. Raises whatever keeps it from being there."""
     makers: dict[str, Callable[[], Output]] = {
         "log": _log,
         "warn": _warn,
         "otel": lambda: _otel(limits),
         "journal": lambda: _journal(limits),
     }
-    others = {point.name: point.load for point in _entry_points("whoholds.outputs")}
-    return [makers[name]() if name in makers else others[name]() for name in limits.outputs]
+    if name in makers:
+        return makers[name]()
+    (point,) = (point for point in _entry_points("whoholds.outputs") if point.name == name)
+    made: Output = point.load()
+    return made
 
 
 def _log() -> Output:

@@ -132,6 +132,8 @@ class Look:
     findings: tuple[Finding, ...]
     snapshot: Snapshot
     source: bool = True  # whether source lines may be shown
+    told: tuple[Finding, ...] = ()  # with the last look: all that was found, merged
+    remarks: tuple[str, ...] = ()  # with the last look: what was dropped, unwatched or ignored in vain
 
     @property
     def ended(self) -> list[Handle]:

@@ -16,6 +16,8 @@ from whoholds.redact import redact
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from whoholds.origin import Origin
 
 
@@ -170,6 +172,9 @@ class Sites:
             if site.origin[site.index] is code:
                 self._by_offset[id(code), offset] = site
         return site
+
+    def __iter__(self) -> Iterator[Site]:
+        return iter(list(self._by_line.values()))
 
     def start_again(self) -> None:
         """In a forked child: what the parent's lines opened is not counted as this process's."""

@@ -159,8 +159,19 @@ class Watch:
             kept = [replace(finding, scope=scope) if finding.rule == "left-open" else finding for finding in kept]
         last = ending is not None and ending.kind in ("process", "watch")
         said = self.tellings.take(kept, snapshot.now, snapshot.wall, last=last)
-        self._tell(Look(tuple(said), snapshot, self.limits.source))
+        told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())
+        self._tell(Look(tuple(said), snapshot, self.limits.source, told, remarks))
         return said
+
+    def _remarks(self) -> list[str]:
+        """What the reader of the end should know of the watching itself."""
+        remarks = [f"ignore rule {rule} matched nothing" for rule, count in self.ignored.items() if not count]
+        dropped = self.history.dropped + self.tellings.dropped
+        if dropped:
+            remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
+        for driver, count in self.ledger.unwatched.items():
+            remarks.append(f"{count} connections of {driver} could not be watched: a factory of the program's made them")
+        return remarks
 
     def _tell(self, look: Look) -> None:
         for output in list(self.outputs):

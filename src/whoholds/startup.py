@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds import spawn, ticking, waiting
 from whoholds.finding import INFO
 from whoholds.ledger import Ledger
-from whoholds.limits import Limits, WrongSetting
+from whoholds.limits import OFF, Limits, WrongSetting
 from whoholds.running import Watch
 from whoholds.snapshot import Ending
 
@@ -63,7 +63,7 @@ def start(**settings: Any) -> Watch:
 def limits_for(**settings: Any) -> Limits:
     """The environment's settings with these on top."""
     environ = dict(os.environ)
-    if environ.get("WHOHOLDS", "").strip().lower() in ("", "0", "false", "off", "no"):
+    if environ.get("WHOHOLDS", "").strip().lower() in OFF:
         environ.pop("WHOHOLDS", None)
     return Limits.from_environment(environ).with_settings(**settings)
 

@@ -6,26 +6,51 @@ The logger is looked up at the first finding, after the program's own `dictConfi
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 from whoholds.finding import INFO
 from whoholds.journal import finding_record
+from whoholds.report import counted
 from whoholds.wording import first_line, text
 
 if TYPE_CHECKING:
     from whoholds.finding import Finding, Look
+    from whoholds.snapshot import Snapshot
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
-def log(look: Look, *, verbose: bool = False) -> None:
-    """Say each finding above info; `verbose` says info too."""
+def log(look: Look) -> None:
+    """Say each finding above info (under `whoholds run -v` info too), and at the end of the process a summary."""
+    run = os.environ.get("_WHOHOLDS_RUN", "")
     for finding in look.findings:
-        if verbose or finding.severity != INFO:
+        if finding.severity != INFO or run == "verbose":
             _say(finding, source=look.source)
+    ending = look.snapshot.ending
+    if ending is not None and ending.kind == "process":
+        found = [finding for finding in look.told if finding.severity != INFO]
+        if found and not run:  # `whoholds run` says its own
+            _to_stderr(_summary(found, look.snapshot))
+        if found or look.remarks:
+            for remark in look.remarks:
+                _to_stderr(f"whoholds:   {remark}")
+
+
+def _summary(found: list[Finding], snapshot: Snapshot) -> str:
+    """Findings, peak and busiest opening lines, in up to five short lines."""
+    history = snapshot.history
+    trend = max(history.trends.values(), key=lambda one: one.highest.count, default=None)
+    most = f", at most {trend.highest.count} at once to {trend.database.text}" if trend is not None else ""
+    opened = f"{history.connections} connection{'s' * (history.connections != 1)} opened{most}"
+    lines = [f"whoholds: {counted(finding.severity for finding in found)}: {opened}"]
+    for site in sorted(history.sites, key=lambda one: -one.opened)[:3]:
+        if site.opened:
+            lines.append(f"whoholds:   {site.frame.place} in {site.frame.function} opened {site.opened}")
+    return "\n".join(lines)
 
 
 def _say(finding: Finding, *, source: bool) -> None:

@@ -1,0 +1,124 @@
+"""`whoholds run`: one program in a process of its own, watched from its first line; its exit code, output and signals kept.
+
+The program's journals are read when it has ended; nothing of it runs here.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whoholds.finding import ERROR, INFO
+from whoholds.journal import read
+from whoholds.limits import OFF
+from whoholds.report import Told, headline, lines_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+FAILED = 3  # the exit code where a finding is an error
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGWINCH", "SIGCONT")
+
+
+def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
+    """Run the target; the program's own exit code, 128 + n where signal n ended it, or `FAILED`."""
+    if options.update_baseline and not options.baseline:
+        wrong("--update-baseline needs --baseline FILE")
+    if not options.module and not Path(options.target).exists():
+        wrong(f"{options.target}: no such script; for a module, write: whoholds run -m {options.target}")
+    if not _starts_by_itself():
+        sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
+    folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
+    try:
+        environ, journals = _environment(options, folder)
+        target = ["-m", options.target] if options.module else [options.target]
+        code = _wait(subprocess.Popen([sys.executable, *target, *options.args], env=environ))  # noqa: S603 - what was asked for
+        told = Told([read(path) for path in sorted(journals())])
+        return _verdict(options, told, code)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_NO_PTH = "whoholds.pth is in no site-packages that this Python reads; install whoholds with pip, or import whoholds.auto"
+
+
+def _starts_by_itself() -> bool:
+    """Whether this Python reads the `.pth` line."""
+    return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path if folder.endswith("-packages"))
+
+
+def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, str], Callable[[], list[Path]]]:
+    environ = dict(os.environ)
+    if environ.get("WHOHOLDS", "").strip().lower() in OFF:
+        environ["WHOHOLDS"] = "1"
+    path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
+    environ["WHOHOLDS_JOURNAL"] = os.path.abspath(path)
+    environ["_WHOHOLDS_RUN"] = "verbose" if options.verbose else "1"  # the last line of a run is said here
+    pattern = Path(environ["WHOHOLDS_JOURNAL"].replace("{pid}", "*").replace("{host}", "*"))
+    before = {file: file.stat().st_size for file in pattern.parent.glob(pattern.name)} if pattern.parent.exists() else {}
+    if options.journal and "{pid}" not in path:
+        for file in before:
+            file.unlink()  # one run, one journal
+
+    def journals() -> list[Path]:
+        return [file for file in pattern.parent.glob(pattern.name) if file.stat().st_size != before.get(file, -1)]
+
+    return environ, journals
+
+
+def _wait(program: subprocess.Popen[bytes]) -> int:
+    """Wait for the program and pass on the signals that reach only this process; Ctrl-C reaches both by itself."""
+    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
+    for number in numbers:
+        signal.signal(number, lambda received, _: program.send_signal(received))
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        code = program.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
+    return code
+
+
+def _verdict(options: argparse.Namespace, told: Told, code: int) -> int:
+    failing = [record for record in told.findings if record["severity"] == ERROR]
+    if options.baseline:
+        failing = _against_baseline(options, told)
+    sys.stdout.flush()
+    for line in (headline(told), *lines_of(told)):
+        sys.stderr.write(f"{line}\n")
+    if code < 0:
+        return _die_of(-code)
+    if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
+        return FAILED
+    return code
+
+
+def _against_baseline(options: argparse.Namespace, told: Told) -> list[dict[str, Any]]:
+    from whoholds import baseline
+
+    path = Path(options.baseline)
+    found = [record for record in told.findings if record["severity"] != INFO]
+    if options.update_baseline:
+        baseline.write(path, found)
+        return []
+    compared = baseline.compare(baseline.load(path), found)
+    for line in compared.lines():
+        sys.stderr.write(f"whoholds: {line}\n")
+    return compared.failing
+
+
+def _die_of(number: int) -> int:
+    """End as the program ended: by the same signal, so that whoever waits for this process sees it."""
+    if os.name == "posix":
+        signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), number)
+    return 128 + number

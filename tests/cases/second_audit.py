@@ -6,6 +6,7 @@ stderr: yes
 """
 
 import os
+import threading
 from contextlib import closing
 
 import psycopg2
@@ -14,7 +15,7 @@ DSN = os.environ["DSN"]
 
 
 def audit(order):
-    # opened: second-while-holding warning x3
+    # opened: second-while-holding warning x3 by place
     with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT %s", [f"order {order}"])
 
@@ -25,5 +26,8 @@ def place(order):
         audit(order)
 
 
-for order in range(3):
-    place(order)
+threads = [threading.Thread(target=place, args=(order,)) for order in range(3)]
+for thread in threads:
+    thread.start()  # spawned: place
+for thread in threads:
+    thread.join()

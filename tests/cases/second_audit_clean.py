@@ -6,6 +6,7 @@ stderr: yes
 """
 
 import os
+import threading
 from contextlib import closing
 
 import psycopg2
@@ -24,5 +25,8 @@ def place(order):
         audit(order, connection)
 
 
-for order in range(3):
-    place(order)
+threads = [threading.Thread(target=place, args=(order,)) for order in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.foreign.sources import run
+from tests.foreign.sources import SourceError, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,11 +44,15 @@ class Outcome:
 
 @dataclass
 class Run:
-    """What one run of a suite brought: outcomes by test id, warnings with their number, seconds taken."""
+    """What one run of a suite brought: outcomes by test id, warnings with their number, seconds taken.
+
+    `watched` says whether whoholds was at work in it; None where it never came to its end.
+    """
 
     tests: dict[str, Outcome] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    watched: bool | None = None
 
     def bad(self) -> dict[str, Outcome]:
         """Give the tests that did not go well."""
@@ -98,6 +102,10 @@ def once(
             if _process(suite, python, call, variant, work, gathered):
                 break
     gathered.seconds = time.monotonic() - started
+    if gathered.watched is not None and gathered.watched != (variant != "bare"):
+        raise SourceError(
+            f"{suite.name}, {variant}: whoholds was {'' if gathered.watched else 'not '}at work"
+        )
     return gathered
 
 
@@ -189,7 +197,8 @@ def _read(record: Path, gathered: Run) -> tuple[str | None, bool]:
             running = None if running == said["end"] else running
         elif "warning" in said:
             gathered.warnings[said["warning"]] = gathered.warnings.get(said["warning"], 0) + 1
-        done = done or "done" in said
+        elif "done" in said:
+            done, gathered.watched = True, said["watched"]
     return running, done
 
 

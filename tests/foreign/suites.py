@@ -107,7 +107,7 @@ def _sqlite3(_stack: ExitStack, source: Path, python: str) -> Call:
 
 def _psycopg(stack: ExitStack, source: Path, _python: str) -> Call:
     dsn = stack.enter_context(_postgres())
-    marks = "not mypy and not slow and not proxy and not crdb"
+    marks = "not mypy and not proxy and not crdb"
     out = "--ignore=tests/pool"
     return by_pytest(source, "tests", out, "-m", marks, "--test-dsn", dsn, PSYCOPG_IMPL="binary")
 

@@ -134,28 +134,36 @@ def run(case: Case, folder: Path, dsn: str | None, **enabled: str) -> Told:
         timeout=SECONDS,
         check=False,
     )
-    last: dict[tuple[str, str], dict[str, Any]] = {}
+    journals: list[dict[str, dict[str, Any]]] = []
     runs = 0
     for journal in sorted(folder.glob("*.jsonl")):
-        for said in map(json.loads, journal.read_text().splitlines()):
-            runs += said["type"] == "run"
-            if said["type"] == "finding":
-                last[journal.name, said["id"]] = said
-    rows: Counter[Row] = Counter()
-    parts: Counter[Row] = Counter()
-    for said in last.values():
-        system = said["database"].partition(":")[0]
-        rows[as_row(case, folder, said, said["rule"], said["severity"], system)] += said["count"]
-        for part in said.get("parts") or ():
-            parts[as_row(case, folder, part, said["rule"], "", "")] += part["count"]
-    messages = tuple(f"{said['severity']:8} {said['message']}" for said in last.values())
-    return Told(done.returncode, done.stdout, summed(rows), summed(parts), runs, messages)
+        lines = [json.loads(line) for line in journal.read_text().splitlines()]
+        runs += sum(said["type"] == "run" for said in lines)
+        journals.append({said["id"]: said for said in lines if said["type"] == "finding"})
+    last = [said for journal in journals for said in journal.values()]
+    messages = tuple(f"{said['severity']:8} {said['message']}" for said in last)
+    rows = [[finding_row(case, folder, said) for said in journal.values()] for journal in journals]
+    parts = [
+        [
+            as_row(case, folder, part, said["rule"])
+            for said in journal.values()
+            for part in said.get("parts") or ()
+        ]
+        for journal in journals
+    ]
+    return Told(done.returncode, done.stdout, added_up(rows), added_up(parts), runs, messages)
 
 
-def as_row(case: Case, folder: Path, said: dict[str, Any], rule: str, severity: str, system: str) -> Row:
-    """Give a finding or a part of one as a row without a count."""
+def finding_row(case: Case, folder: Path, said: dict[str, Any]) -> Row:
+    """Give a finding as a row."""
+    row = as_row(case, folder, said, said["rule"])
+    return replace(row, severity=said["severity"], system=said["database"].partition(":")[0])
+
+
+def as_row(case: Case, folder: Path, said: dict[str, Any], rule: str) -> Row:
+    """Give a finding, or a part of one, as a row without severity and database."""
     opened, spawned = (line_of(case, folder, said[end]) for end in ("opened", "spawned"))
-    return Row(rule, severity, "", opened, spawned, system)
+    return Row(rule, "", str(said["count"]), opened, spawned, "")
 
 
 def line_of(case: Case, folder: Path, place: dict[str, Any] | None) -> str:
@@ -166,9 +174,19 @@ def line_of(case: Case, folder: Path, place: dict[str, Any] | None) -> str:
     return str(place["line"]) if file == case.path.resolve() else f"{file.name}:{place['line']}"
 
 
-def summed(rows: Counter[Row]) -> tuple[Row, ...]:
-    """Give the rows with their counts, those of several processes added up."""
-    return tuple(sorted(replace(row, count=str(count)) for row, count in rows.items()))
+def added_up(processes: list[list[Row]]) -> tuple[Row, ...]:
+    """Add up equal rows of several processes, as `report` does; two in one process stay two, by mistake."""
+    once: dict[Row, int] = {}
+    rows: list[Row] = []
+    for process in processes:
+        seen = Counter(replace(row, count="") for row in process)
+        for row in process:
+            kind = replace(row, count="")
+            if seen[kind] > 1:
+                rows.append(row)
+            else:
+                once[kind] = once.get(kind, 0) + int(row.count)
+    return tuple(sorted([*rows, *(replace(kind, count=str(count)) for kind, count in once.items())]))
 
 
 def complain(case: Case, told: Told, expected: Iterable[Row], got: Iterable[Row]) -> None:

@@ -14,8 +14,8 @@ everyone = threading.Barrier(3)
 
 
 def work(number):
+    everyone.wait(20)  # so that each worker gets every third job
     if not hasattr(mine, "connection"):
-        everyone.wait(20)
         mine.connection = sqlite3.connect("feeds.db")
     return mine.connection.execute("SELECT ?", [number]).fetchone()
 

@@ -139,6 +139,7 @@ class Look:
     def ended(self) -> list[Handle]:
         """The handles that closed or were freed since the look before."""
         return self.snapshot.ended
+    found: tuple[Finding, ...] = ()  # all that was found, also what is held back as a repeat
 
     @property
     def last(self) -> bool:

@@ -84,12 +84,13 @@ def database(system: str, user: str = "", host: str = "", port: int | None = Non
 class Spawn:
     """The call that started an owner: where, whose, and the trace that was current there."""
 
-    __slots__ = ("by", "context", "origin", "site", "width")
+    __slots__ = ("by", "context", "origin", "scope", "site", "width")
 
-    def __init__(self, origin: Origin, by: Owner | None, context: Any = None) -> None:
+    def __init__(self, origin: Origin, by: Owner | None, context: Any = None, scope: Any = None) -> None:
         self.origin = origin
         self.by = by  # the owner that made the call; ancestry is cut at Owner.MAX_DEPTH
         self.context = context  # what tracing.current() gave, or None
+        self.scope = scope  # the scope that the call was made in, or None
         self.width: int | None = None  # of an executor: how many workers it may have
         self.site: Site | None = None  # filled in on the tick
 
@@ -141,8 +142,8 @@ class Owner:
         if alive is None:
             return True
         if self.kind == "thread":
-            threading = sys.modules["threading"]
-            return threading._active.get(alive.ident) is not alive
+            threading = sys.modules.get("threading")
+            return threading is None or threading._active.get(alive.ident) is not alive
         if self.kind == "task":
             return bool(alive.done())
         return bool(alive.dead)

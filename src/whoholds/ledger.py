@@ -94,7 +94,7 @@ class Ledger:
         self.on_opened: Callable[[], None] = _nothing  # starts the ticking thread where it does not run
         self.on_refused: Callable[[Refusal, BaseException], None] = _ignore
         self.wake: Callable[[], None] = _nothing
-        self.current_scope: Callable[[], Any] = _nothing
+        self.current_scope: Callable[[Owner | None], Any] = spawn.no_scope
         self.first_connection: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
         self._owner = owner
@@ -135,7 +135,7 @@ class Ledger:
         handle.parent = parent
         handle.pool = pool
         handle.context = spawn.current_context()
-        handle.scope = self.current_scope()
+        handle.scope = self.current_scope(handle.owner)
         if thing is not None:
             try:
                 watching = handle.ref = _Ref(thing, self._freed)

@@ -160,7 +160,7 @@ class Watch:
         last = ending is not None and ending.kind in ("process", "watch")
         said = self.tellings.take(kept, snapshot.now, snapshot.wall, last=last)
         told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())
-        self._tell(Look(tuple(said), snapshot, self.limits.source, told, remarks))
+        self._tell(Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept)))
         return said
 
     def _remarks(self) -> list[str]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger import Refusal, Taken
     from whoholds.origin import Origin
+    from whoholds.scopes import Scope
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
 MANY = 1000  # of anything that is remembered by name
@@ -77,8 +78,13 @@ class Ending:
 
     kind: str  # "process", "watch", "scope" or "test"
     name: str = ""
-    scope: object = None
+    scope: Scope | None = None
     settled: bool = False  # garbage was collected since the look before
+
+    def covers(self, handle: Handle) -> bool:
+        """Whether the scope that ends is the one `handle` was opened in, or one around that."""
+        opened: Scope | None = handle.scope
+        return opened is not None and (opened is self.scope or self.scope in opened.around)
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,9 @@ def _place(handle: Handle, history: History) -> None:
 
 def counted(handle: Handle) -> bool:
     """Whether it counts towards the connections that the program has open: a pool's own stock is the pool's."""
-    return handle.kind == CONNECTION and (handle.pool is None or handle.pool.max is None)
+    if handle.kind != CONNECTION or handle.database.private:
+        return False
+    return handle.pool is None or handle.pool.max is None
 
 
 def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
@@ -221,9 +229,6 @@ def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
         if trend is None:
             trend = history.trends[database] = Trend(database)
         _sweep(trend, now_open.get(database, 0), sorted(changes), taken)
-    if len(history.trends) > 2 * LOOKS:
-        for database in [one for one in history.trends if one not in now_open and one.private]:
-            del history.trends[database]
 
 
 def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: Taken) -> None:

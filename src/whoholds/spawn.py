@@ -39,7 +39,20 @@ def no_context() -> Any:
     return None
 
 
-current_context: Callable[[], Any] = no_context  # `tracing` puts its own here
+def nothing_at_closing(handle: Handle) -> None:
+    """What a closing keeps of the trace where nobody traces."""
+    del handle
+
+
+def no_scope(owner: Owner | None) -> Any:
+    """Scope where nobody judges."""
+    del owner
+
+
+# `tracing` and `startup` put their own here
+current_context: Callable[[], Any] = no_context
+at_closing: Callable[[Handle], None] = nothing_at_closing
+current_scope: Callable[[Owner | None], Any] = no_scope
 
 
 def current_owner() -> Owner | None:
@@ -122,7 +135,8 @@ def _greenlet_spawn(greenlet: Any) -> Spawn | None:
 
 def spawning(frame: FrameType | None) -> Spawn:
     """A Spawn of the call whose frame is given, by whoever runs now. About 1 µs."""
-    return Spawn(capture(frame, FRAMES), current_owner(), current_context())
+    owner = current_owner()
+    return Spawn(capture(frame, FRAMES), owner, current_context(), current_scope(owner))
 
 
 # --- what is stood in -------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ DRIVERS: dict[str, str] = {
     "sqlite3": "whoholds.drivers.sqlite:watch",
     "psycopg2": "whoholds.drivers.psycopg2:watch",
     "psycopg2.pool": "whoholds.drivers.psycopg2_pool:watch",
+    "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
 }
 
 _current: list[Watch] = []  # the one that was started for the process, or none
@@ -115,7 +116,7 @@ def _made(limits: Limits) -> Watch:
     running.predicates = _predicates
     from whoholds import refusal, scopes
 
-    ledger.current_scope = scopes.current
+    ledger.current_scope = spawn.current_scope = scopes.current
     if limits.notes:
         ledger.on_refused = refusal.note
     return running

@@ -95,7 +95,7 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     for handle in snapshot.open:
         if handle.told & bit or not (handle.unread or (handle.kind == CURSOR and handle.server_side)):
             continue
-        scope_over = ending is not None and ending.scope is not None and handle.scope is ending.scope
+        scope_over = ending is not None and ending.covers(handle)
         if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
             continue
         late.append(handle)

@@ -28,8 +28,8 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     if ending is None:
         return
     open_ = loans(snapshot.open, "left-open")
-    if ending.kind in ("scope", "test"):
-        open_ = [handle for handle in open_ if handle.scope is not None and handle.scope is ending.scope]
+    if ending.scope is not None:
+        open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
         single = [handle for handle in open_ if snapshot.only_of_its_line(handle)]
         yield from one_each("left-open", single, lambda _: INFO, lambda group: _left(group, ending.kind, ending.name))

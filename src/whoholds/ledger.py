@@ -12,6 +12,7 @@ import itertools
 import sys
 import time
 from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -60,6 +61,18 @@ class Taken(NamedTuple):
     inherited: list[tuple[Handle, Owner | None, Origin]]
     pools: list[Pool]
     dropped: int
+
+
+class Asked(NamedTuple):
+    """For whom the next connection of this thread or task is opened, where a worker opens it for somebody else."""
+
+    owner: Owner | None  # None: the worker is the owner
+    origin: Origin
+    pool: Pool | None = None
+
+
+# Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
+asked: ContextVar[Asked | None] = ContextVar("whoholds_asked", default=None)
 
 
 class _Ref(ref):  # type: ignore[type-arg]  # generic only for the type checker
@@ -131,7 +144,14 @@ class Ledger:
         """
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return Handle(kind, driver, where, None, ())
-        handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
+        by = asked.get()
+        if by is None:
+            handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
+        else:
+            asked.set(None)
+            handle = Handle(kind, driver, where, by.owner or self._owner(), by.origin)
+            pool = by.pool
+            handle.at_home = pool is not None
         handle.parent = parent
         handle.pool = pool
         handle.context = spawn.current_context()
@@ -159,6 +179,7 @@ class Ledger:
         if handle.closed_stamp is not None:
             return
         handle.closed_at = self.clock()
+        spawn.at_closing(handle)
         handle.how = how
         if how == CLOSED:
             handle.closed_by = self._owner() if handle.told else None
@@ -167,9 +188,17 @@ class Ledger:
         handle.closed_stamp = next(self._stamp)
         handle.ref = None
         handle.caller = 0
-        if self._open.pop(handle.opened_stamp, None) is not None:
+        # another Watch's ledger, of before, may have given the same stamp to another handle
+        if self._open.get(handle.opened_stamp) is handle and self._open.pop(handle.opened_stamp, None) is not None:
             next(self._ends)
             self._ended.append(handle)
+
+    def given_back(self, loan: Handle) -> None:
+        """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
+        if loan.closed_stamp is None and loan.ref is not None and loan.ref() is None:
+            self._freed(loan.ref)
+        else:
+            self.closed(loan)
 
     def reopened(self, handle: Handle) -> None:
         """A close that failed: it is open after all."""
@@ -192,7 +221,8 @@ class Ledger:
             last.by_pool = pool
             last.stamp = next(self._stamp)
             last.owner = self._owner()
-            last.origin = self._origin(frame, self.frames)
+            by = asked.get()
+            last.origin = by.origin if by is not None else self._origin(frame, self.frames)
             self._refusals.append(last)
         self.on_refused(last, exc)
         self.wake()
@@ -235,6 +265,12 @@ class Ledger:
         pool.closed = True
         self._pools.pop(pool.key, None)
 
+    def pool_back(self, pool: Pool) -> None:
+        """A pool that had given up all it held lends again."""
+        pool.closed = False
+        if pool.key:
+            self._pools[pool.key] = pool
+
     def cannot_watch(self, driver: str) -> None:
         """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
         self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
@@ -242,6 +278,8 @@ class Ledger:
     def _freed(self, reference: Any) -> None:
         """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
         handle: Handle = reference.handle
+        if not self.active:  # also at the interpreter's end, when modules are gone
+            return
         if self._collecting == _thread.get_ident():
             how = COLLECTED
         else:

@@ -21,6 +21,7 @@ from whoholds.ledger import Ledger
 from whoholds.limits import Limits
 from whoholds.snapshot import Ending, History, Snapshot, see
 from whoholds.tellings import Tellings
+from whoholds.tracing import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     Predicate = Callable[[Finding], bool]
 
 PATIENCE_S = 2.0  # for a look in another thread to end
-ACCUSING = ("left-open", "collected-open", "owner-gone", "cursor-left-open")  # a collection may clear them
+ACCUSERS = ("left_open", "owner_gone", "cursor_left_open")  # detectors whose findings a collection may clear
 
 
 class Watch:
@@ -114,11 +115,10 @@ class Watch:
         seen = self.snapshot
         if seen is None:
             return False
-        with_ending = replace(seen, ending=ending, ended=[], new=[], refusals=[], shared=[], inherited=[])
+        with_ending = replace(seen, ending=ending, ended=[])
+        accusers = [detector for detector in self._detectors if detector.__name__ in ACCUSERS]
         return any(
-            finding.rule in ACCUSING and finding.severity != INFO
-            for detector in self._detectors
-            for finding in detector(with_ending, self.limits)
+            finding.severity != INFO for detector in accusers for finding in detector(with_ending, self.limits)
         )
 
     def in_child(self) -> None:
@@ -154,6 +154,7 @@ class Watch:
             bit = BITS[finding.rule]
             for handle in finding.handles:
                 handle.told |= bit
+        kept = [replace(finding, spans=spans_of(finding.in_order)) for finding in kept]
         scope = ending.name if ending else ""
         if scope:
             kept = [replace(finding, scope=scope) if finding.rule == "left-open" else finding for finding in kept]

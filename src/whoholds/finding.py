@@ -102,6 +102,11 @@ class Finding:
         return self.handles[0].kind if self.handles else "connection"
 
     @property
+    def in_order(self) -> tuple[Handle, ...]:
+        """Its handles, those of the largest part first."""
+        return self.parts[0].handles if self.parts else self.handles
+
+    @property
     def spawned(self) -> Site | None:
         """The line that started the owners, or None."""
         return self.spawn.site if self.spawn else None

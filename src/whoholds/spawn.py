@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
     from typing import Any
 
+    from whoholds.handle import Handle
+
 FRAMES = 8  # kept of each spawning call
 _SPAWN = "_whoholds_spawn"  # on a Thread or Task: the Spawn that started it
 _OWNER = "_whoholds_owner"  # on a Thread or Task: its Owner, once it has opened something
@@ -157,6 +159,12 @@ def forget() -> None:
         waiting.forget(stand)
     while _restore:
         _restore.pop()()
+
+
+def _traces(trace: ModuleType) -> None:
+    from whoholds import tracing
+
+    _restore.append(tracing.install(trace))
 
 
 def _threads(threading: ModuleType) -> None:
@@ -297,6 +305,7 @@ def _anyio_workers(module: ModuleType) -> None:
 
 
 _STANDS: dict[str, Callable[[ModuleType], None]] = {
+    "opentelemetry.trace": _traces,
     "threading": _threads,
     "asyncio.base_events": _tasks,
     "uvloop": _uvloop_tasks,

@@ -1,0 +1,68 @@
+"""The `otel` output: spans of what was held, findings as log records, and metrics, by the conventions.
+
+It is silent, and costs a look at three names, until the program has configured an SDK; it never configures one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from whoholds.outputs.otel import sdk
+from whoholds.outputs.otel.told import Told, note_of
+from whoholds.wording import message
+
+if TYPE_CHECKING:
+    from whoholds.finding import Look
+    from whoholds.limits import Limits
+    from whoholds.outputs.otel.records import Records
+    from whoholds.outputs.otel.spans import Spans
+
+
+class OtelOutput:
+    """Takes looks. What ended before an SDK was there is not told: nothing is kept for one that may never come."""
+
+    name = "otel"
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._renew()
+        sdk.watch_exit()
+
+    def _renew(self) -> None:
+        self._pid = os.getpid()
+        self._told = Told()
+        self._spans: Spans | None = None
+        self._records: Records | None = None
+
+    def __call__(self, look: Look) -> None:
+        """Tell the SDK what this look brought; what its exporters do happens in their own threads."""
+        if self._pid != os.getpid():
+            self._renew()
+        self._log(look)
+        self._trace(look)
+        if look.last and look.snapshot.ending is not None and look.snapshot.ending.kind == "process":
+            sdk.flush()
+
+    def _log(self, look: Look) -> None:
+        provider = sdk.provider("logs")
+        if provider is not None and (self._records is None or self._records.provider is not provider):
+            from whoholds.outputs.otel.records import Records
+
+            self._records = Records(provider)
+        for finding in look.findings:
+            if provider is not None and self._records is not None:
+                self._records.emit(finding, source=look.source)
+            self._told.take(finding, note_of(finding, message(finding)) if provider is None else None)
+
+    def _trace(self, look: Look) -> None:
+        provider = sdk.provider("traces")
+        if provider is None or self._limits.spans == "off":
+            return
+        if self._spans is None or self._spans.provider is not provider:
+            from whoholds.outputs.otel.spans import Spans
+
+            self._spans = Spans(provider, recorder=self._limits.spans == "connections")
+        snapshot = look.snapshot
+        for handle in (*snapshot.ended, *snapshot.open) if look.last else snapshot.ended:
+            self._spans.held(handle, snapshot, self._told, source=look.source)

@@ -1,0 +1,102 @@
+"""What spans and log records say of a database, a line and an owner: attributes, made once and kept.
+
+It decides nothing, and lets no text out that the redactor has not seen.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whoholds.lines import frames
+from whoholds.outputs.otel import names
+
+if TYPE_CHECKING:
+    from whoholds.handle import Database, Owner
+    from whoholds.lines import Site
+    from whoholds.origin import Origin
+
+    Attributes = dict[str, Any]
+
+KEPT = 500  # stacks and databases remembered as attributes
+
+_databases: dict[str, Attributes] = {}  # by the database's text; a memory one is as another
+_stacks: dict[tuple[int, ...], tuple[Origin, str]] = {}  # the origin keeps alive what the key names by id
+
+
+def of_database(database: Database) -> Attributes:
+    """The `db.*`, `server.*` and `network.*` attributes; the caller must not change them."""
+    found = _databases.get(database.text)
+    if found is None:
+        if len(_databases) >= KEPT:
+            _databases.clear()
+        found = _databases[database.text] = _database(database)
+    return found
+
+
+def _database(database: Database) -> Attributes:
+    found: Attributes = {names.SYSTEM: database.system}
+    if database.name:
+        found[names.NAMESPACE] = database.name
+    host = database.host
+    if host:
+        found[names.SERVER] = host
+        if not names.is_default_port(database.system, database.port):
+            found[names.PORT] = database.port
+        if _is_address(host):  # a name's address is known to the client library only
+            found[names.PEER] = host
+            if database.port and not host.startswith("/"):
+                found[names.PEER_PORT] = database.port
+    return found
+
+
+def _is_address(host: str) -> bool:
+    return host.startswith("/") or ":" in host or host.replace(".", "").isdigit()
+
+
+def label_of(database: Database) -> str:
+    """`server.address:server.port/db.namespace`: the pool's name where there is no pool."""
+    if not database.host:
+        return database.name or database.system
+    return f"{database.host}:{database.port}/{database.name}" if database.port else f"{database.host}/{database.name}"
+
+
+def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
+    """The opening line as `code.*`, the spawn line as `whoholds.spawn.*`."""
+    found: Attributes = {}
+    if site is not None and site.origin:
+        frame = site.frame
+        found |= {names.FUNCTION: frame.function, names.FILE: frame.file, names.LINE: frame.line}
+    if spawned is not None and spawned.origin:
+        frame = spawned.frame
+        found |= {names.SPAWN_FUNCTION: frame.function, names.SPAWN_FILE: frame.file, names.SPAWN_LINE: frame.line}
+    return found
+
+
+def stack(origin: Origin, *, source: bool) -> str:
+    """The opening stack as Python prints one, the opening line last."""
+    key = tuple([part if type(part) is int else id(part) for part in origin])
+    found = _stacks.get(key)
+    if found is None:
+        if len(_stacks) >= KEPT:
+            _stacks.clear()
+        found = _stacks[key] = (origin, _printed(origin, source=source))
+    return found[1]
+
+
+def _printed(origin: Origin, *, source: bool) -> str:
+    lines = []
+    for frame in reversed(frames(origin, source=source)):
+        lines.append(f'  File "{frame.file}", line {frame.line}, in {frame.function}')
+        if frame.source:
+            lines.append(f"    {frame.source}")
+    return "\n".join(lines)
+
+
+def of_owner(owner: Owner | None) -> Attributes:
+    """`thread.*` of the thread, and the task or job where it is one."""
+    if owner is None:
+        return {}
+    found: Attributes = {names.THREAD_ID: owner.ident, names.OWNER_KIND: owner.kind, names.OWNER_NAME: owner.name}
+    if owner.kind in ("thread", "job"):
+        found[names.THREAD_NAME] = owner.name
+    return found

@@ -1,0 +1,159 @@
+"""Spans of what was held: each made afterwards, with its true start and end, when the handle has ended.
+
+No span of ours is ever open: one kept open for as long as its connection would be a leak itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from whoholds.outputs.otel import describe, names
+from whoholds.sql import sanitise, summary
+from whoholds.tracing import opener_of, runs
+from whoholds.version import VERSION
+
+if TYPE_CHECKING:
+    from whoholds.finding import Finding
+    from whoholds.handle import Handle
+    from whoholds.outputs.otel.told import Told
+    from whoholds.snapshot import Snapshot
+
+ROOT_CHILDREN = 1000  # handles opened outside any trace that share one; then the next begins,
+ROOT_S = 3600.0  # as it does after an hour: a trace must end somewhere
+_NS = 1_000_000_000
+
+
+class Spans:
+    """Makes the spans of one tracer provider; `recorder` says whether statements have no spans of their own."""
+
+    def __init__(self, provider: Any, *, recorder: bool) -> None:
+        from opentelemetry import trace
+        from opentelemetry.context import Context
+
+        self.provider = provider
+        self._trace = trace
+        self._empty = Context
+        self._recorder = recorder
+        self._tracer = provider.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA)
+        self._root: Any = None
+        self._root_since = 0.0
+        self._root_left = 0
+
+    def held(self, handle: Handle, snapshot: Snapshot, told: Told, *, source: bool) -> None:
+        """The span of one handle, to its end or to this moment; nothing where its trace is not sampled."""
+        opener = opener_of(handle)
+        parent: Any = None
+        links: tuple[Any, ...] = ()
+        if opener is not None:
+            context = opener[0]
+            if context is None or not context.trace_flags.sampled:  # suppressed, or a trace that is not kept
+                return
+            if runs(opener):
+                parent = context
+            else:
+                links = (self._trace.Link(context),)
+        if parent is None:
+            parent = self._root_for(handle, snapshot)
+            if not parent.trace_flags.sampled:
+                return
+        severity, rules = told.of(handle)
+        database = describe.of_database(handle.database)
+        namespace = handle.database.name or handle.database.host
+        span = self._tracer.start_span(
+            f"hold {handle.database.system} {namespace}".rstrip(),
+            self._below(parent),
+            self._trace.SpanKind.CLIENT,
+            {**database, **self._attributes(handle, snapshot, source=source), **_rules(rules)},
+            links,
+            _ns(snapshot.wall_time(handle.opened_at)),
+        )
+        for name, at, attributes in told.notes(handle):
+            span.add_event(name, attributes, at)
+        if severity == "error":
+            span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, rules[0]))
+        if rules and self._recorder:
+            self._recorded(handle, snapshot, span.get_span_context(), database)
+        span.end(_ns(snapshot.wall_time(snapshot.now if handle.closed_at is None else handle.closed_at)))
+
+    def _attributes(self, handle: Handle, snapshot: Snapshot, *, source: bool) -> dict[str, Any]:
+        used = handle.parent or handle
+        spawn = handle.owner.spawn if handle.owner else None
+        found = {
+            **describe.of_lines(handle.site, spawn.site if spawn else None),
+            **describe.of_owner(handle.owner),
+            names.HANDLE_KIND: handle.kind,
+            names.HANDLE_END: handle.how or "open",
+            names.USES: used.uses,
+            names.BUSY: round(used.busy_s, 6),
+            names.IDLE: round(handle.idle_s(snapshot.now), 6),
+            names.HELD: round(handle.held_s(snapshot.now), 6),
+        }
+        if handle.origin:
+            found[names.STACK] = describe.stack(handle.origin, source=source)
+        if handle.pool is not None:
+            found[names.POOL_NAME] = handle.pool.name
+        if handle.backend_pid is not None:
+            found[names.BACKEND_PID] = handle.backend_pid
+        return found
+
+    def _recorded(self, handle: Handle, snapshot: Snapshot, context: Any, database: dict[str, Any]) -> None:
+        """The flight recorder: the last few statements as children of a span that a finding named."""
+        system = handle.database.system
+        below = self._below(context)
+        for sql, began, seconds in (handle.parent or handle).statements:
+            if began < handle.opened_at:
+                continue
+            attributes = dict(database)
+            name = summary(sql, system=system)
+            if name:
+                attributes[names.QUERY_SUMMARY] = name
+            text = sanitise(sql, system=system)
+            if text:
+                attributes[names.QUERY_TEXT] = text
+            start = snapshot.wall_time(began)
+            span = self._tracer.start_span(
+                name or handle.database.name or system, below, self._trace.SpanKind.CLIENT, attributes, (), _ns(start)
+            )
+            span.end(_ns(start + seconds))
+
+    def _root_for(self, handle: Handle, snapshot: Snapshot) -> Any:
+        """The context of the process's root, which has ended at once: children of it may come for an hour."""
+        if self._root is None or not self._root_left or snapshot.now - self._root_since > ROOT_S:
+            oldest = min((one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at)
+            self._root_since, self._root_left = snapshot.now, ROOT_CHILDREN
+            began = handle.opened_at if self._root is not None else min(oldest, handle.opened_at)
+            span = self._tracer.start_span(
+                f"process {_program()}", self._empty(), start_time=_ns(snapshot.wall_time(began))
+            )
+            span.end(_ns(snapshot.wall))
+            self._root = span.get_span_context()
+        self._root_left -= 1
+        return self._root
+
+    def _below(self, parent: Any) -> Any:
+        return self._trace.set_span_in_context(self._trace.NonRecordingSpan(parent), self._empty())
+
+
+def _rules(rules: tuple[str, ...]) -> dict[str, Any]:
+    if not rules:
+        return {}
+    return {names.RULE: rules[0], names.RULES: rules} if len(rules) > 1 else {names.RULE: rules[0]}
+
+
+def _program() -> str:
+    program = sys.argv[0] if getattr(sys, "argv", None) else ""
+    return program.replace("\\", "/").rpartition("/")[2] or "python"
+
+
+def _ns(seconds: float) -> int:
+    return int(seconds * _NS)
+
+
+def opener_context(finding: Finding) -> Any:
+    """The SpanContext of the first of its handles that was opened in a trace, or None."""
+    for handle in finding.in_order:
+        opener = opener_of(handle)
+        if opener is not None and opener[0] is not None:
+            return opener[0]
+    return None

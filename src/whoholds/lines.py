@@ -73,8 +73,9 @@ def kind_of(file: str) -> int:
 def _classify(file: str) -> int:
     if file.startswith("<frozen"):
         return _WATCHED
-    if file.startswith("<"):
-        return 0
+    if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy generated …>"
+        package, _, generated = file[1:].partition(" generated ")
+        return (_WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
     path = file.replace("\\", "/")
     for marker in ("/site-packages/", "/dist-packages/"):
         at = path.rfind(marker)
@@ -91,11 +92,19 @@ def user_index(origin: Origin) -> int:
     library = -1
     for index in range(0, len(origin), 2):
         kind = kind_of(origin[index].co_filename)  # type: ignore[union-attr]  # even places hold code objects
-        if not kind:
+        if not kind and not _is_generated(origin, index):
             return index
         if kind == _LIBRARY and library < 0:
             library = index
     return max(library, 0)
+
+
+def _is_generated(origin: Origin, index: int) -> bool:
+    """Whether a library compiled this frame from a string: a wrapper that bears the name of what it calls."""
+    code = origin[index]
+    if code.co_filename != "<string>" or index < 2 or not kind_of(origin[index - 2].co_filename):  # type: ignore[union-attr]  # noqa: PLR2004
+        return False
+    return code.co_name in [one.co_name for one in origin[max(index - 4, 0) : index : 2]]  # type: ignore[union-attr]
 
 
 def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:

@@ -1,0 +1,19 @@
+"""What the drivers of pools share: the handle that another driver has put on the connection below.
+
+Called in the user's thread; it asks the connection for two attributes and calls nothing of the library's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whoholds.handle import Handle
+
+
+def handle_on(connection: Any) -> Handle | None:
+    """The handle of a connection, as its library's own driver left it there; None where nobody watches it."""
+    for name in ("_whoholds", "_self_handle"):
+        found = getattr(connection, name, None)
+        if isinstance(found, Handle):
+            return found
+    return None

@@ -1,0 +1,260 @@
+"""SQLAlchemy 1.4 and later: what an engine's pool lends is judged; what the pool has at home is not.
+
+Told by the pools' own events. It replaces only what has no event: that a pool is made or made again, and that
+one runs out. It must not keep a session, a connection or a pool: the marks it leaves on them refer weakly.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from whoholds.drivers._stock import handle_on
+from whoholds.handle import CHECKOUT, OVER, Database, Handle, Pool, database
+from whoholds.lines import kind_of, never_blame
+from whoholds.seams import replace, stands_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from whoholds.ledger import Ledger
+
+_OLDEST = (1, 4)
+_POOL = "_whoholds_pool"  # on a pool of theirs: ours
+_STOCK = "_whoholds"  # on a pool's record: the handle of its connection
+_LOAN = "_whoholds_loan"  # on a pool's record: the loan that is out
+_RAN_OUT = "3o7r"  # the code of SQLAlchemy's TimeoutError; it stands in its documentation
+_SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}  # dialects named otherwise by OpenTelemetry
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch SQLAlchemy while the block lasts. RuntimeError where it is older than 1.4."""
+    import sqlalchemy
+    from sqlalchemy import event, exc, pool
+
+    version = tuple(int(part) for part in sqlalchemy.__version__.split(".")[:2])
+    if version < _OLDEST:
+        raise RuntimeError(f"SQLAlchemy {sqlalchemy.__version__}: it takes 1.4 or later")
+    never_blame("sqlalchemy")
+    listeners: dict[str, Callable[..., None]] = {
+        "connect": _connected,
+        "checkout": _checked_out(ledger),
+        "checkin": _checked_in(ledger),
+        "detach": _detached(ledger),
+    }
+    with ExitStack() as names:
+        for name, listener in listeners.items():
+            event.listen(pool.Pool, name, listener)
+            names.callback(_silence, event, pool.Pool, name, listener)
+        made = _made(ledger, pool, pool.Pool._should_wrap_creator)
+        names.callback(replace(pool.Pool, "_should_wrap_creator", made))
+        names.callback(replace(pool.QueuePool, "recreate", _made_again(ledger, pool.QueuePool.recreate)))
+        names.callback(replace(pool.Pool, "connect", _refusing(ledger, pool.Pool.connect, exc.TimeoutError)))
+        yield
+
+
+def _silence(event: Any, target: Any, name: str, listener: Any) -> None:
+    if event.contains(target, name, listener):  # else someone has cleared all listeners
+        event.remove(target, name, listener)
+
+
+# --- pools --------------------------------------------------------------------------------------------------
+
+
+def _made(ledger: Ledger, module: Any, original: Any) -> Any:
+    """Every pool calls this from its constructor; whose signature engines read, so it stays as it is."""
+
+    def _should_wrap_creator(self: Any, creator: Any) -> Any:
+        try:
+            if _POOL not in self.__dict__:
+                setattr(self, _POOL, _pool_for(ledger, module, self, sys._getframe(1)))
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
+        return original(self, creator)
+
+    return stands_for(_should_wrap_creator, original)
+
+
+def _pool_for(ledger: Ledger, module: Any, pool: Any, frame: FrameType | None) -> Pool | None:
+    """Ours for theirs: none for a NullPool, and one without a key where a pool has one for everyone."""
+    if isinstance(pool, module.NullPool):
+        return None
+    if isinstance(pool, module.StaticPool | module.SingletonThreadPool):
+        return Pool(0, type(pool).__name__, (), 0)
+    return ledger.pool_made(pool, type(pool).__name__, _asking(frame), None)
+
+
+def _made_again(ledger: Ledger, original: Any) -> Any:
+    """`Engine.dispose` goes on with a new pool: until that holds something, neither is there."""
+
+    def recreate(self: Any) -> Any:
+        again = original(self)
+        old, new = getattr(self, _POOL, None), getattr(again, _POOL, None)
+        if old is not None and new is not None and new is not old:
+            new.origin, new.site = old.origin, old.site
+            ledger.pool_gone(old)
+            ledger.pool_gone(new)
+        return again
+
+    return stands_for(recreate, original)
+
+
+def _sizes(pool: Any, ours: Pool) -> None:
+    """How many a pool may have: known once its constructor is over, and a user may change it."""
+    try:
+        size, overflow = pool.size(), pool._max_overflow
+    except (AttributeError, TypeError):  # none of SQLAlchemy's own queues
+        return
+    ours.idle_max = size or None
+    ours.max = size + overflow if size and overflow >= 0 else None
+
+
+def _refusing(ledger: Ledger, original: Any, timeout: type[BaseException]) -> Any:
+    def connect(self: Any) -> Any:
+        try:
+            return original(self)
+        except timeout as exc:
+            ours = getattr(self, _POOL, None)
+            if ours is not None and getattr(exc, "code", "") == _RAN_OUT:
+                ours.timeouts += 1
+                ledger.refused(exc, _database_of(ledger, self, ours), _asking(sys._getframe(1)), pool=ours)
+            del self, exc
+            raise
+
+    return stands_for(_named(connect, original.__globals__["__name__"]), original)
+
+
+def _named(function: Any, module: str) -> Any:
+    """`function` as one of `module`: SQLAlchemy blames its warnings on the first frame of no module of its own."""
+    names = {**function.__globals__, "__name__": module}
+    return types.FunctionType(function.__code__, names, function.__name__, None, function.__closure__)
+
+
+def _database_of(ledger: Ledger, pool: Any, ours: Pool) -> Database:
+    for handle in ledger.peek():
+        if handle.pool is ours:
+            return handle.database
+    return _by_dialect(pool)
+
+
+def _by_dialect(pool: Any) -> Database:
+    name = str(getattr(pool._dialect, "name", "") or "other_sql")
+    return database(_SYSTEMS.get(name, name))
+
+
+# --- connections --------------------------------------------------------------------------------------------
+
+
+def _connected(dbapi_connection: Any, connection_record: Any) -> None:
+    """The event `connect`: the driver's own handle, judged until now, becomes the pool's."""
+    try:
+        pool = connection_record._ConnectionRecord__pool
+        ours = getattr(pool, _POOL, None)
+        driver = getattr(connection_record, "driver_connection", None)  # what is below an async dialect's own
+        handle = handle_on(dbapi_connection if driver is None else driver)
+        setattr(connection_record, _STOCK, handle)
+        if ours is not None:
+            _sizes(pool, ours)
+            if handle is not None:
+                handle.pool = ours
+    except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+        pass
+
+
+def _checked_out(ledger: Ledger) -> Callable[[Any, Any, Any], None]:
+    def checked_out(dbapi_connection: Any, connection_record: Any, connection_proxy: Any) -> None:
+        """The event `checkout`: a loan, opened where the application's code asked for it."""
+        del dbapi_connection
+        try:
+            _lend(ledger, connection_record, connection_proxy, sys._getframe(1))
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
+
+    return checked_out
+
+
+def _lend(ledger: Ledger, record: Any, fairy: Any, frame: FrameType | None) -> None:
+    pool = fairy._pool
+    ours = getattr(pool, _POOL, None)
+    if ours is None:
+        return
+    handle: Handle | None = getattr(record, _STOCK, None)
+    before: Handle | None = getattr(record, _LOAN, None)
+    if handle is not None:
+        handle.at_home = False
+    if before is not None and before.closed_stamp is None:
+        if before.ref is not None and before.ref() is fairy:  # connected anew: a listener found it dead
+            before.parent = handle
+            return
+        ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
+    if ours.closed:
+        ledger.pool_back(ours)
+    where = _by_dialect(pool) if handle is None else handle.database
+    lender = ours if ours.key else None  # nobody waits for what everyone may have
+    loan = ledger.opened(CHECKOUT, "sqlalchemy", where, fairy, _asking(frame), parent=handle, pool=lender)
+    if handle is not None:
+        loan.backend_pid = handle.backend_pid
+    setattr(record, _LOAN, loan)
+
+
+def _checked_in(ledger: Ledger) -> Callable[[Any, Any], None]:
+    def checked_in(dbapi_connection: Any, connection_record: Any) -> None:
+        """The event `checkin`: given back, by the program or, when that has let it go, by its finalizer."""
+        del dbapi_connection
+        try:
+            handle: Handle | None = getattr(connection_record, _STOCK, None)
+            if handle is not None and handle.pool is not None:
+                handle.at_home = True
+            loan: Handle | None = connection_record.__dict__.pop(_LOAN, None)
+            if loan is not None:
+                ledger.given_back(loan)
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
+
+    return checked_in
+
+
+def _detached(ledger: Ledger) -> Callable[[Any, Any], None]:
+    def detached(dbapi_connection: Any, connection_record: Any) -> None:
+        """The event `detach`: the pool knows it no more, and who had borrowed it has to close it."""
+        del dbapi_connection
+        try:
+            handle: Handle | None = connection_record.__dict__.pop(_STOCK, None)
+            loan: Handle | None = connection_record.__dict__.pop(_LOAN, None)
+            if handle is not None:
+                handle.pool = None
+                handle.at_home = False
+                if loan is not None:
+                    handle.origin, handle.site, handle.owner = loan.origin, loan.site, loan.owner
+                    handle.scope, handle.context = loan.scope, loan.context
+            if loan is not None:
+                ledger.closed(loan, OVER)
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
+
+    return detached
+
+
+def _asking(frame: FrameType | None) -> FrameType | None:
+    """The frame from which the application's code is in sight.
+
+    An async engine runs SQLAlchemy's synchronous half in a greenlet, whose frames end where it began: unless
+    there is code of the user's (`run_sync`), the awaiting coroutine's frame.
+    """
+    module = sys.modules.get("greenlet")
+    if module is None:
+        return frame
+    current = module.getcurrent()
+    if not getattr(current, "__sqlalchemy_greenlet_provider__", False):
+        return frame
+    seen = frame
+    while seen is not None:
+        if not kind_of(seen.f_code.co_filename):
+            return frame
+        seen = seen.f_back
+    awaiting: FrameType | None = getattr(current.parent, "gr_frame", None)
+    return awaiting or frame

@@ -83,12 +83,14 @@ class Watch:
             self.enter(driver)
         return self
 
-    def enter(self, driver: Driver) -> None:
+    def enter(self, driver: Driver, library: str = "") -> None:
         """Let one more driver watch its library until the end."""
+        name = getattr(driver, "__module__", repr(driver))
+        self.history.drivers[library or name] = False
         try:
             self._entered.enter_context(driver(self.ledger))
+            self.history.drivers[library or name] = True
         except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
-            name = getattr(driver, "__module__", repr(driver))
             self.fail(f"{name} is not watched: {type(error).__name__}: {error}")
 
     def stop(self, ending: Ending | None = None) -> list[Finding]:
@@ -128,7 +130,7 @@ class Watch:
         self.tellings.forget()
         sites = self.history.sites
         sites.start_again()
-        self.history = History(sites=sites, server_limits=self.history.server_limits)
+        self.history = History(sites=sites, server_limits=self.history.server_limits, drivers=self.history.drivers)
 
     # --- the tick -----------------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ def _enter_when_imported(running: Watch, name: str, where: str) -> None:
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's import error
                 running.fail(f"{name} is not watched: {type(error).__name__}: {error}")
             else:
-                running.enter(driver)
+                running.enter(driver, name)
 
     running.waits.append(enter)
     waiting.when_imported(name, enter)

@@ -41,6 +41,7 @@ class OtelOutput:
             self._renew()
         self._log(look)
         self._trace(look)
+        self._measure(look)
         if look.last and look.snapshot.ending is not None and look.snapshot.ending.kind == "process":
             sdk.flush()
 
@@ -66,3 +67,10 @@ class OtelOutput:
         snapshot = look.snapshot
         for handle in (*snapshot.ended, *snapshot.open) if look.last else snapshot.ended:
             self._spans.held(handle, snapshot, self._told, source=look.source)
+
+    def _measure(self, look: Look) -> None:
+        provider = sdk.provider("metrics")
+        if provider is not None:
+            from whoholds.outputs.otel import metrics
+
+            metrics.of(provider).see(look, self._limits.server_limit)

@@ -40,4 +40,5 @@ def stands_for(new: Any, old: Any) -> Any:
             setattr(new, attribute, value)
         except (AttributeError, TypeError):
             continue
+    new.__wrapped__ = old  # for inspect.signature, and for annotations, which are read where `old` was written
     return new

@@ -29,6 +29,9 @@ DRIVERS: dict[str, str] = {
     "sqlite3": "whoholds.drivers.sqlite:watch",
     "psycopg2": "whoholds.drivers.psycopg2:watch",
     "psycopg2.pool": "whoholds.drivers.psycopg2_pool:watch",
+    "psycopg": "whoholds.drivers.psycopg:watch",
+    "psycopg_pool": "whoholds.drivers.psycopg_pool:watch",
+    "pymysql": "whoholds.drivers.pymysql:watch",
     "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
 }
 

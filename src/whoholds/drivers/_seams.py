@@ -1,151 +1,131 @@
-"""What drivers share: calls that are noticed, subclasses that look like what they stand for, refusals by wording.
+"""What drivers share: subclasses that look like what they stand for, where handles are kept, versions, names rebound.
 
 Everything here runs in the user's thread: no lock, no foreign code, and no frame that keeps the user's objects.
 """
 
 from __future__ import annotations
 
-import _thread
+import os
+import re
 import sys
 import types
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
+from whoholds.drivers._frames_importlib_bootstrap import (
+    called,
+    called_async,
+    connecting,
+    connecting_async,
+    is_refusal,
+    noticed,
+    noticed_async,
+    opening,
+    opening_async,
+    refused,
+    shortcut,
+    task_or_thread,
+)
+from whoholds.handle import Database, Handle, database
 from whoholds.seams import replace, stands_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from whoholds.handle import Handle
-    from whoholds.ledger import Ledger
-
-__all__ = ["Bound", "called", "is_refusal", "layered", "like", "noticed", "rebind", "replace", "stands_for"]
-
-RING = 5  # statements remembered of each connection
-LONGEST_SQL = 4096  # characters remembered of each
-
-# What servers and poolers say when there are too many connections; libpq gives no SQLSTATE at connect.
-_REFUSALS = (
-    "too many clients already",
-    "remaining connection slots are reserved",
-    "too many connections",
-    "sorry, too many",
-    "no more connections allowed",
-    "max_client_conn",
-    "max client connections reached",
-    "query_wait_timeout",
-    "has exceeded the 'max_user_connections'",
-    "already has more than 'max_user_connections'",
-)
-_REFUSAL_CODES = frozenset(("53300", "1040", "1203", "1226"))
-
-
-def is_refusal(exc: BaseException) -> bool:
-    """Whether a server or its pooler says with `exc` that there are too many connections."""
-    code = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
-    if isinstance(code, int | str) and str(code) in _REFUSAL_CODES:
-        return True
-    text = str(exc).lower()
-    return any(words in text for words in _REFUSALS)
+__all__ = [
+    "Bound",
+    "Known",
+    "StandsAside",
+    "called",
+    "called_async",
+    "connecting",
+    "connecting_async",
+    "in_range",
+    "is_refusal",
+    "keep",
+    "layered",
+    "like",
+    "noticed",
+    "noticed_async",
+    "opening",
+    "opening_async",
+    "postgres_asked",
+    "rebind",
+    "refused",
+    "replace",
+    "shortcut",
+    "stands_for",
+    "task_or_thread",
+    "whoholds_of",
+]
 
 
-def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
-    """Keep the statement in the handle's ring: its text only, never parameters, never a long one whole."""
-    kind = type(sql)
-    if kind is not str and kind is not bytes:
-        sql = None
-    elif len(sql) > LONGEST_SQL:
-        sql = sql[:LONGEST_SQL]
-    ring = handle.ring
-    if ring is None:
-        ring = handle.ring = [None] * RING
-    ring[handle.uses % RING] = (sql, began, seconds)
+class StandsAside(Exception):  # noqa: N818 - it is what the driver does; said in one line, and the program runs on
+    """A driver does not know this version of its library."""
 
 
-def noticed(
-    original: Callable[..., Any],
-    ledger: Ledger,
-    handle_of: Callable[[Any], Handle],
-    transaction: Callable[[Any], Any],
-    *,
-    sql: bool = False,
-    failed: Callable[[Any, Handle, BaseException], None] | None = None,
-) -> Any:
-    """`original`, a method, noticed as a use of the handle that `handle_of(self)` gives or raises AttributeError for.
+def in_range(library: str, version: str, oldest: str, below: str) -> None:
+    """Raise `StandsAside` unless `oldest` ≤ `version` < `below`, all of them dotted numbers: what the driver knows."""
+    if not _numbers(oldest) <= _numbers(version) < _numbers(below):
+        raise StandsAside(f"{library} {version} is here; this driver knows {library} from {oldest} to below {below}")
 
-    `transaction(self)` tells, without I/O, whether a transaction is open; `sql` says that the first argument is a
-    statement; `failed` is told of an exception before it goes on.
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(digits) for digits in re.findall(r"\d+", version.split(" ")[0])[:2])
+
+
+class Known:
+    """The handles of connections that take no attribute of ours: found by id, forgotten when the connection goes.
+
+    The weak reference's callback runs before the memory, and with it the id, is given to anything else.
     """
-    clock = ledger.clock
-    get_ident = _thread  # asked through the module: gevent may patch it later
 
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            handle = handle_of(self)
-        except AttributeError:  # not opened yet, or not one of ours
-            return original(self, *args, **kwargs)
-        me = get_ident.get_ident()
-        before = handle.caller
-        if before and before != me:
-            ledger.shared_at_once(handle, me)
-            before = 0
-        if handle.inherited:
-            ledger.used_in_child(handle, sys._getframe(1))
-        handle.caller = me
-        handle.started_at = began = clock()
-        try:
-            result = original(self, *args, **kwargs)
-        except BaseException as exc:
-            now = clock()
-            handle.uses += 1
-            handle.used_at = now
-            handle.caller = before
-            try:
-                handle.in_transaction = transaction(self)
-                if sql:
-                    remember(handle, args[0] if args else None, began, now - began)
-                if failed is not None:
-                    failed(self, handle, exc)
-            except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-                pass
-            del self, args, kwargs, exc
-            raise
-        now = clock()
-        handle.busy_s += now - began
-        handle.used_at = now
-        handle.used_by = me
-        handle.caller = before
-        handle.in_transaction = transaction(self)
-        if sql and args:
-            text = args[0]
-            if type(text) is not str or len(text) > LONGEST_SQL:
-                remember(handle, text, began, now - began)
-            elif handle.ring is None:
-                remember(handle, text, began, now - began)
-            else:
-                handle.ring[handle.uses % RING] = (text, began, now - began)
-        handle.uses += 1
-        return result
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[_Key, Handle]] = {}  # each change one C call
 
-    return stands_for(call, original)
+    def put(self, thing: Any, handle: Handle) -> None:
+        """Remember `handle` as that of `thing`, which is held weakly."""
+        reference = _Key(thing, self._gone)
+        reference.key = id(thing)
+        self._known[id(thing)] = (reference, handle)
+
+    def of(self, thing: Any) -> Handle:
+        """The handle of `thing`. Raises KeyError."""
+        return self._known[id(thing)][1]
+
+    def pop(self, thing: Any) -> Handle | None:
+        """The handle of `thing`, which is then forgotten."""
+        found = self._known.pop(id(thing), None)
+        return found[1] if found else None
+
+    def _gone(self, reference: Any) -> None:
+        self._known.pop(reference.key, None)
 
 
-def called(original: Callable[..., Any], ledger: Ledger, handle_of: Callable[[Any], Handle]) -> Any:
-    """`original`, a `close`: once it has returned, its handle is closed. A close that raises closes nothing."""
+class _Key(ref):  # type: ignore[type-arg]  # generic only for the type checker
+    __slots__ = ("key",)
+    key: int
 
-    def close(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            result = original(self, *args, **kwargs)
-        except BaseException:
-            del self, args, kwargs
-            raise
-        try:
-            handle = handle_of(self)
-        except AttributeError:
-            return result
-        ledger.closed(handle)
-        return result
 
-    return stands_for(close, original)
+def whoholds_of(connection: Any) -> Handle:
+    """The handle of a connection that takes attributes. Raises AttributeError."""
+    handle: Handle = connection._whoholds
+    return handle
+
+
+def keep(connection: Any, handle: Handle) -> None:
+    """Put the handle on a connection that takes attributes."""
+    connection._whoholds = handle
+
+
+def postgres_asked(said: Mapping[str, Any]) -> Database:
+    """The database that connection parameters name; what they leave out as libpq's variables and defaults have it."""
+    environ = os.environ
+    user = str(said.get("user") or environ.get("PGUSER", ""))
+    host = str(said.get("host") or said.get("hostaddr") or environ.get("PGHOST", ""))
+    port = str(said.get("port") or environ.get("PGPORT") or "5432")
+    name = str(said.get("dbname") or said.get("database") or environ.get("PGDATABASE") or user)
+    return database("postgresql", user, host, int(port) if port.isdigit() else None, name)
 
 
 def like(base: type, name_space: dict[str, Any], bases: tuple[type, ...] | None = None) -> Any:

@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, is_refusal, layered, like, noticed, replace, stands_for
+from whoholds.drivers._seams import called, in_range, is_refusal, layered, like, noticed, replace, stands_for
 from whoholds.handle import CONNECTION, CURSOR, Database, Handle, database
 from whoholds.lines import never_blame
 
@@ -33,6 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import psycopg2
     from psycopg2 import extensions
 
+    in_range("psycopg2", psycopg2.__version__, "2.8", "3")
     never_blame("psycopg2")
     layer = _Layer(ledger, extensions.connection, extensions.cursor)
     with ExitStack() as names:
@@ -188,7 +189,7 @@ def _failed_connection(ledger: Ledger) -> Callable[[Any, Handle, BaseException],
 def _after(ledger: Ledger, connection: Any, handle: Handle, exc: BaseException) -> None:
     """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
     if is_refusal(exc):
-        ledger.refused(exc, handle.database, sys._getframe(3))
+        ledger.refused(exc, handle.database, sys._getframe(4))
     if connection.closed:
         ledger.closed(handle)
 

@@ -13,7 +13,7 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import Bound, called, layered, like, noticed, rebind, replace, stands_for
+from whoholds.drivers._seams import Bound, called, layered, like, noticed, rebind, replace, shortcut, stands_for
 from whoholds.handle import CONNECTION, Database, Handle, database
 
 if TYPE_CHECKING:
@@ -123,20 +123,12 @@ class _Layer:
 
     def _shortcut(self, base: Any, name: str) -> Any:
         """`Connection.execute` and its like, which in C make a cursor of the plain type and call it."""
-        run = self._cursor_methods[name]
-        make = base.cursor
+        plain, ours = base.cursor, self.cursor
 
-        def shortcut(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                cursor = make(self_, self.cursor) if _C_CURSOR else self_.cursor()
-                run(cursor, *args, **kwargs)
-            except BaseException:
-                cursor = None
-                del self_, args, kwargs, cursor
-                raise
-            return cursor
+        def make(connection: Any) -> Any:
+            return plain(connection, ours) if _C_CURSOR else connection.cursor()
 
-        return stands_for(shortcut, getattr(base, name))
+        return shortcut(getattr(base, name), make, self._cursor_methods[name])
 
 
 _C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method

@@ -1,0 +1,141 @@
+"""PyMySQL: `Connection.connect`, which `__init__` and a reconnecting `ping` call, and the calls of its cursors.
+
+Whether a transaction is open the server says with every answer. PyMySQL keeps what an OK packet says; what the end
+of a result set says it throws away, so we keep that one bit for the call that is being made.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from whoholds.drivers._seams import called, in_range, is_refusal, keep, noticed, opening, replace, stands_for, whoholds_of
+from whoholds.handle import Database, Handle, database
+from whoholds.lines import never_blame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whoholds.ledger import Ledger
+
+_ANSWERED_OK = ("commit", "rollback", "begin", "ping", "select_db", "autocommit")
+_USES = ("query", "next_result", "show_warnings")
+_STATEMENTS = ("execute", "executemany", "callproc")
+_STREAMED = ("read_next", "close")  # of SSCursor: each row comes from the server, and close reads the rest
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_END = "_whoholds_end"  # on a connection: the status at the end of the result set that was read last
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch PyMySQL while the block lasts."""
+    import pymysql
+    from pymysql import connections, cursors
+
+    # what install_as_MySQLdb has named itself does not count: there the module tells mysqlclient's version
+    in_range("PyMySQL", getattr(pymysql, "VERSION_STRING", pymysql.__version__), "1.0", "3")
+    never_blame("pymysql")
+    base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult
+    failed, failed_cursor = _failed(ledger, _itself), _failed(ledger, _connection_of)
+
+    def used(method: Any, *, sql: bool = False) -> Any:
+        return noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=sql, failed=failed_cursor)
+
+    with ExitStack() as names:
+
+        def stand(target: Any, name: str, ours: Any) -> None:
+            names.callback(replace(target, name, ours))
+
+        stand(base, "connect", opening(base.connect, ledger, "pymysql", _told, _keep(ledger), _asked))
+        stand(base, "close", called(base.close, ledger, whoholds_of, _is_closed))
+        for name in _ANSWERED_OK:
+            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _after_ok, failed=failed))
+        for name in _USES:
+            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, failed=failed))
+        for name in _STATEMENTS:
+            stand(cursor, name, used(getattr(cursor, name), sql=True))
+        for name in _STREAMED:
+            stand(cursors.SSCursor, name, used(getattr(cursors.SSCursor, name)))
+        stand(result, "_check_packet_is_eof", _end_of_result(result._check_packet_is_eof))
+        yield
+
+
+def _itself(connection: Any) -> Any:
+    return connection
+
+
+def _connection_of(cursor: Any) -> Any:
+    return cursor.connection
+
+
+def _handle_of_cursor(cursor: Any) -> Handle:
+    handle: Handle = cursor.connection._whoholds
+    return handle
+
+
+def _after_ok(connection: Any) -> bool:
+    connection.__dict__.pop(_END, None)
+    return bool(connection.server_status & _IN_TRANSACTION)
+
+
+def _in_transaction(connection: Any) -> bool:
+    end = connection.__dict__.pop(_END, None)
+    return bool((connection.server_status if end is None else end) & _IN_TRANSACTION)
+
+
+def _cursors_transaction(cursor: Any) -> bool:
+    connection = cursor.connection
+    return connection is not None and _in_transaction(connection)
+
+
+def _end_of_result(original: Any) -> Any:
+    def _check_packet_is_eof(self: Any, packet: Any) -> Any:
+        end = original(self, packet)
+        if end and self.connection is not None:
+            try:
+                setattr(self.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
+            except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+                pass
+        return end
+
+    return stands_for(_check_packet_is_eof, original)
+
+
+def _is_closed(connection: Any) -> bool:
+    return connection._sock is None
+
+
+def _failed(ledger: Ledger, connection_of: Callable[[Any], Any]) -> Callable[[Any, Handle, BaseException], None]:
+    def failed(self: Any, handle: Handle, exc: BaseException) -> None:
+        """A statement failed: a proxy may refuse there, and a connection that broke is open no more."""
+        if is_refusal(exc):
+            ledger.refused(exc, handle.database, sys._getframe(3))
+        if _is_closed(connection_of(self)):
+            ledger.closed(handle)
+
+    return failed
+
+
+def _keep(ledger: Ledger) -> Callable[[Any, Handle], None]:
+    def kept(connection: Any, handle: Handle) -> None:
+        """A connection that connects again was closed before, or broke."""
+        before = connection.__dict__.get("_whoholds")
+        if before is not None:
+            ledger.closed(before)
+        keep(connection, handle)
+
+    return kept
+
+
+def _told(connection: Any) -> tuple[Database, int | None]:
+    return _asked(connection, (), {}), connection.thread_id()
+
+
+def _asked(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:
+    port = None if connection.unix_socket else connection.port
+    return database("mysql", _text(connection.user), _text(connection.host), port, _text(connection.db))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value or "")

@@ -24,18 +24,15 @@ KEPT: Final = 512
 
 # After a name in double quotes alone, where they could quote a string.
 _ALONE: Final = re.compile(CLOSED)
-_NAMING: Final = re.compile(r"(?:\b(?:from|join|into|update|table|view|index|exists)\s+|\.\s*)\Z", re.I)
+_NAMING: Final = re.compile(r"(?i)(?:\b(?:from|join|into|update|table|view|index|exists)\s+|\.\s*)\Z")
 # A password that needs no quotes: Oracle, SAP HANA, old MySQL.
 _PASSWORD: Final = re.compile(
-    r"((?:^|;) ?(?:(?:create|alter|validate|check) (?:user|role|login|database|system)|connect)\b"
-    r"[^;]*?\bpassword\b|\bidentified by\b).*",
-    re.I,
+    r"(?i)((?:^|;) ?(?:(?:create|alter|validate|check) (?:user|role|login|database|system)|connect)\b"
+    r"[^;]*?\bpassword\b|\bidentified by\b).*"
 )
 _SIGN: Final = re.compile(r"([=<>(,] ?)[-+] ?\?")
 _ITEM: Final = r"(?:\?|NULL\b|DEFAULT\b)"
-_ROWS: Final = re.compile(
-    rf"\b(IN|VALUES) ?\( ?{_ITEM}(?: ?(?:,|\) ?, ?\() ?{_ITEM})*(?: ?\)|[ ,()]*\Z)", re.I
-)
+_ROWS: Final = re.compile(rf"(?i)\b(IN|VALUES) ?\( ?{_ITEM}(?: ?(?:,|\) ?, ?\() ?{_ITEM})*(?: ?\)|[ ,()]*\Z)")
 
 # One C call for each look and each change, so threads need no lock; the keys are plain strings, so no lookup
 # runs code of the user's.
@@ -48,7 +45,7 @@ def summary(sql: object, limit: int = LONGEST, *, system: str = "") -> str:
 
     As the program wrote them, at most `limit` characters, no name cut. A name of WITH's own is left out, and
     so is a string in place of a name. "" for a statement with no operation that we know, and for what is
-    neither text nor bytes. Any thread: 0.1 µs for a statement seen before, else 6 µs for 100 characters.
+    neither text nor bytes. Any thread: 0.14 µs for a statement seen before, else 8 µs for 100 characters.
     """
     text = sql if type(sql) is str and len(sql) <= LOOK else _prefix(sql)
     known = _SUMMARIES.get(system)
@@ -67,7 +64,7 @@ def sanitise(sql: object, *, system: str = "", limit: int = LOOK) -> str:
 
     `IN (1, 2)` becomes `IN (?)`, and the rows of `VALUES` one `(?)`. Placeholders and names stay, quoted too;
     in sqlite and where `system` is not known "x" stays only where a string cannot stand. At most `limit`
-    characters, with " …" at the end if that is not all. "" where only comments are. Any thread: 30 µs.
+    characters, with " …" at the end if that is not all. "" where only comments are. Any thread: 33 µs, the first time.
     """
     text = sql if type(sql) is str and len(sql) <= LOOK else _prefix(sql)
     known = _TEXTS.get(system)

@@ -69,11 +69,12 @@ _WORDS: Final = {
 
 
 def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: C901, PLR0912, PLR0915 - calls would double its price
-    """Give the operations and their targets as they come and as they are spelt; kEYWORDS like that are not seen."""
+    """Give the operations and their targets as they come and are spelt; kEYWORDS like that are not seen."""
     found: list[str] = []
     depths: list[int] = []  # the states to come back to
     own: set[str] = set()  # the names that WITH gives
     naming = False  # is the next word one of them?
+    unnamed = False  # was the last a placeholder, a literal or a comment? Then "x" may be a string
     state, after = _START, _IDLE
     last = token = ""
     meaning = _WORDS.get
@@ -83,6 +84,7 @@ def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: C901, PLR0912, PLR09
             last = token
             continue
         if not token or (state == _MUTED and means != _NEXT):
+            unnamed = True
             continue
         if (state == _START or (state == _WITH and last == ")")) and token.upper() in OPERATIONS:
             found.append(token)
@@ -94,7 +96,7 @@ def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: C901, PLR0912, PLR09
             if state == _NAME:
                 if last.upper() != "OR":  # INSERT OR REPLACE
                     state = after
-                    if token.upper() not in own:
+                    if token.upper() not in own and not (unnamed and token[0] == '"'):
                         found.append(token)
             elif naming and token.upper() != "RECURSIVE":
                 own.add(token.upper())
@@ -139,5 +141,5 @@ def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: C901, PLR0912, PLR09
             state = _START
         elif last.upper() in {"TRUNCATE", "LOCK"}:
             found.append(token)
-        last = token
+        last, unnamed = token, False
     return found

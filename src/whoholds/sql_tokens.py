@@ -51,7 +51,7 @@ _LITERAL: Final = (
     r"|[nN]?[qQ]'(?:\[.*?\]'|\{.*?\}'|<.*?>'|\(.*?\)'|!.*?!'|\|.*?\|'|.*)"  # Oracle: q'[it's]'
     rf"|(?:[nNxXbBrR]|[uU]&|_\w+\s*)?{_STRING}"
 )
-_NUMBER: Final = r"\.?\d(?:[eE][+-](?=\d)|[\w.])*"
+_NUMBER: Final = r"\$?\.?\d(?:[eE][+-](?=\d)|[\w.])*"
 # Rows of plain values are one token, or a bulk INSERT would cost a call for each value.
 _PLAIN: Final = (
     rf"(?:[nNxXbB]?'[^'\\]*(?:''[^'\\]*)*'(?!')|[+-]?{_NUMBER}"

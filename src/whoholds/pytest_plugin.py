@@ -1,0 +1,127 @@
+"""The pytest plug-in: options, marker and fixture. Importing it patches nothing and imports none of the rest.
+
+`--whoholds` reports, `--whoholds=error` fails tests that leak; the work is in `pytest_session`, imported when asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.pytest_session import Session, TestHandles
+
+OFF, REPORT, ERROR = "off", "report", "error"
+_OPTIONS = ("--whoholds", *(f"--whoholds={mode}" for mode in (REPORT, ERROR, OFF)))
+_MARKER = (
+    "whoholds(mode, max_open=…, max_connects=…, allow=…, left_open=…, …): what whoholds asks of this test: off, report "
+    "or error; how many connections it may have open at once, or open in all; what is meant; a mode for a single rule"
+)
+# One ini key for each option; the settings of `whoholds.limits` have theirs too, read where they are needed.
+_INI = {
+    "whoholds": ("off, report or error", None),
+    "whoholds_max_open": ("the most that any test may have open at once", None),
+    "whoholds_max_connects": ("the most that any test may open in all", None),
+    "whoholds_rules": ("rule=off|report|error, one a line", "linelist"),
+    "whoholds_allow": ("what is meant: a rule, or rule@path-glob[:function], one a line", "linelist"),
+    "whoholds_baseline": ("file of the leaks that are known", None),
+    "whoholds_summary": ("whether to print the table at the end", "bool"),
+    "whoholds_settings": ("settings as in the environment, WHOHOLDS_TOO_MANY=50, one a line", "linelist"),
+}
+
+session_key = pytest.StashKey["Session"]()
+
+
+class _Mode(argparse.Action):
+    """`--whoholds=error` is an option of its own: so `pytest --whoholds tests/` does not take the folder for a mode."""
+
+    def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **{**kwargs, "metavar": None})
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Called by argparse with the option as it was written."""
+        del parser, values
+        setattr(namespace, self.dest, (option_string or "").partition("=")[2] or REPORT)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, and their twins in the ini file."""
+    group = parser.getgroup("whoholds", "who holds database connections")
+    add = group.addoption
+    add(*_OPTIONS, action=_Mode, dest="whoholds", default=None, help="report leaked connections; =error: fail the tests that leak")
+    add("--whoholds-max-open", metavar="N", help=_INI["whoholds_max_open"][0])
+    add("--whoholds-max-connects", metavar="N", help=_INI["whoholds_max_connects"][0])
+    add("--whoholds-rule", metavar="RULE=MODE", action="append", help="off, report or error for one rule")
+    add("--whoholds-allow", metavar="RULE[@PATH[:FUNCTION]]", action="append", help="what is meant")
+    add("--whoholds-baseline", metavar="FILE", help="fail only for leaks that this file does not know")
+    add("--whoholds-update-baseline", action="store_true", help="write what was found into that file; fail nothing")
+    add("--whoholds-no-summary", action="store_true", help="no table at the end")
+    for name, (means, kind) in _INI.items():
+        parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start watching if that is asked for; a wrong option is a UsageError."""
+    config.addinivalue_line("markers", _MARKER)
+    if _mode(config) != OFF and (_mode(config) or _anything_else(config)):
+        _session(config)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Every name of every library as it was, unless the process was watched already."""
+    session = config.stash.get(session_key, None)
+    if session is not None:
+        session.stop()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start watching for a marker or the fixture, too; a wrong marker is a UsageError."""
+    if _mode(config) == OFF:
+        return
+    marked = [item for item in items if item.get_closest_marker("whoholds") is not None]
+    if marked or any("whoholds" in getattr(item, "fixturenames", ()) for item in items):
+        _session(config).read_markers(marked)
+
+
+@pytest.fixture(name="whoholds")
+def _whoholds(request: pytest.FixtureRequest) -> Iterator[TestHandles]:
+    """What this test opened until now: `.peak`, `.connects`, `.handles`, `.open` and `.findings` to assert on."""
+    if _mode(request.config) == OFF:
+        pytest.skip("needs whoholds, which --whoholds=off switches off")
+    yield _session(request.config).handles_of(request.node)
+
+
+def _mode(config: pytest.Config) -> str:
+    """`off`, `report`, `error`, or "" where only markers ask. The command line wins, then the ini file."""
+    import os
+
+    given = config.getoption("whoholds", None) or config.getini("whoholds")
+    if given:
+        return str(given).strip().lower()
+    on = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
+    return REPORT if on else ""
+
+
+def _anything_else(config: pytest.Config) -> bool:
+    options = ("max_open", "max_connects", "rule", "baseline", "update_baseline")
+    keys = ("max_open", "max_connects", "rules", "baseline")
+    return any(config.getoption(f"whoholds_{name}", None) for name in options) or any(
+        config.getini(f"whoholds_{name}") for name in keys
+    )
+
+
+def _session(config: pytest.Config) -> Session:
+    session = config.stash.get(session_key, None)
+    if session is None:
+        from whoholds.pytest_session import Session
+
+        session = config.stash[session_key] = Session(config, _mode(config))
+        config.pluginmanager.register(session, "whoholds-session")
+    return session

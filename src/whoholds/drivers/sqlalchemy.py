@@ -27,7 +27,7 @@ _POOL = "_whoholds_pool"  # on a pool of theirs: ours
 _STOCK = "_whoholds"  # on a pool's record: the handle of its connection
 _LOAN = "_whoholds_loan"  # on a pool's record: the loan that is out
 _RAN_OUT = "3o7r"  # the code of SQLAlchemy's TimeoutError; it stands in its documentation
-_SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}  # dialects named otherwise by OpenTelemetry
+_SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}  # as OpenTelemetry calls them
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def _refusing(ledger: Ledger, original: Any, timeout: type[BaseException]) -> An
 
 
 def _named(function: Any, module: str) -> Any:
-    """`function` as one of `module`: SQLAlchemy blames its warnings on the first frame of no module of its own."""
+    """`function` as one of `module`: SQLAlchemy blames its warnings on the first frame that is not its own."""
     names = {**function.__globals__, "__name__": module}
     return types.FunctionType(function.__code__, names, function.__name__, None, function.__closure__)
 
@@ -253,7 +253,8 @@ def _asking(frame: FrameType | None) -> FrameType | None:
         return frame
     seen = frame
     while seen is not None:
-        if not kind_of(seen.f_code.co_filename):
+        file = seen.f_code.co_filename
+        if file != "<string>" and not kind_of(file):  # SQLAlchemy 2.0 compiles wrappers from strings
             return frame
         seen = seen.f_back
     awaiting: FrameType | None = getattr(current.parent, "gr_frame", None)

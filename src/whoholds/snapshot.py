@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whoholds.scopes import Scope
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
+FEW = 8  # handles of one line and owner that stand for all in looking for nestings
 MANY = 1000  # of anything that is remembered by name
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
@@ -103,6 +104,8 @@ class Snapshot:
     pools: list[Pool] = field(default_factory=list)
     history: History = field(default_factory=History)
     ending: Ending | None = None
+    nestings: list[tuple[Handle, Handle]] = field(default_factory=list)  # (held, new one of the same owner)
+    _singles: dict[Site, bool] = field(default_factory=dict)  # answers of `only_of_its_line`, each worked out once
 
     def wall_time(self, at: float) -> float:
         """Seconds since the epoch of a time of the ledger's clock."""
@@ -113,6 +116,12 @@ class Snapshot:
         site = handle.site
         if site is None or site.opened <= 1:
             return True
+        single = self._singles.get(site)
+        if single is None:
+            single = self._singles[site] = self._one_each_thread(site)
+        return single
+
+    def _one_each_thread(self, site: Site) -> bool:
         mates = [other for other in self.open if other.site is site]
         threads = {_thread_of(other) for other in mates}
         return len(mates) == site.opened == len(threads) and not any(
@@ -146,7 +155,7 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
     _rates(taken, history)
     _climb(history.climbs, (handle.site for handle in taken.open if not handle.at_home and handle.pool is None), taken.now)
     _climb(history.pool_climbs, (pool.site for pool in taken.pools), taken.now)
-    _nestings(taken, new, history)
+    nestings = _nestings(taken, new, history)
     history.last_at = taken.now
     return Snapshot(
         taken.now,
@@ -160,6 +169,7 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
         taken.pools,
         history,
         ending,
+        nestings,
     )
 
 
@@ -287,21 +297,31 @@ def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) 
             climbs[site] = Climb(count, 0, now, now)
 
 
-def _nestings(taken: Taken, new: list[Handle], history: History) -> None:
-    """Which pairs of lines were held by one owner at once, and by how many owners."""
+def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
+    """(held, asked for while it was held) for each new handle; of one line's held ones a few stand for all."""
     fresh = [handle for handle in new if handle.owner is not None and _lendable(handle)]
-    if not fresh:
-        return
-    by_owner: dict[Owner, list[Handle]] = {}
+    owners = {handle.owner for handle in fresh}
+    held: dict[Owner, dict[Site | None, list[Handle]]] = {}
     for handle in (*taken.open, *taken.ended):
-        if handle.owner is not None and _lendable(handle):
-            by_owner.setdefault(handle.owner, []).append(handle)
+        if handle.owner in owners and _lendable(handle):
+            mates = held.setdefault(handle.owner, {}).setdefault(handle.site, [])  # type: ignore[arg-type]
+            if len(mates) < FEW:
+                mates.append(handle)
+    pairs = []
     for inner in fresh:
-        for outer in by_owner[inner.owner]:  # type: ignore[index]  # fresh ones have an owner
-            if holds_while(outer, inner) and outer.site is not None and inner.site is not None:
-                owners = history.nested.setdefault((outer.site, inner.site), set())
-                if len(owners) < MANY:
-                    owners.add(id(inner.owner))
+        for mates in held[inner.owner].values():  # type: ignore[index]  # fresh ones have an owner
+            for outer in mates:
+                if holds_while(outer, inner):
+                    pairs.append((outer, inner))
+                    _count_nesting(history, outer, inner)
+    return pairs
+
+
+def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
+    if outer.site is not None and inner.site is not None:
+        owners = history.nested.setdefault((outer.site, inner.site), set())
+        if len(owners) < MANY:
+            owners.add(id(inner.owner))
 
 
 def _lendable(handle: Handle) -> bool:

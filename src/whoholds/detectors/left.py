@@ -31,8 +31,8 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     if ending.scope is not None:
         open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
-        single = [handle for handle in open_ if snapshot.only_of_its_line(handle)]
-        yield from one_each("left-open", single, lambda _: INFO, lambda group: _left(group, ending.kind, ending.name))
+        single = {handle for handle in open_ if snapshot.only_of_its_line(handle)}
+        yield from one_each("left-open", sorted(single, key=lambda one: one.opened_stamp), lambda _: INFO, lambda group: _left(group, ending.kind, ending.name))
         open_ = [handle for handle in open_ if handle not in single]
     yield from one_each(
         "left-open",

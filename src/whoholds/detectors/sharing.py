@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from whoholds.detectors._groups import BITS
 from whoholds.finding import ERROR, WARNING, Finding
-from whoholds.snapshot import holds_while
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,21 +20,16 @@ _BIT = BITS["second-while-holding"]
 def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """An owner asked for another handle of the same pool or database while it held one."""
     del limits
-    fresh = [handle for handle in snapshot.new if handle.owner is not None and not handle.told & _BIT]
-    if not fresh or not snapshot.history.nested:
-        return
-    by_owner: dict[object, list[Handle]] = {}
-    for handle in (*snapshot.open, *snapshot.ended):
-        by_owner.setdefault(handle.owner, []).append(handle)
     pairs: dict[tuple[object, object], list[tuple[Handle, Handle]]] = {}
-    for inner in fresh:
-        for outer in by_owner.get(inner.owner, ()):
-            if holds_while(outer, inner) and _starves(outer, inner, snapshot):
-                pairs.setdefault((outer.site, inner.site), []).append((outer, inner))
+    held: dict[Handle, int] = {}
+    for outer, inner in snapshot.nestings:
+        if not inner.told & _BIT and _starves(outer, inner, snapshot):
+            pairs.setdefault((outer.site, inner.site), []).append((outer, inner))
+            held[inner] = held.get(inner, 0) + 1
     for found in pairs.values():
         outer, inner = found[0]
         owners = len({id(pair[1].owner) for pair in found})
-        at_once = 1 + max(sum(holds_while(other, pair[1]) for other in by_owner[pair[1].owner]) for pair in found)
+        at_once = 1 + max(held[pair[1]] for pair in found)
         yield Finding(
             "second-while-holding",
             WARNING,

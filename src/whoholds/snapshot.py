@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whoholds.scopes import Scope
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
-FEW = 8  # handles of one line and owner that stand for all in looking for nestings
+FEW = 3  # handles of one line and owner that stand for all in looking for nestings
 MANY = 1000  # of anything that is remembered by name
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 

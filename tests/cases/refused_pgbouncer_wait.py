@@ -7,9 +7,8 @@ needs: pgbouncer, pool_mode=transaction default_pool_size=2 query_wait_timeout=1
 
 import os
 import threading
-from contextlib import closing
 
-import psycopg2
+import psycopg
 
 DSN = os.environ["DSN"]
 connected = threading.Semaphore(0)
@@ -17,11 +16,10 @@ done = threading.Event()
 
 
 def deploy(job):
-    # opened: refused error x3 of 3 by deploy
-    with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
+    with psycopg.connect(DSN) as connection:  # opened: refused error x3 of 3 by deploy
         try:
-            cursor.execute("SELECT %s", [job])
-        except psycopg2.Error as error:
+            connection.execute("SELECT %s", [job])
+        except psycopg.Error as error:
             print(error)
             done.set()
         connected.release()

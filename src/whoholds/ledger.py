@@ -107,6 +107,9 @@ class Ledger:
         self.on_opened: Callable[[], None] = _nothing  # starts the ticking thread where it does not run
         self.on_refused: Callable[[Refusal, BaseException], None] = _ignore
         self.wake: Callable[[], None] = _nothing
+        # set only by WHOHOLDS_SPANS=queries, before a driver stands anywhere; neither may raise or keep an argument
+        self.on_statement: Callable[..., None] | None = None
+        self.on_connect_failed: Callable[[Database, BaseException, int, int], None] | None = None
         self.current_scope: Callable[[Owner | None], Any] = spawn.no_scope
         self.first_connection: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched

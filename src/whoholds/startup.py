@@ -116,6 +116,10 @@ def _made(limits: Limits) -> Watch:
             running.outputs.append(output(name, limits))
         except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from telling
             running.fail(f"output {name} is switched off: {type(error).__name__}: {error}")
+    for made in running.outputs:
+        statements = getattr(made, "statements", None)
+        if statements is not None:
+            ledger.on_statement, ledger.on_connect_failed = statements.statement, statements.failed_connect
     running.predicates = _predicates
     from whoholds import refusal, scopes
 

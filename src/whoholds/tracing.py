@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any, TypeAlias
 
-    from whoholds.handle import Handle
+    from whoholds.handle import Handle, Owner
 
     # (its SpanContext, a weak reference to the span), and once the handle is closed whether the span still ran
     # then. A plain tuple: a class of its own would double the price of an opening's 0.4 µs.
@@ -66,7 +66,11 @@ def opener_of(handle: Handle) -> Opener | None:
     """The span current at the opening, else at the spawning of its owner or of one of that owner's ancestors."""
     if handle.context is not None:
         return handle.context  # type: ignore[no-any-return]  # what `current` gave
-    owner = handle.owner
+    return opener_of_owner(handle.owner)
+
+
+def opener_of_owner(owner: Owner | None) -> Opener | None:
+    """The span current at the spawning of `owner` or of one of its ancestors, the nearest first."""
     while owner is not None and owner.spawn is not None:
         if owner.spawn.context is not None:
             return owner.spawn.context  # type: ignore[no-any-return]

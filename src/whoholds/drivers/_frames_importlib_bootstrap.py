@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from whoholds.handle import CONNECTION
@@ -135,7 +136,7 @@ def noticed(
         handle.uses += 1
         return result
 
-    return stands_for(call, original)
+    return _told(stands_for(call, original), ledger, handle_of, sql=sql)
 
 
 def noticed_async(
@@ -187,7 +188,72 @@ def noticed_async(
         handle.uses += 1
         return result
 
-    return stands_for(call, original)
+    return _told_async(stands_for(call, original), ledger, handle_of, sql=sql)
+
+
+_COPIES = ("copy_from", "copy_to")  # statements although their first argument is none
+
+
+def _told(call: Any, ledger: Ledger, handle_of: HandleOf, *, sql: bool) -> Any:
+    """`call` itself, unless statements have spans: then `call`, and afterwards the ledger told of it."""
+    tell, name = ledger.on_statement, call.__name__
+    if tell is None or not (sql or name in _COPIES):
+        return call
+    get_ident = _thread
+
+    def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            handle = handle_of(self)
+        except (AttributeError, LookupError):
+            handle = None  # type: ignore[assignment]
+        outermost = handle is not None and handle.caller != get_ident.get_ident()
+        began = time_ns()
+        try:
+            result = call(self, *args, **kwargs)
+        except BaseException as exc:
+            if outermost:
+                tell(handle, name, args, kwargs, began, time_ns(), exc)
+            del self, args, kwargs, exc
+            raise
+        if outermost:
+            tell(handle, name, args, kwargs, began, time_ns(), None)
+        return result
+
+    return stands_for(statement, call)
+
+
+def _told_async(call: Any, ledger: Ledger, handle_of: HandleOf, *, sql: bool) -> Any:
+    """The same for a coroutine function."""
+    tell, name = ledger.on_statement, call.__name__
+    if tell is None or not (sql or name in _COPIES):
+        return call
+
+    async def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            handle = handle_of(self)
+        except (AttributeError, LookupError):
+            handle = None  # type: ignore[assignment]
+        outermost = handle is not None and handle.caller != task_or_thread()
+        began = time_ns()
+        try:
+            result = await call(self, *args, **kwargs)
+        except BaseException as exc:
+            if outermost:
+                tell(handle, name, args, kwargs, began, time_ns(), exc)
+            del self, args, kwargs, exc
+            raise
+        if outermost:
+            tell(handle, name, args, kwargs, began, time_ns(), None)
+        return result
+
+    return stands_for(statement, call)
+
+
+def connect_failed(ledger: Ledger, where: Database, exc: BaseException, began: float) -> None:
+    """Tell of a connection that could not be opened, where that has a span; `began` is the ledger's clock."""
+    if ledger.on_connect_failed is not None:
+        ended = time_ns()
+        ledger.on_connect_failed(where, exc, ended - int((ledger.clock() - began) * 1e9), ended)
 
 
 def _failed(
@@ -275,7 +341,7 @@ def opening(
             result = original(self, *args, **kwargs)
         except BaseException as exc:
             if asked is not None:
-                refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1))
+                refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1), began)
             del self, args, kwargs, exc
             raise
         opened(ledger, driver, self, told, keep, sys._getframe(1), began)
@@ -301,7 +367,7 @@ def opening_async(
             result = await original(self, *args, **kwargs)
         except BaseException as exc:
             if asked is not None:
-                refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1))
+                refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1), began)
             del self, args, kwargs, exc
             raise
         opened(ledger, driver, self, told, keep, sys._getframe(1), began)
@@ -338,7 +404,7 @@ def connecting(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf
         try:
             made = original(*args, **kwargs)
         except BaseException as exc:
-            refused(ledger, exc, asked, None, args, kwargs, sys._getframe(1))
+            refused(ledger, exc, asked, None, args, kwargs, sys._getframe(1), began)
             del args, kwargs, exc
             raise
         _took(made, handle_of, clock() - began)
@@ -356,7 +422,7 @@ def connecting_async(original: Callable[..., Any], ledger: Ledger, handle_of: Ha
         try:
             made = await original(*args, **kwargs)
         except BaseException as exc:
-            refused(ledger, exc, asked, None, args, kwargs, sys._getframe(1))
+            refused(ledger, exc, asked, None, args, kwargs, sys._getframe(1), began)
             del args, kwargs, exc
             raise
         _took(made, handle_of, clock() - began)
@@ -380,11 +446,14 @@ def refused(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     frame: Any,
+    began: float,
 ) -> None:
-    """Tell the ledger where `exc` says that there are too many connections."""
+    """Tell the ledger where `exc` says that there are too many connections, or where failed connects have spans."""
     try:
         if is_refusal(exc):
             ledger.refused(exc, asked(self, args, kwargs), frame)
+        if ledger.on_connect_failed is not None:
+            connect_failed(ledger, asked(self, args, kwargs), exc, began)
     except Exception:  # noqa: BLE001, S110 - our fault must stay ours
         pass
 

@@ -15,6 +15,7 @@ from weakref import ref
 from whoholds.drivers._frames_importlib_bootstrap import (
     called,
     called_async,
+    connect_failed,
     connecting,
     connecting_async,
     is_refusal,
@@ -38,6 +39,7 @@ __all__ = [
     "StandsAside",
     "called",
     "called_async",
+    "connect_failed",
     "connecting",
     "connecting_async",
     "in_range",

@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, is_refusal, noticed, replace, stands_for
+from whoholds.drivers._seams import called, connect_failed, is_refusal, noticed, replace, stands_for
 from whoholds.handle import CONNECTION, Database, database
 from whoholds.lines import never_blame
 
@@ -64,6 +64,7 @@ def _connect(ledger: Ledger, driver: str, system: str, original: Any, make: Call
         except BaseException as exc:
             if is_refusal(exc):
                 ledger.refused(exc, where, sys._getframe(1))
+            connect_failed(ledger, where, exc, began)
             del args, kwargs, exc
             raise
         proxy = make(connection)

@@ -9,7 +9,17 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, in_range, is_refusal, layered, like, noticed, replace, stands_for
+from whoholds.drivers._seams import (
+    called,
+    connect_failed,
+    in_range,
+    is_refusal,
+    layered,
+    like,
+    noticed,
+    replace,
+    stands_for,
+)
 from whoholds.handle import CONNECTION, CURSOR, Database, Handle, database
 from whoholds.lines import never_blame
 
@@ -204,6 +214,8 @@ def _init(ledger: Ledger, original: Callable[..., None]) -> Any:
         except BaseException as exc:
             if is_refusal(exc):
                 ledger.refused(exc, _asked_for(args[0] if args else kwargs.get("dsn", "")), sys._getframe(1))
+            if ledger.on_connect_failed is not None:
+                connect_failed(ledger, _asked_for(args[0] if args else kwargs.get("dsn", "")), exc, began)
             del self, args, kwargs, exc
             raise
         database_, pid = _told(self)

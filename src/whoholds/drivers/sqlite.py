@@ -13,7 +13,18 @@ import warnings
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import Bound, called, layered, like, noticed, rebind, replace, shortcut, stands_for
+from whoholds.drivers._seams import (
+    Bound,
+    called,
+    connect_failed,
+    layered,
+    like,
+    noticed,
+    rebind,
+    replace,
+    shortcut,
+    stands_for,
+)
 from whoholds.handle import CONNECTION, Database, Handle, database
 
 if TYPE_CHECKING:
@@ -151,8 +162,10 @@ def _init(ledger: Ledger, original: Callable[..., None]) -> Any:
                 kwargs = _as_keywords(args, kwargs, "_sqlite3.Connection", 3)
                 args = args[:1]
             original(self, *args, **kwargs)
-        except BaseException:
-            del self, args, kwargs
+        except BaseException as exc:
+            if ledger.on_connect_failed is not None:
+                connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)
+            del self, args, kwargs, exc
             raise
         again = getattr(self, "_whoholds", None)
         if again is not None:

@@ -9,6 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from whoholds.outputs.otel import sdk
+from whoholds.outputs.otel.statements import Statements
 from whoholds.outputs.otel.told import Told, note_of
 from whoholds.wording import message
 
@@ -26,6 +27,7 @@ class OtelOutput:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self.statements = Statements() if limits.spans == "queries" else None  # for the ledger to tell
         self._renew()
         sdk.watch_exit()
 
@@ -42,7 +44,13 @@ class OtelOutput:
         self._log(look)
         self._trace(look)
         self._measure(look)
-        if look.last and look.snapshot.ending is not None and look.snapshot.ending.kind == "process":
+        if look.last:
+            self._end(look)
+
+    def _end(self, look: Look) -> None:
+        if self.statements is not None:
+            self.statements.active = False
+        if look.snapshot.ending is not None and look.snapshot.ending.kind == "process":
             sdk.flush()
 
     def _log(self, look: Look) -> None:

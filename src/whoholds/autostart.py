@@ -22,6 +22,7 @@ LIBRARIES = (
     "mysql.connector",
     "pg8000",
     "sqlalchemy",
+    "django.db.backends.base.base",
     "dbutils",
     "peewee",
     "pyodbc",

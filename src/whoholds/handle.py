@@ -192,6 +192,7 @@ class Handle:
         "context",
         "database",
         "driver",
+        "home_at",
         "how",
         "in_transaction",
         "inherited",
@@ -239,7 +240,8 @@ class Handle:
         self.used_by: int = 0  # the last caller
         self.in_transaction = False
         self.server_side = False  # a cursor that holds something on the server or a lock
-        self.at_home = False  # a pool has it
+        self.at_home = False  # a pool has it, or a thread keeps it for its next request
+        self.home_at = 0.0  # when a thread put it aside: used after that, it is at home no more
         self.inherited = False  # opened before a fork, by the parent
         self.pool: Pool | None = None
         self.parent: Handle | None = None

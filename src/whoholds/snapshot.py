@@ -147,6 +147,8 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
         owner = handle.owner
         if owner is not None and owner.ended_at is None and owner.gone():
             owner.ended_at = taken.now
+        if handle.at_home and handle.home_at and (handle.used_at > handle.home_at or (owner is not None and owner.gone())):
+            handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
         if handle.probe is not None and (handle.unread or handle.probed != handle.uses):
             _ask(handle, taken.now)
     history.opened += len(new)

@@ -32,7 +32,13 @@ DRIVERS: dict[str, str] = {
     "psycopg": "whoholds.drivers.psycopg:watch",
     "psycopg_pool": "whoholds.drivers.psycopg_pool:watch",
     "pymysql": "whoholds.drivers.pymysql:watch",
+    "asyncpg": "whoholds.drivers.asyncpg:watch",
+    "aiosqlite": "whoholds.drivers.aiosqlite:watch",
+    "MySQLdb": "whoholds.drivers.mysqldb:watch",
+    "mysql.connector": "whoholds.drivers.mysql_connector:watch",
+    "pg8000": "whoholds.drivers.pg8000:watch",
     "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
+    "django.db.backends.base.base": "whoholds.drivers.django:watch",
 }
 
 _current: list[Watch] = []  # the one that was started for the process, or none

@@ -88,6 +88,7 @@ class Finding:
     stacks: tuple[tuple[str, Origin], ...] = ()  # what holders do now: owner's name and stack
     error: str = ""  # the program's own exception, redacted
     adds_up: bool = True  # counts of tellings are summed; else the highest counts
+    times: int = 1  # how often it happened: requests that were refused
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch
@@ -139,12 +140,12 @@ class Look:
     source: bool = True  # whether source lines may be shown
     told: tuple[Finding, ...] = ()  # with the last look: all that was found, merged
     remarks: tuple[str, ...] = ()  # with the last look: what was dropped, unwatched or ignored in vain
+    found: tuple[Finding, ...] = ()  # all that was found, also what is held back as a repeat
 
     @property
     def ended(self) -> list[Handle]:
         """The handles that closed or were freed since the look before."""
         return self.snapshot.ended
-    found: tuple[Finding, ...] = ()  # all that was found, also what is held back as a repeat
 
     @property
     def last(self) -> bool:

@@ -203,6 +203,11 @@ class Ledger:
         else:
             self.closed(loan)
 
+    def dropped(self, loan: Handle) -> None:
+        """A pool's own finalizer takes a loan back that its borrower let go."""
+        if loan.closed_stamp is None and loan.ref is not None:
+            self._freed(loan.ref)
+
     def reopened(self, handle: Handle) -> None:
         """A close that failed: it is open after all."""
         handle.closed_at = handle.closed_stamp = None
@@ -250,6 +255,7 @@ class Ledger:
         """A handle that the parent opened before the fork was used here; said once per handle."""
         if handle.inherited:
             handle.inherited = False
+            self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
             self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
 
     def pool_made(self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = "") -> Pool:

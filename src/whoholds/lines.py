@@ -140,13 +140,14 @@ class Site:
     Counted by the thread that ticks and by nobody else.
     """
 
-    __slots__ = ("_frame", "index", "opened", "origin", "source")
+    __slots__ = ("_frame", "borrows", "index", "opened", "origin", "source")
 
     def __init__(self, origin: Origin, index: int, *, source: bool = True) -> None:
         self.origin = origin
         self.index = index
         self.source = source
         self.opened = 0
+        self.borrows = False  # what it opens are loans of a pool
         self._frame: Frame | None = None
 
     @property

@@ -49,7 +49,7 @@ class Told:
 
 def headline(told: Told) -> str:
     """The one line that a run ends with, also when all is clean."""
-    opened = len(told.handles)
+    opened = sum(record["kind"] == "connection" for record in told.handles)
     most, database = told.peak
     held = f"{opened} connection{'s' * (opened != 1)} opened"
     held += f", at most {most} at once to {database}" if opened else ""
@@ -68,18 +68,24 @@ def counted(severities: Iterable[str]) -> str:
     return f"{total} finding{'s' * (total != 1)} ({', '.join(parts)})"
 
 
-def busiest(lines: Iterable[tuple[str, int, str]]) -> list[str]:
-    """The opening lines that opened most: `shop/cars.py:42 in load_cars opened 41`."""
-    counts = Counter(lines)
-    return [f"{shown_path(file)}:{line} in {function} opened {count}" for (file, line, function), count in counts.most_common(BUSIEST)]
+def busiest(handles: Iterable[dict[str, Any]]) -> list[str]:
+    """The lines that opened or borrowed most: `shop/cars.py:42 in load_cars opened 41`."""
+    counts = Counter(
+        (one["opened"]["file"], one["opened"]["line"], one["opened"]["function"], one["kind"] == "checkout")
+        for one in handles
+        if one.get("opened")
+    )
+    return [
+        f"{shown_path(file)}:{line} in {function} {'borrowed' if loan else 'opened'} {count}"
+        for (file, line, function, loan), count in counts.most_common(BUSIEST)
+    ]
 
 
 def lines_of(told: Told) -> list[str]:
     """What follows the headline: where reading was cut, and with findings the busiest opening lines."""
     lines = [f"whoholds: {cut}" for cut in told.cuts]
     if told.above_info:
-        opened = [record["opened"] for record in told.handles if record.get("opened")]
-        lines += [f"whoholds:   {line}" for line in busiest((one["file"], one["line"], one["function"]) for one in opened)]
+        lines += [f"whoholds:   {line}" for line in busiest(told.handles)]
     return lines
 
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from whoholds.handle import CONNECTION, Database, Handle, Owner, Pool
+from whoholds.handle import CHECKOUT, CONNECTION, Database, Handle, Owner, Pool
 from whoholds.lines import Site, Sites
 
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ def _place(handle: Handle, history: History) -> None:
             handle.origin = site.origin  # one tuple for all that a loop opened
         handle.site = site
         site.opened += 1
+        site.borrows = handle.kind == CHECKOUT
     owner = handle.owner
     spawn = owner.spawn if owner else None
     while spawn is not None and spawn.site is None and spawn.origin:

@@ -67,7 +67,7 @@ class Tellings:
             running = self._running[key] = _Running(kept)
             self._count(kept.rule, kept.severity)
         else:
-            running.unsaid += finding.since or (finding.count if finding.adds_up else 1)
+            running.unsaid += finding.count if finding.adds_up else finding.times
             running.finding = merged(running.finding, finding)
         if self._due(running, now):
             said.append(self._say(running, now, wall))
@@ -83,8 +83,9 @@ class Tellings:
         return worse or finding.count >= 2 * running.said_count or now - running.said_at >= self._repeat
 
     def _say(self, running: _Running, now: float, wall: float) -> Finding:
-        first = not running.said_severity
-        since = running.finding.since if first else running.unsaid
+        if running.said_severity:  # what holders did when it was first said is the past
+            running.finding = replace(running.finding, stacks=())
+        since = running.unsaid
         running.said_count, running.said_severity, running.said_at = running.finding.count, running.finding.severity, now
         running.unsaid = 0
         return replace(running.finding, since=since, now=now, time=wall)
@@ -104,9 +105,10 @@ def merged(old: Finding, new: Finding) -> Finding:
     """The finding with both: counts added up, or the higher one with all that belongs to it; the worse severity."""
     severity = max(old.severity, new.severity, key=SEVERITIES.index)
     if not new.adds_up:
+        times = old.times + new.times
         if new.count <= old.count:
-            return replace(old, severity=severity)
-        return replace(new, id=old.id, severity=severity, scope=old.scope)
+            return replace(old, severity=severity, times=times)
+        return replace(new, id=old.id, severity=severity, scope=old.scope, times=times)
     handles = dict.fromkeys((*old.handles, *new.handles))
     return replace(
         new, id=old.id, severity=severity, count=old.count + new.count, handles=tuple(handles)[:KEPT_HANDLES]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from whoholds.running import Watch
 
+GATHER_S = 0.1  # from being woken to the look: what comes with it, a burst of refusals, is then one
 WAIT_S = 1.0  # at most, for the ticking thread to stop
 
 # Taken before gevent may have patched them: this is a real thread with a real queue, or it would block the hub.
@@ -77,7 +78,7 @@ class Ticker:
         try:
             while True:
                 try:
-                    if not orders.get(timeout=self._every):
+                    if not orders.get(timeout=self._every) or not orders.get(timeout=GATHER_S):
                         return
                 except Empty:
                     pass
@@ -126,6 +127,7 @@ def hook() -> None:
             os.register_at_fork(before=_before_fork, after_in_child=_in_child)
         for name in ("multiprocessing.process", "billiard.process"):
             waiting.when_imported(name, _children_leave)
+        waiting.when_imported("billiard.pool", _celery_children_leave)
 
 
 def after_last_look(call: Callable[[], None]) -> None:
@@ -180,3 +182,14 @@ def _children_leave(process: ModuleType) -> None:
             last_look()
 
     replace(process.BaseProcess, "_bootstrap", stands_for(_bootstrap, original))
+
+
+def _celery_children_leave(pool: ModuleType) -> None:
+    """billiard's workers, which are Celery's, call os._exit themselves."""
+    original = pool.Worker._do_exit
+
+    def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        last_look()
+        return original(self, *args, **kwargs)
+
+    replace(pool.Worker, "_do_exit", stands_for(_do_exit, original))

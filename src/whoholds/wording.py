@@ -9,7 +9,7 @@ from whoholds.lines import frames, kind_of
 from whoholds.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from whoholds.finding import Finding, Part
     from whoholds.handle import Handle
@@ -24,7 +24,7 @@ def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group."""
     template = f"{finding.rule}: {_things(finding)}"
     arguments: list[object] = [finding.count, finding.database.text, *finding.numbers]
-    verb = "checked out" if finding.kind == "checkout" else "opened"
+    verb = verb_of(finding.handles)
     comma = "" if finding.parts else ","
     if finding.site is not None and finding.site.origin:
         template += f"{comma} {verb} at %s in {_escaped(finding.site)}"
@@ -34,11 +34,14 @@ def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         template += f", spawned at %s in {_escaped(spawned)}"
         arguments.append(spawned.frame.place)
     what, other = finding.other
-    if other is not None:
+    if other is not None and other is not finding.site:
         template += f", {what} at %s in {_escaped(other)}"
         arguments.append(other.frame.place)
-    if finding.since and finding.id:
-        template += " (×%d since)" if finding.rule != "refused" else " (%d refused)"
+    if finding.times > 1:
+        template += " (%d times)"
+        arguments.append(finding.times)
+    elif finding.since and finding.adds_up:
+        template += " (×%d since)"
         arguments.append(finding.since)
     return template, tuple(arguments)
 
@@ -52,6 +55,11 @@ def _escaped(site: Site) -> str:
     return site.frame.function.replace("%", "%%")
 
 
+def verb_of(handles: Sequence[Handle]) -> str:
+    """What the line did: `opened`, or `borrowed` where the handle is a pool's loan."""
+    return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
+
+
 def message(finding: Finding) -> str:
     """The first line: rule, count, database, opening line, spawn line. It stands alone."""
     template, arguments = first_line(finding)
@@ -61,6 +69,8 @@ def message(finding: Finding) -> str:
 def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAMES) -> str:
     """The whole report: first line, who, why, what to do."""
     lines = [f"whoholds: {message(finding)}"]
+    if finding.since:  # said before: its first line tells what is new
+        return lines[0]
     if finding.error:
         lines.append(f"    {redact(finding.error)}")
     parts = finding.parts or parts_of(finding.handles)
@@ -83,7 +93,7 @@ def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAM
 def _part(part: Part, finding: Finding, *, source: bool) -> list[str]:
     lines = []
     head = f"{part.count:>6} ×  "
-    verb = "borrowed" if part.handles and part.handles[0].kind == "checkout" else "opened"
+    verb = verb_of(part.handles)
     spawned = part.spawned
     in_main = "" if spawned is not None else f"  in {', '.join(part.owners[:1]) or 'no thread'}"
     if part.site is not None:

@@ -8,6 +8,7 @@ from whoholds.detectors._groups import BITS, loans
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.handle import CHECKOUT, CONNECTION, Handle, database
+from whoholds.lines import kind_of
 from whoholds.live import stack_of
 
 if TYPE_CHECKING:
@@ -83,6 +84,10 @@ def _bounded(part: Part) -> tuple[str, ...]:
 
 
 def _advice(part: Part) -> tuple[str, ...]:
+    if part.handles and part.handles[0].kind == CHECKOUT:
+        return ("Give each loan back in a finally, and before work that takes long; then look at the pool's size.",)
+    if part.spawn is not None and part.spawned is not None and kind_of(part.spawned.frame.file):
+        return ("One for each request or job that a library starts. Lend them from a pool smaller than the server's limit.",)
     if part.spawn is None:
         return ("One place opens them all. Close each before the next, or share one connection or a pool.",)
     if part.spawn.width:
@@ -189,7 +194,7 @@ def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
 def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """The server or a pool would give no more: who holds what at that instant, grouped, the largest group first."""
     for refusal in snapshot.refusals:
-        held = _of_the_same(refusal)
+        held = _of_the_same(refusal, snapshot)
         parts = parts_of(held)
         allowed = allowed_by(snapshot, limits, refusal.database.server)
         site = parts[0].site if parts else _asked_at(refusal, snapshot)
@@ -206,11 +211,11 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts=parts,
             why=_why_refused(refusal, held, allowed),
             advice=_advice(parts[0]) if parts else (),
-            other=("asked", _asked_at(refusal, snapshot)),
+            other=("refused", _asked_at(refusal, snapshot)),
             stacks=stacks(held, snapshot),
             error=refusal.error,
             adds_up=False,
-            since=refusal.count,
+            times=refusal.count,
         )
 
 
@@ -218,12 +223,18 @@ def _asked_at(refusal: Refusal, snapshot: Snapshot) -> Site | None:
     return snapshot.history.sites.of(refusal.origin) if refusal.origin else None
 
 
-def _of_the_same(refusal: Refusal) -> tuple[Handle, ...]:
+def _of_the_same(refusal: Refusal, snapshot: Snapshot) -> tuple[Handle, ...]:
+    """What was held of that pool or server at that instant, and what was just being connected then: it had its slot."""
     pool = refusal.by_pool
     if pool is not None:
         return tuple(handle for handle in refusal.open if handle.pool is pool and handle.kind == CHECKOUT)
     server = refusal.database.server
-    return tuple(handle for handle in refusal.open if handle.kind == CONNECTION and handle.database.server == server)
+    there = dict.fromkeys(refusal.open)
+    for handle in (*snapshot.open, *snapshot.ended):
+        began = handle.opened_at - (handle.connect_s or 0.0)
+        if began <= refusal.at <= handle.opened_at:
+            there[handle] = None
+    return tuple(handle for handle in there if handle.kind == CONNECTION and handle.database.server == server)
 
 
 def _refused_phrase(refusal: Refusal) -> str:
@@ -232,7 +243,7 @@ def _refused_phrase(refusal: Refusal) -> str:
 
 
 def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:
-    why = [f"The program got {refusal.error}"]
+    why = []
     pool = refusal.by_pool
     if pool is not None:
         why.append(f"The pool has {pool.max} at most." if pool.max else "The pool has no limit of its own.")

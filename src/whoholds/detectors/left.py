@@ -40,7 +40,8 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         lambda _: ERROR,
         lambda group: _left(group, ending.kind, ending.name),
         why=lambda group: _who_keeps(group, snapshot.now),
-        advice=("Close each one where it was opened, also when an exception passes: with contextlib.closing(…).",),
+        advice=("Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
+                "a finally with close() (of a pool's loan: putconn, or the session's close).",),
     )
 
 
@@ -87,7 +88,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             lambda _, severity=severity: severity,  # type: ignore[misc]
             lambda _, words=words: (words, ()),  # type: ignore[misc]
             why=lambda group: (_CLOSE[group[0].driver],) if group[0].driver in _CLOSE else (),
-            advice=("Close it; until the collector comes, the server keeps the connection.",),
+            advice=("Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked.",),
         )
 
 

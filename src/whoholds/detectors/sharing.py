@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from whoholds.limits import Limits
     from whoholds.snapshot import Snapshot
 
+_SHARED_SOCKET = "Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac)."
+_SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
 _BIT = BITS["second-while-holding"]
 
 
@@ -51,12 +53,17 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
 
 
 def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
-    """A bounded pool starves by one nesting; a server only where several owners nest at the same two lines."""
+    """A bounded pool starves by one nesting; a server only where several owners nest at the same two lines.
+
+    One line twice is a loop that keeps what it took, or a loan that leaked before: `left-open` tells of that.
+    """
+    if outer.site is inner.site:
+        return False
     if inner.pool is not None:
         return inner.kind == outer.kind == "checkout"
     if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
         return False
-    if outer.site is None or inner.site is None or outer.site is inner.site:
+    if outer.site is None or inner.site is None:
         return False
     return len(snapshot.history.nested.get((outer.site, inner.site), ())) > 1
 
@@ -99,7 +106,7 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.owner.spawn if handle.owner else None,
             other=("used", snapshot.history.sites.of(origin) if origin else None),
             stacks=((f"{owner.name if owner else 'the child'}, who used it", origin),) if origin else (),
-            why=("Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac).",),
+            why=(_SHARED_FILE if handle.database.system == "sqlite" else _SHARED_SOCKET,),
             advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),
             adds_up=False,
         )

@@ -49,7 +49,8 @@ def _summary(found: list[Finding], snapshot: Snapshot) -> str:
     lines = [f"whoholds: {counted(finding.severity for finding in found)}: {opened}"]
     for site in sorted(history.sites, key=lambda one: -one.opened)[:3]:
         if site.opened:
-            lines.append(f"whoholds:   {site.frame.place} in {site.frame.function} opened {site.opened}")
+            verb = "borrowed" if site.borrows else "opened"
+            lines.append(f"whoholds:   {site.frame.place} in {site.frame.function} {verb} {site.opened}")
     return "\n".join(lines)
 
 

@@ -21,12 +21,13 @@ from whoholds.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Database
 from whoholds.origin import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from whoholds.origin import Origin
 
 THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
+SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
 STATEMENTS = 5  # remembered of each connection
 
@@ -61,6 +62,7 @@ class Taken(NamedTuple):
     inherited: list[tuple[Handle, Owner | None, Origin]]
     pools: list[Pool]
     dropped: int
+    scopes: tuple[tuple[Any, int], ...] = ()  # scopes that are over, each with the stamp of its end
 
 
 class Asked(NamedTuple):
@@ -111,7 +113,8 @@ class Ledger:
         self.on_statement: Callable[..., None] | None = None
         self.on_connect_failed: Callable[[Database, BaseException, int, int], None] | None = None
         self.current_scope: Callable[[Owner | None], Any] = spawn.no_scope
-        self.first_connection: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
+        self.ask: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
+        self.server_limits: dict[str, int] = {}  # server → connections that it said it allows
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
         self._owner = owner
         self._origin = origin
@@ -123,6 +126,7 @@ class Ledger:
         self._refusals: deque[Refusal] = deque(maxlen=100)
         self._shared: deque[Handle] = deque(maxlen=1000)
         self._inherited: deque[tuple[Handle, Owner | None, Origin]] = deque(maxlen=1000)
+        self._scopes: deque[tuple[Any, int, float]] = deque(maxlen=10_000)
         self._pools: dict[int, Pool] = {}
         self._taken_ends = 0
         self._collecting = 0
@@ -175,6 +179,8 @@ class Ledger:
         else:
             next(self._overflow)
         self.on_opened()
+        if self.ask is not None and kind == CONNECTION:
+            self.ask(handle, thing)
         return handle
 
     def closed(self, handle: Handle, how: str = CLOSED) -> None:
@@ -280,6 +286,11 @@ class Ledger:
         if pool.key:
             self._pools[pool.key] = pool
 
+    def scope_over(self, scope: Any) -> None:
+        """A scope is over: what was opened in it and is still out at a tick soon after was not given back."""
+        if self.active:
+            self._scopes.append((scope, next(self._stamp), self.clock()))
+
     def cannot_watch(self, driver: str) -> None:
         """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
         self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
@@ -303,8 +314,11 @@ class Ledger:
 
     # --- asked by the tick --------------------------------------------------------------------------------------
 
-    def take(self) -> Taken:
-        """Everything that is open and what ended since the last call, which is then forgotten here."""
+    def take(self, *, last: bool = False) -> Taken:
+        """Everything that is open and what ended since the last call, which is then forgotten here.
+
+        Scopes that are over come once they have settled, and all of them with the `last`.
+        """
         ended: list[Handle] = []
         drain = self._ended.popleft
         while self._ended:
@@ -326,7 +340,13 @@ class Ledger:
             _drain(self._inherited),
             list(self._pools.values()),
             dropped + _value(self._overflow),
+            tuple(self._settled_scopes(last=last)),
         )
+
+    def _settled_scopes(self, *, last: bool) -> Iterator[tuple[Any, int]]:
+        settled = self.clock() - SETTLE_S
+        while self._scopes and (last or self._scopes[0][2] <= settled):
+            yield self._scopes.popleft()[:2]
 
     def peek(self) -> list[Handle]:
         """What is open now, oldest first; takes nothing away."""
@@ -341,6 +361,7 @@ class Ledger:
         self._refusals.clear()
         self._shared.clear()
         self._inherited.clear()
+        self._scopes.clear()
         self._taken_ends = _value(self._ends)
 
     def collect(self) -> None:

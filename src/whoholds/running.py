@@ -56,7 +56,7 @@ class Watch:
     ) -> None:
         self.limits = limits or Limits()
         self.ledger = ledger or Ledger(frames=self.limits.frames, most=self.limits.max_handles)
-        self.history = History()
+        self.history = History(server_limits=self.ledger.server_limits)
         self.history.sites.source = self.limits.source
         self.tellings = Tellings(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
@@ -148,7 +148,7 @@ class Watch:
             self._lock.release()
 
     def _look(self, ending: Ending | None) -> list[Finding]:
-        snapshot = see(self.ledger.take(), self.history, self._wall(), every=self.limits.every, ending=ending)
+        snapshot = see(self.ledger.take(last=ending is not None), self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
         found = [finding for detector in self._detectors for finding in detector(snapshot, self.limits)]
         kept = [finding for finding in found if not self._is_meant(finding)]

@@ -39,6 +39,9 @@ DRIVERS: dict[str, str] = {
     "pg8000": "whoholds.drivers.pg8000:watch",
     "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
     "django.db.backends.base.base": "whoholds.drivers.django:watch",
+    "dbutils.pooled_db": "whoholds.drivers.dbutils:watch",
+    "dbutils.steady_db": "whoholds.drivers.dbutils:watch_persistent",
+    "playhouse.pool": "whoholds.drivers.peewee:watch",
 }
 
 _current: list[Watch] = []  # the one that was started for the process, or none
@@ -130,6 +133,10 @@ def _made(limits: Limits) -> Watch:
     from whoholds import refusal, scopes
 
     ledger.current_scope = spawn.current_scope = scopes.current
+    if limits.ask_server:
+        from whoholds.asking import asking
+
+        ledger.ask = asking(ledger.server_limits)
     if limits.notes:
         ledger.on_refused = refusal.note
     return running

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     HandleOf = Callable[[Any], Handle]
     State = Callable[[Any], Any]
     Failed = Callable[[Any, Handle, BaseException], None]
+    Told = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Database, int | None]]
     Where = Callable[[Any, tuple[Any, ...], dict[str, Any]], Database]
 
 RING = 5  # statements remembered of each connection
@@ -99,7 +100,7 @@ def noticed(
         try:
             handle = handle_of(self)
         except (AttributeError, LookupError):  # not opened yet, or not one of ours
-            handle = None  # type: ignore[assignment]
+            handle = None
         me = get_ident.get_ident()
         if handle is None or handle.caller == me:
             try:
@@ -126,7 +127,10 @@ def noticed(
         handle.used_at = now
         handle.used_by = me
         handle.caller = 0
-        handle.in_transaction = transaction(self)
+        try:
+            handle.in_transaction = transaction(self)
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
         if sql and args:
             text = args[0]
             if type(text) is not str or len(text) > LONGEST_SQL or handle.ring is None:
@@ -155,7 +159,7 @@ def noticed_async(
         try:
             handle = handle_of(self)
         except (AttributeError, LookupError):
-            handle = None  # type: ignore[assignment]
+            handle = None
         me = task_or_thread()
         if handle is None or handle.caller == me:
             try:
@@ -182,7 +186,10 @@ def noticed_async(
         handle.used_at = now
         handle.used_by = me
         handle.caller = 0
-        handle.in_transaction = transaction(self)
+        try:
+            handle.in_transaction = transaction(self)
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
         if sql and args:
             remember(handle, args[0], began, now - began)
         handle.uses += 1
@@ -205,7 +212,7 @@ def _told(call: Any, ledger: Ledger, handle_of: HandleOf, *, sql: bool) -> Any:
         try:
             handle = handle_of(self)
         except (AttributeError, LookupError):
-            handle = None  # type: ignore[assignment]
+            handle = None
         outermost = handle is not None and handle.caller != get_ident.get_ident()
         began = time_ns()
         try:
@@ -232,7 +239,7 @@ def _told_async(call: Any, ledger: Ledger, handle_of: HandleOf, *, sql: bool) ->
         try:
             handle = handle_of(self)
         except (AttributeError, LookupError):
-            handle = None  # type: ignore[assignment]
+            handle = None
         outermost = handle is not None and handle.caller != task_or_thread()
         began = time_ns()
         try:
@@ -324,14 +331,14 @@ def opening(
     original: Callable[..., Any],
     ledger: Ledger,
     driver: str,
-    told: Callable[[Any], tuple[Database, int | None]],
+    told: Told,
     keep: Callable[[Any, Handle], None],
     asked: Where | None = None,
 ) -> Any:
     """`original`, a method that makes `self` a connection (`__init__`, `connect`): a handle once it has returned.
 
-    `told(self)` gives where it leads and the server's pid, without I/O; `keep` puts the handle where it is found
-    again; `asked(self, args, kwargs)` the database of a refusal.
+    `told(self, args, kwargs)` gives where it leads and the server's pid, without I/O; `asked` the same way the
+    database of a refusal; `keep(self, handle)` puts the handle where it is found again.
     """
     clock = ledger.clock
 
@@ -344,7 +351,13 @@ def opening(
                 refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1), began)
             del self, args, kwargs, exc
             raise
-        opened(ledger, driver, self, told, keep, sys._getframe(1), began)
+        try:
+            where, pid = told(self, args, kwargs)
+            handle = ledger.opened(CONNECTION, driver, where, self, sys._getframe(1), began=began)
+            handle.backend_pid = pid
+            keep(self, handle)
+        except Exception:  # noqa: BLE001 - our fault must stay ours
+            ledger.cannot_watch(driver)
         return result
 
     return stands_for(open, original)
@@ -354,7 +367,7 @@ def opening_async(
     original: Callable[..., Any],
     ledger: Ledger,
     driver: str,
-    told: Callable[[Any], tuple[Database, int | None]],
+    told: Told,
     keep: Callable[[Any, Handle], None],
     asked: Where | None = None,
 ) -> Any:
@@ -370,29 +383,16 @@ def opening_async(
                 refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1), began)
             del self, args, kwargs, exc
             raise
-        opened(ledger, driver, self, told, keep, sys._getframe(1), began)
+        try:
+            where, pid = told(self, args, kwargs)
+            handle = ledger.opened(CONNECTION, driver, where, self, sys._getframe(1), began=began)
+            handle.backend_pid = pid
+            keep(self, handle)
+        except Exception:  # noqa: BLE001 - our fault must stay ours
+            ledger.cannot_watch(driver)
         return result
 
     return stands_for(open, original)
-
-
-def opened(
-    ledger: Ledger,
-    driver: str,
-    connection: Any,
-    told: Callable[[Any], tuple[Database, int | None]],
-    keep: Callable[[Any, Handle], None],
-    frame: Any,
-    began: float,
-) -> None:
-    """A handle for `connection`, which `keep` puts where it is found again."""
-    try:
-        where, pid = told(connection)
-        handle = ledger.opened(CONNECTION, driver, where, connection, frame, began=began)
-        handle.backend_pid = pid
-        keep(connection, handle)
-    except Exception:  # noqa: BLE001 - our fault must stay ours
-        ledger.cannot_watch(driver)
 
 
 def connecting(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, asked: Where) -> Any:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
 from whoholds.drivers._frames_importlib_bootstrap import (
@@ -82,14 +82,22 @@ class Known:
     The weak reference's callback runs before the memory, and with it the id, is given to anything else.
     """
 
+    everywhere: ClassVar[list[ref[Known]]] = []  # drivers of pools find the handles of other drivers here
+
     def __init__(self) -> None:
         self._known: dict[int, tuple[_Key, Handle]] = {}  # each change one C call
+        Known.everywhere = [one for one in Known.everywhere if one() is not None] + [ref(self)]
 
     def put(self, thing: Any, handle: Handle) -> None:
         """Remember `handle` as that of `thing`, which is held weakly."""
         reference = _Key(thing, self._gone)
         reference.key = id(thing)
         self._known[id(thing)] = (reference, handle)
+
+    def found(self, thing: Any) -> Handle | None:
+        """The handle of `thing`, or None."""
+        reference, handle = self._known.get(id(thing), (None, None))
+        return handle if reference is not None and reference() is thing else None
 
     def of(self, thing: Any) -> Handle:
         """The handle of `thing`. Raises KeyError."""
@@ -99,6 +107,10 @@ class Known:
         """The handle of `thing`, which is then forgotten."""
         found = self._known.pop(id(thing), None)
         return found[1] if found else None
+
+    def handles(self) -> list[Handle]:
+        """Every handle that is known now."""
+        return [handle for _, handle in list(self._known.values())]
 
     def _gone(self, reference: Any) -> None:
         self._known.pop(reference.key, None)
@@ -136,8 +148,13 @@ def like(base: type, name_space: dict[str, Any], bases: tuple[type, ...] | None 
     return types.new_class(base.__name__, bases or (base,), exec_body=lambda ns: ns.update({**shown, **name_space}))
 
 
-def layered(wanted: type, ours: type, name_space: dict[str, Any], known: dict[type, type]) -> type:
-    """`wanted` with our layer between it and the C class, made once; `wanted` itself where it has the layer."""
+def layered(
+    wanted: type, ours: type, methods_for: Callable[[type], dict[str, Any]], known: dict[type, type]
+) -> type:
+    """`wanted` with our layer between it and the C class, made once; `wanted` itself where it has the layer.
+
+    Where it has slots, or a C class, of its own there is no room below: then `methods_for(wanted)` goes on top.
+    """
     if issubclass(wanted, ours):
         return wanted
     made = known.get(wanted)
@@ -145,8 +162,8 @@ def layered(wanted: type, ours: type, name_space: dict[str, Any], known: dict[ty
         try:
             slots = {"__slots__": ()} if "__dict__" not in dir(wanted) else {}
             made = like(wanted, slots, (wanted, ours))
-        except TypeError:  # slots of its own: no room for a layer below, so it goes on top
-            made = like(wanted, name_space)
+        except TypeError:  # no room for a layer below
+            made = like(wanted, methods_for(wanted))
         known[wanted] = made
     return made
 

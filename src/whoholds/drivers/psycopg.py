@@ -117,7 +117,7 @@ def _failed(
     return failed
 
 
-def _told(connection: Any) -> tuple[Database, int | None]:
+def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
     """Where it leads and the server's pid, as libpq knows them without I/O."""
     pgconn = connection.pgconn
     port = pgconn.port

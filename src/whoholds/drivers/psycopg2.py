@@ -34,6 +34,7 @@ _USES = (
 ).split()
 _STATEMENTS = "execute executemany callproc copy_expert".split()
 _COPIES = "copy_from copy_to".split()
+_REPLICATION = "read_message consume_stream send_feedback start_replication_expert".split()
 _FETCHES = "fetchone fetchmany fetchall scroll __next__".split()
 
 
@@ -93,24 +94,40 @@ class _Layer:
             return noticed(method, ledger, _handle_of_cursor, cursors_transaction, sql=sql, failed=_failed(ledger))
 
         self.ledger = ledger
+        self._use, self._in_transaction = use, in_transaction
         self._plain, self._plain_cursor = connection, cursor
-        self._cursor_methods = {name: use(getattr(cursor, name), sql=True) for name in _STATEMENTS}
-        self._cursor_methods |= {name: use(getattr(cursor, name)) for name in _COPIES}
-        self.cursor = like(cursor, {"__slots__": (), **self._cursor_methods})
-        self._named_methods = {name: use(getattr(cursor, name)) for name in _FETCHES}
-        self._named_methods["close"] = _close_named(ledger, cursor.close)
-        self._named_methods["__slots__"] = ("_whoholds_cursor",)
-        self._methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": _init(ledger, connection.__init__)}
-        for name in _USES:
-            self._methods[name] = noticed(
-                getattr(connection, name), ledger, _handle_of, in_transaction, failed=_failed_connection(ledger)
-            )
-        self._methods["close"] = called(connection.close, ledger, _handle_of)
-        self._methods["cursor"] = self._cursor_method(connection.cursor)
-        self.connection = like(connection, self._methods)
+        self.cursor = like(cursor, self._cursor_methods(cursor))
+        self.connection = like(connection, self._methods(connection))
         self._known: dict[type, type] = {connection: self.connection}
         self._known_cursors: dict[type, type] = {cursor: self.cursor}
-        self._known_named: dict[type, type] = {}
+        self._known_special: dict[tuple[type, bool], type] = {}
+
+    def _methods(self, base: Any) -> dict[str, Any]:
+        ledger = self.ledger
+        methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": _init(ledger, base.__init__)}
+        for name in _USES:
+            methods[name] = noticed(
+                getattr(base, name), ledger, _handle_of, self._in_transaction, failed=_failed_connection(ledger)
+            )
+        methods["close"] = called(base.close, ledger, _handle_of)
+        if base.cursor is self._plain.cursor:  # on top of a class with a `cursor` of its own: that calls ours
+            methods["cursor"] = self._cursor_method(base.cursor)
+        return methods
+
+    def _cursor_methods(self, base: Any) -> dict[str, Any]:
+        methods: dict[str, Any] = {name: self._use(getattr(base, name), sql=True) for name in _STATEMENTS}
+        methods |= {name: self._use(getattr(base, name)) for name in _COPIES}
+        return {"__slots__": (), **methods}
+
+    def _special_methods(self, base: Any, *, named: bool) -> dict[str, Any]:
+        """Of cursors that go on talking to the server after `execute`: named ones, and a replication's."""
+        methods: dict[str, Any] = {"__slots__": ("_whoholds_cursor",) if named else ()}
+        for name in (*(_FETCHES if named else ()), *_REPLICATION):
+            if hasattr(base, name):
+                methods[name] = self._use(getattr(base, name))
+        if named:
+            methods["close"] = _close_named(self.ledger, base.close)
+        return methods
 
     def of(self, wanted: Any) -> Any:
         """The connection class to make where the user asks for `wanted`; a callable that is no class as it is."""
@@ -125,11 +142,11 @@ class _Layer:
         if not (isinstance(wanted, type) and issubclass(wanted, self._plain_cursor)):
             return wanted
         ours = layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
-        if not named:
+        if not named and not hasattr(ours, _REPLICATION[0]):
             return ours
-        made = self._known_named.get(ours)
+        made = self._known_special.get((ours, named))
         if made is None:
-            made = self._known_named[ours] = like(ours, self._named_methods)
+            made = self._known_special[ours, named] = like(ours, self._special_methods(ours, named=named))
         return made
 
     def _cursor_method(self, original: Any) -> Any:

@@ -128,7 +128,7 @@ def _keep(ledger: Ledger) -> Callable[[Any, Handle], None]:
     return kept
 
 
-def _told(connection: Any) -> tuple[Database, int | None]:
+def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
     return _asked(connection, (), {}), connection.thread_id()
 
 

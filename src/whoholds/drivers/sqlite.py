@@ -25,6 +25,7 @@ from whoholds.drivers._seams import (
     shortcut,
     stands_for,
 )
+from whoholds.drivers._sqlite_frames_importlib_bootstrap import connecting, init
 from whoholds.handle import CONNECTION, Database, Handle, database
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _CONNECT = ("database", "timeout", "detect_types", "isolation_level", "check_sam
 _FACTORY = _CONNECT.index("factory")
 _SHORTCUTS = ("execute", "executemany", "executescript")
 _USES = ("commit", "rollback", "backup", "blobopen", "serialize", "deserialize", "load_extension", "__exit__", "__enter__")
-_KEYWORDS_WANTED = sys.version_info >= (3, 12)  # since then more than one positional argument is deprecated
+_KEYWORDS_WANTED = sys.version_info >= (3, 13)  # since then more than one positional argument is deprecated
 
 
 @contextmanager
@@ -47,7 +48,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     plain, plain_cursor, plain_connect = sqlite3.Connection, sqlite3.Cursor, dbapi2.connect
     layer = _Layer(ledger, plain, plain_cursor)
-    connect = types.MethodType(_connect(ledger, layer, plain_connect), Bound("sqlite3"))
+    ours = connecting(plain_connect, layer.factory, _as_keywords, _unwatched(ledger, layer))
+    connect = types.MethodType(ours, Bound("sqlite3"))
     with ExitStack() as names:
         for module in (sqlite3, dbapi2):
             names.callback(replace(module, "connect", connect))
@@ -57,6 +59,15 @@ def watch(ledger: Ledger) -> Iterator[None]:
                 names.callback(replace(module, "Cursor", layer.cursor))
         names.callback(rebind(plain_connect, connect))
         yield
+
+
+def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
+    def made(connection: Any) -> None:
+        """Count what a factory made that is none of ours."""
+        if not isinstance(connection, layer.connection) and not hasattr(connection, "_whoholds"):
+            ledger.cannot_watch("sqlite3")
+
+    return made
 
 
 def _any_alive(*types_: type) -> bool:
@@ -77,22 +88,28 @@ def _handle_of_cursor(cursor: Any) -> Handle:
 class _Layer:
     """Our two classes, between the user's and the C ones, and what was made of the user's own."""
 
-    def __init__(self, ledger: Ledger, connection: type, cursor: type) -> None:
-        state: Callable[[Any], bool] = connection.in_transaction.__get__  # type: ignore[attr-defined]
+    def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
+        state: Callable[[Any], bool] = connection.in_transaction.__get__
         cursor_state = _cursor_state(state)
         self.ledger = ledger
-        self._cursor_methods = {
-            name: noticed(getattr(cursor, name), ledger, _handle_of_cursor, cursor_state, sql=True) for name in _SHORTCUTS
-        }
-        self.cursor = like(cursor, {"__slots__": (), **self._cursor_methods})
-        self._methods = self._connection_methods(connection, cursor, state)
-        self.connection = like(connection, self._methods)
+        self._state, self._cursor_state = state, cursor_state
+        self._plain = connection
+        self._run = self._cursor_methods(cursor)
+        self.cursor = like(cursor, {"__slots__": (), **self._run})
+        self.connection = like(connection, self._methods(connection))
         self._known: dict[type, type] = {}
         self._known_cursors: dict[type, type] = {}
 
     def of(self, wanted: type) -> type:
         """The class to make where the user asks for `wanted`."""
         return layered(wanted, self.connection, self._methods, self._known)
+
+    def factory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What to call where the user calls `connect` with these arguments."""
+        wanted = args[_FACTORY] if len(args) > _FACTORY else kwargs.get("factory", self.connection)
+        if wanted is self._plain:
+            return self.connection
+        return self.of(wanted) if isinstance(wanted, type) and issubclass(wanted, self._plain) else wanted
 
     def of_cursor(self, wanted: Any) -> Any:
         """The cursor class to make where the user asks for `wanted`; any other callable as it is."""
@@ -103,17 +120,30 @@ class _Layer:
             return self.cursor
         return layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
 
-    def _connection_methods(self, base: Any, cursor: Any, state: Any) -> dict[str, Any]:
-        ledger = self.ledger
+    def _cursor_methods(self, base: Any) -> dict[str, Any]:
+        return {
+            name: noticed(getattr(base, name), self.ledger, _handle_of_cursor, self._cursor_state, sql=True)
+            for name in _SHORTCUTS
+        }
+
+    def _methods(self, base: Any) -> dict[str, Any]:
+        """Of our layer on `base`: the C class, or a class of the user's below which there is no room."""
+        ledger, plain, state = self.ledger, self._plain, self._state
         methods: dict[str, Any] = {"__slots__": ("__weakref__", "_whoholds")}
+        if base is not plain and "__weakref__" in dir(base):
+            methods["__slots__"] = ("_whoholds",)
         for name in _USES:
             if hasattr(base, name):
                 methods[name] = noticed(getattr(base, name), ledger, _handle_of, state)
         methods["close"] = called(base.close, ledger, _handle_of)
-        methods["__init__"] = _init(ledger, base.__init__)
-        methods["cursor"] = self._cursor_method(base.cursor)
+        methods["__init__"] = init(base.__init__, ledger.clock, _as_keywords, _opened(ledger), _not_opened(ledger))
+        if base.cursor is plain.cursor:
+            methods["cursor"] = self._cursor_method(base.cursor)
         for name in _SHORTCUTS:
-            methods[name] = self._shortcut(base, name)
+            if getattr(base, name) is getattr(plain, name):
+                methods[name] = self._shortcut(base, name)
+            else:
+                methods[name] = noticed(getattr(base, name), ledger, _handle_of, state, sql=True)
         return methods
 
     def _cursor_method(self, original: Any) -> Any:
@@ -139,7 +169,7 @@ class _Layer:
         def make(connection: Any) -> Any:
             return plain(connection, ours) if _C_CURSOR else connection.cursor()
 
-        return shortcut(getattr(base, name), make, self._cursor_methods[name])
+        return shortcut(getattr(base, name), make, self._run[name])
 
 
 _C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method
@@ -152,72 +182,48 @@ def _cursor_state(state: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return in_transaction
 
 
-def _init(ledger: Ledger, original: Callable[..., None]) -> Any:
-    clock = ledger.clock
+def _as_keywords(
+    args: tuple[Any, ...], kwargs: dict[str, Any], what: str
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Say at the caller's line that positional arguments are deprecated; give them as keywords, but the first.
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
-        began = clock()
-        try:
-            if len(args) > 1 and _KEYWORDS_WANTED:
-                kwargs = _as_keywords(args, kwargs, "_sqlite3.Connection", 3)
-                args = args[:1]
-            original(self, *args, **kwargs)
-        except BaseException as exc:
-            if ledger.on_connect_failed is not None:
-                connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)
-            del self, args, kwargs, exc
-            raise
+    From C the warning would blame our frame. Where a TypeError is coming, they stay as they are: it is not ours.
+    """
+    names = _CONNECT[1 : len(args)]
+    if not _KEYWORDS_WANTED or len(args) <= 1 or len(args) > len(_CONNECT) or any(name in kwargs for name in names):
+        return args, kwargs
+    warnings.warn(
+        f"Passing more than 1 positional argument to {what}() is deprecated. Parameters "
+        "'timeout', 'detect_types', 'isolation_level', 'check_same_thread', "
+        "'factory', 'cached_statements' and 'uri' will become keyword-only parameters in Python 3.15.",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return args[:1], {**dict(zip(names, args[1:], strict=True)), **kwargs}
+
+
+def _opened(ledger: Ledger) -> Callable[..., None]:
+    def opened(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any, began: float) -> None:
+        """The connection `self` was opened, or opened again, with these arguments."""
         again = getattr(self, "_whoholds", None)
         if again is not None:
             ledger.closed(again)
         path = args[0] if args else kwargs.get("database")
         uri = args[7] if len(args) > 7 else kwargs.get("uri", False)  # noqa: PLR2004 - its place
-        handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, sys._getframe(1), began=began)
+        handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, frame, began=began)
         handle.probe = unread
         self._whoholds = handle
 
-    return stands_for(__init__, original)
+    return opened
 
 
-def _as_keywords(args: tuple[Any, ...], kwargs: dict[str, Any], what: str, level: int) -> dict[str, Any]:
-    """The call's positional arguments but the first as keywords, and the deprecation said at the caller's line."""
-    names = _CONNECT[1 : len(args)]
-    if len(args) > len(_CONNECT) or any(name in kwargs for name in names):
-        return kwargs  # a TypeError is coming, and it is the library's to raise
-    if what:
-        warnings.warn(
-            f"Passing more than 1 positional argument to {what}() is deprecated. Parameters "
-            "'timeout', 'detect_types', 'isolation_level', 'check_same_thread', "
-            "'factory', 'cached_statements' and 'uri' will become keyword-only parameters in Python 3.15.",
-            DeprecationWarning,
-            stacklevel=level,
-        )
-    return {**dict(zip(names, args[1:], strict=True)), **kwargs}
+def _not_opened(ledger: Ledger) -> Callable[..., None]:
+    def not_opened(args: tuple[Any, ...], kwargs: dict[str, Any], exc: BaseException, began: float) -> None:
+        """It could not be opened."""
+        if ledger.on_connect_failed is not None:
+            connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)
 
-
-def _connect(ledger: Ledger, layer: _Layer, original: Callable[..., Any]) -> Any:
-    def connect(_: Bound, /, *args: Any, **kwargs: Any) -> Any:
-        try:
-            if len(args) > 1 and _KEYWORDS_WANTED:
-                kwargs = _as_keywords(args, kwargs, "sqlite3.connect", 3)
-                args = args[:1] if len(args) <= len(_CONNECT) else args
-            wanted = args[_FACTORY] if len(args) > _FACTORY else kwargs.get("factory", layer.connection)
-            ours = wanted
-            if isinstance(wanted, type) and issubclass(wanted, layer.connection.__mro__[1]):
-                ours = layer.connection if wanted is layer.connection.__mro__[1] else layer.of(wanted)
-            if len(args) > _FACTORY:
-                args = (*args[:_FACTORY], ours, *args[_FACTORY + 1 :])
-            else:
-                kwargs["factory"] = ours
-            made = original(*args, **kwargs)
-        except BaseException:
-            del args, kwargs
-            raise
-        if not isinstance(made, layer.connection) and not hasattr(made, "_whoholds"):
-            ledger.cannot_watch("sqlite3")
-        return made
-
-    return stands_for(connect, original)
+    return not_opened
 
 
 def where(path: Any, *, uri: bool) -> Database:

@@ -1,0 +1,274 @@
+"""asyncpg: its connections and its pools, whose loans are judged and whose stock is their constructor's line.
+
+Its objects take no attribute of ours, and the pool no weak reference: handles are found by the connection's id.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+from weakref import ref
+
+from whoholds.drivers._seams import (
+    Known,
+    called,
+    connecting_async,
+    in_range,
+    is_refusal,
+    noticed_async,
+    opening,
+    postgres_asked,
+    replace,
+    stands_for,
+)
+from whoholds.handle import CHECKOUT, Database, Handle, Pool, database
+from whoholds.ledger import Asked, asked
+from whoholds.lines import never_blame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whoholds.ledger import Ledger
+
+_STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
+_USES = ("_copy_in", "_copy_out", "copy_records_to_table", "reload_schema_state", "reset")
+_CURSOR = ("_bind_exec", "_bind", "_exec", "_close_portal")
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch asyncpg while the block lasts."""
+    import asyncpg
+    from asyncpg import connect_utils, connection, cursor, pool, prepared_stmt
+
+    in_range("asyncpg", asyncpg.__version__, "0.29", "1")
+    never_blame("asyncpg")
+    base, statement = connection.Connection, prepared_stmt.PreparedStatement
+    known = Known()
+    failed, failed_inner = _failed(ledger, _itself), _failed(ledger, _connection_of)
+
+    def inner(method: Any) -> Any:
+        return noticed_async(method, ledger, lambda one: known.of(one._connection), _inners_transaction, failed=failed_inner)
+
+    with ExitStack() as names:
+
+        def stand(target: Any, name: str, ours: Any) -> None:
+            names.callback(replace(target, name, ours))
+
+        stand(base, "__init__", opening(base.__init__, ledger, "asyncpg", _told, known.put))
+        stand(connect_utils, "_connect", connecting_async(connect_utils._connect, ledger, known.of, _asked))
+        stand(base, "_cleanup", called(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
+        for name in _STATEMENTS:
+            method = getattr(base, name)
+            stand(base, name, noticed_async(method, ledger, known.of, _in_transaction, sql=True, failed=failed))
+        for name in _USES:
+            stand(base, name, noticed_async(getattr(base, name), ledger, known.of, _in_transaction, failed=failed))
+        for target, name in (
+            (statement, "_PreparedStatement__do_execute"),
+            *((cursor.BaseCursor, name) for name in _CURSOR),
+        ):
+            if name in vars(target):
+                stand(target, name, inner(vars(target)[name]))
+        loans = _Loans(ledger, known)
+        stand(pool.Pool, "__init__", loans.making(pool.Pool.__init__))
+        stand(pool.Pool, "_initialize", loans.initializing(pool.Pool._initialize))
+        stand(pool.Pool, "_get_new_connection", loans.stocking(pool.Pool._get_new_connection))
+        stand(pool.Pool, "_acquire", loans.lending(pool.Pool._acquire))
+        stand(pool.PoolConnectionHolder, "_release", loans.taking(pool.PoolConnectionHolder._release))
+        stand(pool.Pool, "close", loans.closing(pool.Pool.close))
+        stand(pool.Pool, "terminate", loans.terminating(pool.Pool.terminate))
+        yield
+
+
+def _itself(connection: Any) -> Any:
+    return connection
+
+
+def _connection_of(inner: Any) -> Any:
+    return inner._connection
+
+
+def _in_transaction(connection: Any) -> bool:
+    protocol = connection._protocol
+    return protocol is not None and bool(protocol.is_in_transaction())
+
+
+def _inners_transaction(inner: Any) -> bool:
+    return _in_transaction(inner._connection)
+
+
+def _failed(ledger: Ledger, connection_of: Callable[[Any], Any]) -> Callable[[Any, Handle, BaseException], None]:
+    def failed(self: Any, handle: Handle, exc: BaseException) -> None:
+        """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
+        if is_refusal(exc):
+            ledger.refused(exc, handle.database, sys._getframe(3))
+        if connection_of(self).is_closed():
+            ledger.closed(handle)
+
+    return failed
+
+
+def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+    address, params = connection._addr, connection._params
+    host, port = address[:2] if isinstance(address, tuple) else (str(address).rpartition("/")[0], None)
+    return database("postgresql", params.user or "", str(host), port, params.database or ""), connection.get_server_pid()
+
+
+def _asked(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+    said = {name: value for name, value in kwargs.items() if value is not None}
+    dsn = urlsplit(said.get("dsn") or "")
+    if dsn.scheme in ("postgres", "postgresql"):
+        named = (dsn.username, dsn.hostname, dsn.port, dsn.path[1:])
+        for name, value in zip(("user", "host", "port", "database"), named, strict=True):
+            said.setdefault(name, unquote(value) if isinstance(value, str) else value)
+    return postgres_asked({"host": "localhost", **said})
+
+
+class _Loans:
+    """The pools, by id, and the connections that they have lent."""
+
+    def __init__(self, ledger: Ledger, known: Known) -> None:
+        self._ledger = ledger
+        self._known = known
+        self._loans = Known()
+        self._pools: dict[int, Pool] = {}  # a new pool at an old one's place replaces it
+
+    def making(self, original: Any) -> Any:
+        """For `Pool.__init__`."""
+
+        def __init__(pool: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
+            try:
+                original(pool, *args, **kwargs)
+                made = self._ledger.pool_made(pool, type(pool).__name__, sys._getframe(1), pool._maxsize, "postgresql")
+                made.idle_min = pool._minsize
+                self._pools[id(pool)] = made
+            except BaseException:
+                del pool, args, kwargs
+                raise
+
+        return stands_for(__init__, original)
+
+    def initializing(self, original: Any) -> Any:
+        """For `Pool._initialize`, which makes the queue: it lives as long as the pool and takes a weak reference."""
+
+        async def _initialize(pool: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                result = await original(pool, *args, **kwargs)
+                made = self._pools.get(id(pool))
+                if made is not None:
+                    made.ref = ref(pool._queue, lambda _: self._ledger.pool_gone(made))
+            except BaseException:
+                del pool, args, kwargs
+                raise
+            return result
+
+        return stands_for(_initialize, original)
+
+    def stocking(self, original: Any) -> Any:
+        """For `Pool._get_new_connection`: what it opens is the pool's."""
+
+        async def _get_new_connection(pool: Any, *args: Any, **kwargs: Any) -> Any:
+            made = self._pools.get(id(pool))
+            if made is not None:
+                asked.set(Asked(None, made.origin, made))
+            try:
+                connection = await original(pool, *args, **kwargs)
+            except BaseException:
+                del pool, args, kwargs
+                raise
+            finally:
+                asked.set(None)
+            try:
+                handle = self._known.of(connection)
+            except KeyError:
+                return connection
+            if handle.pool is None:  # not the first host that answered
+                handle.pool, handle.at_home = made, made is not None
+            return connection
+
+        return stands_for(_get_new_connection, original)
+
+    def lending(self, original: Any) -> Any:
+        """For `Pool._acquire`."""
+        clock = self._ledger.clock
+
+        async def _acquire(pool: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ASYNC109 - theirs
+            began = clock()
+            made = self._pools.get(id(pool))
+            try:
+                proxy = await original(pool, timeout, *args, **kwargs)
+            except BaseException as exc:
+                if made is not None and timeout is not None:
+                    self._refused(pool, made, exc, sys._getframe(1))
+                del pool, timeout, args, kwargs, exc
+                raise
+            if made is not None:
+                self._lent(proxy._con, made, sys._getframe(1), began)
+            return proxy
+
+        return stands_for(_acquire, original)
+
+    def _refused(self, pool: Any, made: Pool, exc: BaseException, frame: Any) -> None:
+        """A bare TimeoutError is also what a slow connect gives: the pool ran out only if nothing is at home."""
+        if type(exc).__name__ == "TimeoutError" and pool._queue.empty():
+            made.timeouts += 1
+            lent = [handle.database for handle in self._loans.handles() if handle.pool is made]
+            self._ledger.refused(exc, lent[0] if lent else database("postgresql"), frame, pool=made)
+
+    def _lent(self, connection: Any, made: Pool, frame: Any, began: float) -> None:
+        try:
+            handle = self._known.of(connection)
+        except KeyError:
+            return
+        handle.pool = made
+        handle.at_home = False
+        loan = self._ledger.opened(
+            CHECKOUT, "asyncpg", handle.database, connection, frame, began=began, parent=handle, pool=made
+        )
+        loan.backend_pid = handle.backend_pid
+        self._loans.put(connection, loan)
+
+    def taking(self, original: Any) -> Any:
+        """For `PoolConnectionHolder._release`, which every way back passes, also that of a connection that broke."""
+
+        def _release(holder: Any, *args: Any, **kwargs: Any) -> Any:
+            loan = self._loans.pop(holder._con)
+            if loan is not None:
+                if loan.parent is not None:
+                    loan.parent.at_home = True
+                self._ledger.closed(loan)
+            return original(holder, *args, **kwargs)
+
+        return stands_for(_release, original)
+
+    def closing(self, original: Any) -> Any:
+        """For `Pool.close`."""
+
+        async def close(pool: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return await original(pool, *args, **kwargs)
+            finally:
+                self._gone(pool)
+                del pool, args, kwargs
+
+        return stands_for(close, original)
+
+    def terminating(self, original: Any) -> Any:
+        """For `Pool.terminate`."""
+
+        def terminate(pool: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(pool, *args, **kwargs)
+            finally:
+                self._gone(pool)
+                del pool, args, kwargs
+
+        return stands_for(terminate, original)
+
+    def _gone(self, pool: Any) -> None:
+        made = self._pools.get(id(pool))
+        if made is not None and pool._closed:
+            self._pools.pop(id(pool), None)
+            self._ledger.pool_gone(made)

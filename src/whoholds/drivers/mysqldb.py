@@ -1,0 +1,113 @@
+"""mysqlclient (MySQLdb): `__init__`, `close` and the calls of its connection and cursor classes, which are Python's.
+
+It does not tell whether a transaction is open, only whether autocommit is on: what was run since the last commit is
+all there is to go by.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from whoholds.drivers._seams import called, in_range, is_refusal, keep, noticed, opening, replace, whoholds_of
+from whoholds.handle import Database, Handle, database
+from whoholds.lines import never_blame
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whoholds.ledger import Ledger
+
+_ENDS = ("commit", "rollback")
+_USES = ("query", "ping", "select_db", "next_result", "autocommit", "begin", "set_sql_mode", "show_warnings")
+_STATEMENTS = ("execute", "executemany", "callproc")
+_STREAMED = ("fetchone", "fetchmany", "fetchall")  # of the cursors that leave the result on the server
+_LOST = (2006, 2013, 2055)  # CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_SERVER_LOST_EXTENDED
+_BEGINS = frozenset((b"BEGIN", b"START", b"INSER", b"UPDAT", b"DELET", b"REPLA", b"CALL ", b"LOAD ", b"WITH "))
+_EXPLICIT = frozenset((b"BEGIN", b"START"))
+_COMMITS = frozenset((b"COMMI", b"ROLLB", b"CREAT", b"ALTER", b"DROP ", b"TRUNC", b"RENAM"))  # also implicitly
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch MySQLdb while the block lasts."""
+    import MySQLdb
+    from MySQLdb import connections, cursors
+
+    if MySQLdb.__name__ != "MySQLdb":  # pymysql.install_as_MySQLdb: it has a driver of its own
+        yield
+        return
+    in_range("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), "1.4", "3")
+    never_blame("MySQLdb")
+    base, cursor, streaming = connections.Connection, cursors.BaseCursor, cursors.CursorUseResultMixIn
+    failed = _failed(ledger)
+    with ExitStack() as names:
+
+        def stand(target: Any, name: str, ours: Any) -> None:
+            names.callback(replace(target, name, ours))
+
+        stand(base, "__init__", opening(base.__init__, ledger, "MySQLdb", _told, keep, _asked))
+        stand(base, "close", called(base.close, ledger, whoholds_of))
+        for name in _ENDS:
+            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _ended, failed=failed))
+        for name in _USES:
+            if hasattr(base, name):
+                stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _as_before, failed=failed))
+        for name in _STATEMENTS:
+            method = noticed(getattr(cursor, name), ledger, _handle_of_cursor, _after, sql=True, failed=failed)
+            stand(cursor, name, method)
+        for name in _STREAMED:
+            method = noticed(getattr(streaming, name), ledger, _handle_of_cursor, _after, failed=failed)
+            stand(streaming, name, method)
+        yield
+
+
+def _handle_of_cursor(cursor: Any) -> Handle:
+    handle: Handle = cursor.connection._whoholds
+    return handle
+
+
+def _ended(_: Any) -> bool:
+    return False
+
+
+def _as_before(connection: Any) -> bool:
+    return bool(connection._whoholds.in_transaction)
+
+
+def _after(cursor: Any) -> bool:
+    """Whether a transaction is open after what the cursor ran last."""
+    connection = cursor.connection
+    ran = cursor._executed
+    if not isinstance(ran, bytes | bytearray):
+        return _as_before(connection)
+    verb = bytes(ran[:64]).lstrip()[:5].upper()
+    if verb in _COMMITS:
+        return False
+    if verb in _EXPLICIT:
+        return True
+    begins = verb in _BEGINS or (verb == b"SELEC" and b"from" in ran.lower())
+    return _as_before(connection) or (begins and not connection.get_autocommit())
+
+
+def _failed(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
+    def failed(_: Any, handle: Handle, exc: BaseException) -> None:
+        """A statement failed: a proxy may refuse there, and a connection that broke is open no more."""
+        if is_refusal(exc):
+            ledger.refused(exc, handle.database, sys._getframe(3))
+        if exc.args and exc.args[0] in _LOST:
+            ledger.closed(handle)
+
+    return failed
+
+
+def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+    return _asked(connection, args, kwargs), connection.thread_id()
+
+
+def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+    said = {**dict(zip(("host", "user", "password", "database", "port", "unix_socket"), args, strict=False)), **kwargs}
+    port = None if said.get("unix_socket") else int(said.get("port") or 3306)
+    name = said.get("database") or said.get("db") or ""
+    return database("mysql", str(said.get("user") or ""), str(said.get("host") or "localhost"), port, str(name))

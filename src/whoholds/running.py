@@ -148,7 +148,8 @@ class Watch:
             self._lock.release()
 
     def _look(self, ending: Ending | None) -> list[Finding]:
-        snapshot = see(self.ledger.take(last=ending is not None), self.history, self._wall(), every=self.limits.every, ending=ending)
+        taken = self.ledger.take(last=ending is not None)
+        snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
         found = [finding for detector in self._detectors for finding in detector(snapshot, self.limits)]
         kept = [finding for finding in found if not self._is_meant(finding)]
@@ -159,7 +160,7 @@ class Watch:
         kept = [replace(finding, spans=spans_of(finding.in_order)) for finding in kept]
         scope = ending.name if ending else ""
         if scope:
-            kept = [replace(finding, scope=scope) if finding.rule == "left-open" else finding for finding in kept]
+            kept = [replace(finding, scope=finding.scope or scope) if finding.rule == "left-open" else finding for finding in kept]
         last = ending is not None and ending.kind in ("process", "watch")
         said = self.tellings.take(kept, snapshot.now, snapshot.wall, last=last)
         told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())

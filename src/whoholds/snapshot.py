@@ -104,6 +104,7 @@ class Snapshot:
     pools: list[Pool] = field(default_factory=list)
     history: History = field(default_factory=History)
     ending: Ending | None = None
+    scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that are over, with the stamp of their end
     nestings: list[tuple[Handle, Handle]] = field(default_factory=list)  # (held, new one of the same owner)
     _singles: dict[Site, bool] = field(default_factory=dict)  # answers of `only_of_its_line`, each worked out once
 

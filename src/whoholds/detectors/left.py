@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whoholds.detectors._groups import BITS, loans, one_each
@@ -9,9 +10,10 @@ from whoholds.finding import ERROR, INFO, WARNING, Finding
 from whoholds.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from whoholds.limits import Limits
+    from whoholds.scopes import Scope
     from whoholds.snapshot import Snapshot
 
 _HELD = sum(BITS[rule] for rule in ("left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"))
@@ -25,9 +27,18 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Still open at the end of a scope, of a watch or of the process; what a pool has at home is nobody's."""
     del limits
     ending = snapshot.ending
-    if ending is None:
+    if ending is None and not snapshot.scopes:
         return
     open_ = loans(snapshot.open, "left-open")
+    over = _out_of_scope(snapshot, open_)
+    for scope, handles in over.items():
+        for group, severity in _singles_apart(snapshot, handles):
+            said = one_each("left-open", group, lambda _, severity=severity: severity, _words(scope))  # type: ignore[misc]
+            yield from (replace(finding, scope=scope.name) for finding in said)
+    if ending is None:
+        return
+    named = {handle for handles in over.values() for handle in handles}
+    open_ = [handle for handle in open_ if handle not in named]
     if ending.scope is not None:
         open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
@@ -43,6 +54,34 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         advice=("Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
                 "a finally with close() (of a pool's loan: putconn, or the session's close).",),
     )
+
+
+def _out_of_scope(snapshot: Snapshot, open_: list[Handle]) -> dict[Scope, list[Handle]]:
+    """What is out of each request or job that is over; not what somebody whom it started still works with."""
+    ends = dict(snapshot.scopes)
+    found: dict[Scope, list[Handle]] = {}
+    for handle in open_ if ends else ():
+        scope: Scope | None = handle.scope
+        if scope is not None and handle.opened_stamp < ends.get(scope, 0) and not _at_work(handle, scope):
+            found.setdefault(scope, []).append(handle)
+    return found
+
+
+def _at_work(handle: Handle, scope: Scope) -> bool:
+    owner = handle.owner
+    if owner is None or owner is getattr(scope, "owner", None):
+        return False
+    return owner.job_over_at is None if owner.kind == "job" else not owner.gone()
+
+
+def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list[Handle], str]]:
+    """The first that its line opened may be meant for all that come after: a global made lazily."""
+    single = [handle for handle in handles if snapshot.only_of_its_line(handle)]
+    return [(single, INFO), ([handle for handle in handles if handle not in single], ERROR)]
+
+
+def _words(scope: Scope) -> Callable[[tuple[Handle, ...]], tuple[str, tuple[object, ...]]]:
+    return lambda group: _left(group, scope.kind, scope.name)
 
 
 def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, tuple[object, ...]]:

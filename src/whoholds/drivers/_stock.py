@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from whoholds.drivers._seams import Known
 from whoholds.handle import Handle
 
 
@@ -16,4 +17,9 @@ def handle_on(connection: Any) -> Handle | None:
         found = getattr(connection, name, None)
         if isinstance(found, Handle):
             return found
+    for one in Known.everywhere:
+        known = one()
+        handle = known.found(connection) if known is not None else None
+        if handle is not None:
+            return handle
     return None

@@ -1,6 +1,6 @@
 """Django: the connection that a thread keeps from request to request is at home between two.
 
-What is opened, and where, the driver below tells: sqlite3, psycopg, MySQLdb. Django itself is asked for one thing only,
+What is opened, and where, the driver below tells: sqlite3, psycopg, MySQLdb. Django is asked for one thing only:
 which connections it looked at, at a request's or a job's end, and decided to keep.
 """
 
@@ -35,7 +35,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 
 def _kept(ledger: Ledger, original: Any) -> Any:
-    """`close_old_connections` calls this, before and after each request; Celery, Channels and others do too."""
+    """`close_old_connections` calls this before and after a request; Celery, Channels and others too."""
 
     def close_if_unusable_or_obsolete(self: Any) -> Any:
         result = original(self)

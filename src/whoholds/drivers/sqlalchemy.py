@@ -129,7 +129,7 @@ def _refusing(ledger: Ledger, original: Any, timeout: type[BaseException]) -> An
 
 
 def _named(function: Any, module: str) -> Any:
-    """`function` as one of `module`: SQLAlchemy blames its warnings on the first frame that is not its own."""
+    """`function` as one of `module`: SQLAlchemy blames a warning on the first frame that is not its own."""
     names = {**function.__globals__, "__name__": module}
     return types.FunctionType(function.__code__, names, function.__name__, None, function.__closure__)
 

@@ -1,0 +1,187 @@
+"""DBUtils: what a PooledDB lends is judged; what a PersistentDB keeps for a thread is at home once closed.
+
+A SteadyDB connection is the driver's own, judged as such: drivers see each one that it makes again.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from whoholds.drivers._stock import handle_on
+from whoholds.handle import CHECKOUT, Handle, Pool, database
+from whoholds.lines import never_blame
+from whoholds.seams import replace, stands_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whoholds.ledger import Ledger
+
+_POOL = "_whoholds_pool"  # on a PooledDB: ours; not there while it fills itself
+_LOAN = "_whoholds_loan"  # on what it lent
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch DBUtils' pools while the block lasts."""
+    from dbutils import pooled_db
+
+    never_blame("dbutils")
+    pool = pooled_db.PooledDB
+    with ExitStack() as names:
+        names.callback(replace(pool, "__init__", _init(ledger, pool.__init__)))
+        too_many = pooled_db.TooManyConnectionsError
+        names.callback(replace(pool, "connection", _lent(ledger, pool.connection, too_many)))
+        names.callback(replace(pool, "cache", _cached(pool.cache)))
+        names.callback(replace(pool, "close", _closed(ledger, pool.close)))
+        for kind in (pooled_db.PooledDedicatedDBConnection, pooled_db.PooledSharedDBConnection):
+            names.callback(replace(kind, "close", _returned(ledger, kind.close)))
+            names.callback(replace(kind, "__del__", _dropped(ledger, kind.__del__)))
+        yield
+
+
+@contextmanager
+def watch_persistent(ledger: Ledger) -> Iterator[None]:
+    """Watch the connections of DBUtils that ignore their close while the block lasts."""
+    from dbutils.steady_db import SteadyDBConnection
+
+    never_blame("dbutils")
+    restore = replace(SteadyDBConnection, "close", _put_aside(ledger, SteadyDBConnection.close))
+    try:
+        yield
+    finally:
+        restore()
+
+
+def _init(ledger: Ledger, original: Any) -> Any:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
+        try:
+            original(self, *args, **kwargs)
+            made = ledger.pool_made(self, type(self).__name__, sys._getframe(1), self._maxconnections or None)
+            made.idle_max = self._maxcached or None
+            setattr(self, _POOL, made)
+            for steady in self._idle_cache:
+                _take_home(steady, made)
+        except BaseException:
+            del self, args, kwargs
+            raise
+
+    return stands_for(__init__, original)
+
+
+def _take_home(steady: Any, pool: Pool | None) -> None:
+    handle = handle_on(getattr(steady, "_con", None))
+    if handle is not None and pool is not None:
+        handle.pool = pool
+        handle.at_home = True
+
+
+def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
+    def connection(self: Any, *args: Any, **kwargs: Any) -> Any:
+        pool: Pool | None = getattr(self, _POOL, None)
+        try:
+            lent = original(self, *args, **kwargs)
+        except too_many as exc:
+            if pool is not None:
+                pool.timeouts += 1
+                ledger.refused(exc, _database_of(ledger, pool), sys._getframe(1), pool=pool)
+            del self, args, kwargs, exc
+            raise
+        if pool is not None:
+            _open_loan(ledger, lent, pool)
+        return lent
+
+    return stands_for(connection, original)
+
+
+def _open_loan(ledger: Ledger, lent: Any, pool: Pool) -> None:
+    handle = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
+    if pool.closed:
+        ledger.pool_back(pool)
+    if handle is not None:
+        handle.pool = pool
+        handle.at_home = False
+    where = handle.database if handle is not None else database("other_sql")
+    loan = ledger.opened(CHECKOUT, "dbutils", where, lent, sys._getframe(2), parent=handle, pool=pool)
+    if handle is not None:
+        loan.backend_pid = handle.backend_pid
+    setattr(lent, _LOAN, loan)
+
+
+def _database_of(ledger: Ledger, pool: Pool) -> Any:
+    for handle in ledger.peek():
+        if handle.pool is pool:
+            return handle.database
+    return database("other_sql")
+
+
+def _cached(original: Any) -> Any:
+    """A connection comes back: at home again, also where its SteadyDB made it anew while it was out."""
+
+    def cache(self: Any, con: Any) -> Any:
+        try:
+            result = original(self, con)
+            _take_home(con, getattr(self, _POOL, None))
+        except BaseException:
+            del self, con
+            raise
+        return result
+
+    return stands_for(cache, original)
+
+
+def _returned(ledger: Ledger, original: Any) -> Any:
+    def close(self: Any) -> Any:
+        try:
+            result = original(self)
+        except BaseException:
+            del self
+            raise
+        loan: Handle | None = self.__dict__.pop(_LOAN, None)
+        if loan is not None:
+            ledger.given_back(loan)
+        return result
+
+    return stands_for(close, original)
+
+
+def _dropped(ledger: Ledger, original: Any) -> Any:
+    """The finalizer gives it back too: that is no close of the program's."""
+
+    def __del__(self: Any) -> None:  # noqa: N807 - it becomes the class's
+        loan: Handle | None = self.__dict__.pop(_LOAN, None)
+        if loan is not None:
+            ledger.dropped(loan)
+        original(self)
+
+    return stands_for(__del__, original)
+
+
+def _closed(ledger: Ledger, original: Any) -> Any:
+    def close(self: Any) -> Any:
+        result = original(self)
+        pool: Pool | None = getattr(self, _POOL, None)
+        if pool is not None:
+            ledger.pool_gone(pool)
+        return result
+
+    return stands_for(close, original)
+
+
+def _put_aside(ledger: Ledger, original: Callable[[Any], Any]) -> Any:
+    def close(self: Any) -> Any:
+        try:
+            result = original(self)
+            if not self._closeable:
+                handle = handle_on(self._con)
+                if handle is not None and handle.pool is None:
+                    handle.home_at = ledger.clock()
+                    handle.at_home = True
+        except BaseException:
+            del self
+            raise
+        return result
+
+    return stands_for(close, original)

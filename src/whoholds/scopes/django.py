@@ -1,0 +1,67 @@
+"""For Django: each request is a scope, named by its route.
+
+First in the list, it is around all others: `MIDDLEWARE = ["whoholds.scopes.django.ScopeMiddleware", …]`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+
+from whoholds.scopes.units import begin, end, folded, route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from whoholds.scopes.units import Unit
+
+
+class ScopeMiddleware:
+    """A scope around each request, up to the close of its response; in synchronous and asynchronous chains."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self.get_response = get_response
+        self._asynchronous = iscoroutinefunction(get_response)
+        if self._asynchronous:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: Any) -> Any:
+        """Answer, or give the coroutine that does."""
+        if self._asynchronous:
+            return self._answer(request)
+        unit = begin(f"{request.method} {request.path}")
+        try:
+            response = self.get_response(request)
+        except BaseException:
+            end(unit, _name(request))
+            raise
+        return _ending_with(response, unit, request)
+
+    async def _answer(self, request: Any) -> Any:
+        unit = begin(f"{request.method} {request.path}")
+        try:
+            response = await self.get_response(request)
+        except BaseException:
+            end(unit, _name(request))
+            raise
+        return _ending_with(response, unit, request)
+
+
+def _ending_with(response: Any, unit: Unit, request: Any) -> Any:
+    """Django closes its old connections a moment after the response is closed: before the next tick looks."""
+    name = _name(request)
+    closers = getattr(response, "_resource_closers", None)
+    if closers is None:
+        end(unit, name)
+    else:
+        closers.append(lambda: end(unit, name))
+    return response
+
+
+def _name(request: Any) -> str:
+    found = getattr(request.resolver_match, "route", None)
+    return f"{request.method} {'/' + route(found) if isinstance(found, str) else folded(request.path)}"

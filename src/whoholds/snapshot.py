@@ -172,7 +172,8 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
         taken.pools,
         history,
         ending,
-        nestings,
+        nestings=nestings,
+        scopes=taken.scopes,
     )
 
 
@@ -205,9 +206,11 @@ def _place(handle: Handle, history: History) -> None:
     owner = handle.owner
     spawn = owner.spawn if owner else None
     while spawn is not None and spawn.site is None and spawn.origin:
-        spawn.site = history.sites.of(spawn.origin)
-        if spawn.origin == spawn.site.origin:
-            spawn.origin = spawn.site.origin
+        site = history.sites.of(spawn.origin)
+        if site.tells:
+            spawn.site = site
+        if spawn.origin == site.origin:
+            spawn.origin = site.origin
         spawn = spawn.by.spawn if spawn.by else None
     if handle.kind == CONNECTION:
         history.connections += 1

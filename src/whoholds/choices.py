@@ -65,7 +65,8 @@ class Choices:
         rules = dict(changed.rules)
         for name, value in kwargs.items():
             if name in ("max_open", "max_connects"):
-                changed = replace(changed, **{name: number(f"whoholds({name}=…)", value)})
+                most = number(f"whoholds({name}=…)", value)
+                changed = replace(changed, max_open=most) if name == "max_open" else replace(changed, max_connects=most)
             elif name == "allow":
                 many = value if isinstance(value, list | tuple | set) else (value,)
                 changed = replace(changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many)))
@@ -102,7 +103,7 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
 def allowed(what: str, value: object) -> Allowed:
     """A rule's name, `rule@path-glob[:function]`, or a function of a finding. Raises `WrongChoiceError`."""
     if callable(value):
-        return value  # type: ignore[no-any-return]  # it is called with a finding
+        return value
     if isinstance(value, str):
         name, at, pattern = value.partition("@")
         if name in ("*", *RULES) and (pattern or not at):

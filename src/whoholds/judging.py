@@ -18,6 +18,7 @@ from whoholds.handle import CONNECTION, Handle
 from whoholds.intervals import loans_of, most_at_once
 from whoholds.journal import finding_record
 from whoholds.snapshot import Ending
+from whoholds.spawn import current_owner, current_task
 from whoholds.wording import text
 
 if TYPE_CHECKING:
@@ -54,6 +55,46 @@ class Record:
     def connects(self) -> list[Handle]:
         """The connections that it opened, a pool's for its own stock too."""
         return [one for one in self.handles.values() if one.kind == CONNECTION]
+
+
+class Opened:
+    """What a test or block opened until now, or until its end. Looked at anew whenever it is asked."""
+
+    def __init__(self, watch: Watch, record: Record) -> None:
+        self._watch = watch
+        self._record = record
+
+    def _now(self) -> Record:
+        self._watch.tick()
+        return self._record
+
+    @property
+    def handles(self) -> list[Handle]:
+        """Every connection and loan, oldest first, also those that were closed."""
+        return self._now().loans
+
+    @property
+    def open(self) -> list[Handle]:
+        """Those that are open now."""
+        return [handle for handle in self.handles if handle.open]
+
+    @property
+    def peak(self) -> int:
+        """How many were open at once at most, exactly."""
+        return len(self._now().at_most)
+
+    @property
+    def connects(self) -> int:
+        """How many connections were opened in all, a pool's own included."""
+        return len(self._now().connects)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was found until now; `left-open` comes with the end only."""
+        return list(self._now().findings)
+
+    def __repr__(self) -> str:
+        return f"<whoholds: {self.connects} connections opened, {len(self.open)} open, at most {self.peak} at once>"
 
 
 class Recorder:
@@ -215,18 +256,21 @@ def _too_many(rule: str, handles: tuple[Handle, ...], phrase: str, allowed: int)
 
 def _settle(watch: Watch, ending: Ending, sleep: Callable[[float], None]) -> None:
     """Wait a little while other threads hold what would be accused: they may be about to close it."""
-    me = _thread.get_ident()
     pause, waited = 0.001, 0.0
-    while waited < PATIENCE_S and any(_busy_elsewhere(one, me) for one in loans_of(watch.handles) if ending.covers(one)):
+    while waited < PATIENCE_S and any(busy_elsewhere(one) for one in loans_of(watch.handles) if ending.covers(one)):
         sleep(pause)
         waited += pause
         pause *= 2
 
 
-def _busy_elsewhere(handle: Handle, me: int) -> bool:
+def busy_elsewhere(handle: Handle) -> bool:
+    """Whether another thread, or another task, holds it that has not ended: it may be about to close it."""
     owner = handle.owner
-    if owner is None or owner.ident == me or handle.at_home:
+    if owner is None or handle.at_home or owner is current_owner():
         return False
+    here = owner.ident == _thread.get_ident()
+    if here and (owner.kind != "task" or current_task() is None):
+        return False  # nothing else runs here while we wait
     return owner.job_over_at is None and not owner.gone()
 
 

@@ -157,6 +157,11 @@ class Site:
             self._frame = frame_at(self.origin, self.index, source=self.source)
         return self._frame
 
+    @property
+    def tells(self) -> bool:
+        """Whether it is a line of the program or a library's; one of the standard library's own tells nobody anything."""
+        return kind_of(self.origin[self.index].co_filename) != _WATCHED  # type: ignore[union-attr]  # a code object
+
     def __repr__(self) -> str:
         return f"<{self.frame.place} in {self.frame.function}>"
 

@@ -13,7 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.pytest_session import Session, TestHandles
+    from whoholds.judging import Opened
+    from whoholds.pytest_session import Session
 
 OFF, REPORT, ERROR = "off", "report", "error"
 _OPTIONS = ("--whoholds", *(f"--whoholds={mode}" for mode in (REPORT, ERROR, OFF)))
@@ -91,11 +92,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(name="whoholds")
-def _whoholds(request: pytest.FixtureRequest) -> Iterator[TestHandles]:
+def _whoholds(request: pytest.FixtureRequest) -> Iterator[Opened]:
     """What this test opened until now: `.peak`, `.connects`, `.handles`, `.open` and `.findings` to assert on."""
     if _mode(request.config) == OFF:
         pytest.skip("needs whoholds, which --whoholds=off switches off")
-    yield _session(request.config).handles_of(request.node)
+    yield _session(request.config).opened_by(request.node)
 
 
 def _mode(config: pytest.Config) -> str:

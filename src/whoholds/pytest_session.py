@@ -15,9 +15,9 @@ import pytest
 
 from whoholds import baseline, scopes, startup
 from whoholds.choices import ERROR, REPORT, Choices, WrongChoiceError, allowed, mode, number, rules_from
-from whoholds.judging import Record, Recorder, fails_for_new_only, judge, verdict
+from whoholds.judging import Opened, Record, Recorder, fails_for_new_only, judge, verdict
 from whoholds.limits import Limits, WrongSetting
-from whoholds.lines import shown_path
+from whoholds.lines import never_blame, shown_path
 from whoholds.pytest_summary import Summary
 from whoholds.scopes import Scope
 from whoholds.wording import message, text
@@ -26,9 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from whoholds.finding import Finding
-    from whoholds.handle import Handle
     from whoholds.judging import Verdict
     from whoholds.running import Watch
+
+
+# Whoever called the test: no line of theirs opened a connection, or started what did.
+RUNNERS = ("_pytest", "pytest", "pluggy", "pytest_asyncio", "anyio", "xdist", "execnet", "coverage", "pytest_django")
 
 
 class Session:
@@ -37,6 +40,7 @@ class Session:
     def __init__(self, config: pytest.Config, mode_: str) -> None:
         self.config = config
         self._tests: dict[pytest.Item, Scope] = {}
+        self._opened: dict[pytest.Item, Opened] = {}
         self._fixtures: dict[Any, Scope] = {}
         self._choices: dict[pytest.Item, Choices] = {}
         self._pending: list[Verdict] = []  # of fixtures that ended, not told of yet
@@ -44,6 +48,8 @@ class Session:
         self.summary = Summary(config)
         self._recorder = Recorder()
         self._watch: Watch | None = None
+        for runner in RUNNERS:
+            never_blame(runner)
         self._ours = False
         self._log: list[Any] = []
         try:
@@ -103,9 +109,9 @@ class Session:
         """What is asked of this test."""
         return self._choices.get(item, self.choices)
 
-    def handles_of(self, item: pytest.Item) -> TestHandles:
+    def opened_by(self, item: pytest.Item) -> Opened:
         """For the fixture: what the running test opened until now."""
-        return TestHandles(self, item)
+        return self._opened[item]
 
     # --- tests --------------------------------------------------------------------------------------------------
 
@@ -120,11 +126,12 @@ class Session:
             self._leave(other)
         if self._watch is not None:
             scope = self._tests[item] = Scope(item.nodeid, "test")
-            self._recorder.follow(scope)
+            self._opened[item] = Opened(self._watch, self._recorder.follow(scope))
             scopes.begin(scope)
 
     def _leave(self, item: pytest.Item) -> Scope | None:
         scope = self._tests.pop(item, None)
+        self._opened.pop(item, None)
         if scope is not None:
             scopes.over(scope)
         return scope
@@ -156,7 +163,7 @@ class Session:
         self._pending = []
         if not any(one.record.handles or one.judged for one in verdicts):
             return
-        report.whoholds = [one.as_data() for one in verdicts]
+        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # reports take attributes, and carry them along
         self._tell(report, verdicts, own=item.nodeid in self._failed)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
@@ -171,8 +178,8 @@ class Session:
         report.user_properties = [*report.user_properties, *(("whoholds", message(finding)) for finding in found)]
         if failing and not own:
             report.outcome = "failed"
-            report.longrepr = _Failure(failing)
-            report.whoholds_failed = bool(verdicts[0].failing)
+            report.longrepr = _Failure(failing)  # type: ignore[assignment]  # anything that has toterminal
+            vars(report)["whoholds_failed"] = bool(verdicts[0].failing)
             found = [finding for finding in found if finding not in failing]
         if found:
             report.sections.append(("whoholds at teardown", _texts(found)))
@@ -275,52 +282,6 @@ class Session:
         """The table: leaks by opening line, tests by peak."""
         if self.config.getini("whoholds_summary") and not self.config.getoption("whoholds_no_summary"):
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))
-
-
-class TestHandles:
-    """What the running test opened until now. Looked at anew whenever it is asked."""
-
-    __test__ = False
-
-    def __init__(self, session: Session, item: pytest.Item) -> None:
-        self._session = session
-        self._item = item
-
-    def _record(self) -> Record:
-        session = self._session
-        scope = session._tests.get(self._item)
-        if session._watch is None or scope is None:
-            return Record()
-        session._watch.tick()
-        return session._recorder._records.get(scope) or Record()
-
-    @property
-    def handles(self) -> list[Handle]:
-        """Every connection and loan that it opened, oldest first, also those that it closed."""
-        return self._record().loans
-
-    @property
-    def open(self) -> list[Handle]:
-        """Those that are open now."""
-        return [handle for handle in self.handles if handle.open]
-
-    @property
-    def peak(self) -> int:
-        """How many were open at once at most, exactly."""
-        return len(self._record().at_most)
-
-    @property
-    def connects(self) -> int:
-        """How many connections it opened in all, a pool's own included."""
-        return len(self._record().connects)
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What was found of it until now; `left-open` comes with its end only."""
-        return list(self._record().findings)
-
-    def __repr__(self) -> str:
-        return f"<whoholds: {self.connects} connections opened, {len(self.open)} open, at most {self.peak} at once>"
 
 
 class _Failure:

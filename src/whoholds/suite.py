@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from whoholds import scopes, startup
 from whoholds.judging import PATIENCE_S, Opened, Recorder, busy_elsewhere, judge
 from whoholds.scopes import Scope
-from whoholds.spawn import current_task
+from whoholds.spawn import current_owner, current_task
 from whoholds.wording import text
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Run:
         self._choices = choices
         self._entered = ExitStack()
         self._ended = False
-        self.scope = Scope(name, kind, scopes.current())
+        self.scope = Scope(name, kind, scopes.current(current_owner()))
         record = self._recorder.follow(self.scope)
         self.opened = Opened(self._watch, record)
         if kind == "block":

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from whoholds import spawn
 from whoholds.snapshot import Ending
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def scope(name: str) -> Iterator[Scope]:
 
     What is found is a Python warning in the calling thread. Costs a microsecond where nothing watches.
     """
-    ended = Scope(name, outer=_scope.get() or (_running[-1][0] if _running else None))
+    ended = Scope(name, outer=current(spawn.current_owner()))
     try:
         with entered(ended):
             yield ended

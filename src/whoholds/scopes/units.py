@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from whoholds import spawn
-from whoholds.scopes import Scope, _scope
+from whoholds.scopes import Scope, _scope, current
 
 if TYPE_CHECKING:
     from whoholds.running import Watch
@@ -26,8 +26,8 @@ class Unit(Scope):
 
     def __init__(self, name: str, kind: str) -> None:
         self.before = _scope.get()
-        super().__init__(name, kind, self.before)
         self.owner = spawn.current_owner()
+        super().__init__(name, kind, current(self.owner))
 
 
 def begin(name: str, kind: str = "request") -> Unit:

@@ -1,6 +1,6 @@
 """What the drivers of pools share: the handle that another driver has put on the connection below.
 
-Called in the user's thread; it asks the connection for two attributes and calls nothing of the library's.
+Called in the user's thread; it asks the connection for three attributes and calls nothing of the library's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ def handle_on(connection: Any) -> Handle | None:
         found = getattr(connection, name, None)
         if isinstance(found, Handle):
             return found
+    below = getattr(connection, "_connection", None)  # aiosqlite's has sqlite3's in it
+    if isinstance(getattr(below, "_whoholds", None), Handle):
+        return handle_on(below)
     for one in Known.everywhere:
         known = one()
         handle = known.found(connection) if known is not None else None

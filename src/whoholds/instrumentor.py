@@ -49,12 +49,12 @@ class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untype
 
     def _instrument(self, **kwargs: Any) -> None:
         """Start, unless WHOHOLDS says not to. It never raises: that would stop the other instrumentations too."""
-        from whoholds import startup
-        from whoholds.limits import Limits, WrongSetting
-
         said = os.environ.get("WHOHOLDS", "").strip().lower()
         if said in OFF:
             return
+        from whoholds import startup
+        from whoholds.limits import Limits, WrongSetting
+
         settings = {name: value for name, value in kwargs.items() if name in Limits.__dataclass_fields__}
         if not said and "outputs" not in settings:
             settings["outputs"] = ("otel", "journal") if os.environ.get("WHOHOLDS_JOURNAL") else ("otel",)

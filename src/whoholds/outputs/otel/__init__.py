@@ -6,7 +6,7 @@ It is silent, and costs a look at three names, until the program has configured 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoholds.outputs.otel import sdk
 from whoholds.outputs.otel.statements import Statements
@@ -14,6 +14,8 @@ from whoholds.outputs.otel.told import Told, note_of
 from whoholds.wording import message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from whoholds.finding import Look
     from whoholds.limits import Limits
     from whoholds.outputs.otel.records import Records
@@ -25,9 +27,11 @@ class OtelOutput:
 
     name = "otel"
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, provider: Callable[[str], Any] = sdk.provider) -> None:
         self._limits = limits
-        self.statements = Statements() if limits.spans == "queries" else None  # for the ledger to tell
+        self._provider = provider  # of "traces", "logs" or "metrics"; None where the program has set none
+        # for the ledger to tell
+        self.statements = Statements(provider) if limits.spans == "queries" else None
         self._renew()
         sdk.watch_exit()
 
@@ -54,7 +58,7 @@ class OtelOutput:
             sdk.flush()
 
     def _log(self, look: Look) -> None:
-        provider = sdk.provider("logs")
+        provider = self._provider("logs")
         if provider is not None and (self._records is None or self._records.provider is not provider):
             from whoholds.outputs.otel.records import Records
 
@@ -65,7 +69,7 @@ class OtelOutput:
             self._told.take(finding, note_of(finding, message(finding)) if provider is None else None)
 
     def _trace(self, look: Look) -> None:
-        provider = sdk.provider("traces")
+        provider = self._provider("traces")
         if provider is None or self._limits.spans == "off":
             return
         if self._spans is None or self._spans.provider is not provider:
@@ -77,7 +81,7 @@ class OtelOutput:
             self._spans.held(handle, snapshot, self._told, source=look.source)
 
     def _measure(self, look: Look) -> None:
-        provider = sdk.provider("metrics")
+        provider = self._provider("metrics")
         if provider is not None:
             from whoholds.outputs.otel import metrics
 

@@ -32,7 +32,9 @@ def provider(signal: str) -> Any:
     """The provider of `traces`, `logs` or `metrics` that the program has set, or None while it has set none."""
     module, name = _HOLDERS[signal]
     found = getattr(sys.modules.get(module), name, None)
-    return None if found is None or type(found).__name__.startswith(("Proxy", "_Proxy", "NoOp")) else found
+    if found is None or type(found).__name__.startswith(("Proxy", "_Proxy", "NoOp")):
+        return None
+    return None if getattr(found, "_shutdown", None) is True else found  # a meter provider tells, and complains
 
 
 def outlive_us() -> None:

@@ -17,6 +17,8 @@ from whoholds.tracing import opener_of_owner, runs
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from whoholds.handle import Database, Handle
 
     Shape = tuple[str, dict[str, Any]]  # a span's name and attributes
@@ -30,10 +32,11 @@ _CODES = ("sqlstate", "pgcode", "sqlite_errorname")  # where drivers keep a serv
 
 
 class Statements:
-    """Told of each statement and of each connect that failed; `doubled` asks whether another tells of it already."""
+    """Told of each statement and of each connect that failed; `provider` is `sdk.provider` or stands for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: Callable[[str], Any] = sdk.provider) -> None:
         self.active = True
+        self._provider = provider
         self._trace: Any = None
         self._traces: Any = None  # the providers that were there last
         self._metrics: Any = None
@@ -159,9 +162,9 @@ class Statements:
         self._suppress = (getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", ""), "suppress_instrumentation")
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
-        found = sdk.provider("traces")
+        found = self._provider("traces")
         self._tracer = found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
-        found = sdk.provider("metrics")
+        found = self._provider("metrics")
         self._histogram = metrics.of(found).duration() if found is not None else None
 
     # --- what a statement looks like --------------------------------------------------------------------------------

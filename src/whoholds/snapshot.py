@@ -246,10 +246,20 @@ def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
         trend = history.trends.get(database)
         if trend is None:
             trend = history.trends[database] = Trend(database)
-        _sweep(trend, now_open.get(database, 0), sorted(changes), taken)
+        _sweep(trend, now_open.get(database, 0), sorted(changes), taken, new)
+    _forget_quiet(history, events)
 
 
-def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: Taken) -> None:
+def _forget_quiet(history: History, seen: dict[Database, list[tuple[int, int]]]) -> None:
+    """A file for every customer: of those that nobody has open and no storm is about, the busiest are kept."""
+    if len(history.trends) > MANY:
+        quiet = [trend for trend in history.trends.values() if trend.database not in seen and not trend.rate]
+        quiet.sort(key=lambda trend: -trend.highest.count)
+        for trend in quiet[LOOKS:]:
+            del history.trends[trend.database]
+
+
+def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: Taken, new: list[Handle]) -> None:
     count = now_open - sum(change for _, change in changes)
     best, stamp = count, 0
     for at, change in changes:
@@ -258,12 +268,13 @@ def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: T
             best, stamp = count, at
     trend.latest = Peak(best, taken.now, stamp)
     if best > trend.highest.count:
+        fresh = set(new)  # any other was open at the last look, whatever its stamp
         there = [
             handle
             for handle in (*taken.open, *taken.ended)
             if handle.database is trend.database
             and counted(handle)
-            and handle.opened_stamp <= (stamp or taken.stamp)
+            and (handle.opened_stamp <= stamp or handle not in fresh)
             and (handle.closed_stamp is None or handle.closed_stamp > stamp)
         ]
         at = max((handle.opened_at for handle in there), default=taken.now) if stamp else taken.now

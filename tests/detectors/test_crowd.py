@@ -1,0 +1,551 @@
+"""too-many-at-once, connect-storm, growing and refused on worlds written by hand; the peak exact, from stamps."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
+from whoholds.detectors._groups import BITS
+from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
+from whoholds.handle import Database, Handle, database
+from whoholds.snapshot import MANY
+
+
+def crowd(count: int, **limits: object) -> World:
+    """Give a world in which a thread per item opened a connection per item."""
+    world = World(**limits)
+    for number in range(count):
+        world.opens(by=thread(f"Thread-{number}", REPORT))
+    return world
+
+
+# --- the limit --------------------------------------------------------------------------------------------------
+
+
+def test_too_many_from_the_limit_on() -> None:
+    """At WHOHOLDS_TOO_MANY, 20, and not below."""
+    assert crowd(19).found(too_many_at_once) == []
+    assert said(crowd(20).found(too_many_at_once)) == [("warning", 20)]
+
+
+def test_the_composition_adds_up_to_the_peak() -> None:
+    """Largest part first, each with its opening line, spawn line and owners."""
+    world = crowd(21)
+    for number in range(4):
+        world.opens(USERS, by=task(f"Task-{number}"))
+    world.opens(USERS)
+    (found,) = world.found(too_many_at_once)
+    assert found.count == sum(part.count for part in found.parts) == 26
+    described = [
+        (part.count, part.site.frame.function, part.spawned.frame.function if part.spawned else None)
+        for part in found.parts
+    ]
+    assert described == [(21, "load_cars", "build"), (4, "load_users", "build"), (1, "load_users", None)]
+    assert found.site is found.parts[0].site
+    assert found.parts[0].owners[:2] == ("Thread-0", "Thread-1")
+    assert len(found.parts[0].owners) == 21
+
+
+def test_the_peak_is_one_databases() -> None:
+    """Ten to each of two are no crowd."""
+    world = crowd(10)
+    for _ in range(10):
+        world.opens(to=STOCK)
+    assert world.found(too_many_at_once) == []
+
+
+def test_private_databases_have_no_crowd() -> None:
+    """Each sqlite3 `:memory:` connection is a database of its own."""
+    world = World()
+    for _ in range(40):
+        world.opens(to=Database("sqlite", name=":memory:", private=True))
+    assert world.found(too_many_at_once) == []
+
+
+def test_cursors_and_loans_are_not_connections() -> None:
+    """A loan stands on a connection that is counted already."""
+    world = World()
+    for _ in range(20):
+        world.opens(kind="cursor")
+        world.opens(kind="checkout")
+    assert world.found(too_many_at_once) == []
+
+
+def test_a_bounded_pool_at_its_size_is_meant() -> None:
+    """Its size was chosen by somebody; a pool without a bound is judged."""
+    for most, expected in ((30, []), (None, [("warning", 30)])):
+        world = World()
+        pool = world.pool(most=most)
+        for _ in range(30):
+            world.opens("/srv/shop/db.py:3 make", pool=pool)
+        assert said(world.found(too_many_at_once)) == expected
+
+
+def test_the_limit_differs_by_opening_line() -> None:
+    """The line of the largest part decides."""
+    assert crowd(25, too_many="20,40@shop/cars.py").found(too_many_at_once) == []
+    assert said(crowd(6, too_many="20,5@shop/cars.py").found(too_many_at_once)) == [("warning", 6)]
+
+
+@pytest.mark.parametrize(("allowed", "severity"), [(25, "error"), (26, "warning"), (100, "warning")])
+def test_it_is_an_error_from_80_percent_of_what_the_server_allows(allowed: int, severity: str) -> None:
+    """Twenty of 25 are 80 %."""
+    (found,) = crowd(20, server_limit=allowed).found(too_many_at_once)
+    assert (found.severity, found.why[0]) == (severity, f"The server allows {allowed}.")
+
+
+def test_it_says_whether_the_fan_out_is_bounded() -> None:
+    """An executor of N workers is; a thread or a task per item is not."""
+    world = World()
+    for number in range(20):
+        world.opens(by=job(thread(f"worker-{number}", worker=True), width=20))
+    (found,) = world.found(too_many_at_once)
+    assert "An executor of 20 workers bounds it" in found.why[0]
+    assert "Lower max_workers" in found.advice[0]
+    (found,) = crowd(20).found(too_many_at_once)
+    assert found.why == ()
+    assert found.advice[0].startswith("One thread per item")
+    world = World()
+    for number in range(20):
+        world.opens(by=task(f"Task-{number}"))
+    (found,) = world.found(too_many_at_once)
+    assert found.advice[0].startswith("One task per item")
+    assert "Semaphore" in found.advice[0]
+
+
+def test_the_same_peak_is_no_new_high() -> None:
+    """Found when it is reached, and not at each look while it lasts."""
+    world = crowd(20)
+    assert world.found(too_many_at_once)
+    world.clock.advance(1)
+    assert world.found(too_many_at_once) == []
+
+
+# --- the habit --------------------------------------------------------------------------------------------------
+
+
+def habit_of(count: int, looks: int) -> World:
+    """Give a world that had `count` open at each of so many looks."""
+    world = crowd(count)
+    return world.after(looks)
+
+
+@pytest.mark.parametrize(
+    ("usual", "now", "expected"), [(2, 8, True), (2, 7, False), (3, 9, True), (3, 8, False)]
+)
+def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(
+    usual: int, now: int, expected: bool
+) -> None:
+    """Three times the habit, and eight at least."""
+    world = habit_of(usual, 6)
+    for _ in range(now - usual):
+        world.opens(USERS)
+    found = world.found(too_many_at_once)
+    assert [one.count for one in found] == ([now] if expected else [])
+    if found:
+        assert f"This program is used to {usual} at once." in found[0].why
+
+
+def test_a_program_that_starts_has_no_habit() -> None:
+    """Five looks at least: nothing is usual before."""
+    world = habit_of(2, 4)
+    for _ in range(10):
+        world.opens(USERS)
+    assert world.found(too_many_at_once) == []
+
+
+def test_a_slow_climb_to_a_steady_level_is_no_spike() -> None:
+    """Each step is near the habit of its time."""
+    world = habit_of(2, 6)
+    for _ in range(16):
+        world.opens(USERS)
+        assert world.found(too_many_at_once) == []
+        world.after(2)
+
+
+# --- the exact peak ---------------------------------------------------------------------------------------------
+
+
+def test_a_peak_between_two_looks_is_found_from_the_stamps() -> None:
+    """All of them had closed before anybody looked; the clock stood still all the while."""
+    world = World()
+    world.look()
+    burst = [world.opens() for _ in range(22)]
+    world.closes(*burst)
+    assert said(world.found(too_many_at_once)) == [("warning", 22)]
+
+
+def test_one_after_the_other_is_never_more_than_one() -> None:
+    """A hundred in one tick, each closed before the next."""
+    world = World()
+    for _ in range(100):
+        world.closes(world.opens())
+    world.look()
+    assert world.history.trends[SHOP].highest.count == 1
+
+
+def test_the_peak_counts_those_that_were_open_then_and_no_others() -> None:
+    """Three waves between two looks: the second is the highest, and its handles are the composition."""
+    world = World()
+    old = [world.opens(USERS) for _ in range(3)]
+    world.look()
+    world.closes(*[world.opens() for _ in range(10)])
+    second = [world.opens() for _ in range(19)]
+    world.closes(old[0], *second)
+    world.closes(*[world.opens() for _ in range(12)])
+    (found,) = world.found(too_many_at_once)
+    assert found.count == 22
+    assert set(found.handles) == {*old, *second}
+
+
+def test_a_peak_at_every_interleaving_is_what_a_simulation_says() -> None:
+    """Opened and closed in an order drawn from a fixed seed, looked at every seven steps."""
+    import random
+
+    draw = random.Random(7)
+    for _ in range(30):
+        world = World(too_many=1)
+        live: list[Handle] = []
+        highest = 0
+        for step in range(80):
+            if live and draw.random() < 0.45:
+                world.closes(live.pop(draw.randrange(len(live))))
+            else:
+                live.append(world.opens())
+            highest = max(highest, len(live))
+            if step % 7 == 0:
+                world.look()
+        world.look()
+        peak = world.history.trends[SHOP].highest
+        assert (peak.count, len(peak.handles)) == (highest, highest)
+
+
+def test_a_handle_that_reached_the_ledger_late_counts_at_its_stamp() -> None:
+    """Its thread was switched away between stamp and registration, and a look came between: all add up still."""
+    world = World(too_many=3)
+    early = next(world.stamps)
+    for _ in range(2):
+        world.opens(USERS)
+    assert world.found(too_many_at_once) == []
+    late = world.opens(CARS)
+    late.opened_stamp = early
+    (found,) = world.found(too_many_at_once)
+    assert found.count == len(found.handles) == sum(part.count for part in found.parts) == 3
+
+
+def test_ends_that_were_dropped_leave_the_rest_right() -> None:
+    """Of a thousand that opened and closed the ledger kept the last ten ends: the peak is of those it knows."""
+    world = World()
+    held = [world.opens() for _ in range(2)]
+    world.look()
+    for _ in range(1000):
+        world.closes(world.opens())
+    del world.ended[:-10]
+    world.look()
+    peak = world.history.trends[SHOP].highest
+    assert (peak.count, set(peak.handles) >= set(held)) == (3, True)
+
+
+def test_what_ended_unseen_before_is_not_below_nothing() -> None:
+    """The end of a handle that was open at the last look was dropped: the next peak is still what is open."""
+    world = World()
+    gone = world.opens()
+    world.look()
+    world.closes(gone)
+    world.ended.clear()
+    for _ in range(4):
+        world.opens()
+    world.look()
+    assert world.history.trends[SHOP].highest.count == 4
+
+
+def test_a_program_with_a_database_per_customer_is_remembered_within_bounds() -> None:
+    """Files by the thousand, each open for a moment; the highest peak of all is still known."""
+    world = World()
+    world.closes(*[world.opens() for _ in range(2)])
+    for number in range(3 * MANY):
+        world.closes(world.opens(to=database("sqlite", name=f"customer-{number}.db")))
+        if number % 50 == 0:
+            world.clock.advance(30)
+            world.look()
+    assert len(world.history.trends) <= MANY + 200
+    assert world.history.trends[SHOP].highest.count == 2
+
+
+# --- connect-storm ----------------------------------------------------------------------------------------------
+
+
+def storm(rate: int, seconds: int, to: Database = SHOP, *, start: float = 2000.0, **limits: object) -> World:
+    """Give a world in which so many connections were opened and closed in each of so many seconds."""
+    world = World(**limits)
+    world.clock.now = start
+    for _ in range(seconds):
+        for _ in range(rate):
+            world.closes(world.opens(to=to))
+        world.clock.advance(1.0)
+        world.look()
+    world.clock.advance(1.5)
+    return world
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds", "expected"),
+    [(20, 5, [("warning", 100)]), (19, 30, []), (100, 4, []), (20, 6, [("warning", 120)])],
+)
+def test_a_storm_is_so_many_a_second_for_so_many_seconds_on_end(
+    rate: int, seconds: int, expected: list[tuple[str, int]]
+) -> None:
+    """Twenty a second for five seconds; a bounded batch is over sooner."""
+    assert said(storm(rate, seconds).found(connect_storm)) == expected
+
+
+def test_a_storm_that_is_interrupted_begins_again() -> None:
+    """Four seconds, a quiet one, four seconds."""
+    world = storm(25, 4)
+    world.clock.now = float(int(world.clock.now) + 1)
+    for _ in range(4):
+        for _ in range(25):
+            world.closes(world.opens())
+        world.clock.advance(1.0)
+        world.look()
+    world.clock.advance(1.5)
+    assert world.found(connect_storm) == []
+
+
+@pytest.mark.parametrize("offset", [0.0, 0.25, 0.5, 0.999])
+def test_a_storm_is_seen_wherever_the_second_begins(offset: float) -> None:
+    """Six seconds of it have five whole ones in them, at any offset."""
+    world = World()
+    world.clock.now = 2000.0 + offset
+    for _ in range(6 * 40):
+        world.closes(world.opens())
+        world.clock.advance(1 / 40)
+    world.look()
+    world.clock.advance(2)
+    assert [one.severity for one in world.found(connect_storm)] == ["warning"]
+
+
+def test_the_second_that_runs_is_not_counted_yet() -> None:
+    """It may be four seconds and a bit."""
+    world = World()
+    world.clock.now = 2000.0
+    for _ in range(4):
+        world.closes(*[world.opens() for _ in range(30)])
+        world.clock.advance(1.0)
+    world.closes(*[world.opens() for _ in range(30)])
+    assert world.found(connect_storm) == []
+    world.clock.advance(2.5)
+    assert said(world.found(connect_storm)) == [("warning", 150)]
+
+
+def test_storm_for_0_is_any_one_second() -> None:
+    """A single second is enough where that is asked."""
+    assert said(storm(20, 1, storm_for=0).found(connect_storm)) == [("warning", 20)]
+
+
+def test_a_storm_on_a_file_is_info() -> None:
+    """Opening a file is cheap."""
+    assert said(storm(20, 5, FILE).found(connect_storm)) == [("info", 100)]
+
+
+def test_a_pool_that_starts_is_no_storm() -> None:
+    """What is opened and kept, and what a pool opens, is not churned."""
+    world = World()
+    pool = world.pool(most=200)
+    for _ in range(6):
+        for _ in range(25):
+            world.opens(USERS)
+            world.closes(world.opens("/srv/shop/db.py:3 make", pool=pool))
+        world.clock.advance(1.0)
+        world.look()
+    world.clock.advance(1.5)
+    assert world.found(connect_storm) == []
+
+
+def test_a_storm_that_was_said_is_said_again_only_for_what_is_new() -> None:
+    """Its handles bear the mark."""
+    world = storm(20, 5)
+    (found,) = world.found(connect_storm)
+    for handle in found.handles:
+        handle.told |= BITS["connect-storm"]
+    assert world.found(connect_storm) == []
+
+
+# --- growing ----------------------------------------------------------------------------------------------------
+
+
+def climbing(counts: list[int]) -> World:
+    """Give a world in which one line holds so many at each look; the first to be opened is the first to close."""
+    world = World()
+    for count in counts:
+        while len(world.open) > count:
+            world.closes(world.open[0])
+        while len(world.open) < count:
+            world.opens()
+        world.clock.advance(1)
+        world.look()
+    return world
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([1, 2, 3, 4, 5, 6], True),
+        ([1, 2, 3, 4, 5], False),  # four rises
+        ([1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6], True),
+        ([1, 2, 3, 4, 3, 4, 5, 6], False),  # it fell, and rose three times since
+        ([5, 5, 5, 5, 5, 5, 5, 5], False),
+        ([0, 1, 2, 3, 2, 1, 2, 3, 2, 1], False),
+    ],
+)
+def test_growing_is_five_rises_without_a_fall(counts: list[int], expected: bool) -> None:
+    """A leak climbs and never falls back; a plateau and a wave do not."""
+    assert bool(climbing(counts).found(growing)) is expected
+
+
+def test_growing_names_the_line_and_how_many_it_holds() -> None:
+    """And since when it grows."""
+    (found,) = climbing([1, 2, 3, 4, 5, 6]).found(growing)
+    assert (found.severity, found.count, found.opened.function, found.numbers) == (
+        "warning",
+        6,
+        "load_cars",
+        (5.0,),
+    )
+
+
+def test_a_worker_pool_that_grows_to_its_size_uses_what_it_has() -> None:
+    """A leak leaves the old ones behind; these are all used."""
+    world = climbing([1, 2, 3, 4, 5, 6])
+    for handle in world.open:
+        handle.used_at = world.clock()
+    assert world.found(growing) == []
+
+
+def test_growing_is_said_for_the_new_ones_only() -> None:
+    """What has been named is not named again."""
+    world = climbing([1, 2, 3, 4, 5, 6])
+    for handle in world.open:
+        handle.told |= BITS["growing"]
+    assert world.found(growing) == []
+
+
+def test_pools_made_one_after_the_other_at_one_line_grow() -> None:
+    """An engine per request; five that nobody gave up."""
+    world = World()
+    for _ in range(4):
+        world.pool()
+        world.look()
+    assert world.found(growing) == []
+    pool = world.pool()
+    world.opens("/srv/shop/db.py:3 make", pool=pool)
+    (found,) = world.found(growing)
+    assert (found.severity, found.count, found.opened.function) == ("warning", 5, "make")
+    assert found.why == ("They hold 1 connections.",)
+
+
+def test_pools_that_are_given_up_do_not_grow() -> None:
+    """Ten were made, one at a time."""
+    world = World()
+    for _ in range(10):
+        world.pool()
+        world.look()
+        world.pools.clear()
+        world.look()
+    assert world.found(growing) == []
+
+
+# --- refused ----------------------------------------------------------------------------------------------------
+
+
+def test_refused_lists_who_held_what_at_that_instant() -> None:
+    """Also what was closed a moment later and what was just being connected, and not what was opened after."""
+    world = World()
+    first = [world.opens(by=thread(f"Thread-{number}", REPORT)) for number in range(3)]
+    other = world.opens(USERS)
+    world.opens(to=Database("postgresql", "app", "10.0.0.9", 5432, "shop"))
+    world.refuses()
+    world.clock.advance(0.1)
+    world.closes(*first)
+    connecting = world.opens(USERS, connect_s=0.2)
+    world.opens(USERS, connect_s=0.05)
+    (found,) = world.found(refused)
+    assert (found.severity, found.count, set(found.handles)) == ("error", 5, {*first, other, connecting})
+    assert [part.count for part in found.parts] == [3, 2]
+    assert (found.opened.function, found.spawned.frame.function) == ("load_cars", "build")
+    assert found.other[1].frame.function == "main"
+    assert found.error == "OperationalError: too many clients"
+
+
+def test_refused_where_this_process_holds_few_says_that_others_hold_the_rest() -> None:
+    """With the query that asks the server, of the kind that the server is."""
+    world = World(server_limit=100)
+    world.opens()
+    world.refuses()
+    (found,) = world.found(refused)
+    assert any("holds 1 of the 100 that the server allows; others hold the rest" in one for one in found.why)
+    assert any("pg_stat_activity" in one for one in found.why)
+
+
+def test_refused_where_this_process_holds_most_does_not_blame_others() -> None:
+    """Half of what the server allows, or more."""
+    world = crowd(10, server_limit=20)
+    world.refuses()
+    (found,) = world.found(refused)
+    assert not any("others" in one for one in found.why)
+
+
+def test_a_burst_of_refusals_is_one_finding_with_their_number() -> None:
+    """Forty requests, one cause."""
+    world = crowd(3)
+    world.refuses().count = 40
+    (found,) = world.found(refused)
+    assert (found.count, found.times) == (3, 40)
+
+
+def test_a_pool_that_ran_out_names_its_own_borrowers() -> None:
+    """Not what another pool lent, nor the stock."""
+    world = World()
+    pool, other = world.pool(most=2), world.pool(most=2)
+    lent = [world.opens(CARS, kind="checkout", pool=pool) for _ in range(2)]
+    world.opens(USERS, kind="checkout", pool=other)
+    world.refuses("PoolError: connection pool exhausted", pool)
+    (found,) = world.found(refused)
+    assert (set(found.handles), found.kind) == (set(lent), "checkout")
+    assert "The pool has 2 at most." in found.why
+    assert "its pool ran out" in found.phrase
+
+
+def test_refused_with_nothing_held_names_who_asked() -> None:
+    """Then others hold them all."""
+    world = World()
+    world.refuses()
+    (found,) = world.found(refused)
+    assert (found.count, found.opened.function, found.parts) == (0, "main", ())
+
+
+def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:
+    """What the oldest holders do now; none for those that have ended."""
+    world = World()
+    world.opens(by=thread("MainThread"))
+    gone = thread("Thread-1", REPORT)
+    gone.ident = -1
+    world.opens(by=gone)
+    world.refuses()
+    (found,) = world.found(refused)
+    ((name, origin),) = found.stacks
+    assert name == "MainThread"
+    assert any(
+        code.co_name == "test_the_holders_live_stack_stands_beside_the_opening_one" for code in origin[::2]
+    )
+
+
+def test_stamps_are_unique_so_that_openings_and_closings_have_an_order() -> None:
+    """The builder's own promise, which the peak stands on."""
+    world = World()
+    handles = [world.opens() for _ in range(3)]
+    world.closes(*handles)
+    stamps = list(itertools.chain.from_iterable((one.opened_stamp, one.closed_stamp) for one in handles))
+    assert len(set(stamps)) == 6

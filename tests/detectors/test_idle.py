@@ -1,0 +1,224 @@
+"""held-too-long, idle-in-transaction and cursor-left-open on worlds written by hand: both sides of each row."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worlds import CARS, SHOP, USERS, World, said, thread
+from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
+from whoholds.handle import CURSOR
+from whoholds.scopes import Scope
+from whoholds.snapshot import Ending
+
+
+def idle_for(
+    seconds: float, *, handles: int = 2, line: str = CARS, limits: dict[str, object] | None = None
+) -> World:
+    """Give a world in which `handles` of one line are open and unused for so long."""
+    world = World(**(limits or {}))
+    for _ in range(handles):
+        world.opens(line)
+    world.look()
+    return world.after(seconds)
+
+
+# --- held-too-long ----------------------------------------------------------------------------------------------
+
+
+def test_held_and_idle_for_longer_than_the_limit() -> None:
+    """Beyond 60 seconds, not at 60."""
+    assert idle_for(60).found(held_too_long) == []
+    assert said(idle_for(61).found(held_too_long)) == [("warning", 2)]
+
+
+def test_a_running_statement_is_never_idle() -> None:
+    """However long it takes."""
+    world = idle_for(0)
+    for handle in world.open:
+        handle.caller = 4711
+    assert world.after(200).found(held_too_long) == []
+
+
+def test_regular_use_is_no_leak() -> None:
+    """Held for minutes, idle for seconds."""
+    world = idle_for(50)
+    for handle in world.open:
+        handle.used_at = world.clock()
+    assert world.after(50).found(held_too_long) == []
+
+
+def test_a_loan_is_used_when_its_connection_is() -> None:
+    """The statements run on the pool's connection; the loan is not idle then."""
+    world = World()
+    pool = world.pool()
+    for _ in range(2):
+        world.opens(kind="checkout", pool=pool, parent=world.opens("/srv/shop/db.py:3 make", pool=pool))
+    world.after(61)
+    assert said(world.found(held_too_long)) == [("warning", 2)]
+    for handle in world.open:
+        if handle.parent is not None:
+            handle.parent.used_at = world.clock()
+    assert world.after(50).found(held_too_long) == []
+
+
+def test_what_a_pool_has_at_home_is_not_held() -> None:
+    """Nor what a thread keeps for its next request."""
+    world = idle_for(0)
+    for handle in world.open:
+        handle.at_home = True
+    assert world.after(200).found(held_too_long) == []
+
+
+def test_a_listener_waits_on_purpose() -> None:
+    """LISTEN among its last statements."""
+    world = idle_for(0)
+    for handle in world.open:
+        handle.ring = [("LISTEN cars", world.clock(), 0.001)]
+    assert world.after(200).found(held_too_long) == []
+
+
+def test_the_only_one_of_its_line_is_no_leak() -> None:
+    """A process's singleton, and one in each thread that lives."""
+    assert idle_for(200, handles=1).found(held_too_long) == []
+    world = World()
+    for number in range(3):
+        world.opens(by=thread(f"Thread-{number}"))
+    assert world.after(200).found(held_too_long) == []
+
+
+def test_thresholds_differ_by_opening_line() -> None:
+    """`60,300@shop/users.py` leaves load_users 300 seconds."""
+    limits = {"held_too_long": "60,300@shop/users.py"}
+    assert said(idle_for(61, line=CARS, limits=limits).found(held_too_long)) == [("warning", 2)]
+    assert idle_for(299, line=USERS, limits=limits).found(held_too_long) == []
+    assert said(idle_for(301, line=USERS, limits=limits).found(held_too_long)) == [("warning", 2)]
+
+
+def test_a_stricter_line_than_the_default_is_found_by_its_own_limit() -> None:
+    """An exception may be lower than the rest."""
+    limits = {"held_too_long": "60,5@shop/users.py:load_users"}
+    assert said(idle_for(6, line=USERS, limits=limits).found(held_too_long)) == [("warning", 2)]
+    assert idle_for(6, line=CARS, limits=limits).found(held_too_long) == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "severity"), [(0, "warning"), (2, "error"), (5, "warning"), (10, "warning"), (11, "info")]
+)
+def test_severity_follows_the_pressure(allowed: int, severity: str) -> None:
+    """Two open: an error from 80 % of what the server allows, info below 20 %, a warning where nobody knows."""
+    limits = {"server_limit": allowed} if allowed else {}
+    assert said(idle_for(61, limits=limits).found(held_too_long)) == [(severity, 2)]
+
+
+def test_pressure_counts_what_the_server_has_and_not_only_what_leaks() -> None:
+    """Eight of ten are open; the two that idle are an error."""
+    world = idle_for(61, limits={"server_limit": 10})
+    for _ in range(6):
+        world.opens(USERS)
+    assert said(world.found(held_too_long)) == [("error", 2)]
+
+
+def test_the_limit_of_a_server_that_was_asked_counts() -> None:
+    """WHOHOLDS_ASK_SERVER puts it into the history, by server."""
+    world = idle_for(61)
+    world.history.server_limits[SHOP.server] = 2
+    assert said(world.found(held_too_long)) == [("error", 2)]
+
+
+def test_a_machine_that_slept_held_nothing() -> None:
+    """A tick that comes an hour late counts that hour neither as held nor as idle."""
+    world = idle_for(30)
+    world.clock.advance(3600)
+    assert world.found(held_too_long) == []
+    assert world.open[0].held_s(world.clock()) == pytest.approx(31)
+    assert said(world.after(31).found(held_too_long)) == [("warning", 2)]
+
+
+def test_a_tick_that_is_a_little_late_counts_as_time() -> None:
+    """Ten seconds of a busy machine are no sleep."""
+    world = idle_for(55)
+    world.clock.advance(9)
+    assert said(world.found(held_too_long)) == [("warning", 2)]
+
+
+# --- idle-in-transaction ----------------------------------------------------------------------------------------
+
+
+def test_idle_in_transaction_beyond_the_limit() -> None:
+    """Beyond 10 seconds, not at 10; a single one too: it keeps its locks whoever it is."""
+    world = World()
+    world.opens(in_transaction=True)
+    assert world.after(10).found(idle_in_transaction) == []
+    assert said(world.after(1).found(idle_in_transaction)) == [("warning", 1)]
+
+
+def test_without_a_transaction_nothing_is_locked() -> None:
+    """Autocommit, committed, rolled back."""
+    assert idle_for(60).found(idle_in_transaction) == []
+
+
+def test_a_statement_that_runs_in_a_transaction_is_not_idle() -> None:
+    """Nor one that ended just now."""
+    world = World()
+    running = world.opens(in_transaction=True, caller=4711)
+    assert world.after(60).found(idle_in_transaction) == []
+    running.caller, running.used_at = 0, world.clock()
+    assert world.after(9).found(idle_in_transaction) == []
+
+
+def test_a_loan_is_in_transaction_when_its_connection_is() -> None:
+    """The borrower is told, at the line that borrowed."""
+    world = World()
+    pool = world.pool()
+    connection = world.opens("/srv/shop/db.py:3 make", pool=pool, in_transaction=True)
+    world.opens(CARS, kind="checkout", pool=pool, parent=connection)
+    (found,) = world.after(11).found(idle_in_transaction)
+    assert (found.kind, found.opened.function) == ("checkout", "load_cars")
+
+
+def test_idle_in_transaction_has_thresholds_by_line() -> None:
+    """`10,100@shop/cars.py`."""
+    world = World(idle_in_transaction="10,100@shop/cars.py")
+    world.opens(CARS, in_transaction=True)
+    world.opens(USERS, in_transaction=True)
+    assert [one.opened.function for one in world.after(50).found(idle_in_transaction)] == ["load_users"]
+
+
+# --- cursor-left-open -------------------------------------------------------------------------------------------
+
+
+def test_a_named_cursor_past_the_limit() -> None:
+    """It holds a portal on the server."""
+    world = World()
+    world.opens(kind=CURSOR, server_side=True)
+    assert world.after(60).found(cursor_left_open) == []
+    assert said(world.after(1).found(cursor_left_open)) == [("warning", 1)]
+
+
+def test_a_client_side_cursor_holds_nothing() -> None:
+    """However long it is kept."""
+    world = World()
+    world.opens(kind=CURSOR)
+    assert world.after(600).found(cursor_left_open) == []
+
+
+def test_a_statement_not_read_to_its_end_holds_a_lock() -> None:
+    """The probe says so while it is unread, and the day it is read the finding's reason is gone."""
+    world = World()
+    unread = [True]
+    world.opens(probe=lambda _: unread[0], uses=1)
+    world.look()
+    found = world.after(61).found(cursor_left_open)
+    assert said(found) == [("warning", 1)]
+    assert "not read to its end" in found[0].phrase
+    unread[0] = False
+    assert world.found(cursor_left_open) == []
+
+
+def test_a_named_cursor_at_the_end_of_its_scope() -> None:
+    """At once; but not at the end of another's."""
+    world = World()
+    mine, other = Scope("test_a", "test"), Scope("test_b", "test")
+    world.opens(kind=CURSOR, server_side=True, scope=mine)
+    assert world.found(cursor_left_open, Ending("test", "test_b", other)) == []
+    assert said(world.found(cursor_left_open, Ending("test", "test_a", mine))) == [("warning", 1)]

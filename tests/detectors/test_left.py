@@ -1,0 +1,334 @@
+"""left-open, collected-open, owner-gone and given-back on worlds written by hand: both sides of each row."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worlds import AT_EXIT, CARS, REPORT, SHOP, STOCK, USERS, World, ends, job, said, task, thread
+from whoholds.detectors._groups import BITS
+from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
+from whoholds.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
+from whoholds.scopes import Scope
+from whoholds.snapshot import Ending
+
+
+# --- left-open --------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_left_open_while_the_process_runs() -> None:
+    """A look in between accuses nobody of what is open."""
+    world = World()
+    world.opens()
+    world.opens()
+    assert world.found(left_open) == []
+
+
+def test_the_only_handle_of_its_line_is_info_at_the_end() -> None:
+    """A process's singleton is no leak."""
+    world = World()
+    world.opens()
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 1)]
+
+
+def test_two_lines_with_one_handle_each_are_two_singletons() -> None:
+    """What counts is how many the line opened, not how many are open."""
+    world = World()
+    world.opens(CARS)
+    world.opens(USERS)
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 1), ("info", 1)]
+
+
+def test_two_of_one_line_are_an_error_with_one_count() -> None:
+    """The same line opening two that are never closed is a leak, said once."""
+    world = World()
+    world.opens()
+    world.opens()
+    (found,) = world.found(left_open, AT_EXIT)
+    assert (found.severity, found.count, found.database) == ("error", 2, SHOP)
+    assert found.opened is not None
+    assert (found.opened.file, found.opened.line, found.opened.function) == (
+        "/srv/shop/cars.py",
+        42,
+        "load_cars",
+    )
+
+
+def test_the_last_of_many_that_were_closed_is_no_singleton() -> None:
+    """A line that opened another before has not kept its only one."""
+    world = World()
+    world.closes(world.opens())
+    world.opens()
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 1)]
+
+
+def test_one_in_each_live_thread_is_info() -> None:
+    """A connection per thread, in threads that all live, is kept on purpose."""
+    world = World()
+    for number in range(3):
+        world.opens(by=thread(f"Thread-{number}", REPORT))
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 3)]
+
+
+def test_one_in_each_thread_is_an_error_where_one_of_them_ended() -> None:
+    """A dead thread keeps nothing for its next request."""
+    world = World()
+    dead = thread("Thread-1", REPORT)
+    world.opens(by=dead)
+    world.opens(by=thread("Thread-2", REPORT))
+    ends(dead)
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 2)]
+
+
+def test_two_in_one_thread_are_an_error() -> None:
+    """One thread needs one connection: with two of one line it lost the first."""
+    world = World()
+    worker = thread("Thread-1", REPORT)
+    world.opens(by=worker)
+    world.opens(by=worker)
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 2)]
+
+
+def test_jobs_of_one_worker_share_its_thread() -> None:
+    """Two jobs in one worker opened two at one line: the thread is the same, so one of them is lost."""
+    world = World()
+    worker = thread("ThreadPoolExecutor-0_0", REPORT, worker=True)
+    world.opens(by=job(worker))
+    world.opens(by=job(worker))
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 2)]
+
+
+def test_a_job_in_each_worker_is_one_in_each_live_thread() -> None:
+    """An initializer's connection, one for each worker that lives, is kept on purpose."""
+    world = World()
+    for number in range(2):
+        world.opens(by=job(thread(f"worker-{number}", REPORT, worker=True)))
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 2)]
+
+
+def test_one_in_each_task_is_an_error() -> None:
+    """Tasks end; they have no next request to keep a connection for."""
+    world = World()
+    world.opens(by=task("Task-1"))
+    world.opens(by=task("Task-2"))
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 2)]
+
+
+def test_the_end_of_a_watch_has_no_singletons() -> None:
+    """Who ends a watch in code has closed what it opened, or leaks."""
+    world = World()
+    world.opens()
+    assert said(world.found(left_open, Ending("watch"))) == [("error", 1)]
+
+
+def test_a_scope_is_judged_for_what_was_opened_in_it() -> None:
+    """The end of a request leaves alone what others hold."""
+    world = World()
+    request = Scope("GET /cars")
+    world.opens(CARS, scope=request)
+    world.opens(USERS, scope=Scope("GET /users"))
+    world.opens(USERS)
+    (found,) = world.found(left_open, Ending("scope", "GET /cars", request))
+    assert (found.severity, found.count, found.opened.function) == ("error", 1, "load_cars")
+
+
+def test_a_test_is_judged_for_the_scopes_entered_in_it() -> None:
+    """A request made by a test belongs to that test."""
+    world = World()
+    test = Scope("test_cars", "test")
+    world.opens(scope=Scope("GET /cars", outer=test))
+    assert said(world.found(left_open, Ending("test", "test_cars", test))) == [("error", 1)]
+
+
+@pytest.mark.parametrize("state", ["at home", "a pool's stock", "a cursor", "named before"])
+def test_what_is_nobodys_to_give_back_is_not_left_open(state: str) -> None:
+    """A pool's own, what a thread keeps at home, cursors, and what was said already."""
+    world = World()
+    for _ in range(2):
+        handle = world.opens()
+        if state == "at home":
+            handle.at_home = True
+        elif state == "a pool's stock":
+            handle.pool = world.pool()
+        elif state == "a cursor":
+            handle.kind = CURSOR
+        else:
+            handle.told = BITS["left-open"]
+    assert world.found(left_open, AT_EXIT) == []
+
+
+def test_a_loan_that_is_out_is_left_open() -> None:
+    """Not the pool's connection is judged, but who borrowed it."""
+    world = World()
+    pool = world.pool()
+    stock = [world.opens("/srv/shop/db.py:3 make", pool=pool) for _ in range(2)]
+    for connection in stock:
+        world.opens(CARS, kind="checkout", pool=pool, parent=connection)
+    (found,) = world.found(left_open, AT_EXIT)
+    assert (found.severity, found.count, found.kind) == ("error", 2, "checkout")
+    assert "not given back" in found.phrase
+
+
+def test_two_databases_are_two_findings() -> None:
+    """One finding names one database."""
+    world = World()
+    for to in (SHOP, STOCK):
+        for _ in range(2):
+            world.opens(to=to)
+    assert [(one.database, one.count) for one in world.found(left_open, AT_EXIT)] == [(SHOP, 2), (STOCK, 2)]
+
+
+def test_two_spawn_lines_are_two_findings() -> None:
+    """One opening line reached from two spawn lines has two culprits."""
+    world = World()
+    for spawned in (REPORT, "/srv/shop/nightly.py:3 start"):
+        dead = thread("Thread-1", spawned)
+        world.opens(by=dead)
+        ends(dead)
+    found = world.found(left_open, AT_EXIT)
+    assert [one.spawned.frame.function for one in found] == ["build", "start"]
+
+
+# --- collected-open ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "severity"), [(COLLECTED, "warning"), (FREED, "info")])
+def test_freed_unclosed(how: str, severity: str) -> None:
+    """The collector came late: a warning. The last reference went: the server had it back at once."""
+    world = World()
+    world.closes(world.opens(), how=how)
+    assert said(world.found(collected_open)) == [(severity, 1)]
+
+
+@pytest.mark.parametrize("how", [CLOSED, OVER, "thread ended"])
+def test_what_was_closed_or_went_with_its_pool_or_thread_was_not_collected(how: str) -> None:
+    """Only what nobody had closed is found."""
+    world = World()
+    world.closes(world.opens(), how=how)
+    assert world.found(collected_open) == []
+
+
+def test_a_cursor_that_is_freed_is_no_finding() -> None:
+    """Client-side cursors hold nothing."""
+    world = World()
+    world.closes(world.opens(kind=CURSOR), how=COLLECTED)
+    assert world.found(collected_open) == []
+
+
+def test_a_workers_own_connection_dies_with_its_thread() -> None:
+    """Kept between jobs and freed because the worker ended: it was never lost."""
+    world = World()
+    worker = thread("worker-0", REPORT, worker=True)
+    handle = world.opens(by=job(worker))
+    world.clock.advance(1)
+    handle.owner.job_over_at = world.clock()
+    world.clock.advance(1)
+    handle.used_at = world.clock()  # a later job used it
+    ends(worker)
+    world.closes(handle, how=COLLECTED)
+    assert world.found(collected_open) == []
+
+
+def test_a_job_that_drops_its_connection_in_a_live_worker_is_found() -> None:
+    """The worker lives on, so nothing but the job can have dropped it."""
+    world = World()
+    handle = world.opens(by=job(thread("worker-0", REPORT, worker=True)))
+    handle.owner.job_over_at = world.clock()
+    world.closes(handle, how=COLLECTED)
+    assert said(world.found(collected_open)) == [("warning", 1)]
+
+
+# --- owner-gone -------------------------------------------------------------------------------------------------
+
+
+def gone_for(seconds: float, *, handles: int = 2, kind: str = "thread") -> World:
+    """Give a world in which `handles` owners, with a handle each, ended so long ago."""
+    world = World()
+    for number in range(handles):
+        owner = thread(f"Thread-{number}", REPORT) if kind == "thread" else task(f"Task-{number}")
+        world.opens(by=owner)
+        ends(owner)
+    world.look()
+    return world.after(seconds)
+
+
+@pytest.mark.parametrize("kind", ["thread", "task"])
+def test_the_owner_is_gone_after_the_limit_and_not_before(kind: str) -> None:
+    """At WHOHOLDS_OWNER_GONE, 5 seconds, and with the spawn line of the dead."""
+    assert gone_for(4.0, kind=kind).found(owner_gone) == []
+    (found,) = gone_for(5.0, kind=kind).found(owner_gone)
+    assert (found.severity, found.count, found.spawned.frame.function) == ("error", 2, "build")
+    assert f"their {kind}s ended" in found.phrase
+
+
+def test_a_global_made_lazily_in_the_first_task_is_no_finding() -> None:
+    """The only handle of its line may outlive the task that happened to be first."""
+    assert gone_for(60.0, handles=1).found(owner_gone) == []
+
+
+def test_a_handle_used_since_was_handed_over() -> None:
+    """Another thread uses it: it has a new holder."""
+    world = gone_for(0.0)
+    world.clock.advance(1)
+    for handle in world.open:
+        handle.used_at = world.clock()
+    assert world.after(60.0).found(owner_gone) == []
+
+
+def test_a_handle_last_used_by_another_thread_was_handed_over() -> None:
+    """It was taken over before its owner ended."""
+    world = gone_for(0.0)
+    for handle in world.open:
+        handle.used_by = 4711
+    assert world.after(60.0).found(owner_gone) == []
+
+
+def test_a_handle_inside_a_call_is_somebodys() -> None:
+    """While a statement runs on it, it is held by whoever runs that."""
+    world = gone_for(0.0)
+    for handle in world.open:
+        handle.caller = 4711
+    assert world.after(60.0).found(owner_gone) == []
+
+
+def test_a_job_is_not_gone_while_its_worker_lives() -> None:
+    """The worker's next job may use the connection."""
+    world = World()
+    for number in range(2):
+        owner = job(thread(f"worker-{number}", REPORT, worker=True))
+        world.opens(by=owner)
+        owner.job_over_at = world.clock()
+    assert world.after(60.0).found(owner_gone) == []
+    for handle in world.open:
+        ends(handle.owner.thread)
+    world.look()
+    assert said(world.after(6.0).found(owner_gone)) == [("error", 2)]
+
+
+# --- given-back -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "rule", ["left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"]
+)
+def test_what_was_reported_and_then_closed_is_said_with_how_long_it_was_held(rule: str) -> None:
+    """A ladder that takes itself back."""
+    world = World()
+    handle = world.opens(told=BITS[rule])
+    world.clock.advance(93)
+    world.closes(handle)
+    (found,) = world.found(given_back)
+    assert (found.severity, found.count, found.numbers) == ("info", 1, (93.0,))
+
+
+def test_what_nobody_reported_is_closed_in_silence() -> None:
+    """Nor is one that was part of a spike: that does not say that it should have been closed."""
+    world = World()
+    world.closes(world.opens(), world.opens(told=BITS["too-many-at-once"]))
+    assert world.found(given_back) == []
+
+
+def test_what_was_reported_and_then_freed_was_not_given_back() -> None:
+    """Only a close takes a finding back."""
+    world = World()
+    world.closes(world.opens(told=BITS["held-too-long"]), how=FREED)
+    assert world.found(given_back) == []

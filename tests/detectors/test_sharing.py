@@ -1,0 +1,130 @@
+"""second-while-holding, shared-at-once and shared-across-fork on worlds written by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
+from whoholds.detectors._groups import BITS
+from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
+
+AUDIT = "/srv/shop/audit.py:5 write"
+
+
+def nested(owners: int, *lines: str, pool: bool = False) -> World:
+    """Give a world in which each of so many owners holds one handle of each line at once, in that order."""
+    world = World()
+    lender = world.pool() if pool else None
+    for number in range(owners):
+        owner = thread(f"Thread-{number}", REPORT)
+        for line in lines:
+            world.opens(line, by=owner, kind="checkout" if pool else "connection", pool=lender)
+    return world
+
+
+def test_two_owners_that_nest_at_the_same_two_lines_can_starve_each_other() -> None:
+    """Both lines are named, with the spawn line of the owners."""
+    (found,) = nested(2, CARS, AUDIT).found(second_while_holding)
+    assert (found.severity, found.count) == ("warning", 2)
+    assert (found.opened.function, found.spawned.frame.function) == ("write", "build")
+    assert (found.other[0], found.other[1].frame.function) == ("first opened", "load_cars")
+
+
+def test_one_owner_alone_waits_for_nobody() -> None:
+    """On a server, which has more than two; of a bounded pool one nesting can starve with itself."""
+    assert nested(1, CARS, AUDIT).found(second_while_holding) == []
+    assert said(nested(1, CARS, AUDIT, pool=True).found(second_while_holding)) == [("warning", 1)]
+
+
+@pytest.mark.parametrize(("owners", "size"), [(1, 2), (4, 5), (10, 11)])
+def test_the_safe_pool_size_is_worked_out(owners: int, size: int) -> None:
+    """owners × (held at once − 1) + 1."""
+    (found,) = nested(owners, CARS, AUDIT, pool=True).found(second_while_holding)
+    assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[0]
+
+
+def test_three_held_at_once_need_a_larger_pool() -> None:
+    """4 × (3 − 1) + 1 = 9: the finding of the innermost line measures three."""
+    found = nested(4, CARS, USERS, AUDIT, pool=True).found(second_while_holding)
+    assert any("4 × (3 − 1) + 1 = 9" in one.why[0] for one in found)
+
+
+def test_one_after_the_other_is_no_nesting() -> None:
+    """The first was given back before the second was asked for."""
+    world = World()
+    for number in range(3):
+        owner = thread(f"Thread-{number}", REPORT)
+        world.closes(world.opens(CARS, by=owner))
+        world.opens(AUDIT, by=owner)
+    assert world.found(second_while_holding) == []
+
+
+def test_a_nesting_that_is_over_at_the_look_is_found() -> None:
+    """From the stamps: both have closed since."""
+    world = World()
+    for number in range(2):
+        owner = thread(f"Thread-{number}", REPORT)
+        outer, inner = world.opens(CARS, by=owner), world.opens(AUDIT, by=owner)
+        world.closes(inner, outer)
+    assert said(world.found(second_while_holding)) == [("warning", 2)]
+
+
+def test_different_databases_do_not_starve_each_other() -> None:
+    """Nor do different pools."""
+    world = World()
+    one, two = world.pool(), world.pool()
+    for number in range(3):
+        owner = thread(f"Thread-{number}", REPORT)
+        world.opens(CARS, by=owner)
+        world.opens(AUDIT, by=owner, to=STOCK)
+        world.opens(CARS, by=owner, kind="checkout", pool=one)
+        world.opens(AUDIT, by=owner, kind="checkout", pool=two)
+    assert world.found(second_while_holding) == []
+
+
+def test_different_owners_do_not_nest() -> None:
+    """Two tasks of one thread, each with one."""
+    world = World()
+    for number in range(3):
+        world.opens(CARS, by=task(f"Task-{number}"))
+        world.opens(AUDIT, by=task(f"Audit-{number}"))
+    assert world.found(second_while_holding) == []
+
+
+def test_a_loop_that_opens_at_one_line_is_a_leak_and_no_nesting() -> None:
+    """One line has no order with itself; left-open and growing say it."""
+    assert nested(3, CARS, CARS).found(second_while_holding) == []
+
+
+def test_a_nesting_is_said_once() -> None:
+    """Its inner handle bears the mark."""
+    world = nested(2, CARS, AUDIT)
+    for handle in world.open:
+        handle.told |= BITS["second-while-holding"]
+    assert world.found(second_while_holding) == []
+
+
+def test_shared_at_once_shows_both_sides() -> None:
+    """Two owners, the stack of the one inside and of the one who came in."""
+    world = World()
+    handle = world.opens(by=thread("Thread-1", REPORT))
+    handle.shared = (1, 2, at("/srv/shop/a.py:1 inside"), at("/srv/shop/b.py:2 came"), thread("Thread-2"))
+    world.shared.append(handle)
+    (found,) = world.found(shared_at_once)
+    assert (found.severity, found.count, found.opened.function) == ("warning", 2, "load_cars")
+    assert [(name, origin[0].co_name) for name, origin in found.stacks] == [
+        ("the one inside", "inside"),
+        ("Thread-2, who came in", "came"),
+    ]
+    assert world.found(shared_at_once) == []
+
+
+def test_shared_across_fork_names_where_it_was_opened_and_where_used() -> None:
+    """An error, one in each process."""
+    world = World()
+    handle = world.opens()
+    world.inherited.append((handle, world.main, at("/srv/shop/worker.py:8 serve")))
+    (found,) = world.found(shared_across_fork)
+    assert (found.severity, found.count, found.opened.function) == ("error", 1, "load_cars")
+    assert (found.other[0], found.other[1].frame.function) == ("used", "serve")
+    assert world.found(shared_across_fork) == []

@@ -129,6 +129,7 @@ class Ledger:
         self._scopes: deque[tuple[Any, int, float]] = deque(maxlen=10_000)
         self._pools: dict[int, Pool] = {}
         self._taken_ends = 0
+        self._dropped_ends = 0
         self._collecting = 0
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
@@ -199,8 +200,8 @@ class Ledger:
         handle.caller = 0
         # another Watch's ledger, of before, may have given the same stamp to another handle
         if self._open.get(handle.opened_stamp) is handle and self._open.pop(handle.opened_stamp, None) is not None:
-            next(self._ends)
             self._ended.append(handle)
+            next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
 
     def given_back(self, loan: Handle) -> None:
         """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
@@ -319,27 +320,22 @@ class Ledger:
 
         Scopes that are over come once they have settled, and all of them with the `last`.
         """
-        ended: list[Handle] = []
-        drain = self._ended.popleft
-        while self._ended:
-            try:
-                ended.append(drain())
-            except IndexError:
-                break
-        self._taken_ends += len(ended)
+        open_ = list(self._open.values())  # first: what closes meanwhile is in both, and never in neither
         ends = _value(self._ends)
-        dropped = max(ends - self._taken_ends, 0)
-        self._taken_ends += dropped
+        drained = _drain(self._ended)
+        self._taken_ends += len(drained)
+        self._dropped_ends = max(self._dropped_ends, ends - self._taken_ends)
+        ended = dict.fromkeys(one for one in drained if one.closed_stamp is not None)  # a close may have failed
         return Taken(
             self.clock(),
             next(self._stamp),
-            list(self._open.values()),
-            ended,
+            [one for one in open_ if one not in ended] if ended else open_,
+            list(ended),
             _drain(self._refusals),
             _drain(self._shared),
             _drain(self._inherited),
             list(self._pools.values()),
-            dropped + _value(self._overflow),
+            self._dropped_ends + _value(self._overflow),
             tuple(self._settled_scopes(last=last)),
         )
 
@@ -363,6 +359,9 @@ class Ledger:
         self._inherited.clear()
         self._scopes.clear()
         self._taken_ends = _value(self._ends)
+        self._dropped_ends = 0
+        self._overflow = itertools.count()
+        self.quiet_ident = 0  # the thread that looked is the parent's
 
     def collect(self) -> None:
         """Let the collector run once, because something would be accused otherwise."""

@@ -1,0 +1,458 @@
+"""The ledger: opened = closed + open, whoever writes, reads or collects, and whatever is dropped is counted."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.worlds import CARS, SHOP, at, thread
+from whoholds.fakes import FakeClock
+from whoholds.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
+from whoholds.ledger import THREAD_ENDED, Asked, Ledger, asked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.handle import Handle, Owner
+
+
+class Thing:
+    """What a driver watches: something that can be referred to weakly, and put into a cycle."""
+
+    me: Thing | None = None
+
+
+class Solid:
+    """A type without weak references, like pymssql's."""
+
+    __slots__ = ()
+
+
+MAIN = thread()
+
+
+def ledger_of(owner: Owner = MAIN, **settings: int) -> Ledger:
+    """Give a ledger whose clock stands still and whose owner is always the same."""
+    return Ledger(clock=FakeClock(), owner=lambda: owner, origin=lambda _, __: at(CARS), **settings)
+
+
+def opened(ledger: Ledger, thing: object = None, **about: object) -> Handle:
+    """Tell the ledger of a connection."""
+    return ledger.opened(CONNECTION, "psycopg2", SHOP, thing, None, **about)
+
+
+@pytest.fixture
+def collecting() -> Iterator[Ledger]:
+    """Give a ledger that is told of the collector, as that of a Watch is; nothing stays in `gc.callbacks`."""
+    ledger = ledger_of()
+    gc.callbacks.append(ledger.collector)
+    yield ledger
+    gc.callbacks.remove(ledger.collector)
+
+
+def test_what_is_opened_is_open_until_it_is_closed() -> None:
+    """And is taken as ended once."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+    assert ledger.take().open == [handle]
+    ledger.closed(handle)
+    taken = ledger.take()
+    assert (taken.open, taken.ended, handle.how) == ([], [handle], CLOSED)
+    assert ledger.take().ended == []
+
+
+def test_closing_twice_is_once() -> None:
+    """A driver may tell of close() and then of the object's end; the first counts."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+    ledger.clock.advance(1)
+    ledger.closed(handle)
+    ledger.clock.advance(1)
+    ledger.closed(handle, FREED)
+    assert (ledger.take().ended, handle.how, handle.held_s(ledger.clock())) == ([handle], CLOSED, 1.0)
+
+
+def test_stamps_order_what_the_clock_cannot() -> None:
+    """All at one instant of the clock."""
+    ledger = ledger_of()
+    one, two = opened(ledger), opened(ledger)
+    ledger.closed(one)
+    three = opened(ledger)
+    order = [one.opened_stamp, two.opened_stamp, one.closed_stamp, three.opened_stamp]
+    assert order == sorted(order)
+    assert len(set(order)) == 4
+
+
+def test_peek_takes_nothing_away() -> None:
+    """Oldest first."""
+    ledger = ledger_of()
+    handles = [opened(ledger) for _ in range(3)]
+    assert ledger.peek() == ledger.peek() == handles
+    ledger.closed(handles[0])
+    assert ledger.peek() == handles[1:]
+    assert ledger.take().ended == [handles[0]]
+
+
+def test_a_close_that_failed_leaves_it_open() -> None:
+    """Opened, closed and open after all between two looks: it is open, and did not end."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+    ledger.closed(handle)
+    ledger.reopened(handle)
+    taken = ledger.take()
+    assert (taken.open, taken.ended, taken.dropped) == ([handle], [], 0)
+    assert (handle.open, handle.how) == (True, "")
+
+
+def test_a_close_that_failed_and_then_succeeded_is_one_end() -> None:
+    """Two tries to close, one handle."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+    ledger.closed(handle)
+    ledger.reopened(handle)
+    ledger.closed(handle)
+    taken = ledger.take()
+    assert (taken.open, taken.ended, taken.dropped) == ([], [handle], 0)
+
+
+def test_a_handle_that_closes_during_a_look_is_in_that_look() -> None:
+    """Never in neither of the two lists: the peak would be short of one."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+    clock = ledger.clock
+
+    def closing_clock() -> float:
+        ledger.clock = clock
+        ledger.closed(handle)
+        return clock()
+
+    ledger.clock = closing_clock
+    taken = ledger.take()
+    assert [*taken.open, *taken.ended] == [handle]
+    assert ledger.take().ended == [handle]
+
+
+def test_a_look_in_the_middle_of_a_close_drops_nothing() -> None:
+    """Between the two steps in which an end is kept and counted."""
+    ledger = ledger_of()
+    looks = []
+
+    class Interrupted(deque):
+        def append(self, handle: Handle) -> None:
+            looks.append(ledger.take())
+            super().append(handle)
+            looks.append(ledger.take())
+
+    ledger._ended = Interrupted()
+    for _ in range(3):
+        ledger.closed(opened(ledger))
+    assert [look.dropped for look in looks] == [0] * 6
+    assert sum(len(look.ended) for look in looks) == 3
+
+
+# --- freed ------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_reference_frees_at_once(collecting: Ledger) -> None:
+    """At the moment it would be freed without us: the ledger holds nothing."""
+    thing = Thing()
+    handle = opened(collecting, thing)
+    del thing
+    assert (handle.open, handle.how) == (False, FREED)
+
+
+def test_the_collector_frees_a_cycle(collecting: Ledger) -> None:
+    """Told from a last reference by the collector's own callbacks."""
+    thing = Thing()
+    thing.me = thing
+    handle = opened(collecting, thing)
+    del thing
+    gc.collect()
+    assert (handle.open, handle.how) == (False, COLLECTED)
+    thing = Thing()
+    after = opened(collecting, thing)
+    del thing
+    assert after.how == FREED
+
+
+def test_another_threads_last_reference_during_a_collection_is_not_the_collectors(collecting: Ledger) -> None:
+    """The collector runs in one thread; what other threads drop meanwhile they drop themselves."""
+    handle = opened(collecting, thing := Thing())
+    collecting.collector("start", {})
+    kept = [thing]
+    del thing
+    dropping = threading.Thread(target=kept.clear)
+    dropping.start()
+    dropping.join()
+    collecting.collector("stop", {})
+    assert handle.how == FREED
+
+
+def test_a_worker_threads_own_goes_with_its_thread() -> None:
+    """Freed because the thread ended: nobody lost it."""
+    owner = thread("Thread-1")
+    ledger = ledger_of(owner)
+    handle = opened(ledger, thing := Thing())
+    owner.ident = -1
+    del thing
+    assert handle.how == THREAD_ENDED
+
+
+def test_what_a_pool_owns_goes_with_the_pool() -> None:
+    """A freed connection of a pool's stock is the pool's business, a freed loan is the borrower's."""
+    ledger = ledger_of()
+    pool = Pool(1, "pool", at(CARS), 5)
+    stock = opened(ledger, thing := Thing(), pool=pool)
+    loan = ledger.opened(CHECKOUT, "psycopg2", SHOP, lent := Thing(), None, pool=pool)
+    del thing, lent
+    assert (stock.how, loan.how) == (OVER, FREED)
+
+
+def test_a_type_without_weak_references_is_open_until_its_driver_tells() -> None:
+    """Nothing is kept alive by watching it, and nothing raises."""
+    ledger = ledger_of()
+    handle = opened(ledger, Solid())
+    assert handle.open
+    ledger.closed(handle)
+    assert ledger.take().ended == [handle]
+
+
+def test_a_ledger_at_its_end_takes_no_callbacks() -> None:
+    """At the interpreter's end, when modules are gone."""
+    ledger = ledger_of()
+    handle = opened(ledger, thing := Thing())
+    ledger.active = False
+    del thing
+    assert handle.open
+
+
+# --- who is watched ---------------------------------------------------------------------------------------------
+
+
+def test_the_thread_that_ticks_is_not_watched() -> None:
+    """Handles that an exporter opens are ours to keep quiet about; other threads' are watched all the while."""
+    ledger = ledger_of()
+    ledger.quiet_ident = threading.get_ident()
+    quiet = opened(ledger, Thing())
+    others: list[Handle] = []
+    other = threading.Thread(target=lambda: others.append(opened(ledger)))
+    other.start()
+    other.join()
+    ledger.closed(quiet)
+    taken = ledger.take()
+    assert (taken.open, taken.ended) == (others, [])
+
+
+def test_a_stopped_ledger_takes_nothing_new() -> None:
+    """Live objects go quiet."""
+    ledger = ledger_of()
+    ledger.active = False
+    ledger.closed(opened(ledger))
+    taken = ledger.take()
+    assert (taken.open, taken.ended) == ([], [])
+
+
+def test_a_worker_opens_for_whom_it_was_asked_once() -> None:
+    """What a callback opens after that is its own."""
+    ledger = ledger_of()
+    borrower = thread("Thread-9")
+    asked.set(Asked(borrower, at("/srv/shop/a.py:1 wants")))
+    first, second = opened(ledger), opened(ledger)
+    assert (first.owner, first.origin[0].co_name) == (borrower, "wants")
+    assert second.owner is MAIN
+
+
+def test_pools_are_forgotten_when_they_go() -> None:
+    """Freed, or disposed of; one that lends again is back."""
+    ledger = ledger_of()
+    kept = Thing()
+    pool = ledger.pool_made(kept, "pool", None, 5)
+    assert ledger.take().pools == [pool]
+    ledger.pool_gone(pool)
+    assert ledger.take().pools == []
+    ledger.pool_back(pool)
+    assert ledger.take().pools == [pool]
+    del kept
+    assert ledger.take().pools == []
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------
+
+
+def test_refusals_within_a_second_are_one() -> None:
+    """With their number, and what was open at the first."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+    for _ in range(3):
+        ledger.refused(RuntimeError("too many"), SHOP, None)
+    ledger.clock.advance(1)
+    ledger.refused(RuntimeError("too many"), SHOP, None)
+    first, second = ledger.take().refusals
+    assert (first.count, first.open, first.error, second.count) == (3, [handle], "RuntimeError: too many", 1)
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------
+
+
+def test_nothing_grows_where_no_tick_ever_runs() -> None:
+    """uWSGI without threads: handles beyond the limit are counted only, ends beyond it are dropped and counted."""
+    ledger = ledger_of(most=100)
+    kept = [opened(ledger) for _ in range(150)]
+    for handle in kept[:100]:
+        ledger.closed(handle)
+    for _ in range(300):
+        ledger.closed(opened(ledger))
+        ledger.refused(RuntimeError(), SHOP, None)
+        ledger.clock.advance(2)
+    taken = ledger.take()
+    assert (len(taken.ended), len(taken.open), len(taken.refusals)) == (100, 0, 100)
+    assert taken.dropped == 50 + 300  # 50 were never remembered, 300 ends fell out
+
+
+def test_what_was_dropped_once_is_still_said_at_the_end() -> None:
+    """The count is of the whole run, not of the last look."""
+    ledger = ledger_of(most=10)
+    for _ in range(15):
+        ledger.closed(opened(ledger))
+    assert ledger.take().dropped == 5
+    assert ledger.take().dropped == 5
+
+
+def test_a_forked_child_begins_with_nothing() -> None:
+    """Neither the parent's handles nor its ends nor its losses; using one is told, once."""
+    ledger = ledger_of(most=10)
+    handles = [opened(ledger) for _ in range(12)]
+    ledger.refused(RuntimeError(), SHOP, None)
+    ledger.closed(handles[1])
+    ledger.quiet_ident = 4711  # a thread that ticked when the fork came
+    ledger.in_child()
+    taken = ledger.take()
+    assert (taken.open, taken.ended, taken.refusals, taken.dropped) == ([], [], [], 0)
+    assert ledger.quiet_ident == 0
+    for _ in range(2):
+        ledger.used_in_child(handles[0], None)
+    assert [one[0] for one in ledger.take().inherited] == [handles[0]]
+
+
+# --- stress -----------------------------------------------------------------------------------------------------
+
+ROUNDS = 1500
+
+
+def test_opened_is_closed_and_open_with_four_writers_two_readers_and_the_collector() -> None:
+    """Closed, freed by count, freed in cycles, kept: nothing is lost, seen twice or said to be dropped."""
+    ledger = Ledger(owner=lambda: MAIN, origin=lambda _, __: at(CARS))
+    gc.callbacks.append(ledger.collector)
+    writing = [True]
+    made: list[list[Handle]] = [[] for _ in range(4)]
+    kept: list[Thing] = []
+    ended: list[Handle] = []
+    dropped: list[int] = []
+    failures: list[BaseException] = []
+
+    def write(mine: list[Handle]) -> None:
+        for number in range(ROUNDS):
+            thing = Thing()
+            handle = opened(ledger, thing)
+            mine.append(handle)
+            if number % 4 == 0:
+                ledger.closed(handle)
+            elif number % 4 == 1:
+                thing.me = thing
+            elif number % 40 == 2:
+                kept.append(thing)
+            if number % 100 == 0:
+                gc.collect(0)
+
+    def read() -> None:
+        while writing:
+            taken = ledger.take()
+            ended.extend(taken.ended)
+            dropped.append(taken.dropped)
+
+    def peek() -> None:
+        while writing:
+            stamps = [handle.opened_stamp for handle in ledger.peek()]
+            assert stamps == sorted(set(stamps))
+
+    def guarded(work: object, *args: object) -> threading.Thread:
+        def run() -> None:
+            try:
+                work(*args)
+            except BaseException as failure:  # noqa: BLE001 - told to the test
+                failures.append(failure)
+
+        return threading.Thread(target=run)
+
+    writers = [guarded(write, mine) for mine in made]
+    readers = [guarded(read), guarded(peek)]
+    try:
+        for one in (*readers, *writers):
+            one.start()
+        for one in writers:
+            one.join()
+    finally:
+        writing.clear()
+        for one in readers:
+            one.join()
+    gc.collect()
+    last = ledger.take()
+    gc.callbacks.remove(ledger.collector)
+    ended += last.ended
+    everything = [handle for mine in made for handle in mine]
+    assert failures == []
+    assert (len(everything), len(set(everything))) == (4 * ROUNDS, 4 * ROUNDS)
+    assert len(ended) == len(set(ended))
+    assert {*ended, *last.open} == set(everything)
+    assert len(ended) + len(last.open) == len(everything)
+    assert {handle.how for handle in ended} == {CLOSED, FREED, COLLECTED}
+    assert len(last.open) == len(kept)
+    assert {*dropped, last.dropped} == {0}
+
+
+def test_a_look_sees_each_handle_open_or_ended_and_not_both() -> None:
+    """While a thread opens and closes without pause: the peak stands on it."""
+    ledger = Ledger(owner=lambda: MAIN, origin=lambda _, __: at(CARS))
+    held = [opened(ledger) for _ in range(50)]
+    writing = [True]
+
+    def churn() -> None:
+        while writing:
+            held.append(opened(ledger))
+            ledger.closed(held.pop(0))
+
+    churning = threading.Thread(target=churn)
+    churning.start()
+    try:
+        for _ in range(400):
+            taken = ledger.take()
+            assert not set(taken.open) & set(taken.ended)
+    finally:
+        writing.clear()
+        churning.join()
+
+
+def test_a_collector_callback_may_come_in_the_middle_of_anything() -> None:
+    """With a collection at every allocation, opening and closing neither lock up nor lose a handle."""
+    ledger = ledger_of()
+    gc.callbacks.append(ledger.collector)
+    before = gc.get_threshold()
+    handles = []
+    gc.set_threshold(1, 1, 1)
+    try:
+        for _ in range(100):
+            thing = Thing()
+            thing.me = thing
+            handles.append(opened(ledger, thing))
+            del thing
+            ledger.peek()
+    finally:
+        gc.set_threshold(*before)
+        gc.collect()
+        gc.callbacks.remove(ledger.collector)
+    taken = ledger.take()
+    assert (taken.open, set(taken.ended)) == ([], set(handles))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INFO, WARNING, ERROR = "info", "warning", "error"
 SEVERITIES = (INFO, WARNING, ERROR)
 SHOWN_OWNERS = 10
+_OF_ONE_DATABASE = ("too-many-at-once", "connect-storm", "refused")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,18 @@ class Finding:
     def kind(self) -> str:
         """`connection`, `checkout` or `cursor`."""
         return self.handles[0].kind if self.handles else "connection"
+
+    @property
+    def where(self) -> str:
+        """The database, and how many more its handles lead to: `sqlite:////data/a.db and 4 others`."""
+        others = len({handle.database.text for handle in self.handles} - {self.database.text})
+        return f"{self.database.text} and {others} other{'s' * (others > 1)}" if others else self.database.text
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What makes two tellings one finding: rule, lines, scope; the database where the rule is about one."""
+        database = self.database.text if self.rule in _OF_ONE_DATABASE else ""
+        return (self.rule, database, self.site, self.spawned, self.scope, self.other[1])
 
     @property
     def in_order(self) -> tuple[Handle, ...]:

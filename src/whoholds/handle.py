@@ -253,7 +253,7 @@ class Handle:
         self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
         self.probed = -1  # `uses` when the tick last asked
         self.unread = False  # what it was told
-        self.shared: Any = None  # (caller, other caller) of the first time two were inside at once
+        self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once
         self.site: Site | None = None  # filled in on the tick
         self.told = 0  # bits of the rules that a finding has named it for
         self.lost_s = 0.0  # seconds in which the machine slept: nobody held anything then

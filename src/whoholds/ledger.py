@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
-STATEMENTS = 5  # remembered of each connection
+STORED = 100  # callers that share one connection, by name
 
 
 class Refusal:
@@ -48,6 +48,15 @@ class Refusal:
         self.owner: Owner | None = None
         self.origin: Origin = ()
         self.stamp = 0
+
+
+class Sharing(NamedTuple):
+    """Several callers inside calls on one connection at once: all of them, and the first two's stacks."""
+
+    callers: set[int]
+    inside: Origin
+    came_in: Origin
+    owner: Owner | None  # of the one who came in
 
 
 class Taken(NamedTuple):
@@ -244,13 +253,17 @@ class Ledger:
 
     def shared_at_once(self, handle: Handle, caller: int) -> None:
         """`caller` came into a call on `handle` while another was inside one."""
-        if handle.shared is None:
+        sharing = handle.shared
+        if sharing is not None:
+            if caller not in sharing.callers and len(sharing.callers) < STORED:
+                sharing.callers.add(caller)
+                self._shared.append(handle)
+        else:
             stacks = sys._current_frames()
             other = stacks.get(handle.caller)
             mine = stacks.get(caller)
-            handle.shared = (
-                handle.caller,
-                caller,
+            handle.shared = Sharing(
+                {handle.caller, caller},
                 self._origin(other, self.frames),
                 self._origin(mine, self.frames),
                 self._owner(),

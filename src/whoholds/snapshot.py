@@ -9,17 +9,20 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from whoholds.handle import CHECKOUT, CONNECTION, Database, Handle, Owner, Pool
-from whoholds.lines import Site, Sites
+from whoholds.handle import CHECKOUT, CLOSED, CONNECTION, Database, Handle, Owner, Pool
+from whoholds.lines import Site, Sites, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from whoholds.handle import Spawn
     from whoholds.ledger import Refusal, Taken
     from whoholds.origin import Origin
     from whoholds.scopes import Scope
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
+SLOTS = 10  # of a second, in which openings are counted
+_NEVER = float("inf")
 FEW = 3  # handles of one line and owner that stand for all in looking for nestings
 MANY = 1000  # of anything that is remembered by name
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
@@ -36,6 +39,14 @@ class Peak:
 
 
 @dataclass
+class Rate:
+    """Connections opened in one tenth of a second and closed again."""
+
+    count: int = 0
+    some: list[Handle] = field(default_factory=list)
+
+
+@dataclass
 class Trend:
     """One database over time: what this program is used to."""
 
@@ -43,8 +54,7 @@ class Trend:
     highest: Peak = field(default_factory=Peak)  # since the start
     latest: Peak = field(default_factory=Peak)  # between the last look and this one
     habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # earlier looks' peaks
-    rate: dict[int, int] = field(default_factory=dict)  # second of the clock → connections opened and closed again
-    churn: dict[int, list[Handle]] = field(default_factory=dict)  # second → some of those
+    rate: dict[int, Rate] = field(default_factory=dict)  # tenth of a second → what was opened in it and closed again
 
 
 @dataclass
@@ -205,15 +215,27 @@ def _place(handle: Handle, history: History) -> None:
         site.borrows = handle.kind == CHECKOUT
     owner = handle.owner
     spawn = owner.spawn if owner else None
-    while spawn is not None and spawn.site is None and spawn.origin:
-        site = history.sites.of(spawn.origin)
-        if site.tells:
-            spawn.site = site
-        if spawn.origin == site.origin:
-            spawn.origin = site.origin
-        spawn = spawn.by.spawn if spawn.by else None
+    if spawn is not None and spawn.site is None:
+        _place_spawn(spawn, history)
     if handle.kind == CONNECTION:
         history.connections += 1
+
+
+def _place_spawn(spawn: Spawn, history: History) -> None:
+    """The line that started the owner; where only a library's frames are on that stack, the line that started theirs."""
+    by = spawn.by.spawn if spawn.by else None
+    if by is not None and by.site is None:
+        _place_spawn(by, history)
+    if not spawn.origin:
+        return
+    site = history.sites.of(spawn.origin)
+    if spawn.origin == site.origin:
+        spawn.origin = site.origin
+    above = by.site if by is not None else None
+    if above is not None and kind_of(site.frame.file) and not kind_of(above.frame.file):
+        site = above
+    if site.tells:
+        spawn.site = site
 
 
 def counted(handle: Handle) -> bool:
@@ -282,20 +304,18 @@ def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: T
 
 
 def _rates(taken: Taken, history: History) -> None:
-    """How many connections each database opened and closed again in each second, over the last minute."""
+    """How many connections each database opened and closed again in each tenth of a second, over the last minute."""
     for handle in taken.ended:
         if handle.kind == CONNECTION and handle.pool is None:
             trend = history.trends.get(handle.database)
             if trend is not None:
-                second = int(handle.opened_at)
-                trend.rate[second] = trend.rate.get(second, 0) + 1
-                some = trend.churn.setdefault(second, [])
-                if len(some) < LOOKS:
-                    some.append(handle)
+                rate = trend.rate.setdefault(int(handle.opened_at * SLOTS), Rate())
+                rate.count += 1
+                if len(rate.some) < FEW:
+                    rate.some.append(handle)
     for trend in history.trends.values():
-        for second in [one for one in trend.rate if one < taken.now - LOOKS]:
-            del trend.rate[second]
-            trend.churn.pop(second, None)
+        for slot in [one for one in trend.rate if one < (taken.now - LOOKS) * SLOTS]:
+            del trend.rate[slot]
 
 
 def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) -> None:
@@ -316,9 +336,14 @@ def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) 
 
 
 def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
-    """(held, asked for while it was held) for each new handle; of one line's held ones a few stand for all."""
+    """(held, asked for while it was held) for each new handle; of one line's held ones a few stand for all.
+
+    Where one line opened both, only once the inner one was given back while the outer was held: a loop that keeps
+    what it takes does not nest, `left-open` tells of it.
+    """
     fresh = [handle for handle in new if handle.owner is not None and _lendable(handle)]
-    owners = {handle.owner for handle in fresh}
+    back = [one for one in taken.ended if one.owner is not None and one.how == CLOSED and _lendable(one)]
+    owners = {handle.owner for handle in (*fresh, *back)}
     held: dict[Owner, dict[Site | None, list[Handle]]] = {}
     for handle in (*taken.open, *taken.ended):
         if handle.owner in owners and _lendable(handle):
@@ -327,11 +352,15 @@ def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[H
                 mates.append(handle)
     pairs = []
     for inner in fresh:
-        for mates in held[inner.owner].values():  # type: ignore[index]  # fresh ones have an owner
-            for outer in mates:
-                if holds_while(outer, inner):
-                    pairs.append((outer, inner))
-                    _count_nesting(history, outer, inner)
+        for site, mates in held[inner.owner].items():  # type: ignore[index]  # fresh ones have an owner
+            if site is not inner.site:
+                pairs += [(outer, inner) for outer in mates if holds_while(outer, inner)]
+    for inner in back:
+        for outer in held[inner.owner].get(inner.site, ()):  # type: ignore[index]
+            if holds_while(outer, inner) and (outer.closed_stamp or _NEVER) > (inner.closed_stamp or 0):
+                pairs.append((outer, inner))
+    for outer, inner in pairs:
+        _count_nesting(history, outer, inner)
     return pairs
 
 

@@ -55,8 +55,7 @@ class Tellings:
         return said
 
     def _merge(self, finding: Finding, now: float, wall: float, said: list[Finding]) -> None:
-        spawned = finding.spawned
-        key = (finding.rule, finding.database.text, finding.site, spawned, finding.scope, finding.other[1])
+        key = finding.key
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= MOST:

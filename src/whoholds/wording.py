@@ -23,7 +23,7 @@ SHOWN_PARTS = 8
 def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group."""
     template = f"{finding.rule}: {_things(finding)}"
-    arguments: list[object] = [finding.count, finding.database.text, *finding.numbers]
+    arguments: list[object] = [finding.count, finding.where, *finding.numbers]
     verb = verb_of(finding.handles)
     comma = "" if finding.parts else ","
     if finding.site is not None and finding.site.origin:

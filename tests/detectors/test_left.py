@@ -168,13 +168,14 @@ def test_a_loan_that_is_out_is_left_open() -> None:
     assert "not given back" in found.phrase
 
 
-def test_two_databases_are_two_findings() -> None:
-    """One finding names one database."""
+def test_one_line_that_opens_two_databases_is_one_finding() -> None:
+    """The first database is named, and how many others."""
     world = World()
     for to in (SHOP, STOCK):
         for _ in range(2):
             world.opens(to=to)
-    assert [(one.database, one.count) for one in world.found(left_open, AT_EXIT)] == [(SHOP, 2), (STOCK, 2)]
+    (found,) = world.found(left_open, AT_EXIT)
+    assert (found.database, found.count, found.where) == (SHOP, 4, f"{SHOP} and 1 other")
 
 
 def test_two_spawn_lines_are_two_findings() -> None:

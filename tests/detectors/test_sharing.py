@@ -7,6 +7,7 @@ import pytest
 from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
 from whoholds.detectors._groups import BITS
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
+from whoholds.ledger import Sharing
 
 AUDIT = "/srv/shop/audit.py:5 write"
 
@@ -108,7 +109,7 @@ def test_shared_at_once_shows_both_sides() -> None:
     """Two owners, the stack of the one inside and of the one who came in."""
     world = World()
     handle = world.opens(by=thread("Thread-1", REPORT))
-    handle.shared = (1, 2, at("/srv/shop/a.py:1 inside"), at("/srv/shop/b.py:2 came"), thread("Thread-2"))
+    handle.shared = Sharing({1, 2}, at("/srv/shop/a.py:1 inside"), at("/srv/shop/b.py:2 came"), thread("Thread-2"))
     world.shared.append(handle)
     (found,) = world.found(shared_at_once)
     assert (found.severity, found.count, found.opened.function) == ("warning", 2, "load_cars")

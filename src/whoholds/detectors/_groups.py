@@ -36,23 +36,19 @@ def one_each(
     why: Callable[[tuple[Handle, ...]], tuple[str, ...]] = lambda _: (),
     advice: tuple[str, ...] = (),
 ) -> Iterator[Finding]:
-    """One finding for each database, opening line and spawn line among `handles`."""
-    by_database: dict[str, list[Handle]] = {}
-    for handle in handles:
-        by_database.setdefault(handle.database.text, []).append(handle)
-    for group in by_database.values():
-        for part in parts_of(group):
-            phrase, numbers = words(part.handles)
-            yield Finding(
-                rule,
-                severity(part.handles),
-                part.handles[0].database,
-                part.handles,
-                part.count,
-                phrase,
-                numbers,
-                part.site,
-                part.spawn,
-                why=why(part.handles),
-                advice=advice,
-            )
+    """One finding for each opening line and spawn line among `handles`, whatever databases they lead to."""
+    for part in parts_of(handles):
+        phrase, numbers = words(part.handles)
+        yield Finding(
+            rule,
+            severity(part.handles),
+            part.handles[0].database,
+            part.handles,
+            part.count,
+            phrase,
+            numbers,
+            part.site,
+            part.spawn,
+            why=why(part.handles),
+            advice=advice,
+        )

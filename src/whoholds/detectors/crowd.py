@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from whoholds.detectors._groups import BITS, loans
@@ -10,16 +11,18 @@ from whoholds.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.handle import CHECKOUT, CONNECTION, Handle, database
 from whoholds.lines import kind_of
 from whoholds.live import stack_of
+from whoholds.snapshot import SLOTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from whoholds.ledger import Refusal
     from whoholds.lines import Site
     from whoholds.limits import Limits
-    from whoholds.snapshot import Climb, Snapshot, Trend
+    from whoholds.snapshot import Climb, Rate, Snapshot, Trend
 
 HABIT_LOOKS = 5  # looks before a program has a habit
+RECENT = 2  # looks that are no habit yet: one may have caught a spike half way
 HABIT_TIMES = 3  # a spike is so many times the habit …
 HABIT_LEAST = 8  # … and at least so many
 RISES = 5  # looks at which a line rose, never falling, before it grows
@@ -70,9 +73,9 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _far_above_habit(trend: Trend) -> bool:
-    habit = list(trend.habit)
+    habit = list(trend.habit)[:-RECENT]
     return (
-        len(habit) >= HABIT_LOOKS
+        len(trend.habit) >= HABIT_LOOKS
         and trend.latest.count >= HABIT_LEAST
         and trend.latest.count >= HABIT_TIMES * max(habit)
     )
@@ -100,16 +103,14 @@ def _advice(part: Part) -> tuple[str, ...]:
 
 def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Connections to one database opened and closed faster than the limit, for so many seconds on end."""
+    seconds = max(math.ceil(limits.storm_for), 1)
     for trend in snapshot.history.trends.values():
-        seconds = sorted(second for second, count in trend.rate.items() if count >= limits.storm and second < snapshot.now - 1)
-        run = _last_run(seconds)
-        if not run or len(run) < max(limits.storm_for, 1):
+        run, lasted = _stormy(trend, limits.storm, seconds, snapshot.now)
+        some = tuple(handle for rate in run for handle in rate.some)
+        if not run or all(handle.told & _STORM for handle in some):
             continue
-        some = tuple(handle for second in run for handle in trend.churn.get(second, ()))
+        count = _opened(run)
         parts = parts_of(some)
-        if not parts or all(handle.told & _STORM for handle in some):
-            continue
-        count = sum(trend.rate[second] for second in run)
         yield Finding(
             "connect-storm",
             INFO if trend.database.system == "sqlite" else WARNING,
@@ -117,7 +118,7 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             some,
             count,
             "{n} to %s opened and closed again in %d s, %.0f a second",
-            (len(run), count / len(run)),
+            (lasted, count / lasted),
             parts[0].site,
             parts[0].spawn,
             advice=("Connect once and reuse the connection, or lend it from a pool.",),
@@ -125,13 +126,31 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def _last_run(seconds: list[int]) -> list[int]:
-    run: list[int] = []
-    for second in reversed(seconds):
-        if run and run[-1] - second != 1:
-            break
-        run.append(second)
-    return run
+def _stormy(trend: Trend, storm: float, least: int, now: float) -> tuple[list[Rate], int]:
+    """The newest seconds on end, from wherever they begin, in each of which the limit was reached, and how many.
+
+    None where they are fewer than `least`. The second that runs does not count yet.
+    """
+    if _opened(trend.rate.values()) < storm * least:
+        return [], 0
+    for last in sorted((slot for slot in trend.rate if slot + SLOTS <= now * SLOTS), reverse=True):
+        run: list[Rate] = []
+        seconds, begin = 0, last
+        while _opened(second := _second(trend, begin)) >= storm:
+            run[:0] = second
+            seconds += 1
+            begin -= SLOTS
+        if seconds >= least:
+            return run, seconds
+    return [], 0
+
+
+def _opened(rates: Iterable[Rate]) -> int:
+    return sum(rate.count for rate in rates)
+
+
+def _second(trend: Trend, begin: int) -> list[Rate]:
+    return [trend.rate[slot] for slot in range(begin, begin + SLOTS) if slot in trend.rate]
 
 
 def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

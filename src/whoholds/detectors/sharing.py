@@ -53,12 +53,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
 
 
 def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
-    """A bounded pool starves by one nesting; a server only where several owners nest at the same two lines.
-
-    One line twice is a loop that keeps what it took, or a loan that leaked before: `left-open` tells of that.
-    """
-    if outer.site is inner.site:
-        return False
+    """A bounded pool starves by one nesting; a server only where several owners nest at the same two lines."""
     if inner.pool is not None:
         return inner.kind == outer.kind == "checkout"
     if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
@@ -72,13 +67,13 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Two threads or tasks were inside calls on one connection at the same time."""
     del limits
     for handle in snapshot.shared:
-        _, _, other_stack, stack, owner = handle.shared
+        callers, other_stack, stack, owner = handle.shared
         yield Finding(
             "shared-at-once",
             WARNING,
             handle.database,
             (handle,),
-            2,
+            len(callers),
             "%d owners inside calls on one connection to %s",
             (),
             handle.site,

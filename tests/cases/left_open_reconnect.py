@@ -1,5 +1,5 @@
 """A bot drops its one connection when it has gone stale and opens a new one; the last is open when the
-bot stops.
+bot stops: it is not the only one that its line opened, so its end is somebody's to see to.
 
 source: coleifer/peewee#829
 needs: postgres
@@ -18,7 +18,7 @@ class Store:
     def reconnect(self):
         if self.connection is not None:
             self.connection.close()
-        self.connection = psycopg2.connect(DSN)
+        self.connection = psycopg2.connect(DSN)  # opened: left-open error x1
         self.connection.autocommit = True
 
     def ask(self):

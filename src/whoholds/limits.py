@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import os
 import signal
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -82,6 +83,21 @@ def matches(frame: Frame, pattern: str) -> bool:
 
 def _setting(default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str) -> Any:
     return field(default=default, metadata={"variable": variable, "parse": parse, "takes": takes, "means": means})
+
+
+def _given(name: str, value: Any, now: Any, metadata: Mapping[str, Any]) -> Any:
+    """A setting given in code, held to the rules of the environment's."""
+    if name == "outputs" and isinstance(value, list | tuple):
+        value = ",".join(map(str, value))
+    elif isinstance(value, os.PathLike) and name == "journal":
+        value = os.fspath(value)
+    elif isinstance(value, bool | int | float):
+        value = f"{value:d}" if isinstance(value, int) else repr(value)
+    elif isinstance(value, type(now)) and not isinstance(value, str):
+        return value
+    if not isinstance(value, str):
+        raise WrongSetting(name, value, metadata["takes"])
+    return metadata["parse"](name, value)
 
 
 def _number(least: float, kind: type = float) -> Callable[[str, str], Any]:
@@ -244,7 +260,7 @@ class Limits:
     )
     storm: float = _setting(20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "connections opened in a second that are a storm")
     storm_for: float = _setting(5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long a storm lasts; 0: any one second")
-    server_limit: int = _setting(0, "WHOHOLDS_SERVER_LIMIT", _number(1, int), "a number", "connections the server allows this user")
+    server_limit: int = _setting(0, "WHOHOLDS_SERVER_LIMIT", _number(0, int), "a number", "connections the server allows this user; 0: unknown")
     ask_server: bool = _setting(False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query")  # noqa: FBT003
     every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "between ticks")
     repeat: float = _setting(600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "before a finding is said again")
@@ -273,10 +289,7 @@ class Limits:
                 known = sorted(by_variable)
                 raise WrongSetting(variable, text, f"nothing: there is no such setting{_nearest(variable, known)}")
         values.update(given)
-        limits = cls(**values)
-        if limits.journal and "journal" not in limits.outputs:
-            limits = replace(limits, outputs=(*limits.outputs, "journal"))
-        return limits
+        return cls(**values).told_by_journal()
 
     def with_settings(self, **given: Any) -> Limits:
         """A copy with fields replaced; text is parsed as the environment's would be. Unknown names raise TypeError."""
@@ -285,10 +298,14 @@ class Limits:
         for name, value in given.items():
             if name not in by_name:
                 raise TypeError(f"there is no setting {name!r}{_nearest(name, by_name)}")
-            parse = by_name[name].metadata["parse"]
-            number = isinstance(value, int | float) and isinstance(getattr(self, name), Threshold)
-            values[name] = parse(name, str(value)) if isinstance(value, str) or number else value
-        return replace(self, **values)
+            values[name] = _given(name, value, getattr(self, name), by_name[name].metadata)
+        return replace(self, **values).told_by_journal()
+
+    def told_by_journal(self) -> Limits:
+        """With the output `journal` where a path for it is set."""
+        if not self.journal or "journal" in self.outputs:
+            return self
+        return replace(self, outputs=(*self.outputs, "journal"))
 
     def as_text(self) -> dict[str, str]:
         """Each setting by its variable, as the environment would write it."""

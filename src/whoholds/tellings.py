@@ -60,6 +60,7 @@ class Tellings:
         if running is None:
             if len(self._running) >= MOST:
                 self.dropped += 1
+                self._count(finding.rule, finding.severity)
                 return
             identity = f"{self._pid():x}-{len(self._running) + 1}"
             kept = replace(finding, id=identity, handles=finding.handles[:KEPT_HANDLES], now=now, time=wall)

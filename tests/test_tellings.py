@@ -1,0 +1,183 @@
+"""Which findings are said and when again: once, then as they double, worsen or the interval passes; the last word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.worlds import CARS, REPORT, SHOP, USERS, at
+from whoholds.finding import Finding
+from whoholds.handle import CONNECTION, Handle, Spawn
+from whoholds.lines import Sites
+from whoholds.tellings import KEPT_HANDLES, MOST, Tellings
+
+if TYPE_CHECKING:
+    from whoholds.lines import Site
+
+SITES = Sites()
+
+
+def line(where: str) -> Site:
+    """Give the one Site of a line."""
+    return SITES.of(at(where))
+
+
+def finding(count: int = 1, rule: str = "held-too-long", where: str = CARS, **about: object) -> Finding:
+    """Give a finding as a detector makes it."""
+    handles = tuple(Handle(CONNECTION, "psycopg2", SHOP, None, at(where)) for _ in range(count))
+    values = {"severity": "warning", "phrase": "{n} to %s", "site": line(where), **about}
+    return Finding(rule, values.pop("severity"), SHOP, handles, count, **values)
+
+
+class Day:
+    """Tellings, and a clock to say them by."""
+
+    def __init__(self, repeat: float = 600.0) -> None:
+        self.tellings = Tellings(repeat, pid=lambda: 0xABC)
+        self.now = 0.0
+
+    def hears(self, *findings: Finding, after: float = 1.0, last: bool = False) -> list[tuple[str, int, int]]:
+        """Give what is said of these: severity, count, how many since."""
+        self.now += after
+        said = self.tellings.take(findings, self.now, 1e6 + self.now, last=last)
+        return [(one.severity, one.count, one.since) for one in said]
+
+
+def test_a_finding_is_said_when_it_is_found() -> None:
+    """With an id, its time, and no "since"."""
+    tellings = Tellings(600, pid=lambda: 0xABC)
+    (said,) = tellings.take([finding(3)], 10.0, 1e6)
+    assert (said.id, said.count, said.since, said.time, said.now) == ("abc-1", 3, 0, 1e6, 10.0)
+
+
+def test_more_of_the_same_is_held_back_until_it_doubles() -> None:
+    """Three, then one more and another; the sixth doubles it, and says how many since."""
+    day = Day()
+    assert day.hears(finding(3)) == [("warning", 3, 0)]
+    assert day.hears(finding(1)) == []
+    assert day.hears(finding(1)) == []
+    assert day.hears(finding(1)) == [("warning", 6, 3)]
+    assert day.hears(finding(5)) == []
+    assert day.hears(finding(1)) == [("warning", 12, 6)]
+
+
+def test_it_keeps_its_id() -> None:
+    """Whoever reads takes the last word of an id; another line has another."""
+    tellings = Tellings(600, pid=lambda: 1)
+    (first,) = tellings.take([finding(1)], 0.0, 0.0)
+    (again,) = tellings.take([finding(1)], 1.0, 1.0)
+    (other,) = tellings.take([finding(1, where=USERS)], 2.0, 2.0)
+    assert first.id == again.id != other.id
+
+
+def test_it_is_said_again_when_it_worsens() -> None:
+    """Also where nothing was added; and never falls back."""
+    day = Day()
+    assert day.hears(finding(10, severity="info")) == [("info", 10, 0)]
+    assert day.hears(finding(1, severity="error")) == [("error", 11, 1)]
+    assert day.hears(finding(1, severity="info")) == []
+    assert day.hears(finding(20, severity="info")) == [("error", 32, 21)]
+
+
+def test_it_is_said_again_when_the_interval_has_passed() -> None:
+    """Once per WHOHOLDS_REPEAT, with ×N since; not where nothing came."""
+    day = Day(repeat=600)
+    day.hears(finding(100))
+    assert day.hears(finding(1), after=599) == []
+    assert day.hears(after=10) == []
+    assert day.hears(finding(1), after=1) == [("warning", 102, 2)]
+    assert day.hears(finding(1), after=1) == []
+
+
+def test_the_last_word_comes_at_the_end_for_what_has_grown_since() -> None:
+    """And only for that."""
+    day = Day()
+    day.hears(finding(4), finding(4, where=USERS))
+    day.hears(finding(1))
+    assert day.hears(last=True) == [("warning", 5, 1)]
+    assert day.hears(last=True) == []
+
+
+def test_a_peak_is_not_added_up() -> None:
+    """The higher one counts with all that belongs to it; a lower one changes nothing."""
+    day = Day()
+    day.hears(finding(20, "too-many-at-once", adds_up=False))
+    assert day.hears(finding(30, "too-many-at-once", adds_up=False)) == []
+    assert day.hears(finding(5, "too-many-at-once", adds_up=False)) == []
+    assert [one.count for one in day.tellings.told()] == [30]
+    assert day.hears(finding(40, "too-many-at-once", adds_up=False)) == [("warning", 40, 3)]
+
+
+def test_bursts_of_refusals_add_their_requests() -> None:
+    """Ten refused, then five: said at the end with the five."""
+    day = Day()
+    day.hears(finding(3, "refused", adds_up=False, times=10))
+    day.hears(finding(3, "refused", adds_up=False, times=5))
+    (told,) = day.tellings.told()
+    assert (told.count, told.times) == (3, 15)
+    assert day.hears(last=True) == [("warning", 3, 5)]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"rule": "owner-gone"},
+        {"where": USERS},
+        {"spawn": "report"},
+        {"scope": "GET /cars"},
+        {"other": ("first opened", line(USERS))},
+    ],
+)
+def test_what_differs_in_rule_line_spawn_scope_or_second_line_is_another_finding(
+    about: dict[str, object],
+) -> None:
+    """Each is said by itself."""
+    if about.get("spawn"):
+        spawn = Spawn(at(REPORT), None)
+        spawn.site = line(REPORT)
+        about = {"spawn": spawn}
+    day = Day()
+    day.hears(finding())
+    assert day.hears(finding(**about)) == [("warning", 1, 0)]
+    assert len(day.tellings.told()) == 2
+
+
+def test_beyond_so_many_lines_only_counts_are_kept() -> None:
+    """The buffer is bounded, what it drops is counted, and the counters stay exact."""
+    tellings = Tellings(600)
+    many = [finding(scope=f"request {number}") for number in range(MOST + 10)]
+    assert len(tellings.take(many, 0.0, 0.0)) == MOST
+    assert (len(tellings.told()), tellings.dropped) == (MOST, 10)
+    assert tellings.counts == {("held-too-long", "warning"): MOST + 10}
+
+
+def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
+    """A million leaks are one line in memory."""
+    day = Day()
+    for _ in range(5):
+        day.hears(finding(KEPT_HANDLES))
+    (told,) = day.tellings.told()
+    assert (told.count, len(told.handles)) == (5 * KEPT_HANDLES, KEPT_HANDLES)
+
+
+def test_the_worst_is_the_highest_severity() -> None:
+    """Info where nothing was found."""
+    day = Day()
+    assert day.tellings.worst() == "info"
+    day.hears(
+        finding(), finding(rule="left-open", severity="error"), finding(rule="given-back", severity="info")
+    )
+    assert day.tellings.worst() == "error"
+
+
+def test_a_forked_child_has_its_own_findings() -> None:
+    """What the parent found is the parent's to say; the child says the same as its own, with an id of its own."""
+    pids = [1]
+    tellings = Tellings(600, pid=lambda: pids[0])
+    (parents,) = tellings.take([finding()], 0.0, 0.0)
+    pids[0] = 2
+    tellings.forget()
+    assert (tellings.told(), tellings.counts) == ([], {})
+    (childs,) = tellings.take([finding()], 0.0, 0.0)
+    assert childs.id != parents.id

@@ -5,10 +5,14 @@ Called in the user's thread; it asks the connection for three attributes and cal
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from whoholds.drivers._seams import Known
 from whoholds.handle import Handle
+
+if TYPE_CHECKING:
+    from whoholds.handle import Pool
 
 
 def handle_on(connection: Any) -> Handle | None:
@@ -26,3 +30,23 @@ def handle_on(connection: Any) -> Handle | None:
         if handle is not None:
             return handle
     return None
+
+
+class Pools:
+    """Ours for a library's pools, found by id: nothing of ours is seen on them. Each change is one C call."""
+
+    def __init__(self) -> None:
+        self._pools: dict[int, tuple[ref[Any], Pool | None]] = {}
+
+    def put(self, theirs: Any, ours: Pool | None) -> None:
+        """Remember `ours` until theirs is freed; None for a pool that lends nothing."""
+        key, pools = id(theirs), self._pools
+        pools[key] = (ref(theirs, lambda _: pools.pop(key, None)), ours)
+
+    def of(self, theirs: Any) -> Pool | None:
+        """Ours, or None where it lends nothing or was made before the start."""
+        found = self._pools.get(id(theirs))
+        return found[1] if found is not None else None
+
+    def __contains__(self, theirs: Any) -> bool:
+        return id(theirs) in self._pools

@@ -11,7 +11,7 @@ import types
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import handle_on
+from whoholds.drivers._stock import Pools, handle_on
 from whoholds.handle import CHECKOUT, OVER, Database, Handle, Pool, database
 from whoholds.lines import kind_of, never_blame
 from whoholds.seams import replace, stands_for
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from whoholds.ledger import Ledger
 
 _OLDEST = (1, 4)
-_POOL = "_whoholds_pool"  # on a pool of theirs: ours
 _STOCK = "_whoholds"  # on a pool's record: the handle of its connection
 _LOAN = "_whoholds_loan"  # on a pool's record: the loan that is out
 _RAN_OUT = "3o7r"  # the code of SQLAlchemy's TimeoutError; it stands in its documentation
@@ -40,9 +39,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
     if version < _OLDEST:
         raise RuntimeError(f"SQLAlchemy {sqlalchemy.__version__}: it takes 1.4 or later")
     never_blame("sqlalchemy")
+    pools = Pools()
     listeners: dict[str, Callable[..., None]] = {
-        "connect": _connected,
-        "checkout": _checked_out(ledger),
+        "connect": _connected(pools),
+        "checkout": _checked_out(ledger, pools),
         "checkin": _checked_in(ledger),
         "detach": _detached(ledger),
     }
@@ -50,10 +50,12 @@ def watch(ledger: Ledger) -> Iterator[None]:
         for name, listener in listeners.items():
             event.listen(pool.Pool, name, listener)
             names.callback(_silence, event, pool.Pool, name, listener)
-        made = _made(ledger, pool, pool.Pool._should_wrap_creator)
+        made = _made(ledger, pools, pool, pool.Pool._should_wrap_creator)
         names.callback(replace(pool.Pool, "_should_wrap_creator", made))
-        names.callback(replace(pool.QueuePool, "recreate", _made_again(ledger, pool.QueuePool.recreate)))
-        names.callback(replace(pool.Pool, "connect", _refusing(ledger, pool.Pool.connect, exc.TimeoutError)))
+        recreate = _made_again(ledger, pools, pool.QueuePool.recreate)
+        names.callback(replace(pool.QueuePool, "recreate", recreate))
+        connect = _refusing(ledger, pools, pool.Pool.connect, exc.TimeoutError)
+        names.callback(replace(pool.Pool, "connect", connect))
         yield
 
 
@@ -65,13 +67,13 @@ def _silence(event: Any, target: Any, name: str, listener: Any) -> None:
 # --- pools --------------------------------------------------------------------------------------------------
 
 
-def _made(ledger: Ledger, module: Any, original: Any) -> Any:
+def _made(ledger: Ledger, pools: Pools, module: Any, original: Any) -> Any:
     """Every pool calls this from its constructor; whose signature engines read, so it stays as it is."""
 
     def _should_wrap_creator(self: Any, creator: Any) -> Any:
         try:
-            if _POOL not in self.__dict__:
-                setattr(self, _POOL, _pool_for(ledger, module, self, sys._getframe(1)))
+            if self not in pools:
+                pools.put(self, _pool_for(ledger, module, self, sys._getframe(1)))
         except Exception:  # noqa: BLE001, S110 - our fault must stay ours
             pass
         return original(self, creator)
@@ -88,12 +90,12 @@ def _pool_for(ledger: Ledger, module: Any, pool: Any, frame: FrameType | None) -
     return ledger.pool_made(pool, type(pool).__name__, _asking(frame), None)
 
 
-def _made_again(ledger: Ledger, original: Any) -> Any:
+def _made_again(ledger: Ledger, pools: Pools, original: Any) -> Any:
     """`Engine.dispose` goes on with a new pool: until that holds something, neither is there."""
 
     def recreate(self: Any) -> Any:
         again = original(self)
-        old, new = getattr(self, _POOL, None), getattr(again, _POOL, None)
+        old, new = pools.of(self), pools.of(again)
         if old is not None and new is not None and new is not old:
             new.origin, new.site = old.origin, old.site
             ledger.pool_gone(old)
@@ -113,12 +115,12 @@ def _sizes(pool: Any, ours: Pool) -> None:
     ours.max = size + overflow if size and overflow >= 0 else None
 
 
-def _refusing(ledger: Ledger, original: Any, timeout: type[BaseException]) -> Any:
+def _refusing(ledger: Ledger, pools: Pools, original: Any, timeout: type[BaseException]) -> Any:
     def connect(self: Any) -> Any:
         try:
             return original(self)
         except timeout as exc:
-            ours = getattr(self, _POOL, None)
+            ours = pools.of(self)
             if ours is not None and getattr(exc, "code", "") == _RAN_OUT:
                 ours.timeouts += 1
                 ledger.refused(exc, _database_of(ledger, self, ours), _asking(sys._getframe(1)), pool=ours)
@@ -149,39 +151,40 @@ def _by_dialect(pool: Any) -> Database:
 # --- connections --------------------------------------------------------------------------------------------
 
 
-def _connected(dbapi_connection: Any, connection_record: Any) -> None:
-    """The event `connect`: the driver's own handle, judged until now, becomes the pool's."""
-    try:
-        pool = connection_record._ConnectionRecord__pool
-        ours = getattr(pool, _POOL, None)
-        driver = getattr(connection_record, "driver_connection", None)  # what is below an async dialect's own
-        handle = handle_on(dbapi_connection if driver is None else driver)
-        setattr(connection_record, _STOCK, handle)
-        if ours is not None:
-            _sizes(pool, ours)
-            if handle is not None:
-                handle.pool = ours
-    except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-        pass
+def _connected(pools: Pools) -> Callable[[Any, Any], None]:
+    def connected(dbapi_connection: Any, connection_record: Any) -> None:
+        """The event `connect`: the driver's own handle, judged until now, becomes the pool's."""
+        try:
+            pool = connection_record._ConnectionRecord__pool
+            ours = pools.of(pool)
+            driver = getattr(connection_record, "driver_connection", None)  # below an async dialect's own
+            handle = handle_on(dbapi_connection if driver is None else driver)
+            setattr(connection_record, _STOCK, handle)
+            if ours is not None:
+                _sizes(pool, ours)
+                if handle is not None:
+                    handle.pool = ours
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
+
+    return connected
 
 
-def _checked_out(ledger: Ledger) -> Callable[[Any, Any, Any], None]:
+def _checked_out(ledger: Ledger, pools: Pools) -> Callable[[Any, Any, Any], None]:
     def checked_out(dbapi_connection: Any, connection_record: Any, connection_proxy: Any) -> None:
         """The event `checkout`: a loan, opened where the application's code asked for it."""
         del dbapi_connection
         try:
-            _lend(ledger, connection_record, connection_proxy, sys._getframe(1))
+            ours = pools.of(connection_proxy._pool)
+            if ours is not None:
+                _lend(ledger, ours, connection_record, connection_proxy, sys._getframe(1))
         except Exception:  # noqa: BLE001, S110 - our fault must stay ours
             pass
 
     return checked_out
 
 
-def _lend(ledger: Ledger, record: Any, fairy: Any, frame: FrameType | None) -> None:
-    pool = fairy._pool
-    ours = getattr(pool, _POOL, None)
-    if ours is None:
-        return
+def _lend(ledger: Ledger, ours: Pool, record: Any, fairy: Any, frame: FrameType | None) -> None:
     handle: Handle | None = getattr(record, _STOCK, None)
     before: Handle | None = getattr(record, _LOAN, None)
     if handle is not None:
@@ -193,7 +196,7 @@ def _lend(ledger: Ledger, record: Any, fairy: Any, frame: FrameType | None) -> N
         ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
     if ours.closed:
         ledger.pool_back(ours)
-    where = _by_dialect(pool) if handle is None else handle.database
+    where = _by_dialect(fairy._pool) if handle is None else handle.database
     lender = ours if ours.key else None  # nobody waits for what everyone may have
     loan = ledger.opened(CHECKOUT, "sqlalchemy", where, fairy, _asking(frame), parent=handle, pool=lender)
     if handle is not None:

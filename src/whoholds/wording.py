@@ -22,8 +22,9 @@ SHOWN_PARTS = 8
 
 def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group."""
-    template = f"{finding.rule}: {_things(finding)}"
-    arguments: list[object] = [finding.count, finding.where, *finding.numbers]
+    template = f"{finding.rule}: {finding.phrase.replace('{n}', '%d %s')}"
+    things = [finding.kind if finding.count == 1 else f"{finding.kind}s"] if "{n}" in finding.phrase else []
+    arguments: list[object] = [finding.count, *things, finding.where, *finding.numbers]
     verb = verb_of(finding.handles)
     comma = "" if finding.parts else ","
     if finding.site is not None and finding.site.origin:
@@ -35,20 +36,15 @@ def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         arguments.append(spawned.frame.place)
     what, other = finding.other
     if other is not None and other is not finding.site:
-        template += f", {what} at %s in {_escaped(other)}"
-        arguments.append(other.frame.place)
+        template += f", {what} at %s in %s"
+        arguments += [other.frame.place, other.frame.function]
+    return template + "%s", (*arguments, _again(finding))
+
+
+def _again(finding: Finding) -> str:
     if finding.times > 1:
-        template += " (%d times)"
-        arguments.append(finding.times)
-    elif finding.since and finding.adds_up:
-        template += " (×%d since)"
-        arguments.append(finding.since)
-    return template, tuple(arguments)
-
-
-def _things(finding: Finding) -> str:
-    kind = finding.kind if finding.count == 1 else f"{finding.kind}s"
-    return finding.phrase.replace("{n}", f"%d {kind}")
+        return f" ({finding.times} times)"
+    return f" (×{finding.since} since)" if finding.since and finding.adds_up else ""
 
 
 def _escaped(site: Site) -> str:

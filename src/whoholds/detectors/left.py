@@ -88,7 +88,7 @@ def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, tuple[o
     what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
     never_used = " and never used" if all(not _uses(handle) for handle in group) else ""
     back = "not given back" if group[0].kind == "checkout" else "still open"
-    return f"{{n}} to %s {back} at the end of {what}%s{never_used}", (name,)
+    return f"{{n}} to %s {back} at the end of {what}%s%s", (name, never_used)
 
 
 def _uses(handle: Handle) -> int:
@@ -157,7 +157,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         "owner-gone",
         late,
         lambda _: ERROR,
-        lambda group: ("{n} to %s still open though " + _owners(group) + " ended %.1f s ago", (_gone_for(group, snapshot.now),)),
+        lambda group: ("{n} to %s still open though %s ended %.1f s ago", (_owners(group), _gone_for(group, snapshot.now))),
         why=lambda _: ("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
         advice=("Close the connection before the function that opened it returns.",),
     )

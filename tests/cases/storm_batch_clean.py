@@ -2,7 +2,7 @@
 
 source: datagovuk/apiserver#1
 needs: postgres
-settings: STORM=10 STORM_FOR=2 EVERY=0.1
+settings: STORM=10 STORM_FOR=4 EVERY=0.1
 """
 
 import os

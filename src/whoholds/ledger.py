@@ -50,6 +50,9 @@ class Refusal:
         self.stamp = 0
 
 
+PARENT = -1  # the caller inside a handle that a fork brought along: the first use meets it
+
+
 class Sharing(NamedTuple):
     """Several callers inside calls on one connection at once: all of them, and the first two's stacks."""
 
@@ -135,6 +138,7 @@ class Ledger:
         self._refusals: deque[Refusal] = deque(maxlen=100)
         self._shared: deque[Handle] = deque(maxlen=1000)
         self._inherited: deque[tuple[Handle, Owner | None, Origin]] = deque(maxlen=1000)
+        self.settle_s = SETTLE_S
         self._scopes: deque[tuple[Any, int, float]] = deque(maxlen=10_000)
         self._pools: dict[int, Pool] = {}
         self._taken_ends = 0
@@ -353,9 +357,14 @@ class Ledger:
         )
 
     def _settled_scopes(self, *, last: bool) -> Iterator[tuple[Any, int]]:
-        settled = self.clock() - SETTLE_S
+        settled = self.clock() - self.settle_s
         while self._scopes and (last or self._scopes[0][2] <= settled):
             yield self._scopes.popleft()[:2]
+
+    @property
+    def stamps(self) -> int:
+        """How many stamps were given out: the same as before, and nothing was opened or closed since. 0.3 µs."""
+        return _value(self._stamp)
 
     def peek(self) -> list[Handle]:
         """What is open now, oldest first; takes nothing away."""
@@ -365,6 +374,7 @@ class Ledger:
         """After a fork, in the child: what the parent opened is inherited, not held here."""
         for handle in list(self._open.values()):
             handle.inherited = True
+            handle.caller = PARENT
         self._open.clear()
         self._ended.clear()
         self._refusals.clear()

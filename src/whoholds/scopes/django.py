@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ScopeMiddleware:
-    """A scope around each request, up to the close of its response; in synchronous and asynchronous chains."""
+    """A scope around each request, up to the close of its response; synchronous or not."""
 
     sync_capable = True
     async_capable = True

@@ -22,10 +22,16 @@ _VALUE = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{2
 class Unit(Scope):
     """A Scope that knows who works on it, and what was entered before."""
 
-    __slots__ = ("before", "owner")
+    __slots__ = ("before", "depth", "owner")
+
+    MAX_DEPTH = 4  # a server that never closes its answers must not make an endless chain
 
     def __init__(self, name: str, kind: str) -> None:
-        self.before = _scope.get()
+        before = _scope.get()
+        self.depth = before.depth + 1 if isinstance(before, Unit) else 0
+        if self.depth > self.MAX_DEPTH:
+            before, self.depth = None, 0
+        self.before = before
         self.owner = spawn.current_owner()
         super().__init__(name, kind, current(self.owner))
 

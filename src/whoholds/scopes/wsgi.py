@@ -25,25 +25,29 @@ class ScopeMiddleware:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer; the scope goes on while the server reads what was answered."""
-        unit = begin(f"{environ.get('REQUEST_METHOD', 'GET')} {environ.get('PATH_INFO', '/')}")
+        unit = begin(_name(environ))
+
+        def start(*args: Any, **kwargs: Any) -> Any:
+            unit.name = _name(environ)  # later Flask takes back what it said of the request
+            return start_response(*args, **kwargs)
+
         try:
-            body = self.app(environ, start_response)
+            body = self.app(environ, start)
         except BaseException:
-            end(unit, _name(environ))
+            end(unit)
             raise
         if not hasattr(body, "close") or _is_file(body, environ):
-            end(unit, _name(environ))  # no code of the application's runs any more
+            end(unit)  # no code of the application's runs any more
             return body
-        return _Body(body, unit, environ)
+        return _Body(body, unit)
 
 
 class _Body:
     """An answer that ends its scope when the server closes it."""
 
-    def __init__(self, body: Any, unit: Unit, environ: dict[str, Any]) -> None:
+    def __init__(self, body: Any, unit: Unit) -> None:
         self._body = body
         self._unit = unit
-        self._environ = environ
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._body)
@@ -56,7 +60,7 @@ class _Body:
         try:
             self._body.close()
         finally:
-            end(self._unit, _name(self._environ))
+            end(self._unit)
 
 
 def _is_file(body: Any, environ: dict[str, Any]) -> bool:

@@ -40,6 +40,7 @@ class Record:
 
     handles: dict[int, Handle] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    since: int = -1  # what the ledger's `stamps` were at its beginning
 
     @property
     def loans(self) -> list[Handle]:
@@ -107,10 +108,14 @@ class Recorder:
         self._over: WeakSet[Scope] = WeakSet()  # scopes that were followed
         self.late: list[Handle] = []  # opened for a scope that was over: by a thread that outlived its test
 
-    def follow(self, scope: Scope) -> Record:
-        """Collect what belongs to `scope` from now on."""
-        record = self._records[scope] = Record()
+    def follow(self, scope: Scope, since: int = -1) -> Record:
+        """Collect what belongs to `scope` from now on; `since` is what the ledger's `stamps` are now."""
+        record = self._records[scope] = Record(since=since)
         return record
+
+    def untouched(self, scope: Scope, stamps: int) -> bool:
+        """Whether nothing at all was opened or closed since `scope` began: then there is nothing to look at."""
+        return self._records[scope].since == stamps
 
     def leave(self, scope: Scope) -> Record:
         """What belonged to it, and no more of that."""
@@ -185,6 +190,8 @@ def judge(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verdict:
     """What is wrong at the end of `scope`. Settles and collects garbage only where it would accuse otherwise."""
+    if recorder.untouched(scope, watch.ledger.stamps):
+        return Verdict(scope, recorder.leave(scope), ())
     ending = Ending(scope.kind, scope.name, scope)
     watch.tick()
     if any(map(ending.covers, watch.handles)):

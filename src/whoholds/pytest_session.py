@@ -126,7 +126,8 @@ class Session:
             self._leave(other)
         if self._watch is not None:
             scope = self._tests[item] = Scope(item.nodeid, "test")
-            self._opened[item] = Opened(self._watch, self._recorder.follow(scope))
+            record = self._recorder.follow(scope, self._watch.ledger.stamps)
+            self._opened[item] = Opened(self._watch, record)
             scopes.begin(scope)
 
     def _leave(self, item: pytest.Item) -> Scope | None:

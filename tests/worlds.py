@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.fakes import FakeClock
 from whoholds.handle import CLOSED, CONNECTION, Database, Handle, Owner, Pool, Spawn
-from whoholds.ledger import Refusal, Taken
+from whoholds.ledger import Ledger, Refusal, Taken
 from whoholds.limits import Limits
 from whoholds.origin import from_lines
+from whoholds.running import Watch
 from whoholds.snapshot import Ending, History, Snapshot, see
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from whoholds.finding import Finding
     from whoholds.origin import Origin
+    from whoholds.running import Output
 
     Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
 
@@ -168,3 +170,48 @@ class World:
 def said(findings: Iterable[Finding]) -> list[tuple[str, int]]:
     """Give each finding's severity and count."""
     return [(finding.severity, finding.count) for finding in findings]
+
+
+class Program:
+    """A Watch that is looked at by hand, and the handles of a program told to it: same clock, no thread, no driver."""
+
+    def __init__(self, *outputs: Output, **limits: Any) -> None:
+        self.clock = FakeClock()
+        self.owner = thread()
+        self.line = CARS
+        self.ledger = Ledger(clock=self.clock, owner=lambda: self.owner, origin=lambda _, __: at(self.line))
+        self.watch = Watch(
+            Limits().with_settings(**limits),
+            ledger=self.ledger,
+            outputs=outputs,
+            wall=lambda: 1_700_000_000.0 + self.clock(),
+        )
+
+    def opens(
+        self,
+        line: str = CARS,
+        by: Owner | None = None,
+        to: Database = SHOP,
+        driver: str = "psycopg2",
+        **state: Any,
+    ) -> Handle:
+        """Give a connection opened now."""
+        self.line, self.owner = line, by or self.owner
+        handle = self.ledger.opened(CONNECTION, driver, to, None, None)
+        for name, value in state.items():
+            setattr(handle, name, value)
+        return handle
+
+    def fans_out(self, count: int, line: str = CARS, spawned: str = REPORT) -> list[Handle]:
+        """Give a connection for each of so many threads."""
+        return [self.opens(line, thread(f"Thread-{number}", spawned)) for number in range(count)]
+
+    def looks(self, seconds: float = 1.0) -> list[Finding]:
+        """Give what is said a moment later."""
+        self.clock.advance(seconds)
+        return self.watch.tick()
+
+    def exits(self) -> list[Finding]:
+        """Give what is said by the last look of the process."""
+        self.clock.advance(1.0)
+        return self.watch.end(Ending("process"))

@@ -183,13 +183,29 @@ class Writer:
                 self.dropped += len(records)
                 return
             self._rotate()
-        while data:
-            data = data[os.write(self._file, data) :]
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError:
+            self._take_back(written)
+            raise
+
+    def _take_back(self, written: int) -> None:
+        """The disk is full: half a line would spoil what comes after it. Not where another process has written since."""
+        size = os.fstat(self._file).st_size
+        if written and os.lseek(self._file, 0, os.SEEK_CUR) == size:
+            os.ftruncate(self._file, size - written)
 
     def _rotate(self) -> None:
+        ours = os.fstat(self._file)
         os.close(self._file)
         self._rotated = True
-        os.replace(self.path, f"{self.path}.1")
+        try:
+            if os.path.samestat(ours, os.stat(self.path)):  # else another process has done it
+                os.replace(self.path, f"{self.path}.1")
+        except FileNotFoundError:
+            pass
         self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def close(self) -> None:

@@ -173,6 +173,9 @@ class Watch:
         dropped = self.history.dropped + self.tellings.dropped
         if dropped:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
+        for one in self.outputs:
+            if lost := getattr(one, "dropped", 0):
+                remarks.append(f"{lost} lines of the journal were dropped: more than twice WHOHOLDS_JOURNAL_MB={self.limits.journal_mb:g}")
         for driver, count in self.ledger.unwatched.items():
             remarks.append(f"{count} connections of {driver} could not be watched: a factory of the program's made them")
         return remarks

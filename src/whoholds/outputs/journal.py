@@ -45,7 +45,15 @@ class JournalOutput:
         if self._writer is not None:
             self._writer.write(records)
 
+    @property
+    def dropped(self) -> int:
+        """Lines that found no room after the rotation."""
+        return self._writer.dropped if self._writer is not None else 0
+
     def _open(self) -> None:
+        if self._writer is not None:  # the parent's
+            self._writer.close()
+        self._highest.clear()
         self._pid = os.getpid()
         path = (self._limits.journal or DEFAULT).replace("{pid}", str(self._pid)).replace("{host}", HOST)
         self._writer = Writer(Path(path), self._limits.journal_mb * 1_000_000)

@@ -1,0 +1,338 @@
+"""The journal: private, whole lines, rotated once, read up to a cut; its lines are a contract."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.worlds import CARS, REPORT, SHOP, Program, thread
+from whoholds.journal import HOST, Journal, Writer, read
+from whoholds.limits import Limits
+from whoholds.outputs.journal import JournalOutput
+from whoholds.report import report
+from whoholds.version import VERSION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MB = 1_000_000
+
+
+def run(path: Path, **limits: object) -> tuple[Program, JournalOutput]:
+    """Give a program that writes its journal to `path`."""
+    settings = Limits().with_settings(journal=str(path), **limits)
+    output = JournalOutput(settings)
+    return Program(output, **limits), output
+
+
+def records(path: Path, kind: str) -> list[dict[str, object]]:
+    """Give the journal's lines of one type."""
+    return [record for record in read(path).records if record["type"] == kind]
+
+
+# --- the file ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    """Mode 0600 whatever the umask, also after rotation; folders are made."""
+    path = tmp_path / "logs" / "run.jsonl"
+    before = os.umask(0)
+    try:
+        writer = Writer(path, most=50)
+        for _ in range(3):
+            writer.write([{"type": "run", "text": "x" * 30}])
+    finally:
+        os.umask(before)
+    writer.close()
+    modes = [stat.S_IMODE(file.stat().st_mode) for file in (path, path.with_name("run.jsonl.1"))]
+    assert modes == [0o600, 0o600]
+
+
+def test_it_is_rotated_once_and_then_full(tmp_path: Path) -> None:
+    """At its size to `.1`; beyond that again it drops, and counts what it drops."""
+    path = tmp_path / "run.jsonl"
+    writer = Writer(path, most=100)
+    for number in range(10):
+        writer.write([{"type": "t", "n": number, "pad": "x" * 15}])
+    writer.close()
+    numbers = [record["n"] for record in read(path).records]
+    assert numbers == list(range(len(numbers)))
+    assert (len(numbers), writer.dropped) == (4, 6)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.jsonl", "run.jsonl.1"]
+
+
+def test_what_is_dropped_is_said(tmp_path: Path) -> None:
+    """At the end, by the watch."""
+    program, _ = run(tmp_path / "run.jsonl", journal_mb=0.001)
+    told = []
+    program.watch.outputs.append(told.append)
+    for number in range(20):
+        program.ledger.closed(program.opens(f"/srv/shop/cars.py:{number + 1} load"), "collected")
+        program.looks()
+    program.exits()
+    assert [remark for remark in told[-1].remarks if "journal" in remark and "dropped" in remark]
+
+
+def test_one_record_larger_than_all_is_written(tmp_path: Path) -> None:
+    """Into an empty file: better one line too long than none."""
+    path = tmp_path / "run.jsonl"
+    Writer(path, most=10).write([{"type": "t", "pad": "x" * 1000}])
+    assert len(read(path).records) == 1
+
+
+def test_processes_that_share_a_journal_rotate_it_once(tmp_path: Path) -> None:
+    """Whoever comes second finds that it was done, and goes on in the new file: nothing is lost."""
+    path = tmp_path / "run.jsonl"
+    one, two = Writer(path, most=200), Writer(path, most=200)
+    for number in range(6):
+        for name, writer in (("one", one), ("two", two)):
+            writer.write([{"type": "t", "of": name, "n": number, "pad": "x" * 8}])
+    one.close()
+    two.close()
+    found = [(record["of"], record["n"]) for record in read(path).records]
+    assert len(found) + one.dropped + two.dropped == 12
+    assert found == [(name, number) for number in range(6) for name in ("one", "two")][: len(found)]
+    assert len(found) >= 6
+
+
+def test_lines_of_two_processes_do_not_mix(tmp_path: Path) -> None:
+    """Each look is one write to a file opened for appending."""
+    path = tmp_path / "run.jsonl"
+    writers = [Writer(path, most=MB) for _ in range(2)]
+    for number in range(50):
+        writers[number % 2].write([{"type": "t", "n": number}, {"type": "t", "n": -number}])
+    journal = read(path)
+    assert journal.cut == ""
+    assert [record["n"] for record in journal.records[::2]] == list(range(50))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no RLIMIT_FSIZE")
+def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    """Also where the disk is full in the middle of one."""
+    import resource
+    import signal
+
+    path = tmp_path / "run.jsonl"
+    writer = Writer(path, most=MB)
+    writer.write([{"type": "t", "n": 1}])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))
+    try:
+        with pytest.raises(OSError, match="large"):
+            writer.write([{"type": "t", "n": 2, "pad": "x" * 100}])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    writer.write([{"type": "t", "n": 3}])
+    journal = read(path)
+    assert (journal.cut, [record["n"] for record in journal.records]) == ("", [1, 3])
+
+
+@pytest.mark.parametrize(
+    "tail", [b'{"type":"finding","id":', b"[1,2]\n", b"\xff\xfe\n", b'{"no":"type"}\n', b'{"type":"t"}']
+)
+def test_a_journal_that_was_cut_is_read_up_to_the_cut(tmp_path: Path, tail: bytes) -> None:
+    """And that is said, with the file and the line."""
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b'{"type":"t","n":1}\n{"type":"t","n":2}\n' + tail)
+    journal = read(path)
+    assert [record["n"] for record in journal.records] == [1, 2]
+    assert journal.cut == f"{path} is cut or damaged at line 3; read up to there"
+
+
+def test_the_report_says_that_a_journal_was_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """After what it could read."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    for _ in range(2):
+        program.opens()
+    program.exits()
+    with path.open("ab") as file:
+        file.write(b'{"type":"fin')
+    assert report([str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "left-open: 2 connections" in out
+    assert "cut or damaged at line" in out
+
+
+def test_a_journal_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what `report` takes; exit code 2."""
+    path = str(tmp_path / "nowhere.jsonl")
+    assert report([path]) == 2
+    assert f"whoholds: {path}: No such file or directory; it takes a journal" in capsys.readouterr().err
+
+
+# --- its lines --------------------------------------------------------------------------------------------------
+
+FIELDS = {
+    "type", "id", "fingerprint", "rule", "severity", "message", "time", "count", "database", "opened", "spawned",
+    "owners", "stack", "spawn_stack", "pid", "host", "held_s", "idle_s",
+}  # fmt: skip
+
+
+def test_a_finding_has_its_fields(tmp_path: Path) -> None:
+    """The contract, field by field."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    for handle in program.fans_out(20):
+        handle.backend_pid = 4711
+    program.looks()
+    (found,) = records(path, "finding")
+    assert set(found) >= FIELDS | {"parts", "backend_pid"}
+    assert (found["rule"], found["severity"], found["count"]) == ("too-many-at-once", "warning", 20)
+    assert found["database"] == str(SHOP)
+    assert found["opened"] == {"file": "/srv/shop/cars.py", "line": 42, "function": "load_cars", "source": ""}
+    assert found["spawned"] == {"file": "/srv/shop/report.py", "line": 17, "function": "build", "source": ""}
+    assert found["owners"] == [f"Thread-{number}" for number in range(10)]
+    assert (found["stack"], found["spawn_stack"]) == ([found["opened"]], [found["spawned"]])
+    assert [(part["count"], part["opened"]["line"], part["spawned"]["line"]) for part in found["parts"]] == [
+        (20, 42, 17)
+    ]
+    assert (found["held_s"], found["idle_s"], found["backend_pid"]) == (1.0, 1.0, 4711)
+    assert (found["pid"], found["host"]) == (os.getpid(), HOST)
+    assert found["time"].endswith("Z")
+    assert datetime.fromisoformat(found["time"][:-1]).year == 2023
+
+
+def test_the_main_thread_was_spawned_by_nobody(tmp_path: Path) -> None:
+    """`spawned` is null."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    program.ledger.closed(program.opens(), "collected")
+    program.looks()
+    (found,) = records(path, "finding")
+    assert (found["spawned"], found["spawn_stack"], found["owners"]) == (None, [], ["MainThread"])
+
+
+def test_the_last_word_of_an_id_counts(tmp_path: Path) -> None:
+    """Said at 2, and once more at the end with all; two processes may have the same id."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    for count in (2, 1):
+        for _ in range(count):
+            program.ledger.closed(program.opens(), "collected")
+        program.looks()
+    program.exits()
+    assert [record["count"] for record in records(path, "finding")] == [2, 3]
+    assert [record["count"] for record in read(path).findings] == [3]
+    both = Journal([{"type": "finding", "id": "a", "pid": pid} for pid in (1, 2, 1)])
+    assert len(both.findings) == 2
+
+
+def test_the_run_comes_first(tmp_path: Path) -> None:
+    """Version, argv, pid, python, limits; nothing secret of the command line."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path, too_many=7)
+    before = sys.orig_argv
+    sys.orig_argv = ["python", "app.py", "--password", "hunter2", "postgresql://app:hunter2@db/shop"]
+    try:
+        program.looks()
+        program.looks()
+    finally:
+        sys.orig_argv = before
+    first = read(path).records[0]
+    assert (first["type"], first["version"], first["pid"]) == ("run", VERSION, os.getpid())
+    assert first["python"] == sys.version.split()[0]
+    assert first["limits"]["WHOHOLDS_TOO_MANY"] == "7"
+    assert first["argv"][:2] == ["python", "app.py"]
+    assert "hunter2" not in path.read_text()
+    assert len(records(path, "run")) == 1
+
+
+def test_each_handle_has_a_line_when_it_closes_or_at_the_end(tmp_path: Path) -> None:
+    """Enough to draw its bar."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    closed = program.opens(by=thread("Thread-1", REPORT))
+    program.clock.advance(2.5)
+    program.ledger.closed(closed)
+    program.opens(by=thread("Thread-2", REPORT))
+    program.looks()
+    assert [one["how"] for one in records(path, "handle")] == ["closed"]
+    program.exits()
+    first, second = records(path, "handle")
+    assert (first["held_s"], first["owner"], first["opened"]["line"], first["spawned"]["line"]) == (
+        2.5,
+        "Thread-1",
+        42,
+        17,
+    )
+    assert (second["how"], second["closed_at"]) == ("open", None)
+    lasted = datetime.fromisoformat(first["closed_at"][:-1]) - datetime.fromisoformat(first["opened_at"][:-1])
+    assert lasted.total_seconds() == 2.5
+
+
+def test_peaks_are_new_highs(tmp_path: Path) -> None:
+    """Two, then five; the fall between and the five again are no news; one open is no crowd."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    for count in (1, 2, 1, 5, 5):
+        held = [program.opens() for _ in range(count)]
+        program.looks()
+        for handle in held:
+            program.ledger.closed(handle)
+        program.looks()
+    assert [(one["count"], one["database"]) for one in records(path, "peak")] == [
+        (2, str(SHOP)),
+        (5, str(SHOP)),
+    ]
+
+
+def test_pid_and_host_are_filled_in(tmp_path: Path) -> None:
+    """A file of its own for each process."""
+    program, _ = run(tmp_path / "{host}-{pid}.jsonl")
+    program.looks()
+    assert [file.name for file in tmp_path.iterdir()] == [f"{HOST}-{os.getpid()}.jsonl"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_forked_child_has_its_own_run_its_own_peaks_and_no_descriptor_of_the_parents(
+    tmp_path: Path,
+) -> None:
+    """In its own file, from the first line on."""
+    program, output = run(tmp_path / "{pid}.jsonl")
+    held = [program.opens() for _ in range(4)]
+    program.looks()
+    parents = output._writer._file
+    del held
+    child = os.fork()
+    if child == 0:
+        try:
+            program.watch.in_child()
+            for _ in range(3):
+                program.opens(CARS)
+            program.looks()
+            try:
+                kept = os.fstat(parents).st_ino == os.stat(tmp_path / f"{os.getppid()}.jsonl").st_ino
+            except OSError:
+                kept = False
+            os._exit(7 if kept else 0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    path = tmp_path / f"{child}.jsonl"
+    assert [record["pid"] for record in records(path, "run")] == [child]
+    assert [record["count"] for record in records(path, "peak")] == [3]
+
+
+def test_every_line_is_json_that_others_can_read(tmp_path: Path) -> None:
+    """Nothing that only Python's json reads: no NaN, no bare objects."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    program.fans_out(20)
+    program.looks()
+    program.exits()
+
+    def refuse(constant: str) -> None:
+        pytest.fail(constant)
+
+    for line in path.read_text(encoding="utf-8").splitlines():
+        assert isinstance(json.loads(line, parse_constant=refuse), dict)

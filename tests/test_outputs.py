@@ -1,0 +1,403 @@
+"""Where findings go: logging, stderr, Python warnings; and an output that fails, which costs nobody else theirs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+
+import whoholds
+from tests.worlds import REPORT, Program, thread
+from whoholds.fakes import fake_dbapi
+from whoholds.outputs.log import log
+from whoholds.outputs.warn import HeldConnectionWarning, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from whoholds.finding import Look
+
+
+class Kept(logging.Handler):
+    """Keeps its records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def unhandled() -> Iterator[logging.Logger]:
+    """Give our logger as in a program that has not configured logging: it must not see pytest's own handlers."""
+    logger = logging.getLogger("whoholds")
+    logger.propagate = False
+    yield logger
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+@pytest.fixture
+def kept(unhandled: logging.Logger) -> Kept:
+    """Give the handler of a program that has configured logging."""
+    handler = Kept()
+    unhandled.addHandler(handler)
+    return handler
+
+
+def leaks(program: Program, count: int = 3) -> None:
+    """Let the collector free so many."""
+    for _ in range(count):
+        program.ledger.closed(program.opens(by=thread("Thread-1", REPORT)), "collected")
+
+
+# --- log --------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_is_the_first_line_and_carries_everything(
+    kept: Kept, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message alone for pipelines, the report and every journal field in `extra`; nothing on stderr."""
+    program = Program(log)
+    leaks(program)
+    program.looks()
+    (record,) = kept.records
+    assert (record.levelname, record.name) == ("WARNING", "whoholds")
+    assert record.getMessage() == (
+        "whoholds: collected-open: 3 connections to postgresql://app@127.0.0.1:5432/shop freed by the garbage "
+        "collector, never closed, opened at /srv/shop/cars.py:42 in load_cars, spawned at /srv/shop/report.py:17 in build"
+    )
+    assert record.msg.startswith("whoholds: collected-open: %d %s to %s freed")
+    assert record.report.startswith(record.getMessage())
+    assert (record.rule, record.count, record.severity, record.opened["line"]) == (
+        "collected-open",
+        3,
+        "warning",
+        42,
+    )
+    assert record.finding_message == record.getMessage().removeprefix("whoholds: ")
+    assert record.fingerprint
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"), [("left-open", logging.ERROR), ("collected-open", logging.WARNING)]
+)
+def test_the_level_is_the_severity(kept: Kept, severity: str, level: int) -> None:
+    """Error and warning; info is not said unasked."""
+    program = Program(log)
+    leaks(program)
+    for _ in range(2):
+        program.opens("/srv/shop/a.py:3 load")
+    program.opens("/srv/shop/b.py:3 single")
+    program.exits()
+    assert {record.levelno for record in kept.records if record.rule == severity} == {level}
+    assert not any("single" in record.getMessage() for record in kept.records)
+
+
+def test_without_a_handler_the_whole_text_goes_to_stderr(
+    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not Python's last resort, which would print the first line only."""
+    program = Program(log)
+    leaks(program)
+    program.looks()
+    err = capsys.readouterr().err
+    assert err.startswith("whoholds: collected-open: 3 connections to ")
+    assert "3 ×  opened   /srv/shop/cars.py:42  in load_cars" in err
+    assert "Close it; until the collector comes" in err
+
+
+def test_the_logger_is_looked_up_at_each_finding(
+    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program that configures logging after its first finding has the second in its own log."""
+    program = Program(log)
+    leaks(program)
+    program.looks()
+    assert capsys.readouterr().err
+    handler = Kept()
+    unhandled.addHandler(handler)
+    leaks(program, 9)
+    program.looks()
+    assert len(handler.records) == 1
+    assert capsys.readouterr().err == ""
+
+
+def test_a_record_leaves_no_thread_behind(kept: Kept) -> None:
+    """logging asks for the current thread, which makes a Dummy of ours that the program would see for ever."""
+    import _thread
+
+    program = Program(log)
+    leaks(program)
+    before = set(threading.enumerate())
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def tick() -> None:
+        program.watch.tick()
+        done.release()
+
+    _thread.start_new_thread(tick, ())
+    assert done.acquire(timeout=10)
+    assert len(kept.records) == 1
+    assert set(threading.enumerate()) == before
+
+
+def test_a_record_from_a_thread_of_the_programs_leaves_that_thread(kept: Kept) -> None:
+    """Only a Dummy that we brought about is taken away."""
+    program = Program(log)
+    leaks(program)
+    seen: list[bool] = []
+
+    def tick() -> None:
+        program.watch.tick()
+        seen.append(threading.current_thread() in threading.enumerate())
+
+    one = threading.Thread(target=tick)
+    one.start()
+    one.join()
+    assert (seen, len(kept.records)) == ([True], 1)
+
+
+def test_a_closed_stderr_is_no_ones_trouble(
+    unhandled: logging.Logger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor one that is not there, as under pythonw."""
+    import io
+
+    for stream in (io.StringIO(), None):
+        if stream is not None:
+            stream.close()
+        monkeypatch.setattr(sys, "stderr", stream)
+        program = Program(log)
+        leaks(program)
+        assert program.looks()
+        assert program.watch.failed == []
+
+
+def test_a_summary_at_the_exit(unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    """Findings, peak and the busiest opening lines; the last thing said."""
+    program = Program(log)
+    for handle in program.fans_out(25):
+        program.ledger.closed(handle)
+    program.opens("/srv/shop/app.py:9 main")
+    program.looks()
+    capsys.readouterr()
+    program.exits()
+    assert capsys.readouterr().err.splitlines() == [
+        "whoholds: 1 finding (1 warning): 26 connections opened, "
+        "at most 25 at once to postgresql://app@127.0.0.1:5432/shop",
+        "whoholds:   /srv/shop/cars.py:42 in load_cars opened 25",
+        "whoholds:   /srv/shop/app.py:9 in main opened 1",
+    ]
+
+
+def test_a_clean_program_hears_nothing(unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not at its exit either; info is for the journal."""
+    program = Program(log)
+    program.opens()
+    for _ in range(5):
+        program.ledger.closed(program.opens("/srv/shop/a.py:3 load"))
+        program.looks()
+    program.exits()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_ignore_rule_that_matched_nothing_is_said_at_the_exit(
+    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one that did is not; what it matched is not said."""
+    program = Program(log, ignore="collected-open@shop/cars.py,growing@nowhere.py")
+    leaks(program)
+    program.exits()
+    err = capsys.readouterr().err
+    assert err == "whoholds:   ignore rule growing@nowhere.py matched nothing\n"
+
+
+def test_what_was_dropped_is_said_at_the_exit(
+    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More handles than are remembered: also where nothing was found."""
+    program = Program(log, max_handles=5)
+    program.ledger.most = 5
+    held = [program.opens(f"/srv/shop/a.py:{number} load") for number in range(1, 9)]
+    for handle in held:
+        program.ledger.closed(handle)
+    program.exits()
+    assert "3 events were dropped: more than WHOHOLDS_MAX_HANDLES=5" in capsys.readouterr().err
+
+
+# --- warn -------------------------------------------------------------------------------------------------------
+
+
+def test_a_warning_stands_at_the_opening_line() -> None:
+    """File and line of who opened, in a category that is shown by default."""
+    program = Program(warn)
+    leaks(program)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.resetwarnings()
+        program.looks()
+    (one,) = caught
+    assert (one.filename, one.lineno, one.category) == ("/srv/shop/cars.py", 42, HeldConnectionWarning)
+    assert str(one.message).startswith("collected-open: 3 connections to ")
+    assert issubclass(HeldConnectionWarning, UserWarning)
+
+
+def test_an_error_filter_does_not_switch_the_output_off(unhandled: logging.Logger) -> None:
+    """It would raise in the thread that ticks; it is logged as an error there, each time."""
+    handler = Kept()
+    unhandled.addHandler(handler)
+    program = Program(warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for count in (3, 30):
+            leaks(program, count)
+            program.looks()
+    assert [record.levelname for record in handler.records] == ["ERROR", "ERROR"]
+    assert program.watch.outputs == [warn]
+
+
+def test_an_ignore_filter_silences_it() -> None:
+    """As with any warning."""
+    program = Program(warn)
+    leaks(program)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore", HeldConnectionWarning)
+        program.looks()
+    assert caught == []
+
+
+def test_the_end_of_a_block_warns_in_the_calling_thread() -> None:
+    """`with whoholds.watch():` and `with whoholds.scope():` work with `pytest.warns` as anywhere."""
+    module = fake_dbapi("outputs_fakedb")
+    with pytest.warns(HeldConnectionWarning, match="left-open: 1 connection"), whoholds.watch(outputs="0"):
+        whoholds.watch_module(module)
+        kept = module.connect()
+        with (
+            pytest.warns(HeldConnectionWarning, match="at the end of scope GET /cars"),
+            whoholds.scope("GET /cars"),
+        ):
+            other = module.connect()
+        other.close()
+    kept.close()
+
+
+# --- an output that fails ---------------------------------------------------------------------------------------
+
+
+def test_an_output_that_raises_is_switched_off_and_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """The next is told all the same, and the program hears one line."""
+    looks: list[Look] = []
+
+    def broken(look: Look) -> None:
+        raise RuntimeError("no such collector")
+
+    program = Program(broken, looks.append)
+    program.watch.outputs[0].name = "trouble"
+    for _ in range(3):
+        leaks(program)
+        program.looks()
+    assert (len(looks), program.watch.outputs) == (3, [program.watch.outputs[0]])
+    assert (
+        capsys.readouterr().err
+        == "whoholds: output trouble is switched off: RuntimeError: no such collector\n"
+    )
+    assert program.watch.failed == ["output trouble is switched off: RuntimeError: no such collector"]
+
+
+def test_what_an_output_opens_is_not_watched() -> None:
+    """An exporter with a database of its own must not be told of itself for ever."""
+    seen: list[int] = []
+
+    def storing(look: Look) -> None:
+        program.opens("/srv/shop/exporter.py:3 store")
+        seen.append(len(look.snapshot.open))
+
+    program = Program(storing)
+    for _ in range(3):
+        program.looks()
+    assert (seen, program.watch.handles) == ([0, 0, 0], [])
+
+
+def test_a_look_inside_a_look_finds_nothing() -> None:
+    """An output that asks who holds what must not wait for itself."""
+    inner: list[object] = []
+
+    def asking(look: Look) -> None:
+        inner.append(program.watch.tick())
+
+    program = Program(asking)
+    leaks(program)
+    assert len(program.looks()) == 1
+    assert inner == [[]]
+
+
+def test_a_predicate_that_says_so_makes_a_finding_meant() -> None:
+    """Neither said nor remembered; given by a function instead of a rule."""
+    program = Program()
+    program.watch.predicates = [lambda finding: finding.rule == "collected-open" and finding.count < 5]
+    leaks(program, 3)
+    assert program.looks() == []
+    leaks(program, 6)
+    assert [finding.count for finding in program.looks()] == [6]
+
+
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [
+        ("# whoholds: ignore", []),
+        ("# whoholds: ignore[collected-open]", []),
+        ("# whoholds: ignore[growing, collected-open]", []),
+        ("# whoholds: ignore[growing]", ["collected-open"]),
+        ("", ["collected-open"]),
+    ],
+)
+def test_a_comment_on_the_opening_line_makes_it_meant(tmp_path: Path, comment: str, said: list[str]) -> None:
+    """For one rule, for several, for all."""
+    file = tmp_path / "cars.py"
+    file.write_text(f"def load():\n    return connect()  {comment}\n")
+    program = Program()
+    program.ledger.closed(program.opens(f"{file}:2 load"), "collected")
+    assert [finding.rule for finding in program.looks()] == said
+
+
+def test_a_driver_that_fails_to_enter_or_leave_is_said_and_costs_nobody_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The others watch, and are undone."""
+    from contextlib import contextmanager
+
+    undone: list[str] = []
+
+    @contextmanager
+    def never(ledger: object) -> Iterator[None]:
+        raise RuntimeError("version 99 is not known")
+        yield
+
+    @contextmanager
+    def good(ledger: object) -> Iterator[None]:
+        yield
+        undone.append("good")
+
+    @contextmanager
+    def stuck(ledger: object) -> Iterator[None]:
+        yield
+        raise RuntimeError("cannot restore")
+
+    program = Program()
+    for driver in (never, good, stuck):
+        program.watch.enter(driver, driver.__name__)
+    assert program.watch.history.drivers == {"never": False, "good": True, "stuck": True}
+    program.watch.stop()
+    assert undone == ["good"]
+    err = capsys.readouterr().err
+    assert "is not watched: RuntimeError: version 99 is not known" in err
+    assert "RuntimeError: cannot restore" in err

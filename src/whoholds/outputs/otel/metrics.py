@@ -173,8 +173,9 @@ def _count(metrics: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[s
     counts = {(label, state): 0 for label in list(metrics.labels.known) for state in ("idle", "used")}
     for handle in snapshot.open:
         if handle.kind == CONNECTION:
-            key = (metrics.label(handle.pool, handle.database), "idle" if handle.at_home else "used")
-            counts[key] = counts.get(key, 0) + 1
+            label = metrics.label(handle.pool, handle.database)
+            for state, one in (("idle", int(handle.at_home)), ("used", int(not handle.at_home))):
+                counts[label, state] = counts.get((label, state), 0) + one
     for (label, state), count in counts.items():
         yield count, {names.POOL_NAME: label, names.STATE: state}
 

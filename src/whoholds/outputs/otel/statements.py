@@ -96,7 +96,7 @@ class Statements:
             return
         error = _error(exc) if exc is not None else None
         span = context.get(self._span_key)
-        doubled = _is_doubled(handle, span)
+        doubled = "opentelemetry.instrumentation" in sys.modules and _is_doubled(handle, span)
         if self._histogram is not None and handle is not None and not (doubled and self._contrib_measures):
             self._record(database, (ended - began) / _NS, error, context)
         tracer = self._tracer

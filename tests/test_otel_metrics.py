@@ -1,0 +1,195 @@
+"""Metrics by the conventions, read from the real SDK."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.otel_recorder import SHOP, Recorder, recording
+from whoholds.handle import CHECKOUT, database
+from whoholds.limits import Threshold
+from whoholds.outputs.otel import metrics, names
+from whoholds.snapshot import Ending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LABEL = "127.0.0.1:5433/shop"
+
+
+@pytest.fixture
+def told() -> Iterator[Recorder]:
+    """A watch that tells the SDK everything."""
+    with recording(server_limit=30) as recorder:
+        yield recorder
+
+
+def test_connections_are_counted_by_state(told: Recorder) -> None:
+    """Used, idle in a pool, and back to nought; the label without a pool is server and database."""
+    one, two = told.open(), told.open()
+    told.watch.tick()
+    assert told.metrics()[names.COUNT] == {(LABEL, "used"): 2, (LABEL, "idle"): 0}
+    told.ledger.closed(one)
+    two.pool = told.ledger.pool_made(two, "main pool", None, 5)
+    two.at_home = True
+    told.watch.tick()
+    found = told.metrics()[names.COUNT]
+    assert found[LABEL, "used"] == 0
+    assert found["main pool", "idle"] == 1
+
+
+def test_what_a_pool_tells_is_told(told: Recorder) -> None:
+    """Its sizes, who waits, and who ran out of patience, also after the pool has gone."""
+
+    class Owned:
+        """A library's pool."""
+
+    owned = Owned()
+    pool = told.ledger.pool_made(owned, "main pool", None, 5)
+    pool.idle_min, pool.idle_max, pool.pending, pool.timeouts = 1, 4, 3, 2
+    told.watch.tick()
+    found = told.metrics()
+    assert found[names.MAX] == {("main pool",): 5}
+    assert found[names.IDLE_MIN] == {("main pool",): 1}
+    assert found[names.IDLE_MAX] == {("main pool",): 4}
+    assert found[names.PENDING] == {("main pool",): 3}
+    assert found[names.TIMEOUTS] == {("main pool",): 2}
+    del owned
+    told.watch.tick()
+    found = told.metrics()
+    assert names.MAX not in found
+    assert found[names.TIMEOUTS] == {("main pool",): 2}
+
+
+def test_times_are_histograms_with_the_opener_as_exemplar(told: Recorder) -> None:
+    """How long opening took, and how long it was held, in seconds."""
+    with told.tracer.start_as_current_span("GET /cars") as request:
+        handle = told.open(began=told.clock() - 0.02)
+        told.clock.advance(3)
+        told.ledger.closed(handle)
+    told.watch.tick()
+    found = told.metrics()
+    created, used = found[names.CREATE_TIME][LABEL,], found[names.USE_TIME][LABEL,]
+    assert (created.count, round(created.sum, 3)) == (1, 0.02)
+    assert (used.count, used.sum) == (1, 3)
+    assert 0.05 in created.explicit_bounds
+    assert used.exemplars[0].trace_id == request.get_span_context().trace_id
+
+
+def test_the_wait_for_a_loan_is_its_own_histogram(told: Recorder) -> None:
+    """And its being held is the pool's use time; the pool's own connection is not counted there."""
+    connection = told.open()
+    connection.pool = pool = told.ledger.pool_made(connection, "main pool", None, 5)
+    loan = told.ledger.opened(
+        CHECKOUT, "psycopg2.pool", SHOP, None, None, parent=connection, pool=pool, began=told.clock() - 0.5
+    )
+    told.clock.advance(2)
+    told.ledger.closed(loan)
+    told.ledger.closed(connection)
+    told.watch.tick()
+    found = told.metrics()
+    assert found[names.WAIT_TIME]["main pool",].sum == 0.5
+    assert found[names.USE_TIME]["main pool",].count == 1
+
+
+def test_findings_are_counted_once_for_each_severity() -> None:
+    """One that is said again is not another; one that has become worse is."""
+    with recording(too_many=Threshold(5), server_limit=12) as told:
+        for _ in range(7):
+            told.open()
+        told.watch.tick()
+        told.watch.tick()
+        assert told.metrics()[names.FINDINGS] == {("too-many-at-once", "warning"): 1}
+        for _ in range(5):
+            told.open()
+        told.watch.tick()
+        assert told.metrics()[names.FINDINGS]["too-many-at-once", "error"] == 1
+
+
+def test_held_connections_are_counted_by_line_and_the_limit_is_told(told: Recorder) -> None:
+    """For the dashboard's two questions: who, and how many are left."""
+    told.open()
+    told.open()
+    told.watch.tick()
+    found = told.metrics()
+    assert found[names.HELD_BY_LINE] == {("shop/cars.py", 42, "load_cars"): 2}
+    assert found[names.SERVER_LIMIT] == {("127.0.0.1", 5433): 30}
+
+
+def test_label_sets_are_bounded(told: Recorder) -> None:
+    """A hundred databases, then `_other`; whatever comes after that too."""
+    for number in range(150):
+        told.open(where=database("postgresql", "app", "db", 5432, f"tenant{number}"))
+    told.watch.tick()
+    labels = {label for label, _ in told.metrics()[names.COUNT]}
+    assert len(labels) == metrics.DATABASES + 1
+    assert told.metrics()[names.COUNT][names.OTHER, "used"] == 50
+
+
+def test_the_driver_of_a_library_is_told(told: Recorder) -> None:
+    """1 where it watches, 0 where it stands aside."""
+    told.watch.history.drivers.update({"sqlite3": True, "psycopg2": False})
+    told.watch.tick()
+    found = {labels[0]: value for labels, value in told.metrics()[names.DRIVER_ACTIVE].items()}
+    assert found == {"sqlite3": 1, "psycopg2": 0}
+
+
+def test_after_the_watch_nothing_is_counted(told: Recorder) -> None:
+    """But the end of the process leaves the last counts for the exporter's last collection."""
+    told.open()
+    told.watch.end(Ending("process"))
+    assert told.metrics()[names.COUNT][LABEL, "used"] == 1
+    told.watch.end(Ending("watch"))
+    assert names.COUNT not in told.metrics()
+
+
+def test_a_second_watch_uses_the_same_instruments(told: Recorder) -> None:
+    """The SDK would ignore the callbacks of a second set, and the counts would stand still."""
+    provider = told.providers["metrics"]
+    assert metrics.of(provider) is metrics.of(provider)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+def test_the_forked_child_does_not_count_the_parents(told: Recorder) -> None:
+    """Until its own first look there is nothing, and then its own."""
+    told.open()
+    told.watch.tick()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            nothing = names.COUNT not in told.metrics()
+            told.watch.in_child()
+            told.watch.tick()
+            own = told.metrics().get(names.COUNT, {}).get((LABEL, "used"), 0)
+            code = 0 if nothing and own == 0 else 1
+        finally:
+            os._exit(code)
+    os.close(writer)
+    os.close(reader)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert told.metrics()[names.COUNT][LABEL, "used"] == 1
+
+
+def test_no_metric_bears_a_thread_or_a_statement() -> None:
+    """Labels are pools, states, rules, severities, lines, servers and libraries."""
+    with recording(spans="queries") as told:
+        with told.tracer.start_as_current_span("GET /cars"):
+            told.open()
+        told.watch.tick()
+        data = told.reader.get_metrics_data()
+        assert data is not None
+        labels = {
+            name
+            for resource in data.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            for point in metric.data.data_points
+            for name in point.attributes or ()
+        }
+        assert labels <= {names.POOL_NAME, names.STATE, names.FILE, names.LINE, names.FUNCTION, names.LIBRARY}

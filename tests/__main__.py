@@ -7,6 +7,7 @@ whole of our own on this one, so that what pytest says last is about the most.
 from __future__ import annotations
 
 import argparse
+import signal
 import subprocess
 import sys
 import time
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("pytest", nargs="*", help="arguments for the last step, after --")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     steps: list[tuple[str, list[str | Path]]] = [("servers", [SERVERS])]
     if not options.only_here:
         for version, python in interpreters.found().items():
@@ -56,10 +58,17 @@ def _step(name: str, command: list[str | Path]) -> int:
     """Run one step to its end, under a heading; its exit code."""
     print(f"== {name}", flush=True)
     started = time.monotonic()
-    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        print(f"== {name} failed with {done.returncode} after {time.monotonic() - started:.0f} s", flush=True)
-    return done.returncode
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
+    try:
+        code = process.wait()
+    except BaseException:
+        # Interrupted or told to end: so is the step, but not killed, for it has servers to end.
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
+    if code:
+        print(f"== {name} failed with {code} after {time.monotonic() - started:.0f} s", flush=True)
+    return code
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Ends with a table, and with 1 where something that no exception lists went other
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from dataclasses import dataclass
 from functools import partial
@@ -49,6 +50,8 @@ class Options:
 def main(arguments: list[str] | None = None) -> int:
     """Run what was asked for, and give the exit code."""
     options = _options(arguments)
+    # Told to end, end by the way of the exceptions: it is they that end the servers and the suites.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     rows: list[tuple[str, ...]] = []
     clean = True
     for version in options.pythons:

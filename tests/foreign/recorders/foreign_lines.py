@@ -66,8 +66,8 @@ def watch_hooks() -> None:
     unraisable, in_thread = sys.unraisablehook, threading.excepthook
 
     def see_unraisable(seen: sys.UnraisableHookArgs) -> None:
-        warn("unraisable", f"{seen.exc_type.__name__}: {seen.exc_value}", "")
         unraisable(seen)
+        warn("unraisable", f"{seen.exc_type.__name__}: {seen.exc_value}", "")
 
     def see_thread(seen: threading.ExceptHookArgs) -> None:
         warn("in thread", f"{seen.exc_type.__name__}: {seen.exc_value}", "")
@@ -97,6 +97,6 @@ def see(message: warnings.WarningMessage) -> None:
 
 
 def _write(line: dict[str, object]) -> None:
-    """Write one line; a forked child of a test has nothing to say."""
-    if os.getpid() == _PID:
+    """Write one line; a forked child of a test has nothing to say, nor is there a file at the very end."""
+    if _FILE is not None and os.getpid() == _PID:
         _FILE.write(json.dumps(line) + "\n")

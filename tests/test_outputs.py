@@ -17,7 +17,7 @@ from whoholds.outputs.log import log
 from whoholds.outputs.warn import HeldConnectionWarning, warn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from whoholds.finding import Look
@@ -34,22 +34,21 @@ class Kept(logging.Handler):
         self.records.append(record)
 
 
-@pytest.fixture
-def unhandled() -> Iterator[logging.Logger]:
-    """Give our logger as in a program that has not configured logging: it must not see pytest's own handlers."""
-    logger = logging.getLogger("whoholds")
-    logger.propagate = False
-    yield logger
-    logger.handlers.clear()
-    logger.propagate = True
+class Configured:
+    """An output in a program that has configured logging with these handlers: pytest's own stand aside meanwhile."""
 
+    def __init__(self, *handlers: logging.Handler, output: Callable[[Look], None] = log) -> None:
+        self.handlers = list(handlers)
+        self.output = output
 
-@pytest.fixture
-def kept(unhandled: logging.Logger) -> Kept:
-    """Give the handler of a program that has configured logging."""
-    handler = Kept()
-    unhandled.addHandler(handler)
-    return handler
+    def __call__(self, look: Look) -> None:
+        logger = logging.getLogger("whoholds")
+        before = logger.handlers, logger.propagate
+        logger.handlers, logger.propagate = self.handlers, False
+        try:
+            self.output(look)
+        finally:
+            logger.handlers, logger.propagate = before
 
 
 def leaks(program: Program, count: int = 3) -> None:
@@ -61,11 +60,9 @@ def leaks(program: Program, count: int = 3) -> None:
 # --- log --------------------------------------------------------------------------------------------------------
 
 
-def test_a_record_is_the_first_line_and_carries_everything(
-    kept: Kept, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_record_is_the_first_line_and_carries_everything(capsys: pytest.CaptureFixture[str]) -> None:
     """The message alone for pipelines, the report and every journal field in `extra`; nothing on stderr."""
-    program = Program(log)
+    program = Program(Configured(kept := Kept()))
     leaks(program)
     program.looks()
     (record,) = kept.records
@@ -90,9 +87,9 @@ def test_a_record_is_the_first_line_and_carries_everything(
 @pytest.mark.parametrize(
     ("severity", "level"), [("left-open", logging.ERROR), ("collected-open", logging.WARNING)]
 )
-def test_the_level_is_the_severity(kept: Kept, severity: str, level: int) -> None:
+def test_the_level_is_the_severity(severity: str, level: int) -> None:
     """Error and warning; info is not said unasked."""
-    program = Program(log)
+    program = Program(Configured(kept := Kept()))
     leaks(program)
     for _ in range(2):
         program.opens("/srv/shop/a.py:3 load")
@@ -102,40 +99,35 @@ def test_the_level_is_the_severity(kept: Kept, severity: str, level: int) -> Non
     assert not any("single" in record.getMessage() for record in kept.records)
 
 
-def test_without_a_handler_the_whole_text_goes_to_stderr(
-    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_without_a_handler_the_whole_text_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     """Not Python's last resort, which would print the first line only."""
-    program = Program(log)
+    program = Program(Configured())
     leaks(program)
     program.looks()
     err = capsys.readouterr().err
     assert err.startswith("whoholds: collected-open: 3 connections to ")
     assert "3 ×  opened   /srv/shop/cars.py:42  in load_cars" in err
-    assert "Close it; until the collector comes" in err
+    assert "Until the collector comes" in err
 
 
-def test_the_logger_is_looked_up_at_each_finding(
-    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_logger_is_looked_up_at_each_finding(capsys: pytest.CaptureFixture[str]) -> None:
     """A program that configures logging after its first finding has the second in its own log."""
-    program = Program(log)
+    program = Program(configured := Configured())
     leaks(program)
     program.looks()
     assert capsys.readouterr().err
-    handler = Kept()
-    unhandled.addHandler(handler)
+    configured.handlers.append(handler := Kept())
     leaks(program, 9)
     program.looks()
     assert len(handler.records) == 1
     assert capsys.readouterr().err == ""
 
 
-def test_a_record_leaves_no_thread_behind(kept: Kept) -> None:
+def test_a_record_leaves_no_thread_behind() -> None:
     """logging asks for the current thread, which makes a Dummy of ours that the program would see for ever."""
     import _thread
 
-    program = Program(log)
+    program = Program(Configured(kept := Kept()))
     leaks(program)
     before = set(threading.enumerate())
     done = _thread.allocate_lock()
@@ -151,9 +143,9 @@ def test_a_record_leaves_no_thread_behind(kept: Kept) -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_a_record_from_a_thread_of_the_programs_leaves_that_thread(kept: Kept) -> None:
+def test_a_record_from_a_thread_of_the_programs_leaves_that_thread() -> None:
     """Only a Dummy that we brought about is taken away."""
-    program = Program(log)
+    program = Program(Configured(kept := Kept()))
     leaks(program)
     seen: list[bool] = []
 
@@ -167,9 +159,7 @@ def test_a_record_from_a_thread_of_the_programs_leaves_that_thread(kept: Kept) -
     assert (seen, len(kept.records)) == ([True], 1)
 
 
-def test_a_closed_stderr_is_no_ones_trouble(
-    unhandled: logging.Logger, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_closed_stderr_is_no_ones_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor one that is not there, as under pythonw."""
     import io
 
@@ -177,15 +167,15 @@ def test_a_closed_stderr_is_no_ones_trouble(
         if stream is not None:
             stream.close()
         monkeypatch.setattr(sys, "stderr", stream)
-        program = Program(log)
+        program = Program(Configured())
         leaks(program)
         assert program.looks()
         assert program.watch.failed == []
 
 
-def test_a_summary_at_the_exit(unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_summary_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:
     """Findings, peak and the busiest opening lines; the last thing said."""
-    program = Program(log)
+    program = Program(Configured())
     for handle in program.fans_out(25):
         program.ledger.closed(handle)
     program.opens("/srv/shop/app.py:9 main")
@@ -200,9 +190,9 @@ def test_a_summary_at_the_exit(unhandled: logging.Logger, capsys: pytest.Capture
     ]
 
 
-def test_a_clean_program_hears_nothing(unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_clean_program_hears_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Not at its exit either; info is for the journal."""
-    program = Program(log)
+    program = Program(Configured())
     program.opens()
     for _ in range(5):
         program.ledger.closed(program.opens("/srv/shop/a.py:3 load"))
@@ -211,22 +201,18 @@ def test_a_clean_program_hears_nothing(unhandled: logging.Logger, capsys: pytest
     assert capsys.readouterr().err == ""
 
 
-def test_an_ignore_rule_that_matched_nothing_is_said_at_the_exit(
-    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_ignore_rule_that_matched_nothing_is_said_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:
     """And one that did is not; what it matched is not said."""
-    program = Program(log, ignore="collected-open@shop/cars.py,growing@nowhere.py")
+    program = Program(Configured(), ignore="collected-open@shop/cars.py,growing@nowhere.py")
     leaks(program)
     program.exits()
     err = capsys.readouterr().err
     assert err == "whoholds:   ignore rule growing@nowhere.py matched nothing\n"
 
 
-def test_what_was_dropped_is_said_at_the_exit(
-    unhandled: logging.Logger, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_dropped_is_said_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:
     """More handles than are remembered: also where nothing was found."""
-    program = Program(log, max_handles=5)
+    program = Program(Configured(), max_handles=5)
     program.ledger.most = 5
     held = [program.opens(f"/srv/shop/a.py:{number} load") for number in range(1, 9)]
     for handle in held:
@@ -251,18 +237,16 @@ def test_a_warning_stands_at_the_opening_line() -> None:
     assert issubclass(HeldConnectionWarning, UserWarning)
 
 
-def test_an_error_filter_does_not_switch_the_output_off(unhandled: logging.Logger) -> None:
+def test_an_error_filter_does_not_switch_the_output_off() -> None:
     """It would raise in the thread that ticks; it is logged as an error there, each time."""
-    handler = Kept()
-    unhandled.addHandler(handler)
-    program = Program(warn)
+    program = Program(output := Configured(handler := Kept(), output=warn))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for count in (3, 30):
             leaks(program, count)
             program.looks()
     assert [record.levelname for record in handler.records] == ["ERROR", "ERROR"]
-    assert program.watch.outputs == [warn]
+    assert program.watch.outputs == [output]
 
 
 def test_an_ignore_filter_silences_it() -> None:

@@ -9,7 +9,6 @@ import _thread
 import gc
 import sys
 import time
-from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +66,7 @@ class Watch:
         self._drivers = list(drivers)
         self._detectors = tuple(detectors)
         self._wall = wall
-        self._entered = ExitStack()
+        self._entered: list[AbstractContextManager[None]] = []
         self.waits: list[Callable[[ModuleType], None]] = []  # drivers whose library is not imported yet
         self._renew()
 
@@ -88,7 +87,9 @@ class Watch:
         name = getattr(driver, "__module__", repr(driver))
         self.history.drivers[library or name] = False
         try:
-            self._entered.enter_context(driver(self.ledger))
+            entered = driver(self.ledger)
+            entered.__enter__()
+            self._entered.append(entered)
             self.history.drivers[library or name] = True
         except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
             self.fail(f"{name} is not watched: {type(error).__name__}: {error}")
@@ -99,10 +100,11 @@ class Watch:
             return []
         said = self.end(ending or Ending("watch"))
         self.ledger.active = False
-        try:
-            self._entered.close()
-        except Exception as error:  # noqa: BLE001 - a driver's fault; the others are undone all the same
-            self.fail(f"a driver did not give back every name: {type(error).__name__}: {error}")
+        while self._entered:  # not an ExitStack: one that raises would have the others undone with its exception
+            try:
+                self._entered.pop().__exit__(None, None, None)
+            except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
+                self.fail(f"a driver did not give back every name: {type(error).__name__}: {error}")
         if self.ledger.collector in gc.callbacks:
             gc.callbacks.remove(self.ledger.collector)
         return said

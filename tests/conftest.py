@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from tests import servers
+from tests.inner import suite  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
+
+pytest_plugins = ["pytester"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 OFF, REPORT, ERROR = "off", "report", "error"
 MODES = (OFF, REPORT, ERROR)
 LEAKS = ("left-open", "collected-open", "owner-gone", "cursor-left-open")  # what `error` fails a test for
+OF_THE_RUN = ("connect-storm", "growing")  # judge a program over time, and a suite is no program: only where chosen
 MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ for -
 
 
@@ -44,7 +45,7 @@ class Choices:
             return OFF
         if rule in self.rules:
             return self.rules[rule]
-        if not self.mode:
+        if not self.mode or rule in OF_THE_RUN:
             return OFF
         return self.mode if rule in LEAKS else REPORT
 
@@ -71,7 +72,8 @@ class Choices:
                 many = value if isinstance(value, list | tuple | set) else (value,)
                 changed = replace(changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many)))
             else:
-                rules[_rule(name)] = mode(f"whoholds({name}=…)", value)
+                rule = _rule(name)
+                rules[rule] = mode(f"whoholds({name}=…)", value)
         return replace(changed, rules=rules)
 
 

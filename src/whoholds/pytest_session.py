@@ -168,6 +168,8 @@ class Session:
         self._tell(report, verdicts, own=item.nodeid in self._failed)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
+        if self.config.getoption("whoholds_update_baseline"):
+            return fails_for_new_only(judged, {finding.fingerprint: None for finding in judged.failing})
         return judged if self.known is None else fails_for_new_only(judged, self.known)
 
     def _tell(self, report: pytest.TestReport, verdicts: list[Verdict], *, own: bool) -> None:
@@ -216,7 +218,7 @@ class Session:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary, and before a worker's farewell
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """What has no report to be told in: fixtures that ended with the session, and late comers."""
         result = yield

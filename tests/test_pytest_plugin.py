@@ -1,0 +1,276 @@
+"""The pytest plug-in: who is blamed, for what, when, and how it says so. Each suite runs in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.inner import said
+
+if TYPE_CHECKING:
+    from tests.inner import Suite
+
+
+def test_the_test_that_opened_it_fails_and_no_later_one(suite: Suite) -> None:
+    """Its name, the opening line and the stack are said; the test that ran when it could be seen passes."""
+    result = suite("def test_leaks():\n    leak()\n\ndef test_later():\n    connect().close()\n", "--whoholds=error")
+    result.assert_outcomes(failed=1, passed=1)
+    said(
+        result,
+        "whoholds: left-open: 1 connection to sqlite:* still open at the end of test test_cars.py::test_leaks*opened at "
+        "app.py:6 in connect",
+        "app.py:9  in leak",
+        "test_cars.py:4  in test_leaks",
+        "FAILED test_cars.py::test_leaks - whoholds: left-open*",
+    )
+
+
+def test_reported_only_the_suite_passes_and_hears_of_it(suite: Suite) -> None:
+    """`--whoholds` fails nobody: one table at the end names the line and the test."""
+    result = suite("def test_leaks():\n    leak()\n", "--whoholds")
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+    said(result, "= whoholds =", "1 connection opened *; 1 finding in 1 of them", "1 ×  left-open  app.py:6 in connect", "test_leaks")
+
+
+def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None:
+    """A connection in a cycle is found at the end of its own test, whatever runs when the collector comes."""
+    result = suite(
+        "class Ring: pass\ndef test_drops():\n    ring = Ring()\n    ring.me, ring.c = ring, connect()\n"
+        "def test_later():\n    import gc; gc.collect()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    said(result, "collected-open: 1 connection * freed by the garbage collector", "FAILED test_cars.py::test_drops*")
+
+
+def test_a_thread_counts_for_the_test_that_started_it(suite: Suite) -> None:
+    """Also when it opens only after that test is over: the one that runs then passes, and the run fails."""
+    result = suite(
+        "go = threading.Event()\nstarted = []\n"
+        "def late():\n    go.wait()\n    leak()\n"
+        "def test_starts():\n    started.append(threading.Thread(target=late)); started[0].start()\n"
+        "def test_waits():\n    go.set(); started[0].join()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    said(result, "1 ×  left-open", "in test_cars.py::test_starts")
+
+
+def test_what_a_shared_fixture_opens_is_judged_when_it_ends(suite: Suite) -> None:
+    """Module, class, session: the fixture is named with its line; one that closes is never heard of."""
+    result = suite(
+        "@pytest.fixture(scope='module')\ndef cars():\n    leak()\n    yield kept\n"
+        "@pytest.fixture(scope='session')\ndef good():\n    c = connect()\n    yield c\n    c.close(); connect().close()\n"
+        "class TestCars:\n    @classmethod\n    def setup_class(cls): leak()\n"
+        "    def test_one(self, cars, good): pass\n    def test_two(self, cars, good): pass\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=2, errors=1)
+    said(
+        result,
+        "still open at the end of fixture setup_class of TestCars*",
+        "still open at the end of fixture cars (module scope, test_cars.py:*",
+        "ERROR test_cars.py::TestCars::test_two - whoholds*",
+    )
+    assert "good" not in result.stdout.str()
+
+
+def test_a_function_fixture_may_close_what_the_test_left(suite: Suite) -> None:
+    """The judgement comes after the test's own teardown."""
+    result = suite(
+        "@pytest.fixture\ndef tidy():\n    yield\n    kept.pop().close()\ndef test_cars(tidy):\n    leak()\n", "--whoholds=error"
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_thread_that_is_about_to_close_is_waited_for(suite: Suite) -> None:
+    """A short settling, only where somebody would be accused."""
+    result = suite(
+        "import time\ndef slow():\n    c = connect()\n    opened.set()\n    time.sleep(0.03)\n    c.close()\n"
+        "opened = threading.Event()\n"
+        "def test_cars():\n    threading.Thread(target=slow).start()\n    opened.wait()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_a_test_that_failed_stays_failed_for_its_own_reason(suite: Suite) -> None:
+    """The leak is a section beside it. An expected failure stays expected."""
+    result = suite(
+        "def test_cars():\n    leak()\n    assert 'mine' == 'yours'\n"
+        "@pytest.mark.xfail\ndef test_expected():\n    leak()\n    assert 0\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(failed=1, xfailed=1)
+    said(result, "assert 'mine' == 'yours'", "- whoholds at teardown -", "left-open", "FAILED test_cars.py::test_cars - *yours*")
+
+
+def test_a_test_may_not_fan_out(suite: Suite) -> None:
+    """`max_open` is held against the exact peak, and the failure names the opening and the spawn line."""
+    text = (
+        "@pytest.mark.whoholds(max_open={most})\ndef test_view():\n    fan_out(3)\n"
+        "@pytest.mark.whoholds(max_connects=2)\ndef test_each():\n    for _ in range(3): connect().close()\n"
+    )
+    result = suite(text.format(most=2))
+    result.assert_outcomes(failed=2)
+    said(
+        result,
+        "max-open: 3 connections open at once to sqlite:*, 2 allowed, 3 opened at app.py:6 in connect, spawned at app.py:14",
+        "3 ×  opened   app.py:6",
+        "spawned  app.py:14",
+        "max-connects: 3 connections to sqlite:* opened in all, 2 allowed",
+    )
+    suite(text.format(most=3).replace("max_connects=2", "max_connects=3")).assert_outcomes(passed=2)
+
+
+def test_markers_win_over_options(suite: Suite) -> None:
+    """Off, report, a rule of its own, what is meant: the closest marker counts, key by key."""
+    result = suite(
+        "pytestmark = pytest.mark.whoholds('report')\n"
+        "def test_module(): leak()\n"
+        "@pytest.mark.whoholds('error')\ndef test_error(): leak()\n"
+        "@pytest.mark.whoholds('off')\ndef test_off(): leak()\n"
+        "@pytest.mark.whoholds('error', left_open='report')\ndef test_rule(): leak()\n"
+        "@pytest.mark.whoholds('error', allow='left-open@app.py:connect')\ndef test_allowed(): leak()\n"
+        "@pytest.mark.whoholds('error', allow=lambda finding: finding.rule == 'left-open')\ndef test_function(): leak()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(failed=1, passed=5)
+    said(result, "FAILED test_cars.py::test_error*")
+
+
+def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line wins over the ini file, the ini file over WHOHOLDS in the environment."""
+    text = "def test_leaks():\n    leak()\n"
+    suite(text, ini="whoholds = error\n").assert_outcomes(failed=1)
+    suite(text, ini="whoholds = error\nwhoholds_allow = left-open  # on purpose\n").assert_outcomes(passed=1)
+    suite(text, ini="whoholds = error\nwhoholds_rules = left-open=report\n").assert_outcomes(passed=1)
+    suite(text, "--whoholds", ini="whoholds = error\n").assert_outcomes(passed=1)
+    monkeypatch.setenv("WHOHOLDS", "1")
+    result = suite(text)
+    result.assert_outcomes(passed=1)
+    said(result, "1 ×  left-open")
+    assert "left-open" not in result.stderr.str()
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "complaint"),
+    [
+        (["--whoholds=eror"], "", "--whoholds=report/--whoholds=error/--whoholds=off: ignored explicit argument 'eror'"),
+        (["--whoholds", "--whoholds-max-open=few"], "", "--whoholds-max-open takes a number, 0 or more, got 'few'"),
+        (["--whoholds-rule=left-opn=error"], "", "whoholds has no 'left-opn' (did you mean left_open?); there are max_open*"),
+        (["--whoholds-rule=left-open"], "", "--whoholds-rule takes rule=off|report|error"),
+        (["--whoholds", "--whoholds-allow=lost"], "", "--whoholds-allow takes a rule, rule@path-glob"),
+        (["--whoholds-baseline=none.json"], "", "none.json: No such file*--update-baseline"),
+        (["--whoholds", "-o", "whoholds_settings=WHOHOLDS_TOO_MNY=3"], "", "WHOHOLDS_TOO_MNY=3: it takes nothing*WHOHOLDS_TOO_MANY"),
+        ([], "@pytest.mark.whoholds(max_opn=3)", "test_cars.py::test_cars: whoholds has no 'max_opn' (did you mean max_open?)"),
+        ([], "@pytest.mark.whoholds('of')", "takes off, report, error, got 'of' (did you mean off?)"),
+        ([], "@pytest.mark.whoholds(max_open='x')", "whoholds(max_open=…) takes a number, 0 or more, got 'x'"),
+    ],
+)
+def test_what_does_not_exist_is_a_usage_error_that_names_what_does(
+    suite: Suite, options: list[str], text: str, complaint: str
+) -> None:
+    """For options, ini keys, settings and markers."""
+    result = suite(f"{text}\ndef test_cars(): pass\n", *options)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*{complaint.replace('[', '[[]')}*"])
+
+
+def test_unasked_it_patches_and_imports_nothing(suite: Suite) -> None:
+    """Installed, switched off, or not loaded at all: the library's own functions are there."""
+    text = (
+        "import sys\ndef test_bare():\n    assert type(sqlite3.connect).__name__ == 'builtin_function_or_method'\n"
+        "    assert not [name for name in sys.modules if name.startswith('whoholds.') and name != 'whoholds.pytest_plugin']\n"
+    )
+    for options in ([], ["--whoholds=off"], ["-p", "no:whoholds"]):
+        suite(text, *options).assert_outcomes(passed=1)
+
+
+def test_the_fixture_gives_what_the_running_test_opened(suite: Suite) -> None:
+    """Handles, peak, connects and findings, exact at the moment they are asked for."""
+    suite(
+        "def test_view(whoholds):\n"
+        "    fan_out(3)\n"
+        "    assert whoholds.peak == whoholds.connects == len(whoholds.handles) == 3\n"
+        "    assert not whoholds.open and not whoholds.findings\n"
+        "    mine = connect()\n"
+        "    assert len(whoholds.open) == 1 and whoholds.peak == 3\n"
+        "    assert repr(whoholds) == '<whoholds: 4 connections opened, 1 open, at most 3 at once>'\n"
+        "    mine.close()\n"
+        "def test_next(whoholds):\n    assert whoholds.peak == 0\n"
+    ).assert_outcomes(passed=2)
+    suite("def test_view(whoholds): pass\n", "--whoholds=off").assert_outcomes(skipped=1)
+
+
+def test_it_keeps_nobodys_objects(suite: Suite) -> None:
+    """What a test drops is gone at the end of the test, and what it left can still be freed."""
+    suite(
+        "import gc, weakref\nrefs = []\n"
+        "class Own(sqlite3.Connection): pass\n"
+        "def test_leaks(whoholds):\n    c = sqlite3.connect(':memory:', factory=Own)\n    refs.append(weakref.ref(c)); kept.append(c)\n"
+        "    assert whoholds.open\n"
+        "def test_later():\n    kept.clear(); gc.collect()\n    assert refs[0]() is None\n",
+        "--whoholds",
+    ).assert_outcomes(passed=2)
+
+
+def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytester) -> None:
+    """Only new fingerprints fail; what became fewer is said, so that the file can follow."""
+    text = "def test_old():\n    leak(); leak()\n"
+    suite(text, "--whoholds=error", "--whoholds-baseline=known.json", "--whoholds-update-baseline").assert_outcomes(passed=1)
+    (entry,) = json.loads((pytester.path / "known.json").read_text())["findings"]
+    assert entry["rule"] == "left-open"
+    assert entry["opened"] == "app.py in connect"
+    options = ("--whoholds=error", "--whoholds-baseline=known.json")
+    suite(text, *options).assert_outcomes(passed=1)
+    result = suite(text.replace("leak(); ", "") + "def test_new():\n    kept.append(sqlite3.connect('new.db'))\n", *options)
+    result.assert_outcomes(passed=1, failed=1)
+    said(result, "new, not in the baseline: left-open: opened in test_cars.py in test_new", "fewer, 1 instead of 2")
+
+
+def test_the_table_can_be_hidden_and_v_shows_more(suite: Suite) -> None:
+    """One option for the table; -v has every line, every test, and the stacks."""
+    text = "".join(f"def test_{n}():\n    leak()\n" for n in range(4))
+    assert "= whoholds =" not in suite(text, "--whoholds", "--whoholds-no-summary").stdout.str()
+    assert "= whoholds =" not in suite(text, "--whoholds", ini="whoholds_summary = false\n").stdout.str()
+    said(suite(text, "--whoholds"), "4 ×  left-open", "test_0", "test_1", "and 2 more")
+    said(suite(text, "--whoholds", "-v"), "4 ×  left-open", "test_3", "how it was opened")
+
+
+def test_junit_carries_it(suite: Suite, pytester: pytest.Pytester) -> None:
+    """The failure's text for one that fails; a property for one that is only reported."""
+    text = "def test_leaks():\n    leak()\n"
+    suite(text, "--whoholds=error", "--junitxml=out.xml")
+    assert "left-open: 1 connection" in (pytester.path / "out.xml").read_text()
+    suite(text, "--whoholds", "--junitxml=out.xml")
+    assert '<property name="whoholds" value="left-open: 1 connection' in (pytester.path / "out.xml").read_text()
+
+
+def test_a_watch_that_runs_already_is_used_and_left_alone(suite: Suite) -> None:
+    """A conftest that started watching has its watch back at the end, with its outputs."""
+    result = suite(
+        "import whoholds\ndef test_leaks():\n    assert whoholds.current() is watch[0]\n    leak()\n".replace("watch[0]", "sqlite3.watch"),
+        "--whoholds=error",
+        conftest=(
+            "import sqlite3, whoholds\nsqlite3.watch = whoholds.start(outputs='log')\n"
+            "def pytest_unconfigure(config):\n    print('outputs', len(sqlite3.watch.outputs), whoholds.current() is sqlite3.watch)\n"
+        ),
+    )
+    result.assert_outcomes(failed=1)
+    said(result, "outputs 1 True")
+
+
+def test_a_scope_of_the_programs_own_counts_for_the_test_around_it(suite: Suite) -> None:
+    """A request that leaks inside a test fails that test."""
+    result = suite(
+        "import whoholds, warnings\ndef test_request():\n    with warnings.catch_warnings(), whoholds.scope('GET /cars'):\n"
+        "        warnings.simplefilter('ignore')\n        leak()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(failed=1)
+    said(result, "left-open: 1 connection")

@@ -53,6 +53,7 @@ class Run:
             return
         import asyncio
 
+        await asyncio.sleep(0)  # those that were only created begin
         pause, waited = 0.001, 0.0
         while waited < PATIENCE_S and any(busy_elsewhere(handle) for handle in self.opened.open):
             await asyncio.sleep(pause)

@@ -1,0 +1,197 @@
+"""The pytest plug-in beside what suites really use: other plug-ins, unittest, Django, doctests, pools, workers."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.inner import said
+
+if TYPE_CHECKING:
+    from tests.inner import Suite
+
+LEAKS = "def test_leaks():\n    leak()\ndef test_clean():\n    connect().close()\n"
+
+
+def needs(*modules: str) -> pytest.MarkDecorator:
+    """Skip where one of them is not installed."""
+    missing = [name for name in modules if find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} is not installed")
+
+
+@needs("xdist")
+def test_workers_results_come_together_in_one_table(suite: Suite) -> None:
+    """Parallel tests are kept apart, and what a session's fixture left in a worker is told of too."""
+    result = suite(
+        "".join(f"def test_{n}(cars):\n    leak()\n" for n in range(4)),
+        "--whoholds=error",
+        "-n2",
+        "-v",
+        with_=("xdist",),
+        conftest="import pytest, sqlite3\n@pytest.fixture(scope='session')\ndef cars():\n    return sqlite3.connect('all.db')\n",
+    )
+    assert result.parseoutcomes()["failed"] == 4  # the last of each worker for its session's fixture, too
+    assert result.stdout.str().count("= whoholds =") == 1
+    said(result, "4 ×  left-open  app.py:6", "test_0", "2 ×  left-open  conftest.py:4 in cars", "in cars (session scope, conftest.py:2)")
+
+
+@needs("pytest_asyncio")
+@pytest.mark.parametrize("loop", ["function", "session"])
+def test_asyncio_tests_and_their_tasks(suite: Suite, loop: str) -> None:
+    """The task that opened it counts for its test, also where all tests share one event loop."""
+    result = suite(
+        "import asyncio\n"
+        f"pytestmark = pytest.mark.asyncio(loop_scope='{loop}')\n"
+        "async def worker(): leak()\n"
+        "async def test_first(): connect().close()\n"
+        "async def test_leaks(): await asyncio.gather(worker(), asyncio.to_thread(leak))\n"
+        "async def test_clean(): connect().close()\n",
+        "--whoholds=error",
+        with_=("asyncio",),
+        ini="asyncio_default_fixture_loop_scope = function\n",
+    )
+    result.assert_outcomes(passed=2, failed=1)
+    said(result, "FAILED test_cars.py::test_leaks*")
+
+
+@needs("anyio")
+def test_anyio_tests_share_one_task(suite: Suite) -> None:
+    """The task that runs them all was started by the first: each test has what it opened all the same."""
+    result = suite(
+        "import anyio\npytestmark = pytest.mark.anyio\n"
+        "@pytest.fixture(scope='module')\ndef anyio_backend(): return 'asyncio'\n"
+        "@pytest.fixture(scope='module', autouse=True)\nasync def keeps_the_runner(): yield\n"
+        "async def test_first(): connect().close()\n"
+        "async def test_leaks():\n    async with anyio.create_task_group() as group:\n"
+        "        group.start_soon(anyio.to_thread.run_sync, leak)\n"
+        "async def test_clean(): connect().close()\n"
+        "async def test_more(): leak()\n",
+        "--whoholds=error",
+        with_=("anyio",),
+    )
+    result.assert_outcomes(passed=2, failed=2)
+    said(result, "FAILED test_cars.py::test_leaks*", "FAILED test_cars.py::test_more*")
+
+
+def test_unittest_classes_work_unchanged(suite: Suite) -> None:
+    """TestCase, IsolatedAsyncioTestCase, setUpClass; cleanups run before the judgement."""
+    result = suite(
+        "import unittest\n"
+        "class TestPlain(unittest.TestCase):\n"
+        "    @classmethod\n    def setUpClass(cls): leak()\n"
+        "    def test_clean(self):\n        c = connect(); self.addCleanup(c.close)\n"
+        "    def test_leaks(self): leak()\n"
+        "class TestAsync(unittest.IsolatedAsyncioTestCase):\n"
+        "    async def asyncSetUp(self): self.c = connect()\n"
+        "    async def asyncTearDown(self): self.c.close()\n"
+        "    async def test_clean(self): pass\n"
+        "    async def test_leaks(self): leak()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=2, failed=2)
+    said(result, "still open at the end of fixture setUpClass of TestPlain*", "FAILED *TestPlain::test_leaks*", "FAILED *TestAsync::test_leaks*")
+
+
+def test_doctests_and_subtests(suite: Suite, pytester: pytest.Pytester) -> None:
+    """A doctest is a test; a subtest is part of one."""
+    pytester.makepyfile(documented='"""\n>>> import app\n>>> app.leak()\n"""\n')
+    result = suite(
+        "import unittest\nclass TestSub(unittest.TestCase):\n    def test_sub(self):\n"
+        "        for n in range(2):\n            with self.subTest(n=n): leak()\n",
+        "--whoholds=error",
+        "--doctest-modules",
+    )
+    assert "FAILED documented.py::documented" in result.stdout.str()
+    assert "FAILED test_cars.py::TestSub::test_sub - whoholds: left-open: 2" in result.stdout.str()
+
+
+@needs("pytest_randomly", "pytest_timeout", "pytest_cov")
+def test_randomly_timeout_and_cov(suite: Suite) -> None:
+    """Another order, a timer beside each test, a tracer in it: the same test is blamed."""
+    result = suite(LEAKS, "--whoholds=error", "--timeout=30", "--cov=app", with_=("randomly", "timeout", "cov"))
+    result.assert_outcomes(passed=1, failed=1)
+    said(result, "FAILED test_cars.py::test_leaks*")
+
+
+DJANGO = """
+from django.db import connection, connections
+from django.test import TestCase, TransactionTestCase
+
+class TestPlain(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        with connection.cursor() as cursor: cursor.execute("SELECT 1")
+    def test_clean(self):
+        with connection.cursor() as cursor: cursor.execute("SELECT 1")
+    def test_leaks(self): leak()
+
+class TestReconnects(TransactionTestCase):
+    def test_closes(self):
+        connection.close()
+        with connection.cursor() as cursor: cursor.execute("SELECT 1")
+
+@pytest.mark.django_db
+def test_marked():
+    with connection.cursor() as cursor: cursor.execute("SELECT 1")
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_never_closes():
+    def ask():
+        with connection.cursor() as cursor: cursor.execute("SELECT 1")
+        kept.append(connections["default"].connection)
+    thread = threading.Thread(target=ask); thread.start(); thread.join()
+"""
+
+
+@needs("django", "pytest_django")
+def test_django_keeps_a_connection_for_its_thread(suite: Suite, pytester: pytest.Pytester) -> None:
+    """That is nobody's leak while the thread lives; one that a thread left behind is."""
+    pytester.makepyfile(
+        settings="SECRET_KEY = 'x'\nINSTALLED_APPS = []\n"
+        "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'd.db', 'TEST': {'NAME': 't.db'}}}\n"
+    )
+    result = suite(DJANGO, "--whoholds=error", with_=("django",), ini="DJANGO_SETTINGS_MODULE = settings\npythonpath = .\n")
+    result.assert_outcomes(passed=3, failed=2)
+    said(result, "FAILED *test_leaks*", "FAILED *test_a_thread_that_never_closes*")
+
+
+@needs("sqlalchemy")
+def test_a_pools_connections_at_home_are_nobodys_leak(suite: Suite) -> None:
+    """A loan that is not given back is; so is max_open a matter of loans."""
+    result = suite(
+        "from sqlalchemy import create_engine, text, pool\n"
+        "engine = create_engine('sqlite:///pool.db', poolclass=pool.QueuePool)\n"
+        "@pytest.mark.whoholds(max_open=1)\n"
+        "def test_clean():\n    for _ in range(3):\n        with engine.connect() as c: c.execute(text('select 1'))\n"
+        "def test_leaks():\n    kept.append(engine.connect())\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    said(result, "left-open: 1 checkout * not given back at the end of test test_cars.py::test_leaks*")
+
+
+def test_a_real_server(suite: Suite, postgres: str) -> None:
+    """psycopg2 against PostgreSQL, with its own pool: both leaks are found, the pool's stock is not one."""
+    pytest.importorskip("psycopg2")
+    result = suite(
+        "import psycopg2, psycopg2.pool\n"
+        f"DSN = {postgres!r}\npool = psycopg2.pool.ThreadedConnectionPool(1, 3, DSN)\n"
+        "def ask(c):\n    with c.cursor() as cursor: cursor.execute('select 1')\n"
+        "def test_clean():\n    c = pool.getconn(); ask(c); pool.putconn(c)\n"
+        "def test_loan():\n    ask(pool.getconn())\n"
+        "def test_own():\n    c = psycopg2.connect(DSN); ask(c); kept.append(c)\n"
+        "def test_with():\n    with psycopg2.connect(DSN) as c: kept.append(c)\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=1, failed=3)
+    assert "left-open: 1 checkout to postgresql" in result.stdout.str()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="ResourceWarning of sqlite3 is new in 3.13")
+def test_pythons_own_warning_is_not_in_the_way(suite: Suite) -> None:
+    """CPython 3.13 warns of an unclosed connection whenever it is freed; we name the test that opened it."""
+    result = suite("def test_drops():\n    connect()\n    import gc; gc.collect()\n", "--whoholds=error", "-W", "error")
+    result.assert_outcomes(failed=1)

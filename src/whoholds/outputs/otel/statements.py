@@ -40,6 +40,7 @@ class Statements:
         self._trace: Any = None
         self._traces: Any = None  # the providers that were there last
         self._metrics: Any = None
+        self._meters: Any = None  # the module that holds the meter provider
         self._tracer: Any = None
         self._histogram: Any = None
         self._known: dict[tuple[str, str, bool], Shape] = {}
@@ -47,7 +48,7 @@ class Statements:
         self._errors = metrics.Bounded(metrics.DATABASES)
         self._current: Any = None
         self._span_key: Any = None
-        self._suppress: tuple[str, str] = ("", "")
+        self._suppress = ""
         # contrib's DB-API instrumentations record the same duration where the program has asked for stable names
         self._contrib_measures = "database" in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "")
 
@@ -89,17 +90,26 @@ class Statements:
         exc: BaseException | None,
         handle: Handle | None,
     ) -> None:
-        if not self._providers():
+        trace = self._trace
+        if trace is None or trace._TRACER_PROVIDER is not self._traces or self._meters_changed():
+            self._adopt()
+            trace = self._trace
+        tracer, histogram = self._tracer, self._histogram
+        if tracer is None and histogram is None:
             return
         context = self._current()
-        if context and (self._suppress[0] in context or self._suppress[1] in context):
-            return
+        span = None
+        if context:
+            if self._suppress in context or "suppress_instrumentation" in context:
+                return
+            span = context.get(self._span_key)
         error = _error(exc) if exc is not None else None
-        span = context.get(self._span_key)
         doubled = "opentelemetry.instrumentation" in sys.modules and _is_doubled(handle, span)
-        if self._histogram is not None and handle is not None and not (doubled and self._contrib_measures):
-            self._record(database, (ended - began) / _NS, error, context)
-        tracer = self._tracer
+        if histogram is not None and handle is not None and not (doubled and self._contrib_measures):
+            labels = self._labels.get(database.text) or self._label(database)
+            if error is not None:
+                labels = self._label_error(labels, error)
+            histogram.record((ended - began) / _NS, labels, context)
         if tracer is None or doubled:
             return
         if span is None:
@@ -107,29 +117,22 @@ class Statements:
             if opener is not None and (opener[0] is None or runs(opener)):
                 if opener[0] is None or not opener[0].trace_flags.sampled:
                     return
-                context = self._trace.set_span_in_context(self._trace.NonRecordingSpan(opener[0]), context)
+                context = trace.set_span_in_context(trace.NonRecordingSpan(opener[0]), context)
         else:
             parent = span.get_span_context()
-            if parent.is_valid and not parent.trace_flags.sampled:  # some samplers would record its children
+            if not parent.trace_flags & 1 and parent.is_valid:  # some samplers would record its children
                 return
         name, attributes = shape
-        if error is not None:
-            attributes = {**attributes, **error}
-        span = tracer.start_span(name, context, self._client, attributes, (), began)
-        if error is not None:
-            span.set_status(self._failed)
+        if error is None:
+            tracer.start_span(name, context, self._client, attributes, (), began).end(ended)
+            return
+        span = tracer.start_span(name, context, self._client, {**attributes, **error}, (), began)
+        span.set_status(self._failed)
         span.end(ended)
 
-    def _record(
-        self, database: Database, seconds: float, error: dict[str, Any] | None, context: dict[Any, Any]
-    ) -> None:
-        labels = self._labels.get(database.text)
-        if labels is None:
-            labels = self._label(database)
-        if error is not None:
-            key = (error[names.ERROR_TYPE], error.get(names.STATUS_CODE))
-            labels = {**labels, **error} if self._errors.of(key) is key else {**labels, names.ERROR_TYPE: "_OTHER"}
-        self._histogram.record(seconds, labels, context)
+    def _label_error(self, labels: dict[str, Any], error: dict[str, Any]) -> dict[str, Any]:
+        key = (error[names.ERROR_TYPE], error.get(names.STATUS_CODE))
+        return {**labels, **error} if self._errors.of(key) is key else {**labels, names.ERROR_TYPE: "_OTHER"}
 
     def _label(self, database: Database) -> dict[str, Any]:
         """The bounded labels of a database: beyond a hundred, namespace and server are `_other`."""
@@ -140,32 +143,29 @@ class Statements:
         self._labels[database.text] = labels
         return labels
 
-    def _providers(self) -> bool:
-        """Whether an SDK is there for traces or metrics; what it gives is kept until the program sets another."""
-        trace = self._trace
-        if trace is None:
-            trace = sys.modules.get("opentelemetry.trace")
-            if trace is None:
-                return False
-        provider = getattr(trace, "_TRACER_PROVIDER", None)
-        meters = sys.modules.get("opentelemetry.metrics._internal")
-        meter_provider = getattr(meters, "_METER_PROVIDER", None)
-        if provider is not self._traces or meter_provider is not self._metrics or self._trace is None:
-            self._adopt(trace, provider, meter_provider)
-        return self._tracer is not None or self._histogram is not None
+    def _meters_changed(self) -> bool:
+        meters = self._meters or sys.modules.get("opentelemetry.metrics._internal")
+        return meters is not None and meters._METER_PROVIDER is not self._metrics
 
-    def _adopt(self, trace: Any, provider: Any, meter_provider: Any) -> None:
-        contexts = sys.modules["opentelemetry.context"]
-        self._trace, self._traces, self._metrics = trace, provider, meter_provider
+    def _adopt(self) -> None:
+        """Take what the program's SDK gives, until the program sets another; nothing where there is no API yet."""
+        trace = sys.modules.get("opentelemetry.trace")
+        contexts = sys.modules.get("opentelemetry.context")
+        if trace is None or contexts is None:
+            return
+        self._traces = getattr(trace, "_TRACER_PROVIDER", None)
+        self._meters = sys.modules.get("opentelemetry.metrics._internal")
+        self._metrics = getattr(self._meters, "_METER_PROVIDER", None)
         self._current = getattr(getattr(contexts, "_RUNTIME_CONTEXT", None), "get_current", contexts.get_current)
         self._span_key = getattr(sys.modules.get("opentelemetry.trace.propagation"), "_SPAN_KEY", None)
-        self._suppress = (getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", ""), "suppress_instrumentation")
+        self._suppress = getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
         found = self._provider("traces")
         self._tracer = found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
         found = self._provider("metrics")
         self._histogram = metrics.of(found).duration() if found is not None else None
+        self._trace = trace
 
     # --- what a statement looks like --------------------------------------------------------------------------------
 

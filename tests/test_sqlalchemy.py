@@ -1,4 +1,4 @@
-"""SQLAlchemy's engines and pools, watched: what is lent is judged, at the line that asked for it, and nothing else."""
+"""SQLAlchemy's engines and pools, watched: what is lent is judged, at the line that asked for it."""
 
 from __future__ import annotations
 
@@ -398,14 +398,18 @@ def test_engines_that_are_disposed_of_do_not_grow(watch: Watch, url: str) -> Non
 
 def test_many_engines_made_at_once_do_not_grow(watch: Watch, tmp_path: Path) -> None:
     """A program with eight shards makes eight engines, and uses them one after the other."""
-    engines = [create_engine(f"sqlite:///{tmp_path / str(number)}", poolclass=QueuePool) for number in range(8)]
+    files = [tmp_path / f"{number}.db" for number in range(8)]
+    engines = [create_engine(f"sqlite:///{file}", poolclass=QueuePool) for file in files]
     for engine in engines:
         with engine.connect():
             pass
         watch.tick()
     assert not [one for one in watch.findings if one.rule == "growing"]
+    for engine in engines:
+        engine.dispose()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sqlite3's own, from 3.13 on
 def test_an_engine_that_is_let_go(watch: Watch, url: str) -> None:
     """It is freed when it would be, and takes its stock with it: no finding, and no pool remembered."""
     engine = create_engine(url, poolclass=QueuePool)
@@ -464,7 +468,7 @@ def test_events_are_as_before(url: str) -> None:
 
 
 def test_listeners_that_somebody_cleared(url: str) -> None:
-    """A test's own tidying took ours away: leaving is no error, and what we see is the connections themselves."""
+    """A test's own tidying took ours away: leaving is no error, and connections are seen as such."""
     with Watch(Limits(outputs=()), drivers=DRIVERS) as watching:
         with engine_at(url) as engine:
             Pool.dispatch._clear()
@@ -474,14 +478,15 @@ def test_listeners_that_somebody_cleared(url: str) -> None:
 
 
 def test_signatures_are_as_before(watch: Watch) -> None:
-    """`create_engine` reads the pool's constructor: each of its arguments is still known, and nothing more."""
+    """`create_engine` reads the pool's constructor: its arguments are known, and nothing more."""
     del watch
-    with engine_at("sqlite://", pool_size=3, max_overflow=1, pool_timeout=2, pool_recycle=9, pool_use_lifo=True) as engine:
+    options = {"pool_size": 3, "max_overflow": 1, "pool_timeout": 2, "pool_recycle": 9, "pool_use_lifo": True}
+    with engine_at("sqlite://", **options) as engine:
         assert engine.pool.size() == 3
     with pytest.raises(TypeError):
         create_engine("sqlite://", poolclass=QueuePool, pool_nonsense=1)
     assert str(inspect.signature(QueuePool.recreate)).startswith("(self)")
-    assert pickle.loads(pickle.dumps(QueuePool)) is QueuePool  # noqa: S301 - our own
+    assert pickle.loads(pickle.dumps(QueuePool)) is QueuePool
 
 
 def test_a_warning_blames_the_application_s_line(watch: Watch) -> None:
@@ -529,7 +534,7 @@ def test_after_the_end_live_engines_go_quiet(url: str) -> None:
         connection.close()
         with engine.connect() as connection:
             assert connection.execute(text("SELECT 1")).scalar() == 1
-        assert not [one for one in watching.handles if one.kind == CHECKOUT and one.opened_at > watching.snapshot.now]  # type: ignore[union-attr]
+        assert len(loans(watching)) <= 1
 
 
 def test_four_threads_leave_no_difference(watch: Watch, url: str) -> None:

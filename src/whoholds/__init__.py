@@ -1,6 +1,8 @@
 """Who holds my database connections? The line, the thread and the spawn of every open one.
 
 Importing this patches nothing. `WHOHOLDS=1` in the environment, `import whoholds.auto` or `whoholds.start()` does.
+
+PYTEST_DONT_REWRITE: pytest would warn that it cannot rewrite what a .pth line has imported before it.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import itertools
 import sys
 import time
 from collections import deque
+from functools import partial
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
@@ -87,13 +88,6 @@ class Asked(NamedTuple):
 
 # Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
 asked: ContextVar[Asked | None] = ContextVar("whoholds_asked", default=None)
-
-
-class _Ref(ref):  # type: ignore[type-arg]  # generic only for the type checker
-    """A weak reference that knows its handle."""
-
-    __slots__ = ("handle",)
-    handle: Handle
 
 
 class Ledger:
@@ -179,8 +173,7 @@ class Ledger:
         handle.scope = self.current_scope(handle.owner)
         if thing is not None:
             try:
-                watching = handle.ref = _Ref(thing, self._freed)
-                watching.handle = handle
+                handle.ref = ref(thing, partial(self._freed, handle))
             except TypeError:  # a type without weak references: its driver tells of its end
                 pass
         now = self.clock()
@@ -219,14 +212,14 @@ class Ledger:
     def given_back(self, loan: Handle) -> None:
         """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
         if loan.closed_stamp is None and loan.ref is not None and loan.ref() is None:
-            self._freed(loan.ref)
+            self._freed(loan, loan.ref)
         else:
             self.closed(loan)
 
     def dropped(self, loan: Handle) -> None:
         """A pool's own finalizer takes a loan back that its borrower let go."""
         if loan.closed_stamp is None and loan.ref is not None:
-            self._freed(loan.ref)
+            self._freed(loan, loan.ref)
 
     def reopened(self, handle: Handle) -> None:
         """A close that failed: it is open after all."""
@@ -313,9 +306,8 @@ class Ledger:
         """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
         self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
 
-    def _freed(self, reference: Any) -> None:
+    def _freed(self, handle: Handle, _: Any) -> None:
         """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
-        handle: Handle = reference.handle
         if not self.active:  # also at the interpreter's end, when modules are gone
             return
         if self._collecting == _thread.get_ident():

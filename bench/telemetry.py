@@ -40,7 +40,10 @@ KINDS = {
     "span": ("", "a bare SDK span made afterwards, and a bare histogram record"),
     "current": ("", "a bare SDK span as current span, and a bare histogram record"),
     "contrib": ("opentelemetry.instrumentation.sqlite3", "OpenTelemetry contrib (a span)"),
-    "contrib-stable": ("opentelemetry.instrumentation.sqlite3", "OpenTelemetry contrib, stable names (span, durations)"),
+    "contrib-stable": (
+        "opentelemetry.instrumentation.sqlite3",
+        "OpenTelemetry contrib, stable names (span, durations)",
+    ),
     "ddtrace": ("ddtrace", "ddtrace (a span of its own)"),
 }
 
@@ -178,12 +181,29 @@ def _is_there(module: str) -> bool:
 
 
 def _in_a_process(kind: str, given: argparse.Namespace) -> float:
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS", "OTEL_", "DD_"))}
-    env |= {"DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false", "DD_TRACE_STARTUP_LOGS": "false", "PYTHONHASHSEED": "0"}
+    env = {
+        name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS", "OTEL_", "DD_"))
+    }
+    env |= {
+        "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
+        "DD_TRACE_STARTUP_LOGS": "false",
+        "PYTHONHASHSEED": "0",
+    }
     if kind == "contrib-stable":
         env["OTEL_SEMCONV_STABILITY_OPT_IN"] = "database"
-    command = [sys.executable, __file__, "--measure", kind, "--count", str(given.count), "--loops", str(given.loops)]
-    done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    command = [
+        sys.executable,
+        __file__,
+        "--measure",
+        kind,
+        "--count",
+        str(given.count),
+        "--loops",
+        str(given.loops),
+    ]
+    done = subprocess.run(
+        command, env=env, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     return float(json.loads(done.stdout.splitlines()[0]))
 
 
@@ -194,7 +214,7 @@ def show(times: dict[str, list[float]]) -> None:
         return statistics.median(map(how, times[kind], times[other]))
 
     print(f"one execute on in-memory sqlite3, µs of CPU, Python {sys.version.split()[0]}")
-    print(f"{'':66}{'µs':>8}{'added':>8}{'× span':>8}")
+    print(f"{'':66}{'µs':>8}{'added':>8}{'x span':>8}")
     for kind, values in times.items():
         added = against(kind, "nothing", lambda mine, other: mine - other)
         ratio = statistics.median(

@@ -18,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-PROGRAMS = (("fan_out", "One thread per user: 30 of 40 get a connection"), ("fan_out_bounded", "The cure: eight workers"))
+PROGRAMS = (
+    ("fan_out", "One thread per user: 30 of 40 get a connection"),
+    ("fan_out_bounded", "The cure: eight workers"),
+)
 
 # The same for every program: the SDK as a service has it, and the report as one request.
 REQUEST = """
@@ -43,7 +46,13 @@ with program.shop_database() as url:
 """
 
 WIDTH, HEAD, ROW, BAR, LEFT, GAP = 560, 74, 11, 8, 14, 30
-COLOURS = {"request": "#4a6fa5", "fine": "#5f9e6e", "warning": "#d9902f", "error": "#c0392b", "statement": "#2f3e4e"}
+COLOURS = {
+    "request": "#4a6fa5",
+    "fine": "#5f9e6e",
+    "warning": "#d9902f",
+    "error": "#c0392b",
+    "statement": "#2f3e4e",
+}
 
 
 @dataclass
@@ -73,7 +82,9 @@ def spans_of(program: str) -> list[Span]:
     """What a run exports, below its request, in the order of their starts."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "spans.jsonl")
-        env = {name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS_", "OTEL_"))}
+        env = {
+            name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS_", "OTEL_"))
+        }
         env |= {"WHOHOLDS": "otel", "PYTHONPATH": str(ROOT / "examples")}
         command = [sys.executable, "-c", REQUEST, program, str(file)]
         subprocess.run(command, env=env, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
@@ -113,11 +124,15 @@ def panel(spans: list[Span], title: str, x: int, scale: float) -> list[str]:
         y = HEAD + row * ROW
         width = max((span.end - span.start) * scale, 1.5)
         left = x + (span.start - zero) * scale
-        lines.append(f'<rect x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{span.colour}"><title>'
-                     f"{escape(told(span))}</title></rect>")
+        lines.append(
+            f'<rect x="{left:.1f}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{span.colour}"><title>'
+            f"{escape(told(span))}</title></rect>"
+        )
     for at in range(int(spans[0].end - zero) + 1):
         tick = x + at * scale
-        lines.append(f'<line x1="{tick:.1f}" y1="{HEAD - 14}" x2="{tick:.1f}" y2="{HEAD - 4}" stroke="#999"/>')
+        lines.append(
+            f'<line x1="{tick:.1f}" y1="{HEAD - 14}" x2="{tick:.1f}" y2="{HEAD - 4}" stroke="#999"/>'
+        )
         lines.append(f'<text x="{tick + 3:.1f}" y="{HEAD - 6}" class="small">{at} s</text>')
     return lines
 
@@ -127,11 +142,17 @@ def told(span: Span) -> str:
     said = span.attributes
     lines = [f"{span.name}  {(span.end - span.start) * 1000:.0f} ms"]
     if "code.file.path" in said:
-        lines.append(f"opened {Path(said['code.file.path']).name}:{said['code.line.number']} in {said['code.function.name']}")
+        lines.append(
+            f"opened {Path(said['code.file.path']).name}:{said['code.line.number']} in {said['code.function.name']}"
+        )
     if "whoholds.spawn.file.path" in said:
         file = Path(said["whoholds.spawn.file.path"]).name
-        lines.append(f"spawned {file}:{said['whoholds.spawn.line.number']} in {said['whoholds.spawn.function.name']}")
-    lines += [f"{name} {said[name]}" for name in ("thread.name", "whoholds.uses", "whoholds.rule") if name in said]
+        lines.append(
+            f"spawned {file}:{said['whoholds.spawn.line.number']} in {said['whoholds.spawn.function.name']}"
+        )
+    lines += [
+        f"{name} {said[name]}" for name in ("thread.name", "whoholds.uses", "whoholds.rule") if name in said
+    ]
     return "\n".join(lines)
 
 

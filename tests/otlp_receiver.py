@@ -104,13 +104,17 @@ def over_grpc(lines: Lines) -> int:
 
     server = grpc.server(futures.ThreadPoolExecutor(4))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(
-        servicer(trace_service_pb2_grpc.TraceServiceServicer, trace_service_pb2.ExportTraceServiceResponse), server
+        servicer(trace_service_pb2_grpc.TraceServiceServicer, trace_service_pb2.ExportTraceServiceResponse),
+        server,
     )
     logs_service_pb2_grpc.add_LogsServiceServicer_to_server(
-        servicer(logs_service_pb2_grpc.LogsServiceServicer, logs_service_pb2.ExportLogsServiceResponse), server
+        servicer(logs_service_pb2_grpc.LogsServiceServicer, logs_service_pb2.ExportLogsServiceResponse),
+        server,
     )
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(
-        servicer(metrics_service_pb2_grpc.MetricsServiceServicer, metrics_service_pb2.ExportMetricsServiceResponse),
+        servicer(
+            metrics_service_pb2_grpc.MetricsServiceServicer, metrics_service_pb2.ExportMetricsServiceResponse
+        ),
         server,
     )
     port: int = server.add_insecure_port("127.0.0.1:0")

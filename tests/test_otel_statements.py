@@ -103,7 +103,10 @@ def test_every_way_of_saying_it_is_named(
         (span,) = told.spans
         said = shown(span)
         assert span.name == name
-        assert {key: said.get(key) for key in (names.BATCH_SIZE, names.PROCEDURE, names.COLLECTION, names.OPERATION)} == {
+        assert {
+            key: said.get(key)
+            for key in (names.BATCH_SIZE, names.PROCEDURE, names.COLLECTION, names.OPERATION)
+        } == {
             names.BATCH_SIZE: None,
             names.PROCEDURE: None,
             names.COLLECTION: None,
@@ -141,12 +144,12 @@ def test_a_failed_statement_says_how_and_not_what(told: Recorder) -> None:
 def test_an_sqlstate_is_told() -> None:
     """As psycopg2 and psycopg keep it."""
 
-    class UniqueViolation(Exception):
+    class ViolationError(Exception):
         pgcode = "23505"
 
     with recording(spans="queries") as told:
         assert told.output.statements is not None
-        told.output.statements.statement(told.open(), "execute", ("SELECT 1",), {}, 1, 2, UniqueViolation())
+        told.output.statements.statement(told.open(), "execute", ("SELECT 1",), {}, 1, 2, ViolationError())
         assert shown(told.spans[0])[names.STATUS_CODE] == "23505"
 
 

@@ -60,7 +60,10 @@ def main() -> int:
         print(f"metrics     http://127.0.0.1:{port}/metrics")
         print(f"Prometheus  {prometheus}/alerts")
         print(f"spans       {spans}")
-        print(f"dashboard   import {HERE / 'dashboard.json'} into Grafana, with {prometheus} as data source", flush=True)
+        print(
+            f"dashboard   import {HERE / 'dashboard.json'} into Grafana, with {prometheus} as data source",
+            flush=True,
+        )
         fired = watch(prometheus, service)
     missing = [name for name in WANTED if name not in fired]
     if given.check and missing:
@@ -113,7 +116,10 @@ def watch(prometheus: str, service: subprocess.Popen[bytes]) -> dict[str, float]
                 if name not in fired:
                     used = ask(prometheus, "sum(whoholds:server:used)")
                     fired[name] = float(used[0]["value"][1]) if used else 0.0
-                    print(f"alert       {name}, with {fired[name]:.0f} of {MAX_CONNECTIONS - RESERVED} in use", flush=True)
+                    print(
+                        f"alert       {name}, with {fired[name]:.0f} of {MAX_CONNECTIONS - RESERVED} in use",
+                        flush=True,
+                    )
     except KeyboardInterrupt:
         pass
     return fired

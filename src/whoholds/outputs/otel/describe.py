@@ -57,7 +57,11 @@ def label_of(database: Database) -> str:
     """`server.address:server.port/db.namespace`: the pool's name where there is no pool."""
     if not database.host:
         return database.name or database.system
-    return f"{database.host}:{database.port}/{database.name}" if database.port else f"{database.host}/{database.name}"
+    return (
+        f"{database.host}:{database.port}/{database.name}"
+        if database.port
+        else f"{database.host}/{database.name}"
+    )
 
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
@@ -68,7 +72,11 @@ def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
         found |= {names.FUNCTION: frame.function, names.FILE: frame.file, names.LINE: frame.line}
     if spawned is not None and spawned.origin:
         frame = spawned.frame
-        found |= {names.SPAWN_FUNCTION: frame.function, names.SPAWN_FILE: frame.file, names.SPAWN_LINE: frame.line}
+        found |= {
+            names.SPAWN_FUNCTION: frame.function,
+            names.SPAWN_FILE: frame.file,
+            names.SPAWN_LINE: frame.line,
+        }
     return found
 
 
@@ -96,7 +104,11 @@ def of_owner(owner: Owner | None) -> Attributes:
     """`thread.*` of the thread, and the task or job where it is one."""
     if owner is None:
         return {}
-    found: Attributes = {names.THREAD_ID: owner.ident, names.OWNER_KIND: owner.kind, names.OWNER_NAME: owner.name}
+    found: Attributes = {
+        names.THREAD_ID: owner.ident,
+        names.OWNER_KIND: owner.kind,
+        names.OWNER_NAME: owner.name,
+    }
     if owner.kind in ("thread", "job"):
         found[names.THREAD_NAME] = owner.name
     return found

@@ -29,7 +29,11 @@ class Records:
         self._trace = trace
         self._empty = Context
         self._record = LogRecord
-        self._levels = {"info": SeverityNumber.INFO, "warning": SeverityNumber.WARN, "error": SeverityNumber.ERROR}
+        self._levels = {
+            "info": SeverityNumber.INFO,
+            "warning": SeverityNumber.WARN,
+            "error": SeverityNumber.ERROR,
+        }
         self._logger = provider.get_logger(names.SCOPE, VERSION, names.SCHEMA)
 
     def emit(self, finding: Finding, *, source: bool) -> None:

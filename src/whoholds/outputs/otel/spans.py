@@ -113,14 +113,21 @@ class Spans:
                 attributes[names.QUERY_TEXT] = text
             start = snapshot.wall_time(began)
             span = self._tracer.start_span(
-                name or handle.database.name or system, below, self._trace.SpanKind.CLIENT, attributes, (), _ns(start)
+                name or handle.database.name or system,
+                below,
+                self._trace.SpanKind.CLIENT,
+                attributes,
+                (),
+                _ns(start),
             )
             span.end(_ns(start + seconds))
 
     def _root_for(self, handle: Handle, snapshot: Snapshot) -> Any:
         """The context of the process's root, which has ended at once: children of it may come for an hour."""
         if self._root is None or not self._root_left or snapshot.now - self._root_since > ROOT_S:
-            oldest = min((one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at)
+            oldest = min(
+                (one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at
+            )
             self._root_since, self._root_left = snapshot.now, ROOT_CHILDREN
             began = handle.opened_at if self._root is not None else min(oldest, handle.opened_at)
             span = self._tracer.start_span(

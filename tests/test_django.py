@@ -1,4 +1,4 @@
-"""Django's connections, watched: what a live thread keeps for its next request is at home, a dead one's is not."""
+"""Django's connections, watched: what a live thread keeps is at home between requests, a dead one's is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from whoholds.drivers import django as django_driver
 from whoholds.drivers import psycopg as psycopg_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlite as sqlite_driver
-from whoholds.handle import CONNECTION
+from whoholds.handle import CHECKOUT, CONNECTION
 from whoholds.limits import Limits
 from whoholds.running import Watch
 from whoholds.snapshot import Ending
@@ -98,7 +98,7 @@ def said(watch: Watch, rule: str) -> list[Finding]:
 
 
 def test_a_persistent_connection_is_at_home(watch: Watch, address: dict[str, Any]) -> None:
-    """Between two requests it is nobody's: not at a scope's end, nor after hours, nor at the end of the process."""
+    """Between two requests it is nobody's: neither after hours nor at the end of the process."""
     site = Site(address, PERSISTENT)
     for _ in range(3):
         site.request()
@@ -198,6 +198,34 @@ def test_a_connection_in_an_asynchronous_view(watch: Watch, address: dict[str, A
 
     asyncio.run(main())
     assert not watch.handles
+
+
+def test_django_s_own_pool_lends(watch: Watch, address: dict[str, Any]) -> None:
+    """With psycopg's pool, from 5.1 on, a request borrows and gives back; what a thread keeps is a loan."""
+    if "postgresql" not in address["ENGINE"] or not find_spec("psycopg_pool"):
+        pytest.skip("needs PostgreSQL and psycopg_pool")
+    from whoholds.drivers import psycopg_pool
+
+    watch.enter(psycopg_pool.watch)
+    options = {"OPTIONS": {"pool": {"min_size": 1, "max_size": 2}}}
+    site = Site({**address, **options}, EACH_TIME)
+    connection = site.connections["default"]
+    try:
+        for _ in range(3):
+            site.request()
+        assert [handle.kind for handle in watch.handles if not handle.at_home] == []
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        lent = [handle for handle in watch.handles if not handle.at_home and handle.kind == CHECKOUT]
+        (finding,) = [one for one in watch.end(Ending("watch")) if one.rule == "left-open"]
+        assert (len(lent), finding.kind, finding.count) == (1, CHECKOUT, 1)
+        assert finding.opened is not None
+        assert finding.opened.file == __file__
+        site.over()
+        assert not [handle for handle in watch.handles if handle.kind == CHECKOUT]
+    finally:
+        site.close()
+        connection.close_pool()
 
 
 def test_django_s_own_signals_do_it(watch: Watch, address: dict[str, Any]) -> None:

@@ -131,7 +131,7 @@ def test_a_pooled_db_s_loan_that_is_kept(watch: Watch, pooled: Pool) -> None:
 
 
 def test_a_pooled_db_s_loan_that_is_dropped(watch: Watch, pooled: Pool) -> None:
-    """Its own finalizer takes it back: an info where the last reference went, a warning from the collector."""
+    """Its own finalizer takes it back: an info where the last reference went, a warning else."""
     pool = pooled(maxconnections=3)
     connection = pool.connection()
     (loan,) = [handle for handle in watch.handles if handle.kind == CHECKOUT]
@@ -181,7 +181,7 @@ def test_a_shared_connection_is_lent_twice(watch: Watch, request: pytest.Fixture
 
 
 def test_a_persistent_connection_is_at_home_once_closed(watch: Watch, tmp_path: Path) -> None:
-    """Its `close` closes nothing, on purpose: at home until it is used again, and as long as its thread lives."""
+    """Its `close` closes nothing, on purpose: at home until it is used again or its thread ends."""
     from dbutils.persistent_db import PersistentDB
 
     pool = PersistentDB(sqlite3, database=tmp_path / "shop.db", check_same_thread=False)
@@ -241,7 +241,7 @@ def test_peewee_lends_to_a_thread(watch: Watch, database: Any) -> None:
 
 
 def test_peewee_threads_that_never_close(watch: Watch, database: Any) -> None:
-    """The pool keeps their loans for ever, and then gives no more: all holders, and where they were spawned."""
+    """The pool keeps their loans for ever, and then gives no more: all holders are named."""
     from playhouse.pool import MaxConnectionsExceeded
 
     def work() -> None:

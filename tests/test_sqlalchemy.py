@@ -513,6 +513,7 @@ def test_a_driver_that_nobody_watches(tmp_path: Path) -> None:
     ):
         (loan,) = watching.handles
         assert (loan.kind, loan.database.system, loan.parent) == (CHECKOUT, "sqlite", None)
+        assert loan.idle_s(loan.opened_at + 1000) == 0  # nobody can say that it is not used
 
 
 def test_an_engine_made_before_the_start(url: str) -> None:

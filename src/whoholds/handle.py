@@ -22,8 +22,10 @@ CHECKOUT = "checkout"
 CURSOR = "cursor"
 
 CLOSED = "closed"  # close was called, or the loan was given back
+RING = 5  # statements remembered of each connection
 COLLECTED = "collected"  # freed by the cyclic collector, nobody had closed it
 FREED = "freed"  # freed when its last reference went, nobody had closed it
+UNSEEN = -1  # the caller of a loan whose connection nobody watches: whether it is used cannot be seen
 OVER = "over"  # its connection or pool went first, and it with that
 
 
@@ -249,7 +251,7 @@ class Handle:
         self.ref: ref[Any] | None = None
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None
-        self.ring: list[Any] | None = None  # the last few statements, (sql, started_at, seconds) at uses % len
+        self.ring: list[Any] = [None] * RING  # the last few statements, (sql, started_at, seconds) at uses % len
         self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
         self.probed = -1  # `uses` when the tick last asked
         self.unread = False  # what it was told
@@ -278,7 +280,7 @@ class Handle:
     @property
     def statements(self) -> list[tuple[Any, float, float]]:
         """The last few (sql or None, started at, seconds), oldest first."""
-        return sorted(filter(None, self.ring or ()), key=_second)
+        return sorted(filter(None, self.ring), key=_second)
 
     def __repr__(self) -> str:
         state = "open" if self.open else self.how

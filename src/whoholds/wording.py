@@ -122,7 +122,7 @@ def _clocks(handles: tuple[Handle, ...], now: float) -> str:
     longest = max((handle.held_s(now) for handle in handles), default=0.0)
     clocks = f"longest {longest:.1f} s"
     waiting = sum((one.parent or one).in_transaction and not (one.parent or one).caller for one in handles if one.open)
-    running = sum(bool((one.parent or one).caller) for one in handles if one.open)
+    running = sum((one.parent or one).caller > 0 for one in handles if one.open)
     if running:
         clocks += f", {running} running a statement"
     if waiting:

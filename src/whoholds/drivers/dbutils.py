@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._stock import handle_on
-from whoholds.handle import CHECKOUT, Handle, Pool, database
+from whoholds.handle import CHECKOUT, UNSEEN, Handle, Pool, database
 from whoholds.lines import never_blame
 from whoholds.seams import replace, stands_for
 
@@ -107,6 +107,8 @@ def _open_loan(ledger: Ledger, lent: Any, pool: Pool) -> None:
     loan = ledger.opened(CHECKOUT, "dbutils", where, lent, sys._getframe(2), parent=handle, pool=pool)
     if handle is not None:
         loan.backend_pid = handle.backend_pid
+    else:
+        loan.caller = UNSEEN
     setattr(lent, _LOAN, loan)
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._stock import handle_on
-from whoholds.handle import CHECKOUT, OVER, Handle, Pool, database
+from whoholds.handle import CHECKOUT, OVER, UNSEEN, Handle, Pool, database
 from whoholds.lines import never_blame
 from whoholds.seams import replace, stands_for
 
@@ -85,6 +85,8 @@ def _lent(ledger: Ledger, original: Any) -> Any:
         loan = ledger.opened(CHECKOUT, "peewee", where, None, sys._getframe(1), parent=handle, pool=pool)
         if handle is not None:
             loan.backend_pid = handle.backend_pid
+        else:
+            loan.caller = UNSEEN
         self._whoholds_lent[id(connection)] = loan
         return connection
 

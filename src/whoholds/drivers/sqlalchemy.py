@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._stock import Pools, handle_on
-from whoholds.handle import CHECKOUT, OVER, Database, Handle, Pool, database
+from whoholds.handle import CHECKOUT, OVER, UNSEEN, Database, Handle, Pool, database
 from whoholds.lines import kind_of, never_blame
 from whoholds.seams import replace, stands_for
 
@@ -201,6 +201,8 @@ def _lend(ledger: Ledger, ours: Pool, record: Any, fairy: Any, frame: FrameType 
     loan = ledger.opened(CHECKOUT, "sqlalchemy", where, fairy, _asking(frame), parent=handle, pool=lender)
     if handle is not None:
         loan.backend_pid = handle.backend_pid
+    else:
+        loan.caller = UNSEEN
     setattr(record, _LOAN, loan)
 
 

@@ -200,6 +200,8 @@ def judge(
             if kept_by_django(handle):
                 handle.at_home = True
         watch.end(ending)
+    if watch.ledger.unseen:  # the collector came by itself, in the middle of our look
+        watch.tick()
     return verdict(scope, recorder.leave(scope), choices)
 
 

@@ -358,6 +358,11 @@ class Ledger:
         """How many stamps were given out: the same as before, and nothing was opened or closed since. 0.3 µs."""
         return _value(self._stamp)
 
+    @property
+    def unseen(self) -> bool:
+        """Whether something ended since the last `take`."""
+        return bool(self._ended)
+
     def peek(self) -> list[Handle]:
         """What is open now, oldest first; takes nothing away."""
         return sorted(self._open.values(), key=_opened_stamp)

@@ -105,7 +105,7 @@ class Block:
         """Each call of `function`, which may be a coroutine function, is a block. Raises TypeError for anything else."""
         if not inspect.isroutine(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(f"{self._name} decorates a function or coroutine function, got {function!r}")
-        where = f"of {getattr(function, '__qualname__', function)}"
+        where = f"of {getattr(function, '__qualname__', str(function)).rpartition('<locals>.')[2]}"
         decorated: Any = self._awaited(function, where) if inspect.iscoroutinefunction(function) else self._called(function, where)
         return decorated  # type: ignore[no-any-return]  # wraps keeps the signature
 

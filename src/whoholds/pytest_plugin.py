@@ -22,7 +22,7 @@ _MARKER = (
     "whoholds(mode, max_open=…, max_connects=…, allow=…, left_open=…, …): what whoholds asks of this test: off, report "
     "or error; how many connections it may have open at once, or open in all; what is meant; a mode for a single rule"
 )
-# One ini key for each option; the settings of `whoholds.limits` have theirs too, read where they are needed.
+# One ini key for each option.
 _INI = {
     "whoholds": ("off, report or error", None),
     "whoholds_max_open": ("the most that any test may have open at once", None),
@@ -31,8 +31,12 @@ _INI = {
     "whoholds_allow": ("what is meant: a rule, or rule@path-glob[:function], one a line", "linelist"),
     "whoholds_baseline": ("file of the leaks that are known", None),
     "whoholds_summary": ("whether to print the table at the end", "bool"),
-    "whoholds_settings": ("settings as in the environment, WHOHOLDS_TOO_MANY=50, one a line", "linelist"),
 }
+# And one for each field of `Limits`, which is not imported for that: a test holds the two together.
+SETTINGS = (
+    "journal journal_mb held_too_long idle_in_transaction owner_gone too_many storm storm_for server_limit ask_server every "
+    "repeat frames source notes spans max_handles dump_signal exit_collect ignore"
+).split()
 
 session_key = pytest.StashKey["Session"]()
 
@@ -65,6 +69,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--whoholds-no-summary", action="store_true", help="no table at the end")
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
+    for name in SETTINGS:
+        parser.addini(f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over")
 
 
 def pytest_configure(config: pytest.Config) -> None:

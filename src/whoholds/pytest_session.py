@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from whoholds.choices import ERROR, REPORT, Choices, WrongChoiceError, allowed, 
 from whoholds.judging import Opened, Record, Recorder, fails_for_new_only, judge, verdict
 from whoholds.limits import Limits, WrongSetting
 from whoholds.lines import never_blame, shown_path
+from whoholds.pytest_plugin import SETTINGS
 from whoholds.pytest_summary import Summary
 from whoholds.scopes import Scope
 from whoholds.wording import message, text
@@ -332,17 +334,10 @@ def _choices(config: pytest.Config, mode_: str) -> Choices:
 
 
 def _settings(config: pytest.Config) -> dict[str, Any]:
-    """`whoholds_settings`: the environment's variables, one a line."""
-    lines = config.getini("whoholds_settings") or ()
-    pairs = [line.partition("=") for line in lines]
-    environ = {name.strip(): value.strip() for name, _, value in pairs}
-    limits = Limits.from_environment(environ)
-    given = {one for one in environ if one != "WHOHOLDS"}
-    return {
-        name: getattr(limits, name)
-        for name, variable in ((one, Limits.__dataclass_fields__[one].metadata["variable"]) for one in Limits.__dataclass_fields__)
-        if variable in given
-    }
+    """`whoholds_too_many` and its like: the fields of `Limits`, written as in the environment."""
+    given = {name: config.getini(f"whoholds_{name}") for name in SETTINGS}
+    parse = {one.name: one.metadata["parse"] for one in fields(Limits)}
+    return {name: parse[name](f"whoholds_{name}", str(text)) for name, text in given.items() if text}
 
 
 def _baseline_path(config: pytest.Config) -> Path | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
 from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk._logs import export as log_export
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -47,12 +47,13 @@ class Recorder:
     ) -> None:
         self.clock = FakeClock(1000.0)
         self._spans = InMemorySpanExporter()
-        self._logs = InMemoryLogRecordExporter()
+        old = getattr(log_export, "InMemoryLogExporter", None)  # its name until 1.39
+        self._logs = getattr(log_export, "InMemoryLogRecordExporter", old)()
         self.reader = InMemoryMetricReader()
         tracer_provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
         tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
         logger_provider = LoggerProvider(shutdown_on_exit=False)
-        logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
+        logger_provider.add_log_record_processor(log_export.SimpleLogRecordProcessor(self._logs))
         providers = {
             "traces": tracer_provider,
             "logs": logger_provider,

@@ -28,7 +28,8 @@ class Records:
         self.provider = provider
         self._trace = trace
         self._empty = Context
-        self._record = LogRecord
+        takes = LogRecord.__init__.__code__.co_varnames
+        self._record = LogRecord if "event_name" in takes and "context" in takes else _before_1_35(provider)
         self._levels = {
             "info": SeverityNumber.INFO,
             "warning": SeverityNumber.WARN,
@@ -53,6 +54,25 @@ class Records:
                 attributes=_attributes(finding, record, source=source),
             )
         )
+
+
+def _before_1_35(provider: Any) -> Any:
+    """What makes log records in older versions, whose SDK takes its own kind only and knows no event names."""
+    from opentelemetry import trace
+    from opentelemetry.sdk import _logs
+
+    def record(*, context: Any, event_name: str, attributes: dict[str, Any], **given: Any) -> Any:
+        span = trace.get_current_span(context).get_span_context()
+        return _logs.LogRecord(  # type: ignore[attr-defined,unused-ignore]  # newer versions have none
+            **given,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+            trace_flags=span.trace_flags,
+            attributes={**attributes, "event.name": event_name},
+            resource=getattr(provider, "resource", None) or getattr(provider, "_resource", None),
+        )
+
+    return record
 
 
 def _attributes(finding: Finding, record: dict[str, Any], *, source: bool) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""Spans of statements on a real PostgreSQL, through psycopg2, alone and beside contrib's instrumentation."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.otel_recorder import Recorder, recording
+from whoholds.outputs.otel import names
+
+psycopg2 = pytest.importorskip("psycopg2")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def told() -> Iterator[Recorder]:
+    """A watch with psycopg2's driver entered."""
+    from whoholds.drivers import psycopg2 as driver
+
+    with recording(spans="queries") as recorder:
+        assert recorder.output.statements is not None
+        recorder.ledger.on_connect_failed = recorder.output.statements.failed_connect
+        recorder.watch.enter(driver.watch)
+        yield recorder
+        recorder.watch.stop()
+
+
+def statements(told: Recorder) -> list[tuple[str, dict[str, Any]]]:
+    return [
+        (span.name, dict(span.attributes or {}))
+        for span in told.spans
+        if not span.name.startswith(("hold", "process"))
+    ]
+
+
+def test_every_statement_has_a_span(told: Recorder, postgres: str) -> None:
+    """Of execute, executemany, callproc and the three kinds of copy, and none of fetch and commit."""
+    connection = psycopg2.connect(postgres)
+    cursor = connection.cursor()
+    cursor.execute("CREATE TEMP TABLE cars (vin text, price int)")
+    cursor.executemany("INSERT INTO cars VALUES (%s, %s)", [("a", 1), ("b", 2)])
+    cursor.callproc("lower", ("A",))
+    cursor.copy_from(io.StringIO("c\t3\n"), "cars")
+    cursor.copy_expert("COPY cars TO STDOUT", io.StringIO())
+    cursor.execute("SELECT * FROM cars WHERE vin = 'secret'")
+    cursor.fetchall()
+    connection.commit()
+    connection.close()
+    found = statements(told)
+    assert [name for name, _ in found] == [
+        "CREATE TABLE cars",
+        "INSERT cars",
+        "lower",
+        "COPY cars",
+        "COPY cars",
+        "SELECT cars",
+    ]
+    assert found[1][1][names.BATCH_SIZE] == 2
+    said = found[-1][1]
+    assert said[names.SYSTEM] == "postgresql"
+    assert said[names.NAMESPACE] == "postgres"
+    assert said[names.SERVER] == said[names.PEER] == "127.0.0.1"
+    assert said[names.PORT] == said[names.PEER_PORT]
+    assert said[names.QUERY_TEXT] == "SELECT * FROM cars WHERE vin = ?"
+
+
+def test_an_sqlstate_and_a_refused_connect_are_told(told: Recorder, postgres: str) -> None:
+    """42P01 is undefined_table."""
+    connection = psycopg2.connect(postgres)
+    with pytest.raises(psycopg2.Error):
+        connection.cursor().execute("SELECT 1 FROM nowhere")
+    connection.close()
+    with pytest.raises(psycopg2.OperationalError):
+        psycopg2.connect(postgres, dbname="nowhere")
+    (failed, connect) = statements(told)
+    assert failed[1][names.STATUS_CODE] == "42P01"
+    assert failed[1][names.ERROR_TYPE] == "psycopg2.errors.UndefinedTable"
+    assert connect[0] == "connect nowhere"
+    assert connect[1][names.ERROR_TYPE] == "psycopg2.OperationalError"
+
+
+@pytest.mark.parametrize("first", ["contrib", "whoholds"])
+def test_beside_contribs_psycopg2_nothing_is_doubled(postgres: str, first: str) -> None:
+    """In either order each statement has one span, and registering adapters still works."""
+    contrib = pytest.importorskip("opentelemetry.instrumentation.psycopg2")
+    from psycopg2 import extensions
+
+    from whoholds.drivers import psycopg2 as driver
+
+    with recording(spans="queries") as told:
+        instrumentor = contrib.Psycopg2Instrumentor()
+        if first == "contrib":
+            instrumentor.instrument(tracer_provider=told.providers["traces"], skip_dep_check=True)
+            told.watch.enter(driver.watch)
+        else:
+            told.watch.enter(driver.watch)
+            instrumentor.instrument(tracer_provider=told.providers["traces"], skip_dep_check=True)
+        try:
+            connection = psycopg2.connect(postgres)
+            cursor = connection.cursor()
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+            extensions.register_type(extensions.UNICODE, connection)
+            connection.close()
+        finally:
+            instrumentor.uninstrument()
+            told.watch.stop()
+        assert statements(told) == []
+        assert len(told.held) == 1
+        everything = [
+            span.name for span in told._spans.get_finished_spans() if span.name.startswith("SELECT")
+        ]
+        assert len(everything) == 1

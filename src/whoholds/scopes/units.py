@@ -28,7 +28,7 @@ class Unit(Scope):
 
     def __init__(self, name: str, kind: str) -> None:
         before = _scope.get()
-        self.depth = before.depth + 1 if isinstance(before, Unit) else 0
+        self.depth: int = before.depth + 1 if isinstance(before, Unit) else 0
         if self.depth > self.MAX_DEPTH:
             before, self.depth = None, 0
         self.before = before

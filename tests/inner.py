@@ -37,7 +37,17 @@ def work():
     connection.close()
 """
 # Loaded only where a test asks for them: what others do to a run is shown one by one.
-OTHERS = ("randomly", "xdist", "cov", "timeout", "asyncio", "anyio", "django", "hypothesispytest", "cacheprovider")
+OTHERS = (
+    "randomly",
+    "xdist",
+    "cov",
+    "timeout",
+    "asyncio",
+    "anyio",
+    "django",
+    "hypothesispytest",
+    "cacheprovider",
+)
 
 
 @pytest.fixture
@@ -46,7 +56,9 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Suite:
     for name in ("WHOHOLDS", "WHOHOLDS_JOURNAL", "PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         monkeypatch.delenv(name, raising=False)
 
-    def run(text: str, *options: str, with_: tuple[str, ...] = (), ini: str = "", conftest: str = "") -> pytest.RunResult:
+    def run(
+        text: str, *options: str, with_: tuple[str, ...] = (), ini: str = "", conftest: str = ""
+    ) -> pytest.RunResult:
         pytester.makepyfile(app=APP, test_cars=f"import pytest\nfrom app import *\n{text}")
         pytester.makeini(f"[pytest]\n{ini}")
         if conftest:

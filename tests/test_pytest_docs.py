@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parent.parent / "docs" / "testing.md"
 
 
-def test_the_first_example_fails_as_the_page_says(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_example_fails_as_the_page_says(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Word by word, but for folders and seconds."""
-    shop, test_shop, shown = re.findall(r"^```(?:python)?\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[:3]
+    shop, test_shop, shown = re.findall(
+        r"^```(?:python)?\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    )[:3]
     (pytester.path / "shop.py").write_text(shop)
     (pytester.path / "test_shop.py").write_text(test_shop)
     for name in ("WHOHOLDS", "PYTEST_ADDOPTS"):

@@ -35,7 +35,13 @@ def test_workers_results_come_together_in_one_table(suite: Suite) -> None:
     )
     assert result.parseoutcomes()["failed"] == 4  # the last of each worker for its session's fixture, too
     assert result.stdout.str().count("= whoholds =") == 1
-    said(result, "4 ×  left-open  app.py:6", "test_0", "2 ×  left-open  conftest.py:4 in cars", "in cars (session scope, conftest.py:2)")
+    said(
+        result,
+        "4 ×  left-open  app.py:6",
+        "test_0",
+        "2 ×  left-open  conftest.py:4 in cars",
+        "in cars (session scope, conftest.py:2)",
+    )
 
 
 @needs("pytest_asyncio")
@@ -92,7 +98,12 @@ def test_unittest_classes_work_unchanged(suite: Suite) -> None:
         "--whoholds=error",
     )
     result.assert_outcomes(passed=2, failed=2)
-    said(result, "still open at the end of fixture setUpClass of TestPlain*", "FAILED *TestPlain::test_leaks*", "FAILED *TestAsync::test_leaks*")
+    said(
+        result,
+        "still open at the end of fixture setUpClass of TestPlain*",
+        "FAILED *TestPlain::test_leaks*",
+        "FAILED *TestAsync::test_leaks*",
+    )
 
 
 def test_doctests_and_subtests(suite: Suite, pytester: pytest.Pytester) -> None:
@@ -111,7 +122,9 @@ def test_doctests_and_subtests(suite: Suite, pytester: pytest.Pytester) -> None:
 @needs("pytest_randomly", "pytest_timeout", "pytest_cov")
 def test_randomly_timeout_and_cov(suite: Suite) -> None:
     """Another order, a timer beside each test, a tracer in it: the same test is blamed."""
-    result = suite(LEAKS, "--whoholds=error", "--timeout=30", "--cov=app", with_=("randomly", "timeout", "cov"))
+    result = suite(
+        LEAKS, "--whoholds=error", "--timeout=30", "--cov=app", with_=("randomly", "timeout", "cov")
+    )
     result.assert_outcomes(passed=1, failed=1)
     said(result, "FAILED test_cars.py::test_leaks*")
 
@@ -153,7 +166,12 @@ def test_django_keeps_a_connection_for_its_thread(suite: Suite, pytester: pytest
         settings="SECRET_KEY = 'x'\nINSTALLED_APPS = []\n"
         "DATABASES = {'default': {'ENGINE': 'django.db.backends.sqlite3', 'NAME': 'd.db', 'TEST': {'NAME': 't.db'}}}\n"
     )
-    result = suite(DJANGO, "--whoholds=error", with_=("django",), ini="DJANGO_SETTINGS_MODULE = settings\npythonpath = .\n")
+    result = suite(
+        DJANGO,
+        "--whoholds=error",
+        with_=("django",),
+        ini="DJANGO_SETTINGS_MODULE = settings\npythonpath = .\n",
+    )
     result.assert_outcomes(passed=3, failed=2)
     said(result, "FAILED *test_leaks*", "FAILED *test_a_thread_that_never_closes*")
 
@@ -193,5 +211,7 @@ def test_a_real_server(suite: Suite, postgres: str) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="ResourceWarning of sqlite3 is new in 3.13")
 def test_pythons_own_warning_is_not_in_the_way(suite: Suite) -> None:
     """CPython 3.13 warns of an unclosed connection whenever it is freed; we name the test that opened it."""
-    result = suite("def test_drops():\n    connect()\n    import gc; gc.collect()\n", "--whoholds=error", "-W", "error")
+    result = suite(
+        "def test_drops():\n    connect()\n    import gc; gc.collect()\n", "--whoholds=error", "-W", "error"
+    )
     result.assert_outcomes(failed=1)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def test_the_test_that_opened_it_fails_and_no_later_one(suite: Suite) -> None:
     """Its name, the opening line and the stack are said; the test that ran when it could be seen passes."""
-    result = suite("def test_leaks():\n    leak()\n\ndef test_later():\n    connect().close()\n", "--whoholds=error")
+    result = suite(
+        "def test_leaks():\n    leak()\n\ndef test_later():\n    connect().close()\n", "--whoholds=error"
+    )
     result.assert_outcomes(failed=1, passed=1)
     said(
         result,
@@ -35,7 +37,13 @@ def test_reported_only_the_suite_passes_and_hears_of_it(suite: Suite) -> None:
     result = suite("def test_leaks():\n    leak()\n", "--whoholds")
     result.assert_outcomes(passed=1)
     assert result.ret == 0
-    said(result, "= whoholds =", "1 connection opened *; 1 finding in 1 of them", "1 ×  left-open  app.py:6 in connect", "test_leaks")
+    said(
+        result,
+        "= whoholds =",
+        "1 connection opened *; 1 finding in 1 of them",
+        "1 ×  left-open  app.py:6 in connect",
+        "test_leaks",
+    )
 
 
 def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None:
@@ -46,7 +54,11 @@ def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None
         "--whoholds=error",
     )
     result.assert_outcomes(failed=1, passed=1)
-    said(result, "collected-open: 1 connection * freed by the garbage collector", "FAILED test_cars.py::test_drops*")
+    said(
+        result,
+        "collected-open: 1 connection * freed by the garbage collector",
+        "FAILED test_cars.py::test_drops*",
+    )
 
 
 def test_a_thread_counts_for_the_test_that_started_it(suite: Suite) -> None:
@@ -85,7 +97,8 @@ def test_what_a_shared_fixture_opens_is_judged_when_it_ends(suite: Suite) -> Non
 def test_a_function_fixture_may_close_what_the_test_left(suite: Suite) -> None:
     """The judgement comes after the test's own teardown."""
     result = suite(
-        "@pytest.fixture\ndef tidy():\n    yield\n    kept.pop().close()\ndef test_cars(tidy):\n    leak()\n", "--whoholds=error"
+        "@pytest.fixture\ndef tidy():\n    yield\n    kept.pop().close()\ndef test_cars(tidy):\n    leak()\n",
+        "--whoholds=error",
     )
     result.assert_outcomes(passed=1)
 
@@ -109,7 +122,13 @@ def test_a_test_that_failed_stays_failed_for_its_own_reason(suite: Suite) -> Non
         "--whoholds=error",
     )
     result.assert_outcomes(failed=1, xfailed=1)
-    said(result, "assert 'mine' == 'yours'", "- whoholds at teardown -", "left-open", "FAILED test_cars.py::test_cars - *yours*")
+    said(
+        result,
+        "assert 'mine' == 'yours'",
+        "- whoholds at teardown -",
+        "left-open",
+        "FAILED test_cars.py::test_cars - *yours*",
+    )
 
 
 def test_a_test_may_not_fan_out(suite: Suite) -> None:
@@ -163,16 +182,36 @@ def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("options", "text", "complaint"),
     [
-        (["--whoholds=eror"], "", "--whoholds=report/--whoholds=error/--whoholds=off: ignored explicit argument 'eror'"),
-        (["--whoholds", "--whoholds-max-open=few"], "", "--whoholds-max-open takes a number, 0 or more, got 'few'"),
-        (["--whoholds-rule=left-opn=error"], "", "whoholds has no 'left-opn' (did you mean left_open?); there are max_open*"),
+        (
+            ["--whoholds=eror"],
+            "",
+            "--whoholds=report/--whoholds=error/--whoholds=off: ignored explicit argument 'eror'",
+        ),
+        (
+            ["--whoholds", "--whoholds-max-open=few"],
+            "",
+            "--whoholds-max-open takes a number, 0 or more, got 'few'",
+        ),
+        (
+            ["--whoholds-rule=left-opn=error"],
+            "",
+            "whoholds has no 'left-opn' (did you mean left_open?); there are max_open*",
+        ),
         (["--whoholds-rule=left-open"], "", "--whoholds-rule takes rule=off|report|error"),
         (["--whoholds", "--whoholds-allow=lost"], "", "--whoholds-allow takes a rule, rule@path-glob"),
         (["--whoholds-baseline=none.json"], "", "none.json: No such file*--update-baseline"),
         (["--whoholds", "-o", "whoholds_too_many=few"], "", "whoholds_too_many=few: it takes"),
-        ([], "@pytest.mark.whoholds(max_opn=3)", "test_cars.py::test_cars: whoholds has no 'max_opn' (did you mean max_open?)"),
+        (
+            [],
+            "@pytest.mark.whoholds(max_opn=3)",
+            "test_cars.py::test_cars: whoholds has no 'max_opn' (did you mean max_open?)",
+        ),
         ([], "@pytest.mark.whoholds('of')", "takes off, report, error, got 'of' (did you mean off?)"),
-        ([], "@pytest.mark.whoholds(max_open='x')", "whoholds(max_open=…) takes a number, 0 or more, got 'x'"),
+        (
+            [],
+            "@pytest.mark.whoholds(max_open='x')",
+            "whoholds(max_open=…) takes a number, 0 or more, got 'x'",
+        ),
     ],
 )
 def test_what_does_not_exist_is_a_usage_error_that_names_what_does(
@@ -230,15 +269,24 @@ def test_it_keeps_nobodys_objects(suite: Suite) -> None:
 def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytester) -> None:
     """Only new fingerprints fail; what became fewer is said, so that the file can follow."""
     text = "def test_old():\n    leak(); leak()\n"
-    suite(text, "--whoholds=error", "--whoholds-baseline=known.json", "--whoholds-update-baseline").assert_outcomes(passed=1)
+    suite(
+        text, "--whoholds=error", "--whoholds-baseline=known.json", "--whoholds-update-baseline"
+    ).assert_outcomes(passed=1)
     (entry,) = json.loads((pytester.path / "known.json").read_text())["findings"]
     assert entry["rule"] == "left-open"
     assert entry["opened"] == "app.py in connect"
     options = ("--whoholds=error", "--whoholds-baseline=known.json")
     suite(text, *options).assert_outcomes(passed=1)
-    result = suite(text.replace("leak(); ", "") + "def test_new():\n    kept.append(sqlite3.connect('new.db'))\n", *options)
+    result = suite(
+        text.replace("leak(); ", "") + "def test_new():\n    kept.append(sqlite3.connect('new.db'))\n",
+        *options,
+    )
     result.assert_outcomes(passed=1, failed=1)
-    said(result, "new, not in the baseline: left-open: opened in test_cars.py in test_new", "fewer, 1 instead of 2")
+    said(
+        result,
+        "new, not in the baseline: left-open: opened in test_cars.py in test_new",
+        "fewer, 1 instead of 2",
+    )
 
 
 def test_the_table_can_be_hidden_and_v_shows_more(suite: Suite) -> None:
@@ -256,13 +304,17 @@ def test_junit_carries_it(suite: Suite, pytester: pytest.Pytester) -> None:
     suite(text, "--whoholds=error", "--junitxml=out.xml")
     assert "left-open: 1 connection" in (pytester.path / "out.xml").read_text()
     suite(text, "--whoholds", "--junitxml=out.xml")
-    assert '<property name="whoholds" value="left-open: 1 connection' in (pytester.path / "out.xml").read_text()
+    assert (
+        '<property name="whoholds" value="left-open: 1 connection' in (pytester.path / "out.xml").read_text()
+    )
 
 
 def test_a_watch_that_runs_already_is_used_and_left_alone(suite: Suite) -> None:
     """A conftest that started watching has its watch back at the end, with its outputs."""
     result = suite(
-        "import whoholds\ndef test_leaks():\n    assert whoholds.current() is watch[0]\n    leak()\n".replace("watch[0]", "sqlite3.watch"),
+        "import whoholds\ndef test_leaks():\n    assert whoholds.current() is watch[0]\n    leak()\n".replace(
+            "watch[0]", "sqlite3.watch"
+        ),
         "--whoholds=error",
         conftest=(
             "import sqlite3, whoholds\nsqlite3.watch = whoholds.start(outputs='log')\n"

@@ -65,7 +65,9 @@ def leak() -> None:
 
 def test_a_block_that_leaves_something_open_raises_the_whole_report() -> None:
     """With the line, and where the block stands; a clean one after it hears nothing of it."""
-    with pytest.raises(LeakError, match=r"left-open: 1 connection to sqlite:.* at the end of block assert_no_leaks\(\) at "):
+    with pytest.raises(
+        LeakError, match=r"left-open: 1 connection to sqlite:.* at the end of block assert_no_leaks\(\) at "
+    ):
         with assert_no_leaks():  # noqa: SIM117 - the block's own end is meant
             leak()
     with assert_no_leaks(), closing(connect()):
@@ -81,10 +83,14 @@ def test_a_block_gives_what_it_opened() -> None:
     assert (opened.peak, opened.connects, opened.open) == (2, 3, [])
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # 3.13's own
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # 3.13's own
 def test_a_connection_in_a_cycle_was_freed_by_the_collector() -> None:
     """Dropped is not closed: that is said."""
-    with pytest.raises(LeakError, match="collected-open: 1 connection .* freed by the garbage collector, never closed"):
+    with pytest.raises(
+        LeakError, match="collected-open: 1 connection .* freed by the garbage collector, never closed"
+    ):
         _drops()
 
 
@@ -121,20 +127,35 @@ def test_max_open_and_max_connects_hold_the_exact_numbers() -> None:
     with assert_max_open(1), assert_max_connects(3):
         for _ in range(3):
             connect().close()
-    with pytest.raises(LeakError, match="max-open: 2 connections open at once to sqlite:.*, 1 allowed, 2 opened at"), assert_max_open(1):
+    with (
+        pytest.raises(
+            LeakError, match="max-open: 2 connections open at once to sqlite:.*, 1 allowed, 2 opened at"
+        ),
+        assert_max_open(1),
+    ):
         with closing(connect()), closing(connect()):
             pass
-    with pytest.raises(LeakError, match="max-connects: 3 connections to sqlite:.* opened in all, 2 allowed"), assert_max_connects(2):
+    with (
+        pytest.raises(LeakError, match="max-connects: 3 connections to sqlite:.* opened in all, 2 allowed"),
+        assert_max_connects(2),
+    ):
         for _ in range(3):
             connect().close()
 
 
 def test_what_is_meant_is_allowed() -> None:
     """By rule, by place or by a function; what does not exist is an error that names what does."""
-    for allow in ("left-open", f"left-open@{__file__}:connect", lambda finding: finding.count == 1, ["collected-open", "left-open"]):
+    for allow in (
+        "left-open",
+        f"left-open@{__file__}:connect",
+        lambda finding: finding.count == 1,
+        ["collected-open", "left-open"],
+    ):
         with assert_no_leaks(allow=allow):
             leak()
-    with pytest.raises(WrongChoiceError, match=r"allow takes a rule, .* got 'left-opn'; rules: .*did you mean left-open"):
+    with pytest.raises(
+        WrongChoiceError, match=r"allow takes a rule, .* got 'left-opn'; rules: .*did you mean left-open"
+    ):
         assert_no_leaks(allow="left-opn")
 
 
@@ -256,7 +277,10 @@ def _failures(case: type[unittest.TestCase]) -> dict[str, str]:
     said = ("left-open: 1 connection", "a reason of its own", "max-open: 2 connections")
     names = [test.id().rpartition(".")[2] for test, _ in result.failures]
     assert len(names) == len(set(names))
-    return {name: next(one for one in said if one in text) for name, (_, text) in zip(names, result.failures, strict=True)}
+    return {
+        name: next(one for one in said if one in text)
+        for name, (_, text) in zip(names, result.failures, strict=True)
+    }
 
 
 # --- importing ------------------------------------------------------------------------------------------------------
@@ -334,7 +358,9 @@ def test_the_peak_is_exact(spans: list[tuple[int, int | None]], most: int) -> No
 
 def test_choices_of_a_marker_win_key_by_key() -> None:
     """What it does not name stays as it was."""
-    choices = Choices("error", {"left-open": "report"}, max_open=5).marked(("report",), {"max_connects": 2, "refused": "error"})
+    choices = Choices("error", {"left-open": "report"}, max_open=5).marked(
+        ("report",), {"max_connects": 2, "refused": "error"}
+    )
     assert choices == Choices("report", {"left-open": "report", "refused": "error"}, 5, 2)
     assert choices.of("refused") == "error"
     assert choices.of("owner-gone") == choices.of("idle-in-transaction") == "report"
@@ -348,7 +374,13 @@ def test_choices_of_a_marker_win_key_by_key() -> None:
 
 def record(fingerprint: str, count: int) -> dict[str, Any]:
     opened = {"file": "shop/cars.py", "line": 42, "function": "load", "source": ""}
-    return {"fingerprint": fingerprint, "rule": "left-open", "count": count, "opened": opened, "spawned": None}
+    return {
+        "fingerprint": fingerprint,
+        "rule": "left-open",
+        "count": count,
+        "opened": opened,
+        "spawned": None,
+    }
 
 
 def test_a_baseline_tells_new_grown_and_fewer(tmp_path: Path) -> None:
@@ -385,5 +417,7 @@ def test_what_is_no_baseline_says_so(tmp_path: Path, text: str | None, complaint
     path = tmp_path / "known.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(baseline.WrongBaselineError, match=f"baseline .*known.json: {complaint}.*--update-baseline"):
+    with pytest.raises(
+        baseline.WrongBaselineError, match=f"baseline .*known.json: {complaint}.*--update-baseline"
+    ):
         baseline.load(path)

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    Record = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
+    Record = Mapping[
+        str, Any
+    ]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
 
 VERSION = 1
 
@@ -82,7 +84,9 @@ def load(path: Path) -> dict[str, Known]:
     try:
         entries = [Known(**{**entry, "count": int(entry["count"])}) for entry in content["findings"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise WrongBaselineError(path, f"an entry has not fingerprint, rule, count, opened, spawned ({error})") from None
+        raise WrongBaselineError(
+            path, f"an entry has not fingerprint, rule, count, opened, spawned ({error})"
+        ) from None
     return {entry.fingerprint: entry for entry in entries}
 
 
@@ -91,7 +95,11 @@ def compare(known: Mapping[str, Known], found: Iterable[Record]) -> Comparison:
     now = _added_up(found)
     return Comparison(
         [record for print_, record in now.items() if print_ not in known],
-        [record for print_, record in now.items() if print_ in known and record["count"] > known[print_].count],
+        [
+            record
+            for print_, record in now.items()
+            if print_ in known and record["count"] > known[print_].count
+        ],
         [
             (entry, count)
             for print_, entry in known.items()
@@ -103,7 +111,10 @@ def compare(known: Mapping[str, Known], found: Iterable[Record]) -> Comparison:
 
 def write(path: Path, found: Iterable[Record]) -> None:
     """Make `found` the baseline: sorted, one entry a fingerprint, so that a diff of it reads. Raises OSError."""
-    entries = sorted(map(_known, _added_up(found).values()), key=lambda entry: (entry.rule, entry.opened, entry.fingerprint))
+    entries = sorted(
+        map(_known, _added_up(found).values()),
+        key=lambda entry: (entry.rule, entry.opened, entry.fingerprint),
+    )
     content = {"version": VERSION, "findings": [vars(entry) for entry in entries]}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 OFF, REPORT, ERROR = "off", "report", "error"
 MODES = (OFF, REPORT, ERROR)
 LEAKS = ("left-open", "collected-open", "owner-gone", "cursor-left-open")  # what `error` fails a test for
-OF_THE_RUN = ("connect-storm", "growing")  # judge a program over time, and a suite is no program: only where chosen
+OF_THE_RUN = (
+    "connect-storm",
+    "growing",
+)  # judge a program over time, and a suite is no program: only where chosen
 MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ for -
 
 
@@ -52,7 +55,9 @@ class Choices:
     @property
     def asks(self) -> bool:
         """Whether there is anything to look at."""
-        return self.mode != OFF and bool(self.mode or self.rules or self.max_open is not None or self.max_connects is not None)
+        return self.mode != OFF and bool(
+            self.mode or self.rules or self.max_open is not None or self.max_connects is not None
+        )
 
     def allows(self, finding: Finding) -> bool:
         """Whether `finding` is meant."""
@@ -61,16 +66,24 @@ class Choices:
     def marked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Choices:
         """With what `@pytest.mark.whoholds(*args, **kwargs)` says, which wins. Raises `WrongChoiceError`."""
         if len(args) > 1:
-            raise WrongChoiceError(f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}")
+            raise WrongChoiceError(
+                f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}"
+            )
         changed = self if not args else replace(self, mode=mode("the marker whoholds", args[0]))
         rules = dict(changed.rules)
         for name, value in kwargs.items():
             if name in ("max_open", "max_connects"):
                 most = number(f"whoholds({name}=…)", value)
-                changed = replace(changed, max_open=most) if name == "max_open" else replace(changed, max_connects=most)
+                changed = (
+                    replace(changed, max_open=most)
+                    if name == "max_open"
+                    else replace(changed, max_connects=most)
+                )
             elif name == "allow":
                 many = value if isinstance(value, list | tuple | set) else (value,)
-                changed = replace(changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many)))
+                changed = replace(
+                    changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many))
+                )
             else:
                 rule = _rule(name)
                 rules[rule] = mode(f"whoholds({name}=…)", value)
@@ -97,7 +110,9 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
     for line in lines:
         name, equals, value = line.partition("=")
         if not equals:
-            raise WrongChoiceError(f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}")
+            raise WrongChoiceError(
+                f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}"
+            )
         rules[_rule(name.strip())] = mode(f"{what} {name.strip()}=", value.strip())
     return rules
 

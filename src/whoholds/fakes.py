@@ -86,7 +86,7 @@ class FakeConnection:
         if self.closed:
             raise FakeInterfaceError("connection already closed")
 
-    def __enter__(self) -> FakeConnection:
+    def __enter__(self) -> FakeConnection:  # noqa: PYI034 - typing has no Self before 3.11, and nobody subclasses it
         return self
 
     def __exit__(

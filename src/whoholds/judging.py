@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import _thread
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 from whoholds.choices import ERROR, OFF, REPORT, Choices
-from whoholds.finding import INFO, Finding, parts_of
 from whoholds.finding import ERROR as SEVERE
-from whoholds.handle import CONNECTION, Handle
-from whoholds.intervals import loans_of, most_at_once
+from whoholds.finding import INFO, Finding, parts_of
+from whoholds.intervals import loans_of
 from whoholds.journal import finding_record
 from whoholds.snapshot import Ending
 from whoholds.spawn import current_owner, current_task
@@ -24,132 +22,12 @@ from whoholds.wording import text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from whoholds.finding import Look
+    from whoholds.handle import Handle
+    from whoholds.records import Record, Recorder
     from whoholds.running import Watch
     from whoholds.scopes import Scope
 
-PATIENCE_S = 0.1  # for threads that a test started to close what they hold: only where something would be accused
-MOST = 1000  # of anything that is remembered about late comers
-UNSAID = ("given-back",)
-AT_ITS_END = ("left-open", "cursor-left-open")  # what only the end of a scope brings
-
-
-@dataclass
-class Record:
-    """What was seen of one scope until now."""
-
-    handles: dict[int, Handle] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    since: int = -1  # what the ledger's `stamps` were at its beginning
-
-    @property
-    def loans(self) -> list[Handle]:
-        """What it opened and has to give back, oldest first."""
-        return sorted(loans_of(self.handles.values()), key=lambda one: one.opened_stamp)
-
-    @property
-    def at_most(self) -> tuple[Handle, ...]:
-        """Those of them that were open at once when most were."""
-        return most_at_once(self.loans)
-
-    @property
-    def connects(self) -> list[Handle]:
-        """The connections that it opened, a pool's for its own stock too."""
-        return [one for one in self.handles.values() if one.kind == CONNECTION]
-
-
-class Opened:
-    """What a test or block opened until now, or until its end. Looked at anew whenever it is asked."""
-
-    def __init__(self, watch: Watch, record: Record) -> None:
-        self._watch = watch
-        self._record = record
-
-    def _now(self) -> Record:
-        self._watch.tick()
-        return self._record
-
-    @property
-    def handles(self) -> list[Handle]:
-        """Every connection and loan, oldest first, also those that were closed."""
-        return self._now().loans
-
-    @property
-    def open(self) -> list[Handle]:
-        """Those that are open now."""
-        return [handle for handle in self.handles if handle.open]
-
-    @property
-    def peak(self) -> int:
-        """How many were open at once at most, exactly."""
-        return len(self._now().at_most)
-
-    @property
-    def connects(self) -> int:
-        """How many connections were opened in all, a pool's own included."""
-        return len(self._now().connects)
-
-    @property
-    def findings(self) -> list[Finding]:
-        """What was found until now; `left-open` comes with the end only."""
-        return list(self._now().findings)
-
-    def __repr__(self) -> str:
-        return f"<whoholds: {self.connects} connections opened, {len(self.open)} open, at most {self.peak} at once>"
-
-
-class Recorder:
-    """An output of the watch: what each look brought, sorted by the scopes that are followed."""
-
-    name = "suite"
-
-    def __init__(self) -> None:
-        self._records: dict[Scope, Record] = {}
-        self._over: WeakSet[Scope] = WeakSet()  # scopes that were followed
-        self.late: list[Handle] = []  # opened for a scope that was over: by a thread that outlived its test
-
-    def follow(self, scope: Scope, since: int = -1) -> Record:
-        """Collect what belongs to `scope` from now on; `since` is what the ledger's `stamps` are now."""
-        record = self._records[scope] = Record(since=since)
-        return record
-
-    def untouched(self, scope: Scope, stamps: int) -> bool:
-        """Whether nothing at all was opened or closed since `scope` began: then there is nothing to look at."""
-        return self._records[scope].since == stamps
-
-    def leave(self, scope: Scope) -> Record:
-        """What belonged to it, and no more of that."""
-        self._over.add(scope)
-        return self._records.pop(scope, None) or Record()
-
-    def __call__(self, look: Look) -> None:
-        """Called by the thread that ticks."""
-        for handle in look.snapshot.new:
-            self._sort(handle)
-        for finding in look.found:
-            if finding.rule not in UNSAID:
-                now = replace(finding, now=look.snapshot.now, time=look.snapshot.wall)
-                self._attribute(now, look.snapshot.ending)
-
-    def _sort(self, handle: Handle) -> None:
-        scope: Scope | None = handle.scope
-        if scope is None:
-            return
-        for one in (scope, *scope.around):
-            record = self._records.get(one)
-            if record is not None:
-                record.handles[handle.opened_stamp] = handle
-        if scope in self._over and len(self.late) < MOST:
-            self.late.append(handle)
-
-    def _attribute(self, finding: Finding, ending: Ending | None) -> None:
-        for scope, record in list(self._records.items()):
-            if ending is not None and ending.kind == "block" and finding.rule in AT_ITS_END and scope is not ending.scope:
-                continue  # the block says it, and whoever catches that has judged
-            mine = tuple(one for one in finding.handles if one.opened_stamp in record.handles)
-            if mine and len(record.findings) < MOST:
-                whole = finding.parts or not finding.adds_up or len(mine) == len(finding.handles)
-                record.findings.append(finding if whole else replace(finding, handles=mine, count=len(mine)))
+PATIENCE_S = 0.1  # for other threads to close what they hold, where something would be accused
 
 
 @dataclass(frozen=True)
@@ -172,10 +50,17 @@ class Verdict:
             "name": self.scope.name,
             "kind": self.scope.kind,
             "peak": len(self.record.at_most),
-            "largest": f"{most[0].count} × {most[0].site.frame.place} in {most[0].site.frame.function}" if most and most[0].site else "",
+            "largest": f"{most[0].count} × {most[0].site.frame.place} in {most[0].site.frame.function}"
+            if most and most[0].site
+            else "",
             "connects": len(self.record.connects),
             "findings": [
-                {**finding_record(finding), "does": does, "text": text(finding), "longer": text(finding, most_frames=16)}
+                {
+                    **finding_record(finding),
+                    "does": does,
+                    "text": text(finding),
+                    "longer": text(finding, most_frames=16),
+                }
                 for finding, does in self.judged
             ],
         }
@@ -226,7 +111,9 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
     left = {one.opened_stamp for finding in all_ if finding.rule == "left-open" for one in finding.handles}
     hidden = ("cursor-left-open", "owner-gone")
     return [
-        one for one in all_ if one.rule not in hidden or not all(handle.opened_stamp in left for handle in one.handles)
+        one
+        for one in all_
+        if one.rule not in hidden or not all(handle.opened_stamp in left for handle in one.handles)
     ]
 
 
@@ -236,11 +123,15 @@ def over_the_top(record: Record, choices: Choices) -> list[Finding]:
     if choices.max_open is not None and choices.asks:
         there = record.at_most
         if len(there) > choices.max_open:
-            found.append(_too_many("max-open", there, "{n} open at once to %s, %d allowed,", choices.max_open))
+            found.append(
+                _too_many("max-open", there, "{n} open at once to %s, %d allowed,", choices.max_open)
+            )
     if choices.max_connects is not None and choices.asks:
         made = tuple(record.connects)
         if len(made) > choices.max_connects:
-            found.append(_too_many("max-connects", made, "{n} to %s opened in all, %d allowed,", choices.max_connects))
+            found.append(
+                _too_many("max-connects", made, "{n} to %s opened in all, %d allowed,", choices.max_connects)
+            )
     return found
 
 
@@ -266,7 +157,9 @@ def _too_many(rule: str, handles: tuple[Handle, ...], phrase: str, allowed: int)
 def _settle(watch: Watch, ending: Ending, sleep: Callable[[float], None]) -> None:
     """Wait a little while other threads hold what would be accused: they may be about to close it."""
     pause, waited = 0.001, 0.0
-    while waited < PATIENCE_S and any(busy_elsewhere(one) for one in loans_of(watch.handles) if ending.covers(one)):
+    while waited < PATIENCE_S and any(
+        busy_elsewhere(one) for one in loans_of(watch.handles) if ending.covers(one)
+    ):
         sleep(pause)
         waited += pause
         pause *= 2

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from whoholds.judging import Opened
+    from whoholds.records import Opened
     from whoholds.pytest_session import Session
 
 OFF, REPORT, ERROR = "off", "report", "error"
@@ -48,7 +46,11 @@ class _Mode(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **{**kwargs, "metavar": None})
 
     def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
     ) -> None:
         """Called by argparse with the option as it was written."""
         del parser, values
@@ -59,18 +61,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, and their twins in the ini file."""
     group = parser.getgroup("whoholds", "who holds database connections")
     add = group.addoption
-    add(*_OPTIONS, action=_Mode, dest="whoholds", default=None, help="report leaked connections; =error: fail the tests that leak")
+    add(
+        *_OPTIONS,
+        action=_Mode,
+        dest="whoholds",
+        default=None,
+        help="report leaked connections; =error: fail the tests that leak",
+    )
     add("--whoholds-max-open", metavar="N", help=_INI["whoholds_max_open"][0])
     add("--whoholds-max-connects", metavar="N", help=_INI["whoholds_max_connects"][0])
     add("--whoholds-rule", metavar="RULE=MODE", action="append", help="off, report or error for one rule")
     add("--whoholds-allow", metavar="RULE[@PATH[:FUNCTION]]", action="append", help="what is meant")
     add("--whoholds-baseline", metavar="FILE", help="fail only for leaks that this file does not know")
-    add("--whoholds-update-baseline", action="store_true", help="write what was found into that file; fail nothing")
+    add(
+        "--whoholds-update-baseline",
+        action="store_true",
+        help="write what was found into that file; fail nothing",
+    )
     add("--whoholds-no-summary", action="store_true", help="no table at the end")
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
     for name in SETTINGS:
-        parser.addini(f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over")
+        parser.addini(
+            f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over"
+        )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -98,11 +112,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(name="whoholds")
-def _whoholds(request: pytest.FixtureRequest) -> Iterator[Opened]:
+def _whoholds(request: pytest.FixtureRequest) -> Opened:
     """What this test opened until now: `.peak`, `.connects`, `.handles`, `.open` and `.findings` to assert on."""
     if _mode(request.config) == OFF:
         pytest.skip("needs whoholds, which --whoholds=off switches off")
-    yield _session(request.config).opened_by(request.node)
+    return _session(request.config).opened_by(request.node)
 
 
 def _mode(config: pytest.Config) -> str:

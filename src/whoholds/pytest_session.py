@@ -6,21 +6,26 @@ It wraps hooks and replaces nobody's function. A test that leaks is told of in i
 from __future__ import annotations
 
 import os
-import sys
 import warnings
-from dataclasses import fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from whoholds import baseline, scopes, startup
-from whoholds.choices import ERROR, REPORT, Choices, WrongChoiceError, allowed, mode, number, rules_from
-from whoholds.judging import Opened, Record, Recorder, fails_for_new_only, judge, verdict
-from whoholds.limits import Limits, WrongSetting
+from whoholds.choices import ERROR, Choices, WrongChoiceError
+from whoholds.judging import fails_for_new_only, judge, verdict
+from whoholds.limits import WrongSetting
 from whoholds.lines import never_blame, shown_path
-from whoholds.pytest_plugin import SETTINGS
+from whoholds.pytest_options import (
+    baseline_path,
+    choices_from,
+    is_controller,
+    known_from,
+    name_of,
+    settings_from,
+)
 from whoholds.pytest_summary import Summary
+from whoholds.records import Opened, Record, Recorder
 from whoholds.scopes import Scope
 from whoholds.wording import message, text
 
@@ -33,7 +38,17 @@ if TYPE_CHECKING:
 
 
 # Whoever called the test: no line of theirs opened a connection, or started what did.
-RUNNERS = ("_pytest", "pytest", "pluggy", "pytest_asyncio", "anyio", "xdist", "execnet", "coverage", "pytest_django")
+RUNNERS = (
+    "_pytest",
+    "pytest",
+    "pluggy",
+    "pytest_asyncio",
+    "anyio",
+    "xdist",
+    "execnet",
+    "coverage",
+    "pytest_django",
+)
 
 
 class Session:
@@ -55,9 +70,9 @@ class Session:
         self._ours = False
         self._log: list[Any] = []
         try:
-            self.choices = _choices(config, mode_)
-            self.known = _known(config)
-            if not _is_controller(config):
+            self.choices = choices_from(config, mode_)
+            self.known = known_from(config)
+            if not is_controller(config):
                 self._start(config)
         except (WrongChoiceError, WrongSetting, baseline.WrongBaselineError) as wrong:
             raise pytest.UsageError(f"whoholds: {wrong}") from None
@@ -65,7 +80,7 @@ class Session:
     # --- the watch ----------------------------------------------------------------------------------------------
 
     def _start(self, config: pytest.Config) -> None:
-        settings = _settings(config)
+        settings = settings_from(config)
         running = startup.current()
         self._ours = running is None
         if running is None:
@@ -75,7 +90,9 @@ class Session:
             running = startup.start(**settings)
         else:
             running.limits = running.limits.with_settings(**settings)
-        self._log = [one for one in running.outputs if getattr(one, "__module__", "") == "whoholds.outputs.log"]
+        self._log = [
+            one for one in running.outputs if getattr(one, "__module__", "") == "whoholds.outputs.log"
+        ]
         for one in self._log:  # we tell of it, each test in its own report
             running.outputs.remove(one)
         running.outputs.append(self._recorder)
@@ -166,7 +183,9 @@ class Session:
         self._pending = []
         if not any(one.record.handles or one.judged for one in verdicts):
             return
-        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # reports take attributes, and carry them along
+        vars(report)["whoholds"] = [
+            one.as_data() for one in verdicts
+        ]  # reports take attributes, and carry them along
         self._tell(report, verdicts, own=item.nodeid in self._failed)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
@@ -180,7 +199,10 @@ class Session:
         failing = [finding for one in verdicts for finding in one.failing]
         if not found:
             return
-        report.user_properties = [*report.user_properties, *(("whoholds", message(finding)) for finding in found)]
+        report.user_properties = [
+            *report.user_properties,
+            *(("whoholds", message(finding)) for finding in found),
+        ]
         if failing and not own:
             report.outcome = "failed"
             report.longrepr = _Failure(failing)  # type: ignore[assignment]  # anything that has toterminal
@@ -192,15 +214,13 @@ class Session:
     # --- fixtures -----------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(
-        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
-    ) -> Generator[None, Any, Any]:
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
         """What a fixture for more than one test opens is its own, and judged when it ends."""
         if self._watch is None or fixturedef.scope == "function":
             return (yield)
         scope = self._fixtures.get(fixturedef)
         if scope is None:
-            scope = self._fixtures[fixturedef] = Scope(_name_of(fixturedef), "fixture")
+            scope = self._fixtures[fixturedef] = Scope(name_of(fixturedef), "fixture")
             self._recorder.follow(scope)
         scopes.begin(scope)
         try:
@@ -216,11 +236,15 @@ class Session:
         if scope is None or self._watch is None:
             return
         scopes.over(scope)
-        self._pending.append(self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices)))
+        self._pending.append(
+            self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices))
+        )
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary, and before a worker's farewell
+    @pytest.hookimpl(
+        wrapper=True, trylast=True
+    )  # before the terminal's summary, and before a worker's farewell
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """What has no report to be told in: fixtures that ended with the session, and late comers."""
         result = yield
@@ -254,10 +278,12 @@ class Session:
         for scope, record in by_scope.items():
             if any(handle.open for handle in record.handles.values()):
                 self._recorder.follow(scope).handles.update(record.handles)
-                self._pending.append(self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices)))
+                self._pending.append(
+                    self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices))
+                )
 
     def _update(self) -> bool:
-        path = _baseline_path(self.config)
+        path = baseline_path(self.config)
         if path is None or not self.config.getoption("whoholds_update_baseline"):
             return False
         baseline.write(path, self.summary.records())
@@ -268,7 +294,9 @@ class Session:
     def pytest_testnodedown(self, node: Any) -> None:
         """With pytest-xdist, in the controller: what a worker's session said at its end."""
         data = getattr(node, "workeroutput", {}).get("whoholds", [])
-        self.summary.add(data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"]))
+        self.summary.add(
+            data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"])
+        )
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Everything that is told comes through here, from this process or from a worker."""
@@ -314,66 +342,3 @@ class _Crash:
 
 def _texts(findings: Sequence[Finding]) -> str:
     return "\n\n".join(text(finding) for finding in findings)
-
-
-# --- what the options say -------------------------------------------------------------------------------------------
-
-
-def _choices(config: pytest.Config, mode_: str) -> Choices:
-    def of(name: str) -> Any:
-        given = config.getoption(f"whoholds_{name}", None)
-        return ("--whoholds-" + name.replace("_", "-"), given) if given is not None else (f"whoholds_{name}", config.getini(f"whoholds_{name}"))
-
-    numbers = {name: number(what, value) for name in ("max_open", "max_connects") for what, value in [of(name)] if value}
-    rules = rules_from("whoholds_rules", config.getini("whoholds_rules") or ())
-    rules |= rules_from("--whoholds-rule", config.getoption("whoholds_rule") or ())
-    allow = [allowed("whoholds_allow", one.partition("#")[0].strip()) for one in config.getini("whoholds_allow") or ()]
-    allow += [allowed("--whoholds-allow", one) for one in config.getoption("whoholds_allow") or ()]
-    chosen = mode("whoholds", mode_) if mode_ else ""
-    return Choices(chosen, rules, numbers.get("max_open"), numbers.get("max_connects"), tuple(allow))
-
-
-def _settings(config: pytest.Config) -> dict[str, Any]:
-    """`whoholds_too_many` and its like: the fields of `Limits`, written as in the environment."""
-    given = {name: config.getini(f"whoholds_{name}") for name in SETTINGS}
-    parse = {one.name: one.metadata["parse"] for one in fields(Limits)}
-    return {name: parse[name](f"whoholds_{name}", str(text)) for name, text in given.items() if text}
-
-
-def _baseline_path(config: pytest.Config) -> Path | None:
-    given = config.getoption("whoholds_baseline")
-    if given:
-        return Path(given).absolute()
-    given = config.getini("whoholds_baseline")
-    return config.rootpath / given if given else None
-
-
-def _known(config: pytest.Config) -> dict[str, baseline.Known] | None:
-    path = _baseline_path(config)
-    if config.getoption("whoholds_update_baseline"):
-        if path is None:
-            raise WrongChoiceError("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
-        return None
-    return baseline.load(path) if path is not None else None
-
-
-def _is_controller(config: pytest.Config) -> bool:
-    """Whether pytest-xdist runs the tests elsewhere."""
-    return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
-
-
-def _name_of(fixturedef: pytest.FixtureDef[Any]) -> str:
-    """`db (session scope, tests/conftest.py:12)`; pytest's own fixtures for setUpClass and its like by that name."""
-    name = fixturedef.argname
-    for marker, shown in (("_unittest_setUpClass_fixture_", "setUpClass"), ("_xunit_setup_", "setup")):
-        if name.startswith(marker):
-            rest = name[len(marker) :]
-            if shown == "setup":
-                what, _, rest = rest.partition("_fixture_")
-                shown = f"setup_{what}"
-            return f"{shown} of {rest}" if rest else shown
-    code = getattr(fixturedef.func, "__code__", None)
-    where = f", {shown_path(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""
-    return f"{name} ({fixturedef.scope} scope{where})"
-
-

@@ -35,7 +35,9 @@ class Summary:
         """Its call's report said that it passed: it is counted once, as failed."""
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         passed = reporter.stats.get("passed", []) if reporter is not None else []
-        for one in [one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == report.nodeid]:
+        for one in [
+            one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == report.nodeid
+        ]:
             passed.remove(one)
 
     def records(self) -> list[dict[str, Any]]:
@@ -50,7 +52,12 @@ class Summary:
             return
         verbose = reporter.verbosity > 0
         reporter.section("whoholds", sep="=")
-        reporter.write_line(self._headline(groups), red=any(rows[0]["does"] == ERROR for rows in groups), yellow=bool(groups), green=not groups)
+        reporter.write_line(
+            self._headline(groups),
+            red=any(rows[0]["does"] == ERROR for rows in groups),
+            yellow=bool(groups),
+            green=not groups,
+        )
         most = SHOWN_VERBOSE if verbose else SHOWN
         for rows in groups[:most]:
             self._leak(reporter, rows, verbose=verbose)
@@ -76,9 +83,19 @@ class Summary:
     def _leak(self, reporter: pytest.TerminalReporter, rows: list[dict[str, Any]], *, verbose: bool) -> None:
         first = rows[0]
         opened = first["opened"]
-        place = f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}" if opened else "an unknown place"
+        place = (
+            f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}"
+            if opened
+            else "an unknown place"
+        )
         count = sum(row["count"] for row in rows)
-        known = "" if first["does"] == ERROR else " (reported only)" if any(one["does"] == ERROR for one in self.records()) else ""
+        known = (
+            ""
+            if first["does"] == ERROR
+            else " (reported only)"
+            if any(one["does"] == ERROR for one in self.records())
+            else ""
+        )
         reporter.write_line(f"{count:>6} ×  {first['rule']}  {place}{known}")
         names = list(dict.fromkeys(row["name"] for row in rows))
         shown = names if verbose else names[:2]
@@ -97,7 +114,12 @@ class Summary:
                 opened = finding["opened"] or {}
                 key = (finding["does"] != ERROR, finding["rule"], opened.get("file"), opened.get("line"))
                 groups.setdefault(key, []).append({**finding, "name": entry["name"]})
-        return [rows for _, rows in sorted(groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1])))]
+        return [
+            rows
+            for _, rows in sorted(
+                groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1]))
+            )
+        ]
 
 
 def _n(count: int, what: str) -> str:

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from whoholds import scopes, startup
-from whoholds.judging import PATIENCE_S, Opened, Recorder, busy_elsewhere, judge
+from whoholds.judging import PATIENCE_S, busy_elsewhere, judge
+from whoholds.records import Opened, Recorder
 from whoholds.scopes import Scope
 from whoholds.spawn import current_owner, current_task
 from whoholds.wording import text

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
     from whoholds.choices import Choices
-    from whoholds.judging import Opened
+    from whoholds.records import Opened
     from whoholds.suite import Run
 
 __all__ = [
@@ -103,10 +103,18 @@ class Block:
 
     def __call__(self, function: Function) -> Function:
         """Each call of `function`, which may be a coroutine function, is a block. Raises TypeError for anything else."""
-        if not inspect.isroutine(function) or inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if (
+            not inspect.isroutine(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
             raise TypeError(f"{self._name} decorates a function or coroutine function, got {function!r}")
         where = f"of {getattr(function, '__qualname__', str(function)).rpartition('<locals>.')[2]}"
-        decorated: Any = self._awaited(function, where) if inspect.iscoroutinefunction(function) else self._called(function, where)
+        decorated: Any = (
+            self._awaited(function, where)
+            if inspect.iscoroutinefunction(function)
+            else self._called(function, where)
+        )
         return decorated  # type: ignore[no-any-return]  # wraps keeps the signature
 
     def _called(self, function: Callable[..., Any], where: str) -> Callable[..., Any]:
@@ -156,7 +164,9 @@ class NoLeaksMixin:
         from whoholds.suite import Run
 
         test: Any = self
-        choices = Choices(ERROR, max_open=self.max_open, max_connects=self.max_connects, allow=_allowed(self.allow_leaks))
+        choices = Choices(
+            ERROR, max_open=self.max_open, max_connects=self.max_connects, allow=_allowed(self.allow_leaks)
+        )
         run = Run(test.id(), "test", choices)
         test.addCleanup(self._no_leaks, run, result)
         try:
@@ -171,7 +181,11 @@ class NoLeaksMixin:
 
     def _failed(self, result: Any) -> bool:
         """Whether it failed for a reason of its own: unittest keeps that in the result, up to 3.10 elsewhere, as pytest."""
-        told = [*getattr(result, "failures", ()), *getattr(result, "errors", ()), *getattr(result, "expectedFailures", ())]
+        told = [
+            *getattr(result, "failures", ()),
+            *getattr(result, "errors", ()),
+            *getattr(result, "expectedFailures", ()),
+        ]
         until_then = getattr(getattr(self, "_outcome", None), "errors", ())
         return (
             any(test is self for test, _ in told)

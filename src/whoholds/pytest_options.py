@@ -1,0 +1,87 @@
+"""What pytest's options and ini keys say, as values; what cannot be raises an error that names what exists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whoholds import baseline
+from whoholds.choices import Choices, WrongChoiceError, allowed, mode, number, rules_from
+from whoholds.limits import Limits
+from whoholds.lines import shown_path
+from whoholds.pytest_plugin import SETTINGS
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def choices_from(config: pytest.Config, mode_: str) -> Choices:
+    def of(name: str) -> Any:
+        given = config.getoption(f"whoholds_{name}", None)
+        return (
+            ("--whoholds-" + name.replace("_", "-"), given)
+            if given is not None
+            else (f"whoholds_{name}", config.getini(f"whoholds_{name}"))
+        )
+
+    numbers = {
+        name: number(what, value)
+        for name in ("max_open", "max_connects")
+        for what, value in [of(name)]
+        if value
+    }
+    rules = rules_from("whoholds_rules", config.getini("whoholds_rules") or ())
+    rules |= rules_from("--whoholds-rule", config.getoption("whoholds_rule") or ())
+    allow = [
+        allowed("whoholds_allow", one.partition("#")[0].strip())
+        for one in config.getini("whoholds_allow") or ()
+    ]
+    allow += [allowed("--whoholds-allow", one) for one in config.getoption("whoholds_allow") or ()]
+    chosen = mode("whoholds", mode_) if mode_ else ""
+    return Choices(chosen, rules, numbers.get("max_open"), numbers.get("max_connects"), tuple(allow))
+
+
+def settings_from(config: pytest.Config) -> dict[str, Any]:
+    """`whoholds_too_many` and its like: the fields of `Limits`, written as in the environment."""
+    given = {name: config.getini(f"whoholds_{name}") for name in SETTINGS}
+    parse = {one.name: one.metadata["parse"] for one in fields(Limits)}
+    return {name: parse[name](f"whoholds_{name}", str(text)) for name, text in given.items() if text}
+
+
+def baseline_path(config: pytest.Config) -> Path | None:
+    given = config.getoption("whoholds_baseline")
+    if given:
+        return Path(given).absolute()
+    given = config.getini("whoholds_baseline")
+    return config.rootpath / given if given else None
+
+
+def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
+    path = baseline_path(config)
+    if config.getoption("whoholds_update_baseline"):
+        if path is None:
+            raise WrongChoiceError("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
+        return None
+    return baseline.load(path) if path is not None else None
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether pytest-xdist runs the tests elsewhere."""
+    return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
+
+
+_SETUPS = re.compile(r"_(?:unittest_(?P<unittest>setUpClass)|xunit_setup_(?P<xunit>\w+?))_fixture_(?P<of>.*)")
+
+
+def name_of(fixturedef: pytest.FixtureDef[Any]) -> str:
+    """`db (session scope, tests/conftest.py:12)`; pytest's own fixtures for setUpClass and its like by that name."""
+    name = fixturedef.argname
+    found = _SETUPS.fullmatch(name)
+    if found is not None:
+        shown = found["unittest"] or f"setup_{found['xunit']}"
+        return f"{shown} of {found['of']}" if found["of"] else shown
+    code = getattr(fixturedef.func, "__code__", None)
+    where = f", {shown_path(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""
+    return f"{name} ({fixturedef.scope} scope{where})"

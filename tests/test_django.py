@@ -19,7 +19,7 @@ from whoholds.limits import Limits
 from whoholds.running import Watch
 from whoholds.snapshot import Ending
 
-pytest.importorskip("django")
+django = pytest.importorskip("django")
 
 from django.core.signals import request_finished, request_started
 from django.db.utils import ConnectionHandler
@@ -202,8 +202,8 @@ def test_a_connection_in_an_asynchronous_view(watch: Watch, address: dict[str, A
 
 def test_django_s_own_pool_lends(watch: Watch, address: dict[str, Any]) -> None:
     """With psycopg's pool, from 5.1 on, a request borrows and gives back; what a thread keeps is a loan."""
-    if "postgresql" not in address["ENGINE"] or not find_spec("psycopg_pool"):
-        pytest.skip("needs PostgreSQL and psycopg_pool")
+    if "postgresql" not in address["ENGINE"] or not find_spec("psycopg_pool") or django.VERSION < (5, 1):
+        pytest.skip("needs PostgreSQL, psycopg_pool and Django 5.1")
     from whoholds.drivers import psycopg_pool
 
     watch.enter(psycopg_pool.watch)

@@ -1,4 +1,4 @@
-"""DBUtils: what a PooledDB lends is judged; what a PersistentDB keeps for a thread is at home once closed.
+"""DBUtils from 2.0 on: what a PooledDB lends is judged; what a PersistentDB keeps for a thread is at home.
 
 A SteadyDB connection is the driver's own, judged as such: drivers see each one that it makes again.
 """
@@ -32,7 +32,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     pool = pooled_db.PooledDB
     with ExitStack() as names:
         names.callback(replace(pool, "__init__", _init(ledger, pool.__init__)))
-        too_many = pooled_db.TooManyConnectionsError
+        too_many = getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections  # before 3.1
         names.callback(replace(pool, "connection", _lent(ledger, pool.connection, too_many)))
         names.callback(replace(pool, "cache", _cached(pool.cache)))
         names.callback(replace(pool, "close", _closed(ledger, pool.close)))

@@ -166,13 +166,27 @@ class Site:
         return f"<{self.frame.place} in {self.frame.function}>"
 
 
+_MANY = 10_000  # origins kept for sharing
+
+
 class Sites:
     """All lines seen, each once, so that handles are grouped by identity and share their origins in memory."""
 
     def __init__(self, *, source: bool = True) -> None:
         self.source = source  # whether their source lines may be shown
         self._by_offset: dict[tuple[int, int], Site] = {}  # keyed by id: a Site keeps its code object alive
+        self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, likewise
         self._by_line: dict[tuple[str, int, str], Site] = {}
+
+    def shared(self, origin: Origin) -> tuple[Origin, Site]:
+        """The same origin as one tuple for all that a loop opens, and its site; for those that come again and again."""
+        key = (id(origin[0]), origin[1])
+        latest = self._latest.get(key)  # type: ignore[arg-type]  # offsets at odd places
+        if latest is None or latest[0] != origin:
+            if len(self._latest) >= _MANY:
+                self._latest.clear()
+            latest = self._latest[key] = (origin, self.of(origin))  # type: ignore[index]
+        return latest
 
     def of(self, origin: Origin) -> Site:
         """The one `Site` of the line to name in `origin`, which must not be empty."""

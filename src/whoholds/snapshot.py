@@ -13,7 +13,7 @@ from whoholds.handle import CHECKOUT, CLOSED, CONNECTION, Database, Handle, Owne
 from whoholds.lines import Site, Sites, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from whoholds.handle import Spawn
     from whoholds.ledger import Refusal, Taken
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
 SLOTS = 10  # of a second, in which openings are counted
 _NEVER = float("inf")
-FEW = 3  # handles of one line and owner that stand for all in looking for nestings
+FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
 MANY = 1000  # of anything that is remembered by name
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
@@ -38,7 +38,7 @@ class Peak:
     handles: tuple[Handle, ...] = ()
 
 
-@dataclass
+@dataclass(slots=True)
 class Rate:
     """Connections opened in one tenth of a second and closed again."""
 
@@ -207,9 +207,7 @@ def _ask(handle: Handle, now: float) -> None:
 
 def _place(handle: Handle, history: History) -> None:
     if handle.origin:
-        site = history.sites.of(handle.origin)
-        if handle.origin == site.origin:
-            handle.origin = site.origin  # one tuple for all that a loop opened
+        handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site
         site.opened += 1
         site.borrows = handle.kind == CHECKOUT
@@ -228,9 +226,7 @@ def _place_spawn(spawn: Spawn, history: History) -> None:
         _place_spawn(by, history)
     if not spawn.origin:
         return
-    site = history.sites.of(spawn.origin)
-    if spawn.origin == site.origin:
-        spawn.origin = site.origin
+    spawn.origin, site = history.sites.shared(spawn.origin)
     above = by.site if by is not None else None
     if above is not None and kind_of(site.frame.file) and not kind_of(above.frame.file):
         site = above
@@ -311,7 +307,7 @@ def _rates(taken: Taken, history: History) -> None:
             if trend is not None:
                 rate = trend.rate.setdefault(int(handle.opened_at * SLOTS), Rate())
                 rate.count += 1
-                if len(rate.some) < FEW:
+                if not rate.some:
                     rate.some.append(handle)
     for trend in history.trends.values():
         for slot in [one for one in trend.rate if one < (taken.now - LOOKS) * SLOTS]:
@@ -336,32 +332,44 @@ def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) 
 
 
 def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
-    """(held, asked for while it was held) for each new handle; of one line's held ones a few stand for all.
+    """(held, asked for while it was held) for each new handle, by a sweep over each owner's handles.
 
     Where one line opened both, only once the inner one was given back while the outer was held: a loop that keeps
     what it takes does not nest, `left-open` tells of it.
     """
-    fresh = [handle for handle in new if handle.owner is not None and _lendable(handle)]
-    back = [one for one in taken.ended if one.owner is not None and one.how == CLOSED and _lendable(one)]
-    owners = {handle.owner for handle in (*fresh, *back)}
-    held: dict[Owner, dict[Site | None, list[Handle]]] = {}
-    for handle in (*taken.open, *taken.ended):
-        if handle.owner in owners and _lendable(handle):
-            mates = held.setdefault(handle.owner, {}).setdefault(handle.site, [])  # type: ignore[arg-type]
-            if len(mates) < FEW:
-                mates.append(handle)
+    moved = {handle.owner for handle in (*new, *taken.ended)}
+    by_owner: dict[Owner, list[Handle]] = {}
+    for handle in (*taken.ended, *taken.open):
+        owner = handle.owner
+        if owner is not None and owner in moved and _lendable(handle):
+            by_owner.setdefault(owner, []).append(handle)
+    fresh, ended = {id(handle) for handle in new}, {id(handle) for handle in taken.ended}
     pairs = []
-    for inner in fresh:
-        for site, mates in held[inner.owner].items():  # type: ignore[index]  # fresh ones have an owner
-            if site is not inner.site:
-                pairs += [(outer, inner) for outer in mates if holds_while(outer, inner)]
-    for inner in back:
-        for outer in held[inner.owner].get(inner.site, ()):  # type: ignore[index]
-            if holds_while(outer, inner) and (outer.closed_stamp or _NEVER) > (inner.closed_stamp or 0):
-                pairs.append((outer, inner))
-    for outer, inner in pairs:
-        _count_nesting(history, outer, inner)
+    for handles in by_owner.values():
+        if len(handles) > 1:
+            for outer, inner in _overlaps(handles):
+                nested = id(inner) in fresh
+                if outer.site is inner.site:
+                    last = (outer.closed_stamp or _NEVER) > (inner.closed_stamp or _NEVER)
+                    nested = id(inner) in ended and inner.how == CLOSED and last
+                if nested and _same(outer, inner):
+                    pairs.append((outer, inner))
+                    _count_nesting(history, outer, inner)
     return pairs
+
+
+def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
+    """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
+    held: list[Handle] = []
+    for inner in sorted(handles, key=_by_stamp):
+        held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
+        for outer in held:
+            yield outer, inner
+        held.append(inner)
+
+
+def _by_stamp(handle: Handle) -> int:
+    return handle.opened_stamp
 
 
 def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
@@ -375,12 +383,8 @@ def _lendable(handle: Handle) -> bool:
     return handle.kind == "checkout" or (handle.kind == CONNECTION and handle.pool is None)
 
 
-def holds_while(outer: Handle, inner: Handle) -> bool:
-    """Whether `inner` was asked for, of the same pool or database, while `outer` was held."""
-    same = outer.pool is inner.pool if outer.pool or inner.pool else outer.database is inner.database
-    return (
-        same
-        and outer is not inner
-        and outer.opened_stamp < inner.opened_stamp
-        and (outer.closed_stamp is None or outer.closed_stamp > inner.opened_stamp)
-    )
+def _same(outer: Handle, inner: Handle) -> bool:
+    """Whether both are of one pool, or of one database that others use too."""
+    if outer.pool or inner.pool:
+        return outer.pool is inner.pool
+    return outer.database is inner.database and not outer.database.private

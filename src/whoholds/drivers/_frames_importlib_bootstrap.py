@@ -14,7 +14,7 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.handle import CONNECTION
+from whoholds.handle import CONNECTION, RING
 from whoholds.seams import stands_for
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Told = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Database, int | None]]
     Where = Callable[[Any, tuple[Any, ...], dict[str, Any]], Database]
 
-RING = 5  # statements remembered of each connection
 LONGEST_SQL = 4096  # characters remembered of each
 
 # What servers and poolers say when there are too many connections; libpq gives no SQLSTATE at connect.
@@ -64,10 +63,7 @@ def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
         sql = None
     elif len(sql) > LONGEST_SQL:
         sql = sql[:LONGEST_SQL]
-    ring = handle.ring
-    if ring is None:
-        ring = handle.ring = [None] * RING
-    ring[handle.uses % RING] = (sql, began, seconds)
+    handle.ring[handle.uses % RING] = (sql, began, seconds)
 
 
 def task_or_thread() -> int:
@@ -109,9 +105,7 @@ def noticed(
                 del self, args, kwargs
                 raise
         if handle.caller:
-            ledger.shared_at_once(handle, me)
-        if handle.inherited:
-            ledger.used_in_child(handle, sys._getframe(1))
+            _met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
         handle.started_at = began = clock()
         try:
@@ -133,7 +127,7 @@ def noticed(
             pass
         if sql and args:
             text = args[0]
-            if type(text) is not str or len(text) > LONGEST_SQL or handle.ring is None:
+            if type(text) is not str or len(text) > LONGEST_SQL:
                 remember(handle, text, began, now - began)
             else:
                 handle.ring[handle.uses % RING] = (text, began, now - began)
@@ -168,9 +162,7 @@ def noticed_async(
                 del self, args, kwargs
                 raise
         if handle.caller:
-            ledger.shared_at_once(handle, me)
-        if handle.inherited:
-            ledger.used_in_child(handle, sys._getframe(1))
+            _met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
         handle.started_at = began = clock()
         try:
@@ -196,6 +188,97 @@ def noticed_async(
         return result
 
     return _told_async(stands_for(call, original), ledger, handle_of, sql=sql)
+
+
+_MISSING: Any = object()
+_OPEN = (False, False, True, True, False)  # by libpq's transaction status: INTRANS and INERROR
+
+
+def statement(
+    original: Callable[..., Any],
+    ledger: Ledger,
+    status: State | None = None,
+    *,
+    failed: Failed | None = None,
+) -> Any:
+    """`noticed` for a cursor's `execute`, the one call that must cost next to nothing: +0.4 µs.
+
+    The handle is `self.connection._whoholds`; `status(connection)` is libpq's transaction status, and where there is
+    none, `connection.in_transaction` tells. Calls with one or two arguments take no detour over tuples.
+    """
+    clock = ledger.clock
+    thread = _thread  # asked through the module: gevent may patch it later
+
+    def state(cursor: Any) -> Any:
+        connection = cursor.connection
+        return connection.in_transaction if status is None else _OPEN[status(connection)]
+
+    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any, **named: Any) -> Any:
+        try:
+            connection = self.connection
+            handle = connection._whoholds
+        except AttributeError:  # not opened yet, or not one of ours
+            connection = handle = None
+        me = thread.get_ident()
+        if handle is None or handle.caller == me:
+            try:
+                return original(self, *_given(sql, values, rest), **named)
+            except BaseException:
+                del self, connection, sql, values, rest, named
+                raise
+        if handle.caller:
+            _met(ledger, handle, me, sys._getframe(1))
+        handle.caller = me
+        handle.started_at = began = clock()
+        try:
+            if values is _MISSING and sql is not _MISSING and not named:
+                result = original(self, sql)
+            elif not rest and not named and sql is not _MISSING:
+                result = original(self, sql, values)
+            else:
+                result = original(self, *_given(sql, values, rest), **named)
+        except BaseException as exc:
+            _failed(self, handle, exc, state, failed, clock() - began)
+            remember(handle, sql, began, handle.used_at - began)
+            del self, connection, sql, values, rest, named, exc
+            raise
+        now = clock()
+        handle.busy_s += now - began
+        handle.used_at = now
+        handle.used_by = me
+        handle.caller = 0
+        try:
+            handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
+        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+            pass
+        if type(sql) is str and len(sql) <= LONGEST_SQL:
+            handle.ring[handle.uses % RING] = (sql, began, now - began)
+        else:
+            remember(handle, sql, began, now - began)
+        handle.uses += 1
+        return result
+
+    return _told(stands_for(call, original), ledger, _of_cursor, sql=True)
+
+
+def _given(sql: Any, values: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The positional arguments of a call, as they came."""
+    if sql is _MISSING:
+        return ()
+    return (sql,) if values is _MISSING else (sql, values, *rest)
+
+
+def _of_cursor(cursor: Any) -> Handle:
+    handle: Handle = cursor.connection._whoholds
+    return handle
+
+
+def _met(ledger: Ledger, handle: Handle, me: int, frame: Any) -> None:
+    """Somebody else is inside a call on `handle`, or it is the parent's, from before a fork."""
+    if handle.inherited:
+        ledger.used_in_child(handle, frame)
+    else:
+        ledger.shared_at_once(handle, me)
 
 
 _COPIES = ("copy_from", "copy_to")  # statements although their first argument is none

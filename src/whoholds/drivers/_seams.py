@@ -25,6 +25,7 @@ from whoholds.drivers._frames_importlib_bootstrap import (
     opening_async,
     refused,
     shortcut,
+    statement,
     task_or_thread,
 )
 from whoholds.handle import Database, Handle, database
@@ -56,6 +57,7 @@ __all__ = [
     "refused",
     "replace",
     "shortcut",
+    "statement",
     "stands_for",
     "task_or_thread",
     "whoholds_of",

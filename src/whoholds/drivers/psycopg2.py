@@ -18,6 +18,7 @@ from whoholds.drivers._seams import (
     like,
     noticed,
     replace,
+    statement,
     stands_for,
 )
 from whoholds.handle import CONNECTION, CURSOR, Database, Handle, database
@@ -115,7 +116,10 @@ class _Layer:
         return methods
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
-        methods: dict[str, Any] = {name: self._use(getattr(base, name), sql=True) for name in _STATEMENTS}
+        failed, status = _failed(self.ledger), self._plain.get_transaction_status
+        methods: dict[str, Any] = {
+            name: statement(getattr(base, name), self.ledger, status, failed=failed) for name in _STATEMENTS
+        }
         methods |= {name: self._use(getattr(base, name)) for name in _COPIES}
         return {"__slots__": (), **methods}
 

@@ -23,6 +23,7 @@ from whoholds.drivers._seams import (
     rebind,
     replace,
     shortcut,
+    statement,
     stands_for,
 )
 from whoholds.drivers._sqlite_frames_importlib_bootstrap import connecting, init
@@ -80,19 +81,13 @@ def _handle_of(connection: Any) -> Handle:
     return handle
 
 
-def _handle_of_cursor(cursor: Any) -> Handle:
-    handle: Handle = cursor.connection._whoholds
-    return handle
-
-
 class _Layer:
     """Our two classes, between the user's and the C ones, and what was made of the user's own."""
 
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
         state: Callable[[Any], bool] = connection.in_transaction.__get__
-        cursor_state = _cursor_state(state)
         self.ledger = ledger
-        self._state, self._cursor_state = state, cursor_state
+        self._state = state
         self._plain = connection
         self._run = self._cursor_methods(cursor)
         self.cursor = like(cursor, {"__slots__": (), **self._run})
@@ -121,10 +116,7 @@ class _Layer:
         return layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
-        return {
-            name: noticed(getattr(base, name), self.ledger, _handle_of_cursor, self._cursor_state, sql=True)
-            for name in _SHORTCUTS
-        }
+        return {name: statement(getattr(base, name), self.ledger) for name in _SHORTCUTS}
 
     def _methods(self, base: Any) -> dict[str, Any]:
         """Of our layer on `base`: the C class, or a class of the user's below which there is no room."""
@@ -175,13 +167,6 @@ class _Layer:
 _C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method
 
 
-def _cursor_state(state: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    def in_transaction(cursor: Any) -> bool:
-        return state(cursor.connection)
-
-    return in_transaction
-
-
 def _as_keywords(
     args: tuple[Any, ...], kwargs: dict[str, Any], what: str
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -226,6 +211,11 @@ def _not_opened(ledger: Ledger) -> Callable[..., None]:
     return not_opened
 
 
+# Each connection has such a database to itself: nothing is ever compared with another's.
+_MEMORY = Database("sqlite", name=":memory:", private=True)
+_TEMPORARY = Database("sqlite", name=":temporary:", private=True)
+
+
 def where(path: Any, *, uri: bool) -> Database:
     """The database of a path as `connect` takes it; one in memory is its connection's own, unless it is shared."""
     try:
@@ -235,10 +225,10 @@ def where(path: Any, *, uri: bool) -> Database:
     if uri and name.startswith("file:"):
         file, _, query = name[5:].partition("?")
         if "mode=memory" in query or file == ":memory:":
-            return database("sqlite", name=file) if "cache=shared" in query else Database("sqlite", name=":memory:", private=True)
+            return database("sqlite", name=file) if "cache=shared" in query else _MEMORY
         name = "/" + file.lstrip("/") if file.startswith("//") else file
     if name in (":memory:", ""):
-        return Database("sqlite", name=name or ":temporary:", private=True)
+        return _MEMORY if name else _TEMPORARY
     try:
         return database("sqlite", name=os.path.abspath(name))
     except OSError:  # the working directory is gone

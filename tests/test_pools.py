@@ -206,6 +206,28 @@ def test_a_persistent_connection_is_at_home_once_closed(watch: Watch, tmp_path: 
     assert kinds(watch) == [(CONNECTION, False), (CONNECTION, True)]
 
 
+def test_pools_made_before_the_start(tmp_path: Path) -> None:
+    """They are watched from then on; by which line they were made nobody knows."""
+    from dbutils.pooled_db import PooledDB
+    from playhouse.pool import PooledSqliteDatabase
+
+    file = tmp_path / "shop.db"
+    pool = PooledDB(sqlite3, database=file, check_same_thread=False, maxconnections=2)
+    database = PooledSqliteDatabase(file, max_connections=2)
+    drivers = [sqlite_driver.watch, dbutils_driver.watch, peewee_driver.watch]
+    with Watch(Limits(outputs=()), drivers=drivers) as watching:
+        connection = pool.connection()
+        database.execute_sql("SELECT 1")
+        assert [kind for kind, _ in kinds(watching)] == [CHECKOUT] * 2 + [CONNECTION] * 2
+        connection.close()
+        database.close()
+        assert kinds(watching) == [(CONNECTION, True)] * 2
+        pool.close()
+        database.close_all()
+    with closing(PooledDB(sqlite3, database=file)), Watch(Limits(outputs=())) as watching:
+        assert not watching.handles
+
+
 def test_dbutils_is_as_before(tmp_path: Path) -> None:
     """Every name is given back; what lives on goes on quietly."""
     from dbutils.pooled_db import PooledDB, PooledDedicatedDBConnection

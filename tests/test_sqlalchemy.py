@@ -517,14 +517,21 @@ def test_a_driver_that_nobody_watches(tmp_path: Path) -> None:
 
 
 def test_an_engine_made_before_the_start(url: str) -> None:
-    """What it lends afterwards is not ours to judge where we do not know its pool; it works as ever."""
-    with engine_at(url) as engine:
+    """It is watched from then on: by which line it was made nobody knows, and what it lends is judged."""
+    with engine_at(url, pool_size=1, max_overflow=1, pool_timeout=0.05) as engine:
         with engine.connect():
             pass
         with Watch(Limits(outputs=()), drivers=DRIVERS) as watching:
             with engine.connect() as connection:
                 assert connection.execute(text("SELECT 1")).scalar() == 1
             assert not watching.end(Ending("watch"))
+            kept = [engine.connect() for _ in range(2)]; at = line()  # noqa: E702
+            with pytest.raises(exc.TimeoutError):
+                engine.connect()
+            (finding,) = said(watching, "refused")
+            assert (finding.count, opened_at(finding)) == (2, at)
+            for connection in kept:
+                connection.close()
 
 
 def test_after_the_end_live_engines_go_quiet(url: str) -> None:

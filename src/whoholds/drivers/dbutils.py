@@ -16,10 +16,11 @@ from whoholds.seams import replace, stands_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import FrameType
 
     from whoholds.ledger import Ledger
 
-_POOL = "_whoholds_pool"  # on a PooledDB: ours; not there while it fills itself
+_POOL = "_whoholds_pool"  # on a PooledDB: ours; None while it fills itself
 _LOAN = "_whoholds_loan"  # on what it lent
 
 
@@ -32,7 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     pool = pooled_db.PooledDB
     with ExitStack() as names:
         names.callback(replace(pool, "__init__", _init(ledger, pool.__init__)))
-        too_many = getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections  # before 3.1
+        too_many = getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections
         names.callback(replace(pool, "connection", _lent(ledger, pool.connection, too_many)))
         names.callback(replace(pool, "cache", _cached(pool.cache)))
         names.callback(replace(pool, "close", _closed(ledger, pool.close)))
@@ -57,18 +58,23 @@ def watch_persistent(ledger: Ledger) -> Iterator[None]:
 
 def _init(ledger: Ledger, original: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
+        setattr(self, _POOL, None)
         try:
             original(self, *args, **kwargs)
-            made = ledger.pool_made(self, type(self).__name__, sys._getframe(1), self._maxconnections or None)
-            made.idle_max = self._maxcached or None
-            setattr(self, _POOL, made)
-            for steady in self._idle_cache:
-                _take_home(steady, made)
+            _made(ledger, self, sys._getframe(1))
         except BaseException:
             del self, args, kwargs
             raise
 
     return stands_for(__init__, original)
+
+
+def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> None:
+    made = ledger.pool_made(pool, type(pool).__name__, frame, pool._maxconnections or None)
+    made.idle_max = pool._maxcached or None
+    setattr(pool, _POOL, made)
+    for steady in pool._idle_cache:
+        _take_home(steady, made)
 
 
 def _take_home(steady: Any, pool: Pool | None) -> None:
@@ -80,6 +86,8 @@ def _take_home(steady: Any, pool: Pool | None) -> None:
 
 def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
     def connection(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _POOL not in self.__dict__:  # made before the start: nobody knows by which line
+            _made(ledger, self, None)
         pool: Pool | None = getattr(self, _POOL, None)
         try:
             lent = original(self, *args, **kwargs)

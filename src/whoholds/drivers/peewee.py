@@ -16,6 +16,7 @@ from whoholds.seams import replace, stands_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from whoholds.ledger import Ledger
 
@@ -40,8 +41,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 def _init(ledger: Ledger, original: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
-        self._whoholds_lent = {}
-        self._whoholds_pool = ledger.pool_made(self, type(self).__name__, sys._getframe(1), None)
+        _made(ledger, self, sys._getframe(1))
         try:
             original(self, *args, **kwargs)
         except BaseException:
@@ -49,6 +49,13 @@ def _init(ledger: Ledger, original: Any) -> Any:
             raise
 
     return stands_for(__init__, original)
+
+
+def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> Pool:
+    pool._whoholds_lent = {}
+    made: Pool = ledger.pool_made(pool, type(pool).__name__, frame, None)
+    pool._whoholds_pool = made
+    return made
 
 
 def _refusing(ledger: Ledger, original: Any, exceeded: type[BaseException]) -> Any:
@@ -71,9 +78,7 @@ def _refusing(ledger: Ledger, original: Any, exceeded: type[BaseException]) -> A
 def _lent(ledger: Ledger, original: Any) -> Any:
     def _connect(self: Any) -> Any:
         connection = original(self)
-        pool: Pool | None = getattr(self, "_whoholds_pool", None)
-        if pool is None:
-            return connection
+        pool: Pool = getattr(self, "_whoholds_pool", None) or _made(ledger, self, None)
         if pool.closed:
             ledger.pool_back(pool)
         pool.max = pool.idle_max = self._max_connections or None

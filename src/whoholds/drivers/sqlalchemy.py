@@ -42,7 +42,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     pools = Pools()
     listeners: dict[str, Callable[..., None]] = {
         "connect": _connected(pools),
-        "checkout": _checked_out(ledger, pools),
+        "checkout": _checked_out(ledger, pools, pool),
         "checkin": _checked_in(ledger),
         "detach": _detached(ledger),
     }
@@ -87,7 +87,7 @@ def _pool_for(ledger: Ledger, module: Any, pool: Any, frame: FrameType | None) -
         return None
     if isinstance(pool, module.StaticPool | module.SingletonThreadPool):
         return Pool(0, type(pool).__name__, (), 0)
-    return ledger.pool_made(pool, type(pool).__name__, _asking(frame), None)
+    return ledger.pool_made(pool, type(pool).__name__, _asking(frame) if frame is not None else None, None)
 
 
 def _made_again(ledger: Ledger, pools: Pools, original: Any) -> Any:
@@ -170,13 +170,17 @@ def _connected(pools: Pools) -> Callable[[Any, Any], None]:
     return connected
 
 
-def _checked_out(ledger: Ledger, pools: Pools) -> Callable[[Any, Any, Any], None]:
+def _checked_out(ledger: Ledger, pools: Pools, module: Any) -> Callable[[Any, Any, Any], None]:
     def checked_out(dbapi_connection: Any, connection_record: Any, connection_proxy: Any) -> None:
         """The event `checkout`: a loan, opened where the application's code asked for it."""
         del dbapi_connection
         try:
-            ours = pools.of(connection_proxy._pool)
+            pool = connection_proxy._pool
+            if pool not in pools:  # an engine made before the start: nobody knows by which line
+                pools.put(pool, _pool_for(ledger, module, pool, None))
+            ours = pools.of(pool)
             if ours is not None:
+                _sizes(pool, ours)
                 _lend(ledger, ours, connection_record, connection_proxy, sys._getframe(1))
         except Exception:  # noqa: BLE001, S110 - our fault must stay ours
             pass

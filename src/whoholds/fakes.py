@@ -1,4 +1,4 @@
-"""What stands for the world in a test: a clock that is told the time, and a DB-API module that connects to nothing."""
+"""What stands for the world in a test: a clock that is told the time, a DB-API module that connects to nothing."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def busy_elsewhere(handle: Handle) -> bool:
 
 
 def kept_by_django(handle: Handle) -> bool:
-    """Whether Django opened it for its thread, which still lives: it keeps one for each alias, and closes it itself."""
+    """Whether Django opened it for its thread, which still lives: it keeps one for each alias and closes it."""
     owner = handle.owner
     if handle.pool is not None or owner is None or owner.kind == "task" or (owner.thread or owner).gone():
         return False

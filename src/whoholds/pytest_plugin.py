@@ -1,6 +1,6 @@
 """The pytest plug-in: options, marker and fixture. Importing it patches nothing and imports none of the rest.
 
-`--whoholds` reports, `--whoholds=error` fails tests that leak; the work is in `pytest_session`, imported when asked for.
+`--whoholds` reports, `--whoholds=error` fails tests that leak; the work is in `pytest_session`, imported then only.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _INI = {
 }
 # And one for each field of `Limits`, which is not imported for that: a test holds the two together.
 SETTINGS = (
-    "journal journal_mb held_too_long idle_in_transaction owner_gone too_many storm storm_for server_limit ask_server every "
-    "repeat frames source notes spans max_handles dump_signal exit_collect ignore"
+    "journal journal_mb held_too_long idle_in_transaction owner_gone too_many storm storm_for server_limit "
+    "ask_server every repeat frames source notes spans max_handles dump_signal exit_collect ignore"
 ).split()
 
 session_key = pytest.StashKey["Session"]()
 
 
 class _Mode(argparse.Action):
-    """`--whoholds=error` is an option of its own: so `pytest --whoholds tests/` does not take the folder for a mode."""
+    """`--whoholds=error` is an option of its own: `pytest --whoholds tests/` takes no folder for a mode."""
 
     def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **{**kwargs, "metavar": None})

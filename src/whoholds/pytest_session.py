@@ -267,7 +267,7 @@ class Session:
         return result
 
     def _late(self) -> None:
-        """What a thread opened for a test that was over by then, and left open: told at the end, under that test's name."""
+        """What a thread left open for a test that was over by then: told at the end, under that test's name."""
         if self._watch is None:
             return
         self._watch.tick()

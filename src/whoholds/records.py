@@ -1,4 +1,4 @@
-"""What was seen of each test, fixture or block that runs: its handles and findings, sorted by scope, as looks bring them.
+"""What was seen of each test, fixture or block that runs: its handles and findings, as looks bring them.
 
 It keeps handles, which hold nobody's objects, and judges nothing.
 """

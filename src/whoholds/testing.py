@@ -1,6 +1,6 @@
 """For tests, with any runner: blocks that must leak nothing or open few, a TestCase mixin, and fakes.
 
-Importing it patches nothing. The first block starts watching where nothing does yet; that lasts until the process ends.
+Importing it patches nothing. The first block starts watching where nothing does yet; it lasts as long as the process.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class LeakError(AssertionError):
 def assert_no_leaks(*, allow: object = ()) -> Block:
     """A block at whose end everything must be closed that was opened in it, and by threads and tasks it started.
 
-    `allow` is what is meant: a rule, `rule@path-glob[:function]`, a function of a finding, or a list of these. Raises
-    `LeakError` at the end. `with assert_no_leaks():`, `async with`, or a decorator of a function or coroutine function.
+    `allow` is what is meant: a rule, `rule@path-glob[:function]`, a function of a finding, or a list of these.
+    Raises `LeakError` at the end. For `with`, `async with`, or as a decorator of functions and coroutine functions.
     """
     from whoholds.choices import ERROR, Choices
 
@@ -102,7 +102,7 @@ class Block:
         self.__exit__(kind, value, traceback)
 
     def __call__(self, function: Function) -> Function:
-        """Each call of `function`, which may be a coroutine function, is a block. Raises TypeError for anything else."""
+        """Each call of `function`, a coroutine function too, is a block. Raises TypeError for anything else."""
         if (
             not inspect.isroutine(function)
             or inspect.isgeneratorfunction(function)
@@ -151,7 +151,7 @@ class Block:
 class NoLeaksMixin:
     """`class TestCars(NoLeaksMixin, unittest.TestCase)`: each test is judged after its tearDown and cleanups.
 
-    Works with `IsolatedAsyncioTestCase` and with Django's classes. A test that failed stays failed for its own reason.
+    Works with `IsolatedAsyncioTestCase` and Django's classes. A test that failed stays failed for its own reason.
     """
 
     max_open: ClassVar[int | None] = None  # connections and loans open at once in one test
@@ -180,7 +180,7 @@ class NoLeaksMixin:
             raise LeakError(report)
 
     def _failed(self, result: Any) -> bool:
-        """Whether it failed for a reason of its own: unittest keeps that in the result, up to 3.10 elsewhere, as pytest."""
+        """Whether it failed for a reason of its own: kept in the result, up to 3.10 and by pytest elsewhere."""
         told = [
             *getattr(result, "failures", ()),
             *getattr(result, "errors", ()),

@@ -123,7 +123,7 @@ class Owner:
         self.job_over_at: float | None = None  # when a job returned, though its worker lives
         self.is_worker = False  # a thread that runs an executor's jobs
         by = spawn.by if spawn else None
-        self.depth = by.depth + 1 if by else 0
+        self.depth: int = by.depth + 1 if by else 0
         if spawn and self.depth >= self.MAX_DEPTH:
             spawn.by = None
         self.spawn = spawn

@@ -103,14 +103,14 @@ def _verdict(options: argparse.Namespace, told: Told, code: int) -> int:
 
 
 def _against_baseline(options: argparse.Namespace, told: Told) -> list[dict[str, Any]]:
-    from whoholds import baseline
+    from whoholds.baseline import compare, load, write
 
     path = Path(options.baseline)
     found = [record for record in told.findings if record["severity"] != INFO]
     if options.update_baseline:
-        baseline.write(path, found)
+        write(path, found)
         return []
-    compared = baseline.compare(baseline.load(path), found)
+    compared = compare(load(path), found)
     for line in compared.lines():
         sys.stderr.write(f"whoholds: {line}\n")
     return compared.failing

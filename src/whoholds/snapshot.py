@@ -261,10 +261,9 @@ def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
         if trend.database not in events:
             trend.latest = Peak()
     for database, changes in events.items():
-        trend = history.trends.get(database)
-        if trend is None:
-            trend = history.trends[database] = Trend(database)
-        _sweep(trend, now_open.get(database, 0), sorted(changes), taken, new)
+        if database not in history.trends:
+            history.trends[database] = Trend(database)
+        _sweep(history.trends[database], now_open.get(database, 0), sorted(changes), taken, new)
     _forget_quiet(history, events)
 
 
@@ -279,7 +278,7 @@ def _forget_quiet(history: History, seen: dict[Database, list[tuple[int, int]]])
 
 def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: Taken, new: list[Handle]) -> None:
     count = now_open - sum(change for _, change in changes)
-    best, stamp = count, 0
+    best, stamp = count, 0  # stamp 0: the most were open at the last look
     for at, change in changes:
         count += change
         if count > best:
@@ -295,8 +294,8 @@ def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: T
             and (handle.opened_stamp <= stamp or handle not in fresh)
             and (handle.closed_stamp is None or handle.closed_stamp > stamp)
         ]
-        at = max((handle.opened_at for handle in there), default=taken.now) if stamp else taken.now
-        trend.latest = trend.highest = Peak(best, at, stamp, tuple(there))
+        reached = max((handle.opened_at for handle in there), default=taken.now) if stamp else taken.now
+        trend.latest = trend.highest = Peak(best, reached, stamp, tuple(there))
 
 
 def _rates(taken: Taken, history: History) -> None:

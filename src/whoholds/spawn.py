@@ -175,7 +175,7 @@ def _threads(threading: ModuleType) -> None:
             setattr(self, _SPAWN, spawning(sys._getframe(1)))
         except Exception:  # noqa: BLE001, S110 - our fault must stay ours
             pass
-        return original(self)
+        original(self)
 
     _restore.append(replace(threading.Thread, "start", stands_for(start, original)))
 
@@ -267,7 +267,7 @@ def _processes(process: ModuleType) -> None:
             setattr(self, _SPAWN, spawning(sys._getframe(1)))
         except Exception:  # noqa: BLE001, S110 - our fault must stay ours
             pass
-        return original(self)
+        original(self)
 
     _restore.append(replace(process.BaseProcess, "start", stands_for(start, original)))
 

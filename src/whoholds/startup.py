@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -146,20 +147,25 @@ def _begin(running: Watch) -> None:
     spawn.watch()
     running.start()
     for module, where in DRIVERS.items():
-        _enter_when_imported(running, module, where)
+        _enter_when_imported(running, module, partial(_driver, where))
     for driver in _added:
         running.enter(driver)
     for point in _entry_points("whoholds.drivers"):
-        waiting.when_imported(point.name, lambda _, point=point: running.ledger.active and running.enter(point.load()))
+        _enter_when_imported(running, point.name, point.load)
 
 
-def _enter_when_imported(running: Watch, name: str, where: str) -> None:
+def _driver(where: str) -> Driver:
+    file, _, function = where.partition(":")
+    found: Driver = getattr(import_module(file), function)
+    return found
+
+
+def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) -> None:
     def enter(module: ModuleType) -> None:
         del module
         if running.ledger.active:
-            file, _, function = where.partition(":")
             try:
-                driver: Driver = getattr(import_module(file), function)
+                driver = load()
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's import error
                 running.fail(f"{name} is not watched: {type(error).__name__}: {error}")
             else:

@@ -50,7 +50,7 @@ class Ticker:
 
     def ensure(self) -> None:
         """Start the thread unless it runs. Called in the user's thread by each opening."""
-        if 0 in self._running or self._running.setdefault(0, _get_ident()) != _get_ident():  # type: ignore[arg-type,comparison-overlap]
+        if 0 in self._running or self._running.setdefault(0, _get_ident()) != _get_ident():  # type: ignore[arg-type]
             return
         self._running[0] = True
         try:

@@ -30,7 +30,7 @@ def when_imported(name: str, callback: Callback) -> None:
         return
     _waiting.setdefault(name, []).append(callback)
     if _finder not in sys.meta_path:
-        sys.meta_path.insert(0, _finder)  # type: ignore[arg-type]  # a finder needs find_spec only
+        sys.meta_path.insert(0, _finder)
 
 
 def forget(callback: Callback) -> None:
@@ -41,7 +41,7 @@ def forget(callback: Callback) -> None:
             if not callbacks:
                 _waiting.pop(name, None)
     if not _waiting and _finder in sys.meta_path:
-        sys.meta_path.remove(_finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(_finder)
 
 
 class _Finder:
@@ -57,7 +57,7 @@ class _Finder:
             spec: ModuleSpec | None = find(name, path, target) if find else None
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader)
+                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it has what the import needs
                 return spec
         return None
 
@@ -90,7 +90,7 @@ class _Loader:
                 sys.stderr.write(f"whoholds: {name} is not watched: {type(error).__name__}: {error}\n")
         _executed.discard(name)
         if not _waiting and _finder in sys.meta_path:
-            sys.meta_path.remove(_finder)  # type: ignore[arg-type]
+            sys.meta_path.remove(_finder)
 
 
 _finder = _Finder()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from whoholds.ledger import Refusal
+    from whoholds.origin import Origin
     from whoholds.lines import Site
     from whoholds.limits import Limits
     from whoholds.snapshot import Climb, Rate, Snapshot, Trend
@@ -274,7 +275,7 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
     return tuple(why)
 
 
-def stacks(handles: tuple[Handle, ...], snapshot: Snapshot, most: int = 3) -> tuple[tuple[str, tuple[object, ...]], ...]:
+def stacks(handles: tuple[Handle, ...], snapshot: Snapshot, most: int = 3) -> tuple[tuple[str, Origin], ...]:
     """What the oldest holders do now, for those of them that still live."""
     del snapshot
     found = []

@@ -95,16 +95,24 @@ def _proxies(ledger: Ledger) -> Callable[[Any], Any]:
 
     def through(name: str, *, sql: bool = False) -> Any:
         def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-            result = getattr(self.__wrapped__, name)(*args, **kwargs)
+            try:
+                result = getattr(self.__wrapped__, name)(*args, **kwargs)
+            except BaseException:
+                del self, args, kwargs
+                raise
             return self if result is self.__wrapped__ else result
 
         forward.__name__ = name
         return noticed(forward, ledger, handle_of, unknown, sql=sql)
 
     def close(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.__wrapped__.close(*args, **kwargs)
+        try:
+            return self.__wrapped__.close(*args, **kwargs)
+        except BaseException:
+            del self, args, kwargs
+            raise
 
-    class Cursor(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt has no types
+    class Cursor(wrapt.ObjectProxy):  # type: ignore[type-arg,misc,unused-ignore]  # wrapt's types come and go
         def __init__(self, wrapped: Any, connection: Any) -> None:
             super().__init__(wrapped)
             self._self_connection = connection
@@ -124,7 +132,7 @@ def _proxies(ledger: Ledger) -> Callable[[Any], Any]:
             entered = self.__wrapped__.__enter__()
             return self if entered is self.__wrapped__ else entered
 
-    class Connection(wrapt.ObjectProxy):  # type: ignore[misc]  # wrapt has no types
+    class Connection(wrapt.ObjectProxy):  # type: ignore[type-arg,misc,unused-ignore]  # wrapt's types come and go
         _self_handle: Any = None
 
         def cursor(self, *args: Any, **kwargs: Any) -> Any:
@@ -143,5 +151,5 @@ def _proxies(ledger: Ledger) -> Callable[[Any], Any]:
         setattr(Cursor, name, through(name))
     for name in _CONNECTION_CALLS:
         setattr(Connection, name, through(name))
-    Connection.close = called(close, ledger, handle_of)
+    setattr(Connection, "close", called(close, ledger, handle_of))  # noqa: B010 - the type checker knows no such method
     return Connection

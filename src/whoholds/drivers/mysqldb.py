@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whoholds.ledger import Ledger
 
 _ENDS = ("commit", "rollback")
-_USES = ("query", "ping", "select_db", "next_result", "autocommit", "begin", "set_sql_mode", "show_warnings")
+_USES = ("query", "ping", "select_db", "autocommit", "begin", "set_sql_mode", "show_warnings")
 _STATEMENTS = ("execute", "executemany", "callproc")
 _STREAMED = ("fetchone", "fetchmany", "fetchall")  # of the cursors that leave the result on the server
 _LOST = (2006, 2013, 2055)  # CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_SERVER_LOST_EXTENDED

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Side = tuple[str, Row]
 
+pytestmark = pytest.mark.once
+
 SECONDS = 60.0  # nothing here takes more than a few; a hang must not stop the whole suite
 FOREIGN = ("WHOHOLDS", "OTEL_", "COV_", "COVERAGE_", "PG", "PYTHONWARNINGS", "DJANGO_")
 

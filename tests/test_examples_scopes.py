@@ -20,6 +20,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 HERE = Path(__file__).resolve().parent.parent / "examples" / "scopes"
 SECONDS = 30.0
 QUIET = ("--log-level", "warning")

@@ -16,6 +16,8 @@ from tests.foreign.runs import Outcome, Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+pytestmark = pytest.mark.once
+
 GOES_WELL = Run({"a": Outcome("passed"), "b": Outcome("passed")})
 FAILS = Run({"a": Outcome("passed"), "b": Outcome("failed", "boom")})
 

@@ -14,6 +14,8 @@ from tests import servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.once
+
 UNREACHABLE = "postgresql://postgres@127.0.0.1:9/postgres"
 
 

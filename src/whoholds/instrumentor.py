@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 try:
-    from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined,unused-ignore]
+    from opentelemetry.instrumentation.instrumentor import (  # type: ignore[attr-defined,import-not-found,unused-ignore]
         BaseInstrumentor as _Base,
     )
 except ImportError:

@@ -89,7 +89,7 @@ def _wait(program: subprocess.Popen[bytes]) -> int:
 
 
 def _verdict(options: argparse.Namespace, told: Told, code: int) -> int:
-    failing = [record for record in told.findings if record["severity"] == ERROR]
+    failing: list[Any] = [record for record in told.findings if record["severity"] == ERROR]
     if options.baseline:
         failing = _against_baseline(options, told)
     sys.stdout.flush()
@@ -102,7 +102,7 @@ def _verdict(options: argparse.Namespace, told: Told, code: int) -> int:
     return code
 
 
-def _against_baseline(options: argparse.Namespace, told: Told) -> list[dict[str, Any]]:
+def _against_baseline(options: argparse.Namespace, told: Told) -> list[Any]:
     from whoholds.baseline import compare, load, write
 
     path = Path(options.baseline)

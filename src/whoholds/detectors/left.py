@@ -126,9 +126,16 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             [handle for handle in freed if handle.how == how],
             lambda _, severity=severity: severity,  # type: ignore[misc]
             lambda _, words=words: (words, ()),  # type: ignore[misc]
-            why=lambda group: (_CLOSE[group[0].driver],) if group[0].driver in _CLOSE else (),
+            why=_with_is_not_close,
             advice=("Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked.",),
         )
+
+
+def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
+    """For those whose opening line is a `with`."""
+    site = group[0].site
+    misread = site is not None and "with " in site.frame.source
+    return (_CLOSE[group[0].driver],) if misread and group[0].driver in _CLOSE else ()
 
 
 def _workers_own(handle: Handle) -> bool:

@@ -237,6 +237,7 @@ RULES = (
     "growing",
     "given-back",
 )
+BITS = {rule: 1 << place for place, rule in enumerate(RULES)}  # what `Handle.told` is made of
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from whoholds.detectors import ALL
-from whoholds.detectors._groups import BITS
 from whoholds.finding import INFO, Finding, Look
 from whoholds.handle import Handle
 from whoholds.ledger import Ledger
-from whoholds.limits import Limits
+from whoholds.limits import BITS, Limits
 from whoholds.snapshot import Ending, History, Snapshot, see
 from whoholds.tellings import Tellings
 from whoholds.tracing import spans_of

@@ -11,18 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from whoholds import spawn, ticking, waiting
-from whoholds.finding import INFO
 from whoholds.ledger import Ledger
 from whoholds.limits import OFF, Limits, WrongSetting
 from whoholds.running import Watch
-from whoholds.snapshot import Ending
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
-    from whoholds.finding import Finding, Look
-    from whoholds.handle import Handle
+    from whoholds.finding import Finding
     from whoholds.running import Driver, Output, Predicate
 
 # The module that is waited for → where its driver is. Nothing is imported before the program imports it.
@@ -176,16 +173,21 @@ def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) 
 
 
 def _stopped(running: Watch) -> list[Finding]:
-    from whoholds.outputs.warn import warn_caller
-
     ticking.leave(running)
     for enter in running.waits:
         waiting.forget(enter)
     said = running.stop()
     if not _current and not ticking.watches():
         spawn.forget()
-    warn_caller(finding for finding in said)
+    warn_caller(said)
     return said
+
+
+def warn_caller(findings: Iterable[Finding]) -> None:
+    """Python warnings, in the calling thread, of what the end of a watch or scope brought."""
+    from whoholds.outputs import warn
+
+    warn.warn_caller(findings)
 
 
 def _entry_points(group: str) -> Any:

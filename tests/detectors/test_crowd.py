@@ -7,9 +7,9 @@ import itertools
 import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
-from whoholds.detectors._groups import BITS
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
 from whoholds.handle import Database, Handle, database
+from whoholds.limits import BITS
 from whoholds.snapshot import MANY
 
 

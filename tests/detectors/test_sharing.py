@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
-from whoholds.detectors._groups import BITS
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
 from whoholds.ledger import Sharing
+from whoholds.limits import BITS
 
 AUDIT = "/srv/shop/audit.py:5 write"
 

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from whoholds.finding import Finding, parts_of
 from whoholds.handle import CONNECTION, CURSOR, Handle
-from whoholds.limits import RULES
+from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-
-BITS = {rule: 1 << place for place, rule in enumerate(RULES)}
 
 
 def loans(handles: Iterable[Handle], rule: str) -> list[Handle]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from whoholds.detectors._groups import BITS, loans
+from whoholds.detectors._groups import loans
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.handle import CHECKOUT, CONNECTION, Handle, database
+from whoholds.limits import BITS
 from whoholds.lines import kind_of
 from whoholds.live import stack_of
 from whoholds.snapshot import SLOTS
@@ -17,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from whoholds.ledger import Refusal
-    from whoholds.origin import Origin
-    from whoholds.lines import Site
     from whoholds.limits import Limits
+    from whoholds.lines import Site
+    from whoholds.origin import Origin
     from whoholds.snapshot import Climb, Rate, Snapshot, Trend
 
 HABIT_LOOKS = 5  # looks before a program has a habit

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from whoholds.detectors._groups import BITS, loans, one_each
+from whoholds.detectors._groups import loans, one_each
 from whoholds.finding import ERROR, INFO, WARNING, Finding
 from whoholds.handle import CURSOR, Handle
+from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,13 +95,13 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     ending = snapshot.ending
     late = []
     for handle in snapshot.open:
-        if handle.told & bit or not (handle.unread or (handle.kind == CURSOR and handle.server_side)):
+        if handle.told & bit or not (handle.unread is not None or (handle.kind == CURSOR and handle.server_side)):
             continue
         scope_over = ending is not None and ending.covers(handle)
         if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
             continue
         late.append(handle)
-    yield from one_each(
+    for finding in one_each(
         "cursor-left-open",
         late,
         lambda _: WARNING,
@@ -110,4 +112,5 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (max(one.idle_s(now) for one in group),),
         ),
         advice=("Read the result to its end (fetchall), or close the cursor.",),
-    )
+    ):
+        yield replace(finding, site=finding.handles[0].unread or finding.site)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from whoholds.detectors._groups import BITS, loans, one_each
+from whoholds.detectors._groups import loans, one_each
 from whoholds.finding import ERROR, INFO, WARNING, Finding
 from whoholds.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
+from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

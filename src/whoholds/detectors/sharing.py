@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.detectors._groups import BITS
 from whoholds.finding import ERROR, WARNING, Finding
+from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds.detectors._groups import BITS
 from whoholds.finding import SEVERITIES
+from whoholds.limits import BITS
 from whoholds.outputs.otel import names
 
 if TYPE_CHECKING:

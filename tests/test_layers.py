@@ -1,0 +1,245 @@
+"""Imports run one way: the order of the rooms, in one table, held against every import in the source."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+from whoholds import autostart, detectors, startup
+from whoholds.limits import RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "whoholds"
+
+# Lowest first: a module imports from its own room and from those above it in this table, at any time, lazily too.
+# A name stands for a module, or for all of a package.
+ROOMS = (
+    ("version", "redact", "redact_patterns", "sql", "sql_targets", "sql_tokens", "fakes"),
+    ("origin", "lines"),
+    ("handle",),
+    ("limits",),
+    ("seams", "waiting", "spawn", "tracing"),
+    ("ledger", "snapshot", "intervals", "live", "asking"),
+    ("finding",),
+    ("detectors",),
+    ("tellings", "wording"),
+    ("running", "ticking"),
+    ("journal", "report", "baseline"),
+    ("drivers", "outputs"),
+    ("scopes", "refusal", "choices", "records", "judging"),
+    ("startup",),
+    ("holding", "suite", "testing", "pytest_options", "pytest_plugin", "pytest_session", "pytest_summary"),
+    ("", "cli", "runner", "doctor", "auto", "autostart", "instrumentor", "__main__"),
+)
+
+# Each family knows so much of the rest and no more.
+KNOWS = {
+    "drivers": {"origin", "lines", "handle", "seams", "waiting", "spawn", "ledger", "redact"},
+    "detectors": {"origin", "lines", "handle", "limits", "snapshot", "live", "finding"},
+    "outputs": {
+        *("version", "sql", "redact", "origin", "lines", "handle", "limits", "spawn", "tracing", "finding"),
+        *("wording", "ticking", "journal", "report"),
+    },
+}
+
+# Arrows against the order, each with its reason.
+MEANT = {
+    ("startup", "holding"): "WHOHOLDS_DUMP_SIGNAL prints what `holders()` gives, and that asks for the running Watch",
+    ("drivers.generic", "startup"): "`watch_module` is a way in, and stands beside the driver that it makes",
+}
+
+
+class Arrow(NamedTuple):
+    """One import."""
+
+    module: str
+    imports: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.module or '__init__'}:{self.line} imports {self.imports or '__init__'}"
+
+
+def name_of(path: Path) -> str:
+    """Give the dotted name below `whoholds`, "" for the package itself."""
+    parts = list(path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in SOURCE.rglob("*.py")}
+
+
+def imports_of(path: Path) -> Iterator[Arrow]:
+    """Give what the file imports of ours, at its top and inside functions; not what only a type checker reads."""
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: a relative import hides its room"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name == "whoholds" or name.startswith("whoholds."):
+                yield Arrow(name_of(path), module_in(name), node.lineno)
+
+
+def module_in(name: str) -> str:
+    """Give the longest beginning of a dotted name that is a module of ours: `whoholds.lines.Site` is `lines`."""
+    parts = name.split(".")[1:]
+    while parts and ".".join(parts) not in MODULES:
+        parts.pop()
+    return ".".join(parts)
+
+
+ARROWS = [arrow for path in MODULES.values() for arrow in imports_of(path)]
+FLOOR = {name: floor for floor, room in enumerate(ROOMS) for name in room}
+
+
+def top(module: str) -> str:
+    """Give the name that stands in the table."""
+    return module.partition(".")[0]
+
+
+def test_every_module_has_its_room() -> None:
+    """And the table names nothing that is not there."""
+    assert {top(name) for name in MODULES} == set(FLOOR)
+    assert len(ARROWS) > 100
+
+
+def test_no_arrow_runs_against_the_order() -> None:
+    """Whoever needs one changes the table, docs/design.md and this page in one commit."""
+    against = [
+        str(arrow)
+        for arrow in ARROWS
+        if FLOOR[top(arrow.imports)] > FLOOR[top(arrow.module)] and arrow[:2] not in MEANT
+    ]
+    assert against == []
+
+
+def test_no_exception_is_kept_longer_than_it_is_needed() -> None:
+    """An arrow that has gone leaves the list."""
+    assert set(MEANT) <= {arrow[:2] for arrow in ARROWS}
+
+
+@pytest.mark.parametrize("family", KNOWS)
+def test_a_family_knows_its_own_part_of_the_rest(family: str) -> None:
+    """Drivers, detectors and outputs know nothing of one another, nor of who calls them."""
+    strange = [
+        str(arrow)
+        for arrow in ARROWS
+        if top(arrow.module) == family and top(arrow.imports) not in {family, *KNOWS[family]} and arrow[:2] not in MEANT
+    ]
+    assert strange == []
+
+
+@pytest.mark.parametrize("family", ["drivers", "outputs"])
+def test_siblings_do_not_know_one_another(family: str) -> None:
+    """But what they share, whose name begins with `_`; the parts of one package are one."""
+
+    def member(module: str) -> str:
+        return module.split(".")[1] if "." in module else ""
+
+    cross = [
+        str(arrow)
+        for arrow in ARROWS
+        if top(arrow.module) == top(arrow.imports) == family
+        and member(arrow.module) != member(arrow.imports)
+        and not member(arrow.imports).startswith("_")
+    ]
+    assert cross == []
+
+
+@pytest.mark.parametrize("family", ["drivers", "outputs"])
+def test_only_startup_imports_drivers_and_outputs_and_only_when_they_are_wanted(family: str) -> None:
+    """Inside functions, so that nothing is imported that the program does not use."""
+    foreign = [arrow for arrow in ARROWS if top(arrow.imports) == family != top(arrow.module)]
+    assert {arrow.module for arrow in foreign} <= {"startup"}
+    tree = ast.parse((SOURCE / "startup.py").read_text(encoding="utf-8"))
+    at_top = {node.lineno for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
+    assert not at_top & {arrow.line for arrow in foreign}
+
+
+def test_what_autostart_imports_at_once_is_light() -> None:
+    """None of it imports typing, threading, asyncio, wrapt or OpenTelemetry at its top."""
+    heavy = {"typing", "threading", "asyncio", "dataclasses", "wrapt", "opentelemetry", "logging", "weakref"}
+    light = ["autostart", "waiting", "spawn", "handle", "origin", "seams", "tracing", ""]
+    found = []
+    for name in light:
+        for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                found += [(name, alias.name) for alias in node.names if top(alias.name) in heavy]
+            elif isinstance(node, ast.ImportFrom) and top(node.module or "") in heavy:
+                found.append((name, node.module or ""))
+    assert found == []
+
+
+# What a library's own import brings, or who is watched by the driver of another.
+WITHIN = {
+    "psycopg2.pool": "psycopg2",
+    "dbutils.pooled_db": "dbutils",
+    "dbutils.steady_db": "dbutils",
+    "playhouse.pool": "peewee",
+}
+ON_REQUEST = {"pyodbc", "pymssql", "oracledb", "duckdb"}  # for `watch_module`: a watch must run to be asked
+
+
+def test_startup_and_autostart_name_the_same_libraries() -> None:
+    """A library with a driver wakes autostart up, and whatever wakes it up is there to be watched."""
+    watched = {WITHIN.get(name, name) for name in startup.DRIVERS}
+    assert set(autostart.LIBRARIES) == watched | ON_REQUEST
+    assert len(set(autostart.LIBRARIES)) == len(autostart.LIBRARIES)
+
+
+def test_every_driver_that_is_named_is_there() -> None:
+    """The file, and the function in it; and no file of drivers/ is forgotten."""
+    named = {}
+    for where in startup.DRIVERS.values():
+        module, _, function = where.partition(":")
+        named.setdefault(module.removeprefix("whoholds."), set()).add(function)
+    for module, functions in named.items():
+        tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+        assert functions <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    files = {f"drivers.{path.stem}" for path in (SOURCE / "drivers").glob("[a-z]*.py")}
+    assert files - set(named) == {"drivers.generic"}
+
+
+def test_a_detectors_name_is_its_rule() -> None:
+    """Each rule has one, and each is in the pass."""
+    assert {detector.__name__.replace("_", "-") for detector in detectors.ALL} == set(RULES)
+    assert len(detectors.ALL) == len(RULES)
+
+
+def test_every_rule_has_a_section_in_the_findings() -> None:
+    """docs/findings.md, by its name as a heading."""
+    page = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ `?([a-z-]+)`?$", page, re.MULTILINE)
+    assert [rule for rule in RULES if rule not in headings] == []
+
+
+def test_the_design_shows_the_order() -> None:
+    """Every room of the table is on the page, and in the same order."""
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    rooms = page[page.index("## Rooms") :]
+    rooms = rooms[: rooms.find("\n## ", 1)] if "\n## " in rooms[1:] else rooms
+    rows = [re.findall(r"`([a-z_*]+)/?`", line.split("|")[1]) for line in rooms.splitlines() if line.startswith("| `")]
+    shown = [
+        [floor for name, floor in FLOOR.items() if re.fullmatch(one.replace("*", ".*"), name)]
+        for row in rows
+        for one in row
+    ]
+    assert all(shown), "the page names a module that is not there"
+    lowest = [min(floors) for floors in shown]
+    assert lowest == sorted(lowest)

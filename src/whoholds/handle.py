@@ -254,7 +254,7 @@ class Handle:
         self.ring: list[Any] = [None] * RING  # the last few statements, (sql, started_at, seconds) at uses % len
         self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
         self.probed = -1  # `uses` when the tick last asked
-        self.unread = False  # what it was told
+        self.unread: Site | None = None  # what it was told: the line that made the cursor, where known
         self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once
         self.site: Site | None = None  # filled in on the tick
         self.told = 0  # bits of the rules that a finding has named it for

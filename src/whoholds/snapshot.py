@@ -160,8 +160,8 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
             owner.ended_at = taken.now
         if handle.at_home and handle.home_at and (handle.used_at > handle.home_at or (owner is not None and owner.gone())):
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
-        if handle.probe is not None and (handle.unread or handle.probed != handle.uses):
-            _ask(handle, taken.now)
+        if handle.probe is not None and (handle.unread is not None or handle.probed != handle.uses):
+            _ask(handle, taken.now, history)
     history.opened += len(new)
     history.dropped = taken.dropped
     _peaks(taken, new, history)
@@ -197,12 +197,18 @@ def _forgive_sleep(taken: Taken, history: History, every: float) -> None:
                 handle.used_at = min(handle.used_at + lost, taken.now)
 
 
-def _ask(handle: Handle, now: float) -> None:
-    """Whether a statement on it is not read to its end; where one was read since, it was used until now."""
+def _ask(handle: Handle, now: float, history: History) -> None:
+    """Whether a statement on it is not read to its end, and whose; where one was read since, it was used until now."""
     was, handle.probed = handle.unread, handle.uses
-    handle.unread = handle.caller == 0 and bool(handle.probe(handle))
-    if was and not handle.unread:
-        handle.used_at = now
+    origin = handle.probe(handle) if handle.caller == 0 else None
+    if origin is None:
+        handle.unread = None
+        if was is not None:
+            handle.used_at = now
+        return
+    made = history.sites.of(origin) if origin else None
+    ours = made is not None and not kind_of(made.frame.file)
+    handle.unread = made if ours or handle.site is None else handle.site
 
 
 def _place(handle: Handle, history: History) -> None:

@@ -28,16 +28,21 @@ from whoholds.drivers._seams import (
 )
 from whoholds.drivers._sqlite_frames_importlib_bootstrap import connecting, init
 from whoholds.handle import CONNECTION, Database, Handle, database
+from whoholds.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from types import FrameType
+
     from whoholds.ledger import Ledger
+    from whoholds.origin import Origin
 
 _CONNECT = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri")
 _FACTORY = _CONNECT.index("factory")
 _SHORTCUTS = ("execute", "executemany", "executescript")
 _USES = ("commit", "rollback", "backup", "blobopen", "serialize", "deserialize", "load_extension", "__exit__", "__enter__")
+_NOTED = 2  # frames kept of each cursor's making
 _KEYWORDS_WANTED = sys.version_info >= (3, 13)  # since then more than one positional argument is deprecated
 
 
@@ -90,7 +95,7 @@ class _Layer:
         self._state = state
         self._plain = connection
         self._run = self._cursor_methods(cursor)
-        self.cursor = like(cursor, {"__slots__": (), **self._run})
+        self.cursor = like(cursor, {"__slots__": ("_whoholds_at",), **self._run})
         self.connection = like(connection, self._methods(connection))
         self._known: dict[type, type] = {}
         self._known_cursors: dict[type, type] = {}
@@ -142,15 +147,18 @@ class _Layer:
         def cursor(self_: Any, *args: Any, **kwargs: Any) -> Any:
             try:
                 if not args and not kwargs:
-                    return original(self_, self.cursor)
-                if len(args) == 1 and not kwargs:
-                    return original(self_, self.of_cursor(args[0]))
-                if not args and len(kwargs) == 1 and "factory" in kwargs:
-                    return original(self_, self.of_cursor(kwargs["factory"]))
-                return original(self_, *args, **kwargs)
+                    made = original(self_, self.cursor)
+                elif len(args) == 1 and not kwargs:
+                    made = original(self_, self.of_cursor(args[0]))
+                elif not args and len(kwargs) == 1 and "factory" in kwargs:
+                    made = original(self_, self.of_cursor(kwargs["factory"]))
+                else:
+                    made = original(self_, *args, **kwargs)
             except BaseException:
                 del self_, args, kwargs
                 raise
+            _note_line(made, sys._getframe(1))
+            return made
 
         return stands_for(cursor, original)
 
@@ -159,7 +167,9 @@ class _Layer:
         plain, ours = base.cursor, self.cursor
 
         def make(connection: Any) -> Any:
-            return plain(connection, ours) if _C_CURSOR else connection.cursor()
+            made = plain(connection, ours) if _C_CURSOR else connection.cursor()
+            _note_line(made, sys._getframe(2))
+            return made
 
         return shortcut(getattr(base, name), make, self._run[name])
 
@@ -235,22 +245,32 @@ def where(path: Any, *, uri: bool) -> Database:
         return database("sqlite", name=name)
 
 
-def unread(handle: Handle) -> bool:
-    """Whether a cursor of this connection has a statement that is not read to its end. Called on the tick.
+def _note_line(cursor: Any, frame: FrameType) -> None:
+    """Keep on a cursor of ours where it was made: 0.2 µs, none of it in `execute`."""
+    try:
+        cursor._whoholds_at = capture(frame, _NOTED)
+    except AttributeError:  # made by a factory that is no class
+        pass
+
+
+def unread(handle: Handle) -> Origin | None:
+    """Where the cursor was made of which a statement is not read to its end, () if unknown; None: all are read.
+
+    Called on the tick.
 
     A connection refers to a list of weak references to its cursors, and a cursor to its statement until the last
     row is read; following these references calls nothing of SQLite's.
     """
     reference = handle.ref
     if reference is None:
-        return False
+        return None
     for part in gc.get_referents(reference()):
         if type(part) is list:
             for weak in part:
                 cursor = weak() if callable(weak) else None
                 if cursor is not None and _has_statement(cursor):
-                    return True
-    return False
+                    return getattr(cursor, "_whoholds_at", ())
+    return None
 
 
 def _has_statement(cursor: Any) -> bool:

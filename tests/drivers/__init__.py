@@ -1,0 +1,1 @@
+"""What every driver owes: one contract, run for each library."""

@@ -1,0 +1,69 @@
+"""The libraries of the contract, each with its server and a table that it can write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.drivers.libraries import ALL, Library, maybe
+from whoholds.ledger import Ledger
+from whoholds.running import Watch
+from whoholds.startup import DRIVERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(params=ALL, ids=lambda library: library.name)
+def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
+    """Give each library in turn, its server running and a table `contract` in it."""
+    kind: type[Library] = request.param
+    if not kind.there():
+        pytest.skip(f"{kind.module} is not installed")
+    fixture = {"postgresql": "postgres", "mysql": "mariadb", "sqlite": None}[kind.system]
+    found = kind(request.getfixturevalue(fixture) if fixture else tmp_path)
+    found.go(_table(found))
+    return found
+
+
+async def _table(library: Library) -> None:
+    connection = await maybe(library.connect())
+    for sql in (
+        "DROP TABLE IF EXISTS contract",
+        "CREATE TABLE contract (a integer)" + (" ENGINE=InnoDB" if library.system == "mysql" else ""),
+        "INSERT INTO contract VALUES (1)",
+    ):
+        await maybe(library.run(connection, sql))
+    if library.name != "asyncpg":  # it commits by itself
+        await maybe(library.commit(connection))
+    await maybe(library.close(connection))
+
+
+@pytest.fixture
+def watched(library: Library) -> Iterator[Callable[[], Watch]]:
+    """Give what starts a Watch with the library's driver, and only that; it ends with the test."""
+    started: list[Watch] = []
+
+    def start() -> Watch:
+        watch = Watch(ledger=Ledger(), detectors=(), drivers=drivers_of(library))
+        started.append(watch.start())
+        assert not watch.failed
+        return watch
+
+    yield start
+    for watch in started:
+        watch.stop()
+
+
+def drivers_of(library: Library) -> list[Any]:
+    """Give the drivers that a program which imports this library gets."""
+    from importlib import import_module
+
+    wanted = ["sqlite3"] if library.name == "aiosqlite" else []
+    found = []
+    for name in (*wanted, library.module):
+        file, _, function = DRIVERS[name].partition(":")
+        found.append(getattr(import_module(file), function))
+    return found

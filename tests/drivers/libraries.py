@@ -1,0 +1,346 @@
+"""How each library opens, uses and drops a connection: all that the contract has to know of it.
+
+The lines that connect stand here, and a handle's opening line must be one of them. What an asynchronous library does
+is a coroutine; the contract awaits whatever can be awaited, and runs the others without a loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+SLEEP = {"postgresql": "SELECT pg_sleep(30)", "mysql": "SELECT sleep(30)"}
+
+
+async def maybe(value: Any) -> Any:
+    """Give the value, awaited where it can be."""
+    return await value if inspect.isawaitable(value) else value
+
+
+class Library:
+    """A library with a plain DB-API; the others say where they differ."""
+
+    name = ""  # of the test
+    module = ""  # imported, and waited for by startup
+    system = "postgresql"
+    is_async = False
+    waits = True  # a statement can be cancelled while it runs
+
+    def __init__(self, at: Any) -> None:
+        self.at = at  # the server's URL or arguments; a folder for sqlite
+        self.api: Any = import_module(self.module)
+
+    @classmethod
+    def there(cls) -> bool:
+        """Whether it is installed here."""
+        return find_spec(cls.module.partition(".")[0]) is not None and find_spec(cls.module) is not None
+
+    @property
+    def where(self) -> str:
+        """The database as a handle shows it."""
+        if self.system == "mysql":
+            return f"mysql://{self.at['user']}@{self.at['host']}:{self.at['port']}/{self.at['database']}"
+        return str(self.at)
+
+    def connect(self, **more: Any) -> Any:
+        """Open a connection; `more` goes to the library."""
+        return self.api.connect(self.at, **more)
+
+    def connect_as(self, connect: Callable[..., Any]) -> Any:
+        """Open one with a `connect` that was imported by name."""
+        return connect(self.at)
+
+    def connect_wrongly(self) -> Any:
+        """Fail to open one."""
+        return self.connect(dbname="nowhere")
+
+    def subclassed(self) -> tuple[Any, type]:
+        """Open one of a class of the user's; give that class too."""
+        raise NotImplementedError
+
+    def run(self, connection: Any, sql: str) -> Any:
+        """Run a statement; give its rows. An exception that is kept must not find the connection in this frame."""
+        cursor = connection.cursor()
+        try:
+            cursor.execute(sql)
+            rows = cursor.fetchall() if cursor.description else []
+            cursor.close()
+            return rows
+        finally:
+            del connection, cursor
+
+    def write(self, connection: Any) -> Any:
+        """Be in a transaction."""
+        return self.run(connection, "UPDATE contract SET a = a + 1")
+
+    def commit(self, connection: Any) -> Any:
+        """End the transaction."""
+        return connection.commit()
+
+    def close(self, connection: Any) -> Any:
+        """Close the connection."""
+        return connection.close()
+
+    def go(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a contract's coroutine: in a loop, or, where nothing waits, by hand in this very thread and no task."""
+        if self.is_async:
+            return asyncio.run(coroutine)
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            return end.value
+        raise AssertionError(f"{self.name} waited for something")
+
+
+class Sqlite(Library):
+    name, module, system = "sqlite3", "sqlite3", "sqlite"
+
+    @property
+    def where(self) -> str:
+        return f"sqlite:///{self.path}"
+
+    @property
+    def path(self) -> str:
+        return f"{self.at}/contract.db"
+
+    def connect(self, **more: Any) -> Any:
+        return self.api.connect(self.path, **more)
+
+    def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return connect(self.path)
+
+    def connect_wrongly(self) -> Any:
+        return self.api.connect(f"{self.at}/no/such/folder/x.db")
+
+    def subclassed(self) -> tuple[Any, type]:
+        class Users(self.api.Connection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return self.connect(factory=Users), Users
+
+
+class Psycopg2(Library):
+    name = module = "psycopg2"
+
+    def subclassed(self) -> tuple[Any, type]:
+        from psycopg2.extras import DictConnection
+
+        class Users(DictConnection):  # type: ignore[misc]
+            def mine(self) -> str:
+                return "mine"
+
+        return self.connect(connection_factory=Users), Users
+
+
+class Psycopg(Library):
+    name = module = "psycopg"
+
+    def subclassed(self) -> tuple[Any, type]:
+        class Users(self.api.Connection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return Users.connect(self.at), Users
+
+
+class PsycopgAsync(Library):
+    name, module, is_async = "psycopg-async", "psycopg", True
+
+    async def connect(self, **more: Any) -> Any:
+        return await self.api.AsyncConnection.connect(self.at, **more)
+
+    async def connect_as(self, connect: Callable[..., Any]) -> Any:
+        del connect  # `psycopg.connect` is the synchronous one
+        return await self.connect()
+
+    async def subclassed(self) -> Any:
+        class Users(self.api.AsyncConnection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return await Users.connect(self.at), Users
+
+    async def run(self, connection: Any, sql: str) -> Any:
+        try:
+            cursor = await connection.execute(sql)
+            return await cursor.fetchall() if cursor.description else []
+        finally:
+            connection = cursor = None
+
+
+class Asyncpg(Library):
+    name, module, is_async = "asyncpg", "asyncpg", True
+
+    async def connect(self, **more: Any) -> Any:
+        return await self.api.connect(self.at, **more)
+
+    async def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return await connect(self.at)
+
+    async def connect_wrongly(self) -> Any:
+        return await self.connect(database="nowhere")
+
+    async def subclassed(self) -> Any:
+        class Users(self.api.Connection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return await self.connect(connection_class=Users), Users
+
+    async def run(self, connection: Any, sql: str) -> Any:
+        try:
+            return await connection.fetch(sql)
+        finally:
+            del connection
+
+    async def write(self, connection: Any) -> Any:
+        await connection.execute("BEGIN")
+        await super().write(connection)
+
+    async def commit(self, connection: Any) -> Any:
+        await connection.execute("COMMIT")
+
+
+class Aiosqlite(Sqlite):
+    name, module, is_async, waits = "aiosqlite", "aiosqlite", True, False
+
+    async def connect(self, **more: Any) -> Any:
+        return await self.api.connect(self.path, **more)
+
+    async def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return await connect(self.path)
+
+    async def connect_wrongly(self) -> Any:
+        return await self.api.connect(f"{self.at}/no/such/folder/x.db")
+
+    async def subclassed(self) -> Any:
+        import sqlite3
+
+        class Users(sqlite3.Connection):
+            def mine(self) -> str:
+                return "mine"
+
+        made = await self.connect(factory=Users)
+        made.mine = made._conn.mine
+        made.shown = made._conn
+        return made, Users
+
+    async def run(self, connection: Any, sql: str) -> Any:
+        try:
+            async with connection.execute(sql) as cursor:
+                return await cursor.fetchall()
+        finally:
+            connection = cursor = None
+
+
+class MySQL(Library):
+    system = "mysql"
+
+    def connect(self, **more: Any) -> Any:
+        return self.api.connect(**{**self.at, **more})
+
+    def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return connect(**self.at)
+
+    def connect_wrongly(self) -> Any:
+        return self.connect(database="nowhere")
+
+
+class PyMySQL(MySQL):
+    name = module = "pymysql"
+
+    def subclassed(self) -> tuple[Any, type]:
+        class Users(self.api.connections.Connection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return Users(**self.at), Users
+
+
+class MySQLdb(MySQL):
+    name = module = "MySQLdb"
+
+    def subclassed(self) -> tuple[Any, type]:
+        from MySQLdb.connections import Connection
+
+        class Users(Connection):  # type: ignore[misc]
+            def mine(self) -> str:
+                return "mine"
+
+        return Users(**self.at), Users
+
+
+class MySQLConnectorPure(MySQL):
+    name, module = "mysql.connector-pure", "mysql.connector"
+    pure = True
+
+    def connect(self, **more: Any) -> Any:
+        return self.api.connect(use_pure=self.pure, **{**self.at, **more})
+
+    def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return connect(use_pure=self.pure, **self.at)
+
+    def subclassed(self) -> tuple[Any, type]:
+        base: Any = self.api.MySQLConnection if self.pure else self.api.CMySQLConnection
+
+        class Users(base):  # type: ignore[misc]
+            def mine(self) -> str:
+                return "mine"
+
+        return Users(**self.at), Users
+
+
+class MySQLConnectorC(MySQLConnectorPure):
+    name, pure = "mysql.connector-c", False
+
+    @classmethod
+    def there(cls) -> bool:
+        return super().there() and bool(import_module(cls.module).HAVE_CEXT)
+
+
+class Pg8000(Library):
+    name = module = "pg8000"
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        at = urlsplit(self.at)
+        return {"user": at.username, "host": at.hostname, "port": at.port, "database": at.path[1:]}
+
+    def connect(self, **more: Any) -> Any:
+        return self.api.connect(**{**self.arguments, **more})
+
+    def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return connect(**self.arguments)
+
+    def connect_wrongly(self) -> Any:
+        return self.connect(database="nowhere")
+
+    def subclassed(self) -> tuple[Any, type]:
+        class Users(self.api.Connection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return Users(**self.arguments), Users
+
+
+ALL: tuple[type[Library], ...] = (
+    Sqlite,
+    Psycopg2,
+    Psycopg,
+    PsycopgAsync,
+    Asyncpg,
+    Aiosqlite,
+    PyMySQL,
+    MySQLdb,
+    MySQLConnectorPure,
+    MySQLConnectorC,
+    Pg8000,
+)

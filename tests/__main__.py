@@ -44,10 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         f"whoholds on {version}",
                         [program, "-m", "pip", "install", "-q", "-e", f"{ROOT}[test]"],
                     ),
-                    (f"tests on {version}", [program, "-m", "pytest", "-q", "-m", "not once"]),
+                    (f"tests on {version}", [program, "-m", "pytest", "-q", "-n", "auto", "-m", "not once"]),
                 ]
         steps.append(("foreign suites", [sys.executable, "-m", "tests.foreign", "--short"]))
-    steps.append(("tests", [sys.executable, "-m", "pytest", "-q", *options.pytest]))
+    steps.append(("tests", [sys.executable, "-m", "pytest", "-q", "-n", "auto", *options.pytest]))
     for name, command in steps:
         if code := _step(name, command):
             return code

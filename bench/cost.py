@@ -1,8 +1,9 @@
-"""`python bench/cost.py`: what whoholds costs, beside nothing, OpenTelemetry contrib and ddtrace, in one interleaved run.
+"""`python bench/cost.py`: what whoholds costs, beside nothing, OpenTelemetry contrib and ddtrace.
 
-Each measurement is a process of its own; the kinds take turns, round after round, so that a machine whose speed drifts
-drifts for all. Times are CPU seconds of the whole process, the ticking thread's included, but for interpreter start, which is
-wall time. Printed are medians over the rounds, and differences and ratios round by round. Nothing here fails on a number.
+One interleaved run: each measurement is a process of its own; the kinds take turns, round after round, so that a
+machine whose speed drifts drifts for all. Times are CPU seconds of the whole process, the ticking thread's included,
+but for interpreter start and PostgreSQL, which are wall time. Printed are medians over the rounds, and differences
+and ratios round by round. Nothing here fails on a number.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[1]
 KINDS = ("nothing", "whoholds", "opentelemetry", "ddtrace")
 
 
-# --- what is measured: run in a process of its own, gives microseconds for one of its kind --------------------------------
+# --- what is measured: run in a process of its own, gives microseconds for one of its kind ---------------------------
 
 
 def _each(run: Callable[[int], None], count: int, rounds: int = 5) -> float:
@@ -167,7 +168,7 @@ def _instrument(kind: str) -> None:
         patch(sqlite3=True, psycopg=True)
 
 
-# --- the table ------------------------------------------------------------------------------------------------------------
+# --- the table -------------------------------------------------------------------------------------------------------
 
 
 def _environment(kind: str) -> dict[str, str]:
@@ -175,7 +176,11 @@ def _environment(kind: str) -> dict[str, str]:
     if kind == "whoholds":
         environ["WHOHOLDS"] = "1"
     if kind == "ddtrace":
-        environ.update(DD_TRACE_AGENT_URL="http://127.0.0.1:9", DD_INSTRUMENTATION_TELEMETRY_ENABLED="false", DD_TRACE_LOG_LEVEL="CRITICAL")
+        environ.update(
+            DD_TRACE_AGENT_URL="http://127.0.0.1:9",
+            DD_INSTRUMENTATION_TELEMETRY_ENABLED="false",
+            DD_TRACE_LOG_LEVEL="CRITICAL",
+        )
     return environ
 
 
@@ -222,8 +227,12 @@ def _start(rounds: int) -> list[str]:
             packages = next(home.glob("lib/python*/site-packages"), home / "Lib" / "site-packages")
             if name == "with":
                 (packages / "_source.pth").write_text(f"{ROOT / 'src'}\n", encoding="utf-8")
-                (packages / "whoholds.pth").write_text((ROOT / "src" / "whoholds.pth").read_text(encoding="utf-8"), encoding="utf-8")
-            pythons[name] = next(path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists())
+                (packages / "whoholds.pth").write_text(
+                    (ROOT / "src" / "whoholds.pth").read_text(encoding="utf-8"), encoding="utf-8"
+                )
+            pythons[name] = next(
+                path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists()
+            )
         plain = _environment("nothing")
         kinds = {
             "without whoholds": (pythons["without"], plain),
@@ -288,7 +297,7 @@ def _inside() -> Iterator[str]:
     gc.collect()
     seen = tracemalloc.get_traced_memory()[0] - before - bare
     tracemalloc.stop()
-    yield f"| memory of an open handle, 32 frames: fresh / once looked at | {opened / 1e4:.0f} / {seen / 1e4:.0f} bytes |"
+    yield f"| memory of an open handle, 32 frames: new / looked at | {opened / 1e4:.0f} / {seen / 1e4:.0f} bytes |"
 
 
 def main() -> None:

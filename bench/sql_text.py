@@ -27,9 +27,7 @@ STATEMENTS = {
     "insert": "INSERT INTO shop.audit (at, who, what) VALUES (now(), 'alice', 'it''s here') RETURNING id",
     "WITH": "WITH late AS (SELECT id FROM orders WHERE due < '2024-01-01') "
     "UPDATE users u SET flag = 1 FROM late l WHERE u.id = l.id",
-    "ORM, 2 KB": "SELECT "
-    + ", ".join(f'"shop"."orders"."column_{n}"' for n in range(60))
-    + ' FROM "shop"."orders" '
+    "ORM, 2 KB": "SELECT " + ", ".join(f'"shop"."orders"."column_{n}"' for n in range(60)) + ' FROM "shop"."orders" '
     'JOIN "shop"."users" ON "shop"."users"."id" = "shop"."orders"."user_id" WHERE "shop"."users"."id" = 42',
     "bulk, 4 MB": "INSERT INTO t (a, b) VALUES " + ", ".join(f"({n}, 'value {n}')" for n in range(180_000)),
 }

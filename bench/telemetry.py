@@ -1,4 +1,4 @@
-"""`python bench/telemetry.py`: what a watched `execute` costs, beside bare SDK calls, OpenTelemetry contrib and ddtrace.
+"""`python bench/telemetry.py`: what a watched `execute` costs, beside bare SDK calls, contrib and ddtrace.
 
 One interleaved run: each measurement is a process of its own, and the kinds take turns, round after round, so that a
 machine whose speed drifts drifts for all. Times are CPU seconds of the whole process (`process_time`): the ticking
@@ -181,9 +181,7 @@ def _is_there(module: str) -> bool:
 
 
 def _in_a_process(kind: str, given: argparse.Namespace) -> float:
-    env = {
-        name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS", "OTEL_", "DD_"))
-    }
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS", "OTEL_", "DD_"))}
     env |= {
         "DD_INSTRUMENTATION_TELEMETRY_ENABLED": "false",
         "DD_TRACE_STARTUP_LOGS": "false",
@@ -201,9 +199,7 @@ def _in_a_process(kind: str, given: argparse.Namespace) -> float:
         "--loops",
         str(given.loops),
     ]
-    done = subprocess.run(
-        command, env=env, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    done = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     return float(json.loads(done.stdout.splitlines()[0]))
 
 

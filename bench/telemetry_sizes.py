@@ -79,9 +79,7 @@ def main() -> None:
     tracer_provider._active_span_processor._span_processors = ()  # what exporting costs is the exporter's affair
     began = time.process_time()
     watch.tick()
-    print(
-        f"{'CPU of a tick for each handle that ended':40}{(time.process_time() - began) / 2000 * 1e6:8.0f} µs"
-    )
+    print(f"{'CPU of a tick for each handle that ended':40}{(time.process_time() - began) / 2000 * 1e6:8.0f} µs")
     whoholds.stop()
 
 

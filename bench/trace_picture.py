@@ -82,9 +82,7 @@ def spans_of(program: str) -> list[Span]:
     """What a run exports, below its request, in the order of their starts."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "spans.jsonl")
-        env = {
-            name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS_", "OTEL_"))
-        }
+        env = {name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS_", "OTEL_"))}
         env |= {"WHOHOLDS": "otel", "PYTHONPATH": str(ROOT / "examples")}
         command = [sys.executable, "-c", REQUEST, program, str(file)]
         subprocess.run(command, env=env, cwd=ROOT, check=True, stderr=subprocess.DEVNULL)
@@ -130,9 +128,7 @@ def panel(spans: list[Span], title: str, x: int, scale: float) -> list[str]:
         )
     for at in range(int(spans[0].end - zero) + 1):
         tick = x + at * scale
-        lines.append(
-            f'<line x1="{tick:.1f}" y1="{HEAD - 14}" x2="{tick:.1f}" y2="{HEAD - 4}" stroke="#999"/>'
-        )
+        lines.append(f'<line x1="{tick:.1f}" y1="{HEAD - 14}" x2="{tick:.1f}" y2="{HEAD - 4}" stroke="#999"/>')
         lines.append(f'<text x="{tick + 3:.1f}" y="{HEAD - 6}" class="small">{at} s</text>')
     return lines
 
@@ -147,12 +143,8 @@ def told(span: Span) -> str:
         )
     if "whoholds.spawn.file.path" in said:
         file = Path(said["whoholds.spawn.file.path"]).name
-        lines.append(
-            f"spawned {file}:{said['whoholds.spawn.line.number']} in {said['whoholds.spawn.function.name']}"
-        )
-    lines += [
-        f"{name} {said[name]}" for name in ("thread.name", "whoholds.uses", "whoholds.rule") if name in said
-    ]
+        lines.append(f"spawned {file}:{said['whoholds.spawn.line.number']} in {said['whoholds.spawn.function.name']}")
+    lines += [f"{name} {said[name]}" for name in ("thread.name", "whoholds.uses", "whoholds.rule") if name in said]
     return "\n".join(lines)
 
 

@@ -27,9 +27,7 @@ SERVERS = ROOT / ".ci" / "install-servers"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for, stop at the first failure, and give its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
-    parser.add_argument(
-        "--only-here", action="store_true", help="leave the other Pythons and foreign suites out"
-    )
+    parser.add_argument("--only-here", action="store_true", help="leave the other Pythons and foreign suites out")
     parser.add_argument("pytest", nargs="*", help="arguments for the last step, after --")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))

@@ -42,9 +42,7 @@ class Thing:
 class Recorder:
     """A watch with a clock of its own, and all that its `otel` output has told."""
 
-    def __init__(
-        self, signals: str = "traces logs metrics", sampler: Sampler | None = None, **settings: Any
-    ) -> None:
+    def __init__(self, signals: str = "traces logs metrics", sampler: Sampler | None = None, **settings: Any) -> None:
         self.clock = FakeClock(1000.0)
         self._spans = InMemorySpanExporter()
         old = getattr(log_export, "InMemoryLogExporter", None)  # its name until 1.39
@@ -83,9 +81,7 @@ class Recorder:
     @property
     def spans(self) -> list[ReadableSpan]:
         """Every span of ours so far, without the program's own."""
-        return [
-            one for one in self._spans.get_finished_spans() if one.instrumentation_scope.name == "whoholds"
-        ]
+        return [one for one in self._spans.get_finished_spans() if one.instrumentation_scope.name == "whoholds"]
 
     @property
     def held(self) -> list[ReadableSpan]:

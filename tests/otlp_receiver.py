@@ -112,9 +112,7 @@ def over_grpc(lines: Lines) -> int:
         server,
     )
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(
-        servicer(
-            metrics_service_pb2_grpc.MetricsServiceServicer, metrics_service_pb2.ExportMetricsServiceResponse
-        ),
+        servicer(metrics_service_pb2_grpc.MetricsServiceServicer, metrics_service_pb2.ExportMetricsServiceResponse),
         server,
     )
     port: int = server.add_insecure_port("127.0.0.1:0")

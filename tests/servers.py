@@ -137,9 +137,7 @@ def pgbouncer(
 
 
 @contextmanager
-def mariadb(
-    *, max_connections: int = 151, settings: Mapping[str, Setting] | None = None
-) -> Iterator[MySQLArguments]:
+def mariadb(*, max_connections: int = 151, settings: Mapping[str, Setting] | None = None) -> Iterator[MySQLArguments]:
     """Give the connection arguments of a MariaDB, for `app`, who owns the databases test*.
 
     `app` has an empty password and is no administrator, so that `max_connections` holds for it;
@@ -180,9 +178,7 @@ def mariadb(
 
 
 @contextmanager
-def _running(
-    command: Callable[[int], list[Argument]], folder: Path, ready: str, end: signal.Signals
-) -> Iterator[int]:
+def _running(command: Callable[[int], list[Argument]], folder: Path, ready: str, end: signal.Signals) -> Iterator[int]:
     """Run `command(port)` until the block ends, and give the port once its log says `ready`.
 
     The log tells, not a connection that succeeds: between our looking for a free port and the
@@ -335,9 +331,7 @@ def _initdb(programs: Path, folder: Path, password: str | None) -> None:
     _run([programs / "initdb", "-D", folder / "data", *options], folder)
 
 
-def _create_role(
-    programs: Path, folder: Path, port: int, user: str, password: str | None, database: str
-) -> None:
+def _create_role(programs: Path, folder: Path, port: int, user: str, password: str | None, database: str) -> None:
     """Create an ordinary role and a database that is its own."""
     statements = []
     if user != "postgres":

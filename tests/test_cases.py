@@ -41,9 +41,7 @@ spoken_case = pytest.mark.parametrize(
 
 
 @every_case
-def test_the_findings_are_exactly_those_written_in_the_program(
-    case: Case, dsn: str | None, tmp_path: Path
-) -> None:
+def test_the_findings_are_exactly_those_written_in_the_program(case: Case, dsn: str | None, tmp_path: Path) -> None:
     """None is missing, none too much; each has its rule, severity, lines, count and kind of database."""
     told = run(case, tmp_path, dsn, WHOHOLDS="journal", WHOHOLDS_JOURNAL=str(tmp_path / "{pid}.jsonl"))
     assert told.code == int(case.header.get("exit", "0")), told.output
@@ -91,9 +89,7 @@ def test_the_catalogue_keeps_its_balance() -> None:
 
 def test_every_program_says_where_it_comes_from() -> None:
     """Each names the public issue that it is drawn from."""
-    assert not [
-        case.path.name for case in CASES if not re.fullmatch(r"\S+/\S+#\d+", case.header.get("source", ""))
-    ]
+    assert not [case.path.name for case in CASES if not re.fullmatch(r"\S+/\S+#\d+", case.header.get("source", ""))]
 
 
 @pytest.mark.parametrize(
@@ -159,11 +155,7 @@ def run(case: Case, folder: Path, dsn: str | None, **enabled: str) -> Told:
     messages = tuple(f"{said['severity']:8} {said['message']}" for said in last)
     rows = [[finding_row(case, folder, said) for said in journal.values()] for journal in journals]
     parts = [
-        [
-            as_row(case, folder, part, said["rule"])
-            for said in journal.values()
-            for part in said.get("parts") or ()
-        ]
+        [as_row(case, folder, part, said["rule"]) for said in journal.values() for part in said.get("parts") or ()]
         for journal in journals
     ]
     watched = SYSTEMS[case.needs] in seen
@@ -216,9 +208,7 @@ def complain(case: Case, told: Told, expected: Iterable[Row], got: Iterable[Row]
     if wrong:
         sides = [*wrong, *(("expected", row) for row in expected), *(("got", row) for row in got)]
         said = "\n".join(told.messages)
-        pytest.fail(
-            f"{case.path.name}\n{table(sides)}\n\nsaid:\n{said}\n\nprinted:\n{told.output}", pytrace=False
-        )
+        pytest.fail(f"{case.path.name}\n{table(sides)}\n\nsaid:\n{said}\n\nprinted:\n{told.output}", pytrace=False)
 
 
 def table(sides: Iterable[Side]) -> str:

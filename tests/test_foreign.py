@@ -25,8 +25,7 @@ FAILS = Run({"a": Outcome("passed"), "b": Outcome("failed", "boom")})
 def _again(bare: Run | list[Run], watched: Run | list[Run]) -> Callable[[str, Iterable[str] | None], Run]:
     """Give a function that hands out prepared runs, the last one for ever."""
     runs = {
-        side: list(each) if isinstance(each, list) else [each]
-        for side, each in (("bare", bare), ("watched", watched))
+        side: list(each) if isinstance(each, list) else [each] for side, each in (("bare", bare), ("watched", watched))
     }
 
     def again(side: str, _only: Iterable[str] | None) -> Run:

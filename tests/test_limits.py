@@ -103,9 +103,7 @@ def test_a_setting_takes_what_it_takes(variable: str, text: str, name: str, valu
 
 
 @pytest.mark.parametrize(("variable", "text", "takes"), BAD)
-def test_a_wrong_value_is_named_with_its_variable_and_what_that_takes(
-    variable: str, text: str, takes: str
-) -> None:
+def test_a_wrong_value_is_named_with_its_variable_and_what_that_takes(variable: str, text: str, takes: str) -> None:
     """One line: the variable, what it got, what it takes."""
     with pytest.raises(WrongSetting) as wrong:
         Limits.from_environment({variable: text})
@@ -128,9 +126,7 @@ def test_every_setting_is_tested_with_good_and_bad_values() -> None:
 )
 def test_a_setting_that_does_not_exist_is_an_error_with_the_nearest_name(variable: str, nearest: str) -> None:
     """A misspelt limit must not be silently the default."""
-    with pytest.raises(
-        WrongSetting, match=f"{variable}=5: .*there is no such setting .did you mean {nearest}"
-    ):
+    with pytest.raises(WrongSetting, match=f"{variable}=5: .*there is no such setting .did you mean {nearest}"):
         Limits.from_environment({variable: "5"})
 
 
@@ -142,10 +138,7 @@ def test_empty_is_unset() -> None:
 
 def test_others_variables_are_none_of_our_business() -> None:
     """Nor what tests and examples of ours are told."""
-    assert (
-        Limits.from_environment({"PATH": "x", "WHOHOLDS_TEST_PG_DSN": "x", "WHOHOLDS_EXAMPLE_DSN": "x"})
-        == Limits()
-    )
+    assert Limits.from_environment({"PATH": "x", "WHOHOLDS_TEST_PG_DSN": "x", "WHOHOLDS_EXAMPLE_DSN": "x"}) == Limits()
 
 
 def test_a_journal_switches_its_output_on() -> None:
@@ -215,10 +208,7 @@ def test_limits_as_text_are_what_the_environment_would_say() -> None:
 )
 def test_a_threshold_for_some_lines(pattern: str, frame: Frame, expected: float) -> None:
     """The glob against the end of the path, and the function after a colon."""
-    assert (
-        Limits.from_environment({"WHOHOLDS_HELD_TOO_LONG": f"60,600@{pattern}"}).held_too_long.at(frame)
-        == expected
-    )
+    assert Limits.from_environment({"WHOHOLDS_HELD_TOO_LONG": f"60,600@{pattern}"}).held_too_long.at(frame) == expected
 
 
 def test_the_first_exception_that_matches_counts() -> None:

@@ -38,9 +38,7 @@ def exported() -> set[str]:
     """The names of our metrics as OpenTelemetry's Prometheus exporter writes them."""
     found = {"db_client_operation_duration_seconds"}
     for instrument in metrics.INSTRUMENTS:
-        total = (
-            "_total" if instrument.create.endswith("counter") and "up_down" not in instrument.create else ""
-        )
+        total = "_total" if instrument.create.endswith("counter") and "up_down" not in instrument.create else ""
         found.add(instrument.name.replace(".", "_") + total)
     return found | {
         f"{name.replace('.', '_')}_seconds" for name in (names.CREATE_TIME, names.USE_TIME, names.WAIT_TIME)
@@ -65,8 +63,7 @@ def test_the_dashboard_and_the_rules_name_what_is_exported() -> None:
     metrics_used = {name for name in used - labels if name}
     for suffix in SUFFIXES:
         metrics_used = {
-            name.removesuffix(suffix) if name.removesuffix(suffix) in exported() else name
-            for name in metrics_used
+            name.removesuffix(suffix) if name.removesuffix(suffix) in exported() else name for name in metrics_used
         }
     assert metrics_used <= exported()
 
@@ -92,9 +89,7 @@ def test_those_names_are_what_a_scrape_gives() -> None:
         told.watch.tick()
         metrics.of(provider).duration().record(1.0, {})
         scraped = {
-            line.split()[2]
-            for line in client.generate_latest().decode().splitlines()
-            if line.startswith("# TYPE")
+            line.split()[2] for line in client.generate_latest().decode().splitlines() if line.startswith("# TYPE")
         }
     provider.shutdown()
     assert exported() <= scraped
@@ -114,6 +109,4 @@ def test_the_alerts_of_the_demo_fire_before_the_server_is_full() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.index("alert       ConnectionsNearServerLimit") < done.stdout.index(
-        "sorry, too many clients"
-    )
+    assert done.stdout.index("alert       ConnectionsNearServerLimit") < done.stdout.index("sorry, too many clients")

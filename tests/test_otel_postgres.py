@@ -31,9 +31,7 @@ def told() -> Iterator[Recorder]:
 
 def statements(told: Recorder) -> list[tuple[str, dict[str, Any]]]:
     return [
-        (span.name, dict(span.attributes or {}))
-        for span in told.spans
-        if not span.name.startswith(("hold", "process"))
+        (span.name, dict(span.attributes or {})) for span in told.spans if not span.name.startswith(("hold", "process"))
     ]
 
 
@@ -111,7 +109,5 @@ def test_beside_contribs_psycopg2_nothing_is_doubled(postgres: str, first: str) 
             told.watch.stop()
         assert statements(told) == []
         assert len(told.held) == 1
-        everything = [
-            span.name for span in told._spans.get_finished_spans() if span.name.startswith("SELECT")
-        ]
+        everything = [span.name for span in told._spans.get_finished_spans() if span.name.startswith("SELECT")]
         assert len(everything) == 1

@@ -83,11 +83,7 @@ class Collector:
     def lines(self, signal: str, **wanted: Any) -> list[dict[str, Any]]:
         """What came of one signal, with these fields."""
         found = [json.loads(line) for line in self.file.read_text().splitlines()]
-        return [
-            one
-            for one in found
-            if one["signal"] == signal and all(one.get(k) == v for k, v in wanted.items())
-        ]
+        return [one for one in found if one["signal"] == signal and all(one.get(k) == v for k, v in wanted.items())]
 
     @property
     def held(self) -> list[dict[str, Any]]:
@@ -171,9 +167,7 @@ def test_a_fan_out_is_one_trace_at_the_collector(collector: Collector, tmp_path:
     assert record["traceId"] == request["traceId"]
     assert record["severityText"] == "WARNING"
     assert record["resource"]["service.name"] == "shop"
-    assert {"db.client.connection.count", "whoholds.findings"} <= {
-        one["name"] for one in collector.lines("metric")
-    }
+    assert {"db.client.connection.count", "whoholds.findings"} <= {one["name"] for one in collector.lines("metric")}
     assert output == ""
 
 
@@ -269,21 +263,15 @@ sqlite3.connect("shop.db").close()
 @pytest.mark.parametrize(
     "off", [{"WHOHOLDS": "0"}, {"WHOHOLDS": "", "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "whoholds"}]
 )
-def test_opentelemetry_instrument_can_be_told_not_to(
-    collector: Collector, tmp_path: Path, off: dict[str, str]
-) -> None:
+def test_opentelemetry_instrument_can_be_told_not_to(collector: Collector, tmp_path: Path, off: dict[str, str]) -> None:
     """By our variable, or by OpenTelemetry's."""
-    program = (
-        'import sqlite3, sys\nsqlite3.connect("shop.db").close()\nprint("whoholds.running" in sys.modules)'
-    )
+    program = 'import sqlite3, sys\nsqlite3.connect("shop.db").close()\nprint("whoholds.running" in sys.modules)'
     command = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
     assert run(collector, tmp_path, program, before=command, **off) == "False\n"
 
 
 @instrumented
-def test_a_wrong_setting_keeps_no_other_instrumentation_from_starting(
-    collector: Collector, tmp_path: Path
-) -> None:
+def test_a_wrong_setting_keeps_no_other_instrumentation_from_starting(collector: Collector, tmp_path: Path) -> None:
     """It is said, and the program runs on."""
     program = "from opentelemetry import trace; print(type(trace.get_tracer_provider()).__name__)"
     command = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
@@ -305,9 +293,7 @@ connection.close()
 """
 
 
-@pytest.mark.parametrize(
-    "order", [(CONTRIB, START), (START, CONTRIB)], ids=["contrib-first", "whoholds-first"]
-)
+@pytest.mark.parametrize("order", [(CONTRIB, START), (START, CONTRIB)], ids=["contrib-first", "whoholds-first"])
 @pytest.mark.parametrize("spans", ["connections", "queries"])
 def test_beside_contrib_nothing_is_doubled(
     collector: Collector, tmp_path: Path, order: tuple[str, str], spans: str
@@ -329,9 +315,7 @@ def test_beside_contribs_sqlalchemy_nothing_is_doubled(
 ) -> None:
     """Its spans are not current while the driver runs; they are known all the same."""
     pytest.importorskip("opentelemetry.instrumentation.sqlalchemy")
-    contrib = (
-        "from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor as I; I().instrument()\n"
-    )
+    contrib = "from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor as I; I().instrument()\n"
     program = "".join([contrib, START] if first == "contrib" else [START, contrib])
     program += """
 import sqlalchemy
@@ -355,15 +339,10 @@ def test_beside_ddtrace_nothing_is_broken(collector: Collector, tmp_path: Path, 
         pytest.skip("needs ddtrace")
     ddtrace = "import ddtrace; ddtrace.patch(sqlite3=True)\n"
     program = "".join([ddtrace, START] if first == "ddtrace" else [START, ddtrace])
-    output = run(
-        collector, tmp_path, SDK + program + QUERY.format(proxied=True), WHOHOLDS="", WHOHOLDS_SPANS="queries"
-    )
+    output = run(collector, tmp_path, SDK + program + QUERY.format(proxied=True), WHOHOLDS="", WHOHOLDS_SPANS="queries")
     assert "Traceback" not in output
     assert len(collector.held) == 1
-    assert (
-        len([one for one in collector.lines("span", scope="whoholds") if one["name"].startswith("SELECT")])
-        == 3
-    )
+    assert len([one for one in collector.lines("span", scope="whoholds") if one["name"].startswith("SELECT")]) == 3
 
 
 def test_an_exporter_that_fails_does_not_hold_up_the_end(collector: Collector, tmp_path: Path) -> None:

@@ -93,9 +93,7 @@ def test_parameterised_text_is_shown_as_it_is(told: Recorder) -> None:
         ("copy_expert", ("COPY cars FROM STDIN", object()), "COPY cars", {}),
     ],
 )
-def test_every_way_of_saying_it_is_named(
-    method: str, args: tuple[Any, ...], name: str, wanted: dict[str, Any]
-) -> None:
+def test_every_way_of_saying_it_is_named(method: str, args: tuple[Any, ...], name: str, wanted: dict[str, Any]) -> None:
     """The summary, else the target; collections and operations are never read out of the text."""
     with recording(spans="queries") as told:
         assert told.output.statements is not None
@@ -104,8 +102,7 @@ def test_every_way_of_saying_it_is_named(
         said = shown(span)
         assert span.name == name
         assert {
-            key: said.get(key)
-            for key in (names.BATCH_SIZE, names.PROCEDURE, names.COLLECTION, names.OPERATION)
+            key: said.get(key) for key in (names.BATCH_SIZE, names.PROCEDURE, names.COLLECTION, names.OPERATION)
         } == {
             names.BATCH_SIZE: None,
             names.PROCEDURE: None,

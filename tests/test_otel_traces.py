@@ -313,9 +313,7 @@ def test_a_loan_has_the_pools_name_and_its_connections_uses(told: Recorder) -> N
     """A checkout is used when its connection is."""
     connection = told.open()
     pool = told.ledger.pool_made(connection, "the pool", None, 5)
-    loan = told.ledger.opened(
-        CHECKOUT, "psycopg2.pool", connection.database, None, None, parent=connection, pool=pool
-    )
+    loan = told.ledger.opened(CHECKOUT, "psycopg2.pool", connection.database, None, None, parent=connection, pool=pool)
     connection.uses = 7
     told.ledger.closed(loan)
     told.watch.tick()

@@ -84,9 +84,7 @@ def test_a_record_is_the_first_line_and_carries_everything(capsys: pytest.Captur
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("severity", "level"), [("left-open", logging.ERROR), ("collected-open", logging.WARNING)]
-)
+@pytest.mark.parametrize(("severity", "level"), [("left-open", logging.ERROR), ("collected-open", logging.WARNING)])
 def test_the_level_is_the_severity(severity: str, level: int) -> None:
     """Error and warning; info is not said unasked."""
     program = Program(Configured(kept := Kept()))
@@ -290,10 +288,7 @@ def test_an_output_that_raises_is_switched_off_and_said_once(capsys: pytest.Capt
         leaks(program)
         program.looks()
     assert (len(looks), program.watch.outputs) == (3, [program.watch.outputs[0]])
-    assert (
-        capsys.readouterr().err
-        == "whoholds: output trouble is switched off: RuntimeError: no such collector\n"
-    )
+    assert capsys.readouterr().err == "whoholds: output trouble is switched off: RuntimeError: no such collector\n"
     assert program.watch.failed == ["output trouble is switched off: RuntimeError: no such collector"]
 
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parent.parent / "docs" / "testing.md"
 
 
-def test_the_first_example_fails_as_the_page_says(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_first_example_fails_as_the_page_says(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word by word, but for folders and seconds."""
     shop, test_shop, shown = re.findall(
         r"^```(?:python)?\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE

@@ -122,9 +122,7 @@ def test_doctests_and_subtests(suite: Suite, pytester: pytest.Pytester) -> None:
 @needs("pytest_randomly", "pytest_timeout", "pytest_cov")
 def test_randomly_timeout_and_cov(suite: Suite) -> None:
     """Another order, a timer beside each test, a tracer in it: the same test is blamed."""
-    result = suite(
-        LEAKS, "--whoholds=error", "--timeout=30", "--cov=app", with_=("randomly", "timeout", "cov")
-    )
+    result = suite(LEAKS, "--whoholds=error", "--timeout=30", "--cov=app", with_=("randomly", "timeout", "cov"))
     result.assert_outcomes(passed=1, failed=1)
     said(result, "FAILED test_cars.py::test_leaks*")
 
@@ -211,7 +209,5 @@ def test_a_real_server(suite: Suite, postgres: str) -> None:
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="ResourceWarning of sqlite3 is new in 3.13")
 def test_pythons_own_warning_is_not_in_the_way(suite: Suite) -> None:
     """CPython 3.13 warns of an unclosed connection whenever it is freed; we name the test that opened it."""
-    result = suite(
-        "def test_drops():\n    connect()\n    import gc; gc.collect()\n", "--whoholds=error", "-W", "error"
-    )
+    result = suite("def test_drops():\n    connect()\n    import gc; gc.collect()\n", "--whoholds=error", "-W", "error")
     result.assert_outcomes(failed=1)

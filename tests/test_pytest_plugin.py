@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def test_the_test_that_opened_it_fails_and_no_later_one(suite: Suite) -> None:
     """Its name, the opening line and the stack are said; the test that ran when it could be seen passes."""
-    result = suite(
-        "def test_leaks():\n    leak()\n\ndef test_later():\n    connect().close()\n", "--whoholds=error"
-    )
+    result = suite("def test_leaks():\n    leak()\n\ndef test_later():\n    connect().close()\n", "--whoholds=error")
     result.assert_outcomes(failed=1, passed=1)
     said(
         result,
@@ -225,7 +223,7 @@ def test_what_does_not_exist_is_a_usage_error_that_names_what_does(
 
 def test_every_setting_has_its_ini_key() -> None:
     """The plug-in names them without importing what they are."""
-    assert SETTINGS == [one.name for one in fields(Limits) if one.name != "outputs"]
+    assert [one.name for one in fields(Limits) if one.name != "outputs"] == SETTINGS
 
 
 def test_unasked_it_patches_and_imports_nothing(suite: Suite) -> None:
@@ -269,9 +267,9 @@ def test_it_keeps_nobodys_objects(suite: Suite) -> None:
 def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytester) -> None:
     """Only new fingerprints fail; what became fewer is said, so that the file can follow."""
     text = "def test_old():\n    leak(); leak()\n"
-    suite(
-        text, "--whoholds=error", "--whoholds-baseline=known.json", "--whoholds-update-baseline"
-    ).assert_outcomes(passed=1)
+    suite(text, "--whoholds=error", "--whoholds-baseline=known.json", "--whoholds-update-baseline").assert_outcomes(
+        passed=1
+    )
     (entry,) = json.loads((pytester.path / "known.json").read_text())["findings"]
     assert entry["rule"] == "left-open"
     assert entry["opened"] == "app.py in connect"
@@ -304,9 +302,7 @@ def test_junit_carries_it(suite: Suite, pytester: pytest.Pytester) -> None:
     suite(text, "--whoholds=error", "--junitxml=out.xml")
     assert "left-open: 1 connection" in (pytester.path / "out.xml").read_text()
     suite(text, "--whoholds", "--junitxml=out.xml")
-    assert (
-        '<property name="whoholds" value="left-open: 1 connection' in (pytester.path / "out.xml").read_text()
-    )
+    assert '<property name="whoholds" value="left-open: 1 connection' in (pytester.path / "out.xml").read_text()
 
 
 def test_a_watch_that_runs_already_is_used_and_left_alone(suite: Suite) -> None:

@@ -149,8 +149,7 @@ LOOSE = TIGHT + " \"'\\\n\t`"
 
 def secret_of(rng: random.Random, marks: str) -> str:
     return "".join(
-        chunk + "".join(rng.choices(marks, k=rng.randrange(3)))
-        for chunk in rng.sample(CHUNKS, rng.randrange(1, 5))
+        chunk + "".join(rng.choices(marks, k=rng.randrange(3))) for chunk in rng.sample(CHUNKS, rng.randrange(1, 5))
     )
 
 
@@ -238,15 +237,9 @@ def test_innocent_words_survive() -> None:
 
 
 HOSTILE = {
-    **{
-        text: text * 400_000
-        for text in ("password ", "password=", "a://", "a://b:c@", "mysql -p", "&token=a")
-    },
+    **{text: text * 400_000 for text in ("password ", "password=", "a://", "a://b:c@", "mysql -p", "&token=a")},
     **{text: text * 2_000_000 for text in ("a", "_", " ", "-", "'", '"', "\\", "(", "@")},
-    **{
-        f"password{text}": "password=" + text * 2_000_000
-        for text in ("'", '\\"', ")", "{", "'a'", "\\", "+", "'''")
-    },
+    **{f"password{text}": "password=" + text * 2_000_000 for text in ("'", '\\"', ")", "{", "'a'", "\\", "+", "'''")},
     **{
         f"{text} often": text * 4000
         for text in ("token=a'", ";pwd=a", "pw: str |", "pw='a' or ", "eyJaaaaa.", '("pw",')

@@ -165,9 +165,7 @@ def test_the_worst_is_the_highest_severity() -> None:
     """Info where nothing was found."""
     day = Day()
     assert day.tellings.worst() == "info"
-    day.hears(
-        finding(), finding(rule="left-open", severity="error"), finding(rule="given-back", severity="info")
-    )
+    day.hears(finding(), finding(rule="left-open", severity="error"), finding(rule="given-back", severity="info"))
     assert day.tellings.worst() == "error"
 
 

@@ -65,11 +65,13 @@ def leak() -> None:
 
 def test_a_block_that_leaves_something_open_raises_the_whole_report() -> None:
     """With the line, and where the block stands; a clean one after it hears nothing of it."""
-    with pytest.raises(
-        LeakError, match=r"left-open: 1 connection to sqlite:.* at the end of block assert_no_leaks\(\) at "
+    with (
+        pytest.raises(
+            LeakError, match=r"left-open: 1 connection to sqlite:.* at the end of block assert_no_leaks\(\) at "
+        ),
+        assert_no_leaks(),
     ):
-        with assert_no_leaks():  # noqa: SIM117 - the block's own end is meant
-            leak()
+        leak()
     with assert_no_leaks(), closing(connect()):
         pass
 
@@ -83,14 +85,10 @@ def test_a_block_gives_what_it_opened() -> None:
     assert (opened.peak, opened.connects, opened.open) == (2, 3, [])
 
 
-@pytest.mark.filterwarnings(
-    "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # 3.13's own
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # 3.13's own
 def test_a_connection_in_a_cycle_was_freed_by_the_collector() -> None:
     """Dropped is not closed: that is said."""
-    with pytest.raises(
-        LeakError, match="collected-open: 1 connection .* freed by the garbage collector, never closed"
-    ):
+    with pytest.raises(LeakError, match="collected-open: 1 connection .* freed by the garbage collector, never closed"):
         _drops()
 
 
@@ -128,13 +126,12 @@ def test_max_open_and_max_connects_hold_the_exact_numbers() -> None:
         for _ in range(3):
             connect().close()
     with (
-        pytest.raises(
-            LeakError, match="max-open: 2 connections open at once to sqlite:.*, 1 allowed, 2 opened at"
-        ),
+        pytest.raises(LeakError, match="max-open: 2 connections open at once to sqlite:.*, 1 allowed, 2 opened at"),
         assert_max_open(1),
+        closing(connect()),
+        closing(connect()),
     ):
-        with closing(connect()), closing(connect()):
-            pass
+        pass
     with (
         pytest.raises(LeakError, match="max-connects: 3 connections to sqlite:.* opened in all, 2 allowed"),
         assert_max_connects(2),
@@ -201,9 +198,8 @@ def test_a_block_decorates_functions_only() -> None:
 
 def test_a_block_inside_a_block_says_it_once() -> None:
     """Whoever catches the inner one's error has judged."""
-    with assert_no_leaks():
-        with pytest.raises(LeakError), assert_no_leaks():
-            leak()
+    with assert_no_leaks(), pytest.raises(LeakError), assert_no_leaks():
+        leak()
 
 
 def test_a_block_keeps_nobodys_objects() -> None:
@@ -231,7 +227,7 @@ def test_the_mixin_judges_after_tear_down_and_cleanups() -> None:
     class Plain(NoLeaksMixin, unittest.TestCase):
         max_open = 1
 
-        def tearDown(self) -> None:  # noqa: N802 - unittest's name
+        def tearDown(self) -> None:
             if hasattr(self, "mine"):
                 self.mine.close()
 
@@ -278,8 +274,7 @@ def _failures(case: type[unittest.TestCase]) -> dict[str, str]:
     names = [test.id().rpartition(".")[2] for test, _ in result.failures]
     assert len(names) == len(set(names))
     return {
-        name: next(one for one in said if one in text)
-        for name, (_, text) in zip(names, result.failures, strict=True)
+        name: next(one for one in said if one in text) for name, (_, text) in zip(names, result.failures, strict=True)
     }
 
 
@@ -417,7 +412,5 @@ def test_what_is_no_baseline_says_so(tmp_path: Path, text: str | None, complaint
     path = tmp_path / "known.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(
-        baseline.WrongBaselineError, match=f"baseline .*known.json: {complaint}.*--update-baseline"
-    ):
+    with pytest.raises(baseline.WrongBaselineError, match=f"baseline .*known.json: {complaint}.*--update-baseline"):
         baseline.load(path)

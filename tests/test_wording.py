@@ -239,9 +239,7 @@ def test_holders_say_who_holds_what_now() -> None:
     program.fans_out(3)
     program.opens("/srv/shop/app.py:9 main", thread(), STOCK)
     program.looks()
-    lines = [
-        " ".join(line.split()) for line in holders_text(program.watch.handles, program.clock()).splitlines()
-    ]
+    lines = [" ".join(line.split()) for line in holders_text(program.watch.handles, program.clock()).splitlines()]
     assert lines == [
         f"whoholds: 3 open to {SHOP}",
         "3 × opened /srv/shop/cars.py:42 in load_cars",

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    Record = Mapping[
-        str, Any
-    ]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
+    Record = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
 
 VERSION = 1
 
@@ -95,11 +93,7 @@ def compare(known: Mapping[str, Known], found: Iterable[Record]) -> Comparison:
     now = _added_up(found)
     return Comparison(
         [record for print_, record in now.items() if print_ not in known],
-        [
-            record
-            for print_, record in now.items()
-            if print_ in known and record["count"] > known[print_].count
-        ],
+        [record for print_, record in now.items() if print_ in known and record["count"] > known[print_].count],
         [
             (entry, count)
             for print_, entry in known.items()

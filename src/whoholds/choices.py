@@ -66,24 +66,16 @@ class Choices:
     def marked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Choices:
         """With what `@pytest.mark.whoholds(*args, **kwargs)` says, which wins. Raises `WrongChoiceError`."""
         if len(args) > 1:
-            raise WrongChoiceError(
-                f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}"
-            )
+            raise WrongChoiceError(f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}")
         changed = self if not args else replace(self, mode=mode("the marker whoholds", args[0]))
         rules = dict(changed.rules)
         for name, value in kwargs.items():
             if name in ("max_open", "max_connects"):
                 most = number(f"whoholds({name}=…)", value)
-                changed = (
-                    replace(changed, max_open=most)
-                    if name == "max_open"
-                    else replace(changed, max_connects=most)
-                )
+                changed = replace(changed, max_open=most) if name == "max_open" else replace(changed, max_connects=most)
             elif name == "allow":
                 many = value if isinstance(value, list | tuple | set) else (value,)
-                changed = replace(
-                    changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many))
-                )
+                changed = replace(changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many)))
             else:
                 rule = _rule(name)
                 rules[rule] = mode(f"whoholds({name}=…)", value)
@@ -110,9 +102,7 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
     for line in lines:
         name, equals, value = line.partition("=")
         if not equals:
-            raise WrongChoiceError(
-                f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}"
-            )
+            raise WrongChoiceError(f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}")
         rules[_rule(name.strip())] = mode(f"{what} {name.strip()}=", value.strip())
     return rules
 

@@ -44,7 +44,9 @@ _RUN_USAGE = "whoholds run [options] [-m] target [args …]"
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
     run.add_argument("--fail", action="store_true", help="exit with 3 where a finding of severity error was made")
-    run.add_argument("--baseline", metavar="FILE", help="with --fail's exit code, but for findings that FILE does not know")
+    run.add_argument(
+        "--baseline", metavar="FILE", help="with --fail's exit code, but for findings that FILE does not know"
+    )
     run.add_argument("--update-baseline", action="store_true", help="write the findings of this run to the baseline")
     run.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
     run.add_argument("-m", dest="module", action="store_true", help="target is a module, as with python -m")

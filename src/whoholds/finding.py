@@ -135,7 +135,7 @@ class Finding:
         """Stable from run to run: rule, opening function, spawn function, kind of database; no line, no pid."""
         opened = self.site.frame.function if self.site else ""
         spawned = self.spawned.frame.function if self.spawned else ""
-        text = "\n".join((self.rule, opened, spawned, self.database.system))
+        text = f"{self.rule}\n{opened}\n{spawned}\n{self.database.system}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property

@@ -109,7 +109,19 @@ def _spawned(lines: list[tuple[str, int, str]]) -> Spawn:
 class Owner:
     """The thread, and the task, greenlet or executor job in it, that opened a handle. Held weakly."""
 
-    __slots__ = ("__weakref__", "depth", "ended_at", "ident", "is_worker", "job_over_at", "kind", "name", "ref", "spawn", "thread")
+    __slots__ = (
+        "__weakref__",
+        "depth",
+        "ended_at",
+        "ident",
+        "is_worker",
+        "job_over_at",
+        "kind",
+        "name",
+        "ref",
+        "spawn",
+        "thread",
+    )
 
     MAX_DEPTH = 4
 
@@ -157,7 +169,21 @@ class Owner:
 class Pool:
     """A library's pool: it owns its connections, and what its borrowers hold is judged instead."""
 
-    __slots__ = ("__weakref__", "closed", "idle_max", "idle_min", "key", "max", "name", "origin", "pending", "ref", "site", "system", "timeouts")
+    __slots__ = (
+        "__weakref__",
+        "closed",
+        "idle_max",
+        "idle_min",
+        "key",
+        "max",
+        "name",
+        "origin",
+        "pending",
+        "ref",
+        "site",
+        "system",
+        "timeouts",
+    )
 
     def __init__(self, key: int, name: str, origin: Origin, maximum: int | None, system: str = "") -> None:
         self.key = key  # its stamp, from the ledger
@@ -209,12 +235,12 @@ class Handle:
         "probe",
         "probed",
         "ref",
+        "ring",
         "scope",
         "server_side",
         "shared",
         "site",
         "started_at",
-        "ring",
         "told",
         "unread",
         "used_at",
@@ -274,7 +300,7 @@ class Handle:
         inner = self.parent or self
         if inner.caller:
             return 0.0
-        used = inner.used_at if inner.used_at > self.used_at else self.used_at
+        used = max(self.used_at, inner.used_at)
         return max((now if self.closed_at is None else self.closed_at) - used, 0.0)
 
     @property

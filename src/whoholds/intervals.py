@@ -25,6 +25,4 @@ def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:
         count += change
         if count > best:
             best, at = count, stamp
-    return tuple(
-        one for one in all_ if one.opened_stamp <= at and (one.closed_stamp is None or one.closed_stamp > at)
-    )
+    return tuple(one for one in all_ if one.opened_stamp <= at and (one.closed_stamp is None or one.closed_stamp > at))

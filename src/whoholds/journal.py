@@ -192,7 +192,7 @@ class Writer:
             raise
 
     def _take_back(self, written: int) -> None:
-        """The disk is full: half a line would spoil what comes after it. Not where another process has written since."""
+        """The disk is full: half a line would spoil what comes after it. Not where another process has written."""
         size = os.fstat(self._file).st_size
         if written and os.lseek(self._file, 0, os.SEEK_CUR) == size:
             os.ftruncate(self._file, size - written)

@@ -111,9 +111,7 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
     left = {one.opened_stamp for finding in all_ if finding.rule == "left-open" for one in finding.handles}
     hidden = ("cursor-left-open", "owner-gone")
     return [
-        one
-        for one in all_
-        if one.rule not in hidden or not all(handle.opened_stamp in left for handle in one.handles)
+        one for one in all_ if one.rule not in hidden or not all(handle.opened_stamp in left for handle in one.handles)
     ]
 
 
@@ -123,15 +121,11 @@ def over_the_top(record: Record, choices: Choices) -> list[Finding]:
     if choices.max_open is not None and choices.asks:
         there = record.at_most
         if len(there) > choices.max_open:
-            found.append(
-                _too_many("max-open", there, "{n} open at once to %s, %d allowed,", choices.max_open)
-            )
+            found.append(_too_many("max-open", there, "{n} open at once to %s, %d allowed,", choices.max_open))
     if choices.max_connects is not None and choices.asks:
         made = tuple(record.connects)
         if len(made) > choices.max_connects:
-            found.append(
-                _too_many("max-connects", made, "{n} to %s opened in all, %d allowed,", choices.max_connects)
-            )
+            found.append(_too_many("max-connects", made, "{n} to %s opened in all, %d allowed,", choices.max_connects))
     return found
 
 
@@ -157,9 +151,7 @@ def _too_many(rule: str, handles: tuple[Handle, ...], phrase: str, allowed: int)
 def _settle(watch: Watch, ending: Ending, sleep: Callable[[float], None]) -> None:
     """Wait a little while other threads hold what would be accused: they may be about to close it."""
     pause, waited = 0.001, 0.0
-    while waited < PATIENCE_S and any(
-        busy_elsewhere(one) for one in loans_of(watch.handles) if ending.covers(one)
-    ):
+    while waited < PATIENCE_S and any(busy_elsewhere(one) for one in loans_of(watch.handles) if ending.covers(one)):
         sleep(pause)
         waited += pause
         pause *= 2

@@ -12,8 +12,8 @@ import itertools
 import sys
 import time
 from collections import deque
-from functools import partial
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -275,7 +275,9 @@ class Ledger:
             self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
             self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
 
-    def pool_made(self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = "") -> Pool:
+    def pool_made(
+        self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = ""
+    ) -> Pool:
         """A Pool for a library's pool object; it is forgotten when that object goes or `pool_gone` is told."""
         key = next(self._stamp)
         pool = Pool(key, name, self._origin(frame, self.frames), maximum, system)
@@ -413,5 +415,3 @@ def _nothing() -> None:
 
 def _ignore(refusal: Refusal, exc: BaseException) -> None:
     del refusal, exc
-
-

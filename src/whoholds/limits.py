@@ -247,33 +247,57 @@ class Limits:
     outputs: tuple[str, ...] = _setting(
         ("log", "otel"), "WHOHOLDS", _outputs, "1, 0 or a comma list of outputs", "where findings go"
     )
-    journal: str = _setting("", "WHOHOLDS_JOURNAL", lambda _, text: text, "a path", "the journal; {pid} and {host} are filled in")
-    journal_mb: float = _setting(100.0, "WHOHOLDS_JOURNAL_MB", _number(0.001), "megabytes", "size at which the journal is rotated, once")
+    journal: str = _setting(
+        "", "WHOHOLDS_JOURNAL", lambda _, text: text, "a path", "the journal; {pid} and {host} are filled in"
+    )
+    journal_mb: float = _setting(
+        100.0, "WHOHOLDS_JOURNAL_MB", _number(0.001), "megabytes", "size at which the journal is rotated, once"
+    )
     held_too_long: Threshold = _setting(
         Threshold(60), "WHOHOLDS_HELD_TOO_LONG", _threshold, "seconds", "held and idle for longer is a finding"
     )
     idle_in_transaction: Threshold = _setting(
-        Threshold(10), "WHOHOLDS_IDLE_IN_TRANSACTION", _threshold, "seconds", "a transaction idle for longer is a finding"
+        Threshold(10),
+        "WHOHOLDS_IDLE_IN_TRANSACTION",
+        _threshold,
+        "seconds",
+        "a transaction idle for longer is a finding",
     )
-    owner_gone: float = _setting(5.0, "WHOHOLDS_OWNER_GONE", _number(0), "seconds", "after its owner's end an open handle is a finding")
+    owner_gone: float = _setting(
+        5.0, "WHOHOLDS_OWNER_GONE", _number(0), "seconds", "after its owner's end an open handle is a finding"
+    )
     too_many: Threshold = _setting(
         Threshold(20), "WHOHOLDS_TOO_MANY", _threshold, "a number", "so many open at once to one database are a finding"
     )
-    storm: float = _setting(20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "connections opened in a second that are a storm")
-    storm_for: float = _setting(5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long a storm lasts; 0: any one second")
-    server_limit: int = _setting(0, "WHOHOLDS_SERVER_LIMIT", _number(0, int), "a number", "connections the server allows this user; 0: unknown")
-    ask_server: bool = _setting(False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query")  # noqa: FBT003
+    storm: float = _setting(
+        20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "connections opened in a second that are a storm"
+    )
+    storm_for: float = _setting(
+        5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long a storm lasts; 0: any one second"
+    )
+    server_limit: int = _setting(
+        0, "WHOHOLDS_SERVER_LIMIT", _number(0, int), "a number", "connections the server allows this user; 0: unknown"
+    )
+    ask_server: bool = _setting(False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query")
     every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "between ticks")
     repeat: float = _setting(600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "before a finding is said again")
     frames: int = _setting(32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "frames kept per origin")
-    source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: no source lines anywhere")  # noqa: FBT003
-    notes: bool = _setting(True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal")  # noqa: FBT003
+    source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: no source lines anywhere")
+    notes: bool = _setting(True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal")
     spans: str = _setting(
-        "connections", "WHOHOLDS_SPANS", _choice("off", "connections", "queries"), "off, connections or queries", "which spans are made"
+        "connections",
+        "WHOHOLDS_SPANS",
+        _choice("off", "connections", "queries"),
+        "off, connections or queries",
+        "which spans are made",
     )
-    max_handles: int = _setting(100_000, "WHOHOLDS_MAX_HANDLES", _number(1, int), "a number", "handles remembered; beyond it they are counted")
+    max_handles: int = _setting(
+        100_000, "WHOHOLDS_MAX_HANDLES", _number(1, int), "a number", "handles remembered; beyond it they are counted"
+    )
     dump_signal: str = _setting("", "WHOHOLDS_DUMP_SIGNAL", _signal, "a signal's name", "prints who holds what now")
-    exit_collect: bool = _setting(True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look")  # noqa: FBT003
+    exit_collect: bool = _setting(
+        True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look"
+    )
     ignore: tuple[IgnoreRule, ...] = _setting((), "WHOHOLDS_IGNORE", _ignore, "rules", "findings that are meant")
 
     @classmethod

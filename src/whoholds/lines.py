@@ -159,7 +159,7 @@ class Site:
 
     @property
     def tells(self) -> bool:
-        """Whether it is a line of the program or a library's; one of the standard library's own tells nobody anything."""
+        """Whether it is a line of the program or a library's; one of the standard library's tells nobody anything."""
         return kind_of(self.origin[self.index].co_filename) != _WATCHED  # type: ignore[union-attr]  # a code object
 
     def __repr__(self) -> str:

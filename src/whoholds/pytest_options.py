@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 def choices_from(config: pytest.Config, mode_: str) -> Choices:
+    """What the command line and the ini file choose; raises UsageError for what does not exist."""
     def of(name: str) -> Any:
         given = config.getoption(f"whoholds_{name}", None)
         return (
@@ -27,17 +28,11 @@ def choices_from(config: pytest.Config, mode_: str) -> Choices:
         )
 
     numbers = {
-        name: number(what, value)
-        for name in ("max_open", "max_connects")
-        for what, value in [of(name)]
-        if value
+        name: number(what, value) for name in ("max_open", "max_connects") for what, value in [of(name)] if value
     }
     rules = rules_from("whoholds_rules", config.getini("whoholds_rules") or ())
     rules |= rules_from("--whoholds-rule", config.getoption("whoholds_rule") or ())
-    allow = [
-        allowed("whoholds_allow", one.partition("#")[0].strip())
-        for one in config.getini("whoholds_allow") or ()
-    ]
+    allow = [allowed("whoholds_allow", one.partition("#")[0].strip()) for one in config.getini("whoholds_allow") or ()]
     allow += [allowed("--whoholds-allow", one) for one in config.getoption("whoholds_allow") or ()]
     chosen = mode("whoholds", mode_) if mode_ else ""
     return Choices(chosen, rules, numbers.get("max_open"), numbers.get("max_connects"), tuple(allow))
@@ -51,6 +46,7 @@ def settings_from(config: pytest.Config) -> dict[str, Any]:
 
 
 def baseline_path(config: pytest.Config) -> Path | None:
+    """Where the baseline is: on the command line, else in the ini file, else nowhere."""
     given = config.getoption("whoholds_baseline")
     if given:
         return Path(given).absolute()
@@ -59,6 +55,7 @@ def baseline_path(config: pytest.Config) -> Path | None:
 
 
 def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
+    """The findings that the baseline knows, by fingerprint; None without one."""
     path = baseline_path(config)
     if config.getoption("whoholds_update_baseline"):
         if path is None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from whoholds.records import Opened
     from whoholds.pytest_session import Session
+    from whoholds.records import Opened
 
 OFF, REPORT, ERROR = "off", "report", "error"
 _OPTIONS = ("--whoholds", *(f"--whoholds={mode}" for mode in (REPORT, ERROR, OFF)))
@@ -82,9 +82,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
     for name in SETTINGS:
-        parser.addini(
-            f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over"
-        )
+        parser.addini(f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over")
 
 
 def pytest_configure(config: pytest.Config) -> None:

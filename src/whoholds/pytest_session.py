@@ -90,9 +90,7 @@ class Session:
             running = startup.start(**settings)
         else:
             running.limits = running.limits.with_settings(**settings)
-        self._log = [
-            one for one in running.outputs if getattr(one, "__module__", "") == "whoholds.outputs.log"
-        ]
+        self._log = [one for one in running.outputs if getattr(one, "__module__", "") == "whoholds.outputs.log"]
         for one in self._log:  # we tell of it, each test in its own report
             running.outputs.remove(one)
         running.outputs.append(self._recorder)
@@ -183,9 +181,7 @@ class Session:
         self._pending = []
         if not any(one.record.handles or one.judged for one in verdicts):
             return
-        vars(report)["whoholds"] = [
-            one.as_data() for one in verdicts
-        ]  # reports take attributes, and carry them along
+        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # reports take attributes, and carry them along
         self._tell(report, verdicts, own=item.nodeid in self._failed)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
@@ -236,15 +232,11 @@ class Session:
         if scope is None or self._watch is None:
             return
         scopes.over(scope)
-        self._pending.append(
-            self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices))
-        )
+        self._pending.append(self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices)))
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(
-        wrapper=True, trylast=True
-    )  # before the terminal's summary, and before a worker's farewell
+    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary, and before a worker's farewell
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """What has no report to be told in: fixtures that ended with the session, and late comers."""
         result = yield
@@ -294,9 +286,7 @@ class Session:
     def pytest_testnodedown(self, node: Any) -> None:
         """With pytest-xdist, in the controller: what a worker's session said at its end."""
         data = getattr(node, "workeroutput", {}).get("whoholds", [])
-        self.summary.add(
-            data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"])
-        )
+        self.summary.add(data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Everything that is told comes through here, from this process or from a worker."""

@@ -35,9 +35,7 @@ class Summary:
         """Its call's report said that it passed: it is counted once, as failed."""
         reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         passed = reporter.stats.get("passed", []) if reporter is not None else []
-        for one in [
-            one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == report.nodeid
-        ]:
+        for one in [one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == report.nodeid]:
             passed.remove(one)
 
     def records(self) -> list[dict[str, Any]]:
@@ -84,9 +82,7 @@ class Summary:
         first = rows[0]
         opened = first["opened"]
         place = (
-            f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}"
-            if opened
-            else "an unknown place"
+            f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}" if opened else "an unknown place"
         )
         count = sum(row["count"] for row in rows)
         known = (
@@ -116,9 +112,7 @@ class Summary:
                 groups.setdefault(key, []).append({**finding, "name": entry["name"]})
         return [
             rows
-            for _, rows in sorted(
-                groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1]))
-            )
+            for _, rows in sorted(groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1])))
         ]
 
 

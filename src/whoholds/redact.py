@@ -124,11 +124,7 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
         return _matched(known.TOUCHING, text, start), f"{mark}{HIDDEN}{mark}"
     if escaped := _pattern(rf"(?P<mark>{known.ESCAPED}).*?(?:(?<!\\)(?P=mark)|\Z)").match(text, start):
         return escaped.end(), f"{escaped['mark']}{HIDDEN}{escaped['mark']}"
-    if (
-        (opening := _pattern(r"[\"'](?=-{0,2}[\w.-]*\Z)").search(before))
-        and "'" not in name
-        and '"' not in name
-    ):
+    if (opening := _pattern(r"[\"'](?=-{0,2}[\w.-]*\Z)").search(before)) and "'" not in name and '"' not in name:
         whole = _matched(known.TOUCHING, text, start - len(name) - len(before) + opening.start())
         if whole > start:  # '--password=a b', 'PGPASSWORD=a b': the quotes are around the name, too
             return whole, HIDDEN + opening[0]

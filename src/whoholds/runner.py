@@ -1,4 +1,4 @@
-"""`whoholds run`: one program in a process of its own, watched from its first line; its exit code, output and signals kept.
+"""`whoholds run`: one program in a process of its own, watched from its first line; exit code, output and signals kept.
 
 The program's journals are read when it has ended; nothing of it runs here.
 """
@@ -46,7 +46,9 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_NO_PTH = "whoholds.pth is in no site-packages that this Python reads; install whoholds with pip, or import whoholds.auto"
+_NO_PTH = (
+    "whoholds.pth is in no site-packages that this Python reads; install whoholds with pip, or import whoholds.auto"
+)
 
 
 def _starts_by_itself() -> bool:
@@ -62,7 +64,9 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     environ["WHOHOLDS_JOURNAL"] = os.path.abspath(path)
     environ["_WHOHOLDS_RUN"] = "verbose" if options.verbose else "1"  # the last line of a run is said here
     pattern = Path(environ["WHOHOLDS_JOURNAL"].replace("{pid}", "*").replace("{host}", "*"))
-    before = {file: file.stat().st_size for file in pattern.parent.glob(pattern.name)} if pattern.parent.exists() else {}
+    before = (
+        {file: file.stat().st_size for file in pattern.parent.glob(pattern.name)} if pattern.parent.exists() else {}
+    )
     if options.journal and "{pid}" not in path:
         for file in before:
             file.unlink()  # one run, one journal

@@ -10,11 +10,10 @@ import gc
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whoholds.detectors import ALL
 from whoholds.finding import INFO, Finding, Look
-from whoholds.handle import Handle
 from whoholds.ledger import Ledger
 from whoholds.limits import BITS, Limits
 from whoholds.snapshot import Ending, History, Snapshot, see
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from whoholds.detectors import Detector
+    from whoholds.handle import Handle
 
     Driver = Callable[[Ledger], AbstractContextManager[None]]
     Output = Callable[[Look], None]
@@ -123,9 +123,7 @@ class Watch:
             return False
         with_ending = replace(seen, ending=ending, ended=[])
         accusers = [detector for detector in self._detectors if detector.__name__ in ACCUSERS]
-        return any(
-            finding.severity != INFO for detector in accusers for finding in detector(with_ending, self.limits)
-        )
+        return any(finding.severity != INFO for detector in accusers for finding in detector(with_ending, self.limits))
 
     def in_child(self) -> None:
         """After a fork, in the child: the parent's handles and findings are the parent's."""
@@ -164,7 +162,10 @@ class Watch:
         kept = [replace(finding, spans=spans_of(finding.in_order)) for finding in kept]
         scope = ending.name if ending else ""
         if scope:
-            kept = [replace(finding, scope=finding.scope or scope) if finding.rule == "left-open" else finding for finding in kept]
+            kept = [
+                replace(finding, scope=finding.scope or scope) if finding.rule == "left-open" else finding
+                for finding in kept
+            ]
         last = ending is not None and ending.kind in ("process", "watch")
         said = self.tellings.take(kept, snapshot.now, snapshot.wall, last=last)
         told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())
@@ -179,9 +180,13 @@ class Watch:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
         for one in self.outputs:
             if lost := getattr(one, "dropped", 0):
-                remarks.append(f"{lost} lines of the journal were dropped: more than twice WHOHOLDS_JOURNAL_MB={self.limits.journal_mb:g}")
+                remarks.append(
+                    f"{lost} journal lines were dropped: over twice WHOHOLDS_JOURNAL_MB={self.limits.journal_mb:g}"
+                )
         for driver, count in self.ledger.unwatched.items():
-            remarks.append(f"{count} connections of {driver} could not be watched: a factory of the program's made them")
+            remarks.append(
+                f"{count} connections of {driver} could not be watched: a factory of the program's made them"
+            )
         return remarks
 
     def _tell(self, look: Look) -> None:
@@ -230,10 +235,10 @@ class Watch:
         """The most connections open at once to one database, up to the last tick."""
         return max((trend.highest.count for trend in self.history.trends.values()), default=0)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Watch:  # noqa: PYI034 - nobody derives from it, and Self is of 3.11
         return self.start()
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 

@@ -81,7 +81,9 @@ class History:
     dropped: int = 0  # events that no look saw
     last_at: float | None = None
     server_limits: dict[str, int] = field(default_factory=dict)  # server → what it allows, where it was asked
-    drivers: dict[str, bool] = field(default_factory=dict)  # library → whether it is watched, or its driver stands aside
+    drivers: dict[str, bool] = field(
+        default_factory=dict
+    )  # library → whether it is watched, or its driver stands aside
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,11 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
         owner = handle.owner
         if owner is not None and owner.ended_at is None and owner.gone():
             owner.ended_at = taken.now
-        if handle.at_home and handle.home_at and (handle.used_at > handle.home_at or (owner is not None and owner.gone())):
+        if (
+            handle.at_home
+            and handle.home_at
+            and (handle.used_at > handle.home_at or (owner is not None and owner.gone()))
+        ):
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
         if handle.probe is not None and (handle.unread is not None or handle.probed != handle.uses):
             _ask(handle, taken.now, history)
@@ -166,7 +172,9 @@ def see(taken: Taken, history: History, wall: float, *, every: float = 1.0, endi
     history.dropped = taken.dropped
     _peaks(taken, new, history)
     _rates(taken, history)
-    _climb(history.climbs, (handle.site for handle in taken.open if not handle.at_home and handle.pool is None), taken.now)
+    _climb(
+        history.climbs, (handle.site for handle in taken.open if not handle.at_home and handle.pool is None), taken.now
+    )
     _climb(history.pool_climbs, (pool.site for pool in taken.pools), taken.now)
     nestings = _nestings(taken, new, history)
     history.last_at = taken.now
@@ -226,7 +234,7 @@ def _place(handle: Handle, history: History) -> None:
 
 
 def _place_spawn(spawn: Spawn, history: History) -> None:
-    """The line that started the owner; where only a library's frames are on that stack, the line that started theirs."""
+    """The line that started the owner; where only a library's frames are on the stack, the line that started theirs."""
     by = spawn.by.spawn if spawn.by else None
     if by is not None and by.site is None:
         _place_spawn(by, history)

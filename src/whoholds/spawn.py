@@ -105,6 +105,7 @@ def _new_owner(kind: str, name: str, of: Any, ident: int, spawn: Spawn | None) -
     return owner
 
 
+_MANY = 1000
 _bare: dict[int, Owner] = {}  # by ident, for threads without a Thread object and for greenlets; swept below
 
 
@@ -119,7 +120,7 @@ def _bare_owner(ident: int) -> Owner:
     main = "threading" not in sys.modules
     owner = _bare.get(ident)
     if owner is None or owner.gone():
-        if len(_bare) > 1000:
+        if len(_bare) > _MANY:
             _bare.clear()
         owner = _bare[ident] = Owner("thread", "MainThread" if main else f"thread {ident}", None, ident, None)
     return owner
@@ -273,7 +274,7 @@ def _processes(process: ModuleType) -> None:
 
 
 def began_in_child(spawn: Spawn | None) -> None:
-    """This process was started by that call: its main thread is nobody's of the parent's any more."""
+    """Begin anew in a process that was started by that call: its main thread is nobody's of the parent's any more."""
     _bare.clear()
     _starting.clear()
     thread = _thread_object(_thread.get_ident())
@@ -284,10 +285,11 @@ def began_in_child(spawn: Spawn | None) -> None:
 
 
 def _anyio_workers(module: ModuleType) -> None:
-    """anyio hands work to its threads by a queue: the owner there is the awaiting task."""
+    """Anyio hands work to its threads by a queue: the owner there is the awaiting task."""
     backend = module.AsyncIOBackend
     wrapped = backend.__dict__["run_sync_in_worker_thread"]
     original = wrapped.__func__
+
     async def run_sync_in_worker_thread(cls: Any, func: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
         owner = current_owner()
 

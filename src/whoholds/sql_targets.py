@@ -63,12 +63,10 @@ _CAPITALS: Final = _words(
     (_OUT, ")"),
     (_NEXT, ";"),
 )
-_WORDS: Final = {
-    spelt: means for word, means in _CAPITALS.items() for spelt in (word, word.lower(), word.capitalize())
-}
+_WORDS: Final = {spelt: means for word, means in _CAPITALS.items() for spelt in (word, word.lower(), word.capitalize())}
 
 
-def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: C901, PLR0912, PLR0915 - calls would double its price
+def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: PLR0912 - calls would double its price
     """Give the operations and their targets as they come and are spelt; kEYWORDS like that are not seen."""
     found: list[str] = []
     depths: list[int] = []  # the states to come back to

@@ -86,7 +86,11 @@ class Tellings:
         if running.said_severity:  # what holders did when it was first said is the past
             running.finding = replace(running.finding, stacks=())
         since = running.unsaid
-        running.said_count, running.said_severity, running.said_at = running.finding.count, running.finding.severity, now
+        running.said_count, running.said_severity, running.said_at = (
+            running.finding.count,
+            running.finding.severity,
+            now,
+        )
         running.unsaid = 0
         return replace(running.finding, since=since, now=now, time=wall)
 

@@ -111,9 +111,7 @@ class Block:
             raise TypeError(f"{self._name} decorates a function or coroutine function, got {function!r}")
         where = f"of {getattr(function, '__qualname__', str(function)).rpartition('<locals>.')[2]}"
         decorated: Any = (
-            self._awaited(function, where)
-            if inspect.iscoroutinefunction(function)
-            else self._called(function, where)
+            self._awaited(function, where) if inspect.iscoroutinefunction(function) else self._called(function, where)
         )
         return decorated  # type: ignore[no-any-return]  # wraps keeps the signature
 

@@ -9,9 +9,8 @@ import _thread
 import atexit
 import os
 import sys
-from typing import TYPE_CHECKING, Any
-
 from _queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from whoholds import spawn, waiting
 from whoholds.handle import Spawn
@@ -137,7 +136,7 @@ def after_last_look(call: Callable[[], None]) -> None:
 
 def last_look() -> None:
     """The end of the process: after its own atexit handlers where we came before them."""
-    for watch, ticker in list(_watching):
+    for watch, ticker in _watching:
         ticker.stop()
         try:
             watch.stop(Ending("process"))
@@ -169,7 +168,7 @@ def _in_child() -> None:
 
 
 def _children_leave(process: ModuleType) -> None:
-    """multiprocessing's children leave through os._exit: look when their threads have ended, before that."""
+    """Multiprocessing's children leave through os._exit: look when their threads have ended, before that."""
     original = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -185,7 +184,7 @@ def _children_leave(process: ModuleType) -> None:
 
 
 def _celery_children_leave(pool: ModuleType) -> None:
-    """billiard's workers, which are Celery's, call os._exit themselves."""
+    """Billiard's workers, which are Celery's, call os._exit themselves."""
     original = pool.Worker._do_exit
 
     def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -132,12 +132,8 @@ def habit_of(count: int, looks: int) -> World:
     return world.after(looks)
 
 
-@pytest.mark.parametrize(
-    ("usual", "now", "expected"), [(2, 8, True), (2, 7, False), (3, 9, True), (3, 8, False)]
-)
-def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(
-    usual: int, now: int, expected: bool
-) -> None:
+@pytest.mark.parametrize(("usual", "now", "expected"), [(2, 8, True), (2, 7, False), (3, 9, True), (3, 8, False)])
+def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(usual: int, now: int, expected: bool) -> None:
     """Three times the habit, and eight at least."""
     world = habit_of(usual, 6)
     for _ in range(now - usual):
@@ -537,9 +533,7 @@ def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:
     (found,) = world.found(refused)
     ((name, origin),) = found.stacks
     assert name == "MainThread"
-    assert any(
-        code.co_name == "test_the_holders_live_stack_stands_beside_the_opening_one" for code in origin[::2]
-    )
+    assert any(code.co_name == "test_the_holders_live_stack_stands_beside_the_opening_one" for code in origin[::2])
 
 
 def test_stamps_are_unique_so_that_openings_and_closings_have_an_order() -> None:

@@ -11,9 +11,7 @@ from whoholds.scopes import Scope
 from whoholds.snapshot import Ending
 
 
-def idle_for(
-    seconds: float, *, handles: int = 2, line: str = CARS, limits: dict[str, object] | None = None
-) -> World:
+def idle_for(seconds: float, *, handles: int = 2, line: str = CARS, limits: dict[str, object] | None = None) -> World:
     """Give a world in which `handles` of one line are open and unused for so long."""
     world = World(**(limits or {}))
     for _ in range(handles):

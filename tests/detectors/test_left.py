@@ -307,9 +307,7 @@ def test_a_job_is_not_gone_while_its_worker_lives() -> None:
 # --- given-back -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "rule", ["left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"]
-)
+@pytest.mark.parametrize("rule", ["left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"])
 def test_what_was_reported_and_then_closed_is_said_with_how_long_it_was_held(rule: str) -> None:
     """A ladder that takes itself back."""
     world = World()

@@ -28,6 +28,7 @@ RECENT = 2  # looks that are no habit yet: one may have caught a spike half way
 HABIT_TIMES = 3  # a spike is so many times the habit …
 HABIT_LEAST = 8  # … and at least so many
 RISES = 5  # looks at which a line rose, never falling, before it grows
+POOLS_RISES = 2  # the same for pools, which nobody makes by the way
 GROWN = 5  # handles it then holds at least
 FEW = 0.5  # of the server's limit: this process holds few
 ASK_POSTGRESQL = (
@@ -92,14 +93,19 @@ def _advice(part: Part) -> tuple[str, ...]:
     if part.handles and part.handles[0].kind == CHECKOUT:
         return ("Give each loan back in a finally, and before work that takes long; then look at the pool's size.",)
     if part.spawn is not None and part.spawned is not None and kind_of(part.spawned.frame.file):
-        return ("One for each request or job that a library starts. Lend them from a pool smaller than the server's limit.",)
+        return (
+            "One for each request or job that a library starts. Lend them from a pool smaller than the server's limit.",
+        )
     if part.spawn is None:
         return ("One place opens them all. Close each before the next, or share one connection or a pool.",)
     if part.spawn.width:
         return ("Lower max_workers, or lend connections from a pool smaller than that.",)
     task = any(handle.owner is not None and handle.owner.kind == "task" for handle in part.handles)
     if task:
-        return (_BOUND[0].format(unit="task").replace("ThreadPoolExecutor(max_workers=…)", "asyncio.Semaphore(…)"), _BOUND[1])
+        return (
+            _BOUND[0].format(unit="task").replace("ThreadPoolExecutor(max_workers=…)", "asyncio.Semaphore(…)"),
+            _BOUND[1],
+        )
     return (_BOUND[0].format(unit="thread"), _BOUND[1])
 
 
@@ -176,7 +182,9 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (snapshot.now - climb.since,),
             site,
             part.spawn,
-            advice=("Something keeps them and never lets go: a cache, a list, or one for every key. Bound it or close them.",),
+            advice=(
+                "Something keeps them and never lets go: a cache, a list, one for every key. Bound it or close them.",
+            ),
             adds_up=False,
         )
     yield from _pools_growing(snapshot)
@@ -191,7 +199,7 @@ def _mostly_unused(handles: list[Handle], climb: Climb, now: float) -> bool:
 def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
     for site, climb in snapshot.history.pool_climbs.items():
         pools = [pool for pool in snapshot.pools if pool.site is site]
-        if climb.count < GROWN or climb.rises < 2:
+        if climb.count < GROWN or climb.rises < POOLS_RISES:
             continue
         stock = tuple(handle for handle in snapshot.open if handle.pool in pools)
         if stock and all(handle.told & _GROWING for handle in stock):
@@ -207,7 +215,9 @@ def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
             site,
             None,
             why=(f"They hold {len(stock)} connections." if stock else "They hold no connection now.",),
-            advice=("Make one pool (or engine) for the process and share it; dispose of it where it is really made again.",),
+            advice=(
+                "Make one pool (or engine) for the process and share it; dispose of it where it is really made again.",
+            ),
             adds_up=False,
         )
 
@@ -271,7 +281,11 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
     elif not allowed or len(held) < FEW * allowed:
         ask = ASK_MYSQL if refusal.database.system in ("mysql", "mariadb") else ASK_POSTGRESQL
         few = f"This process holds {len(held)}"
-        few += f" of the {allowed} that the server allows; others hold the rest." if allowed else "; others hold the rest, if there is one."
+        few += (
+            f" of the {allowed} that the server allows; others hold the rest."
+            if allowed
+            else "; others hold the rest, if there is one."
+        )
         why.append(f"{few} Ask the server: {ask}")
     return tuple(why)
 

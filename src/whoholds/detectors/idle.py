@@ -24,7 +24,10 @@ def pressure(snapshot: Snapshot, limits: Limits, handle: Handle) -> float | None
     allowed = allowed_by(snapshot, limits, handle.database.server)
     if not allowed:
         return None
-    return sum(other.database.server == handle.database.server for other in snapshot.open if other.kind == "connection") / allowed
+    return (
+        sum(other.database.server == handle.database.server for other in snapshot.open if other.kind == "connection")
+        / allowed
+    )
 
 
 def allowed_by(snapshot: Snapshot, limits: Limits, server: str) -> int:

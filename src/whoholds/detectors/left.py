@@ -44,7 +44,12 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
         single = {handle for handle in open_ if snapshot.only_of_its_line(handle)}
-        yield from one_each("left-open", sorted(single, key=lambda one: one.opened_stamp), lambda _: INFO, lambda group: _left(group, ending.kind, ending.name))
+        yield from one_each(
+            "left-open",
+            sorted(single, key=lambda one: one.opened_stamp),
+            lambda _: INFO,
+            lambda group: _left(group, ending.kind, ending.name),
+        )
         open_ = [handle for handle in open_ if handle not in single]
     yield from one_each(
         "left-open",
@@ -52,8 +57,10 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         lambda _: ERROR,
         lambda group: _left(group, ending.kind, ending.name),
         why=lambda group: _who_keeps(group, snapshot.now),
-        advice=("Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
-                "a finally with close() (of a pool's loan: putconn, or the session's close).",),
+        advice=(
+            "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
+            "a finally with close() (of a pool's loan: putconn, or the session's close).",
+        ),
     )
 
 
@@ -128,7 +135,9 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             lambda _, severity=severity: severity,  # type: ignore[misc]
             lambda _, words=words: (words, ()),  # type: ignore[misc]
             why=_with_is_not_close,
-            advice=("Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked.",),
+            advice=(
+                "Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked.",
+            ),
         )
 
 
@@ -165,7 +174,10 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         "owner-gone",
         late,
         lambda _: ERROR,
-        lambda group: ("{n} to %s still open though %s ended %.1f s ago", (_owners(group), _gone_for(group, snapshot.now))),
+        lambda group: (
+            "{n} to %s still open though %s ended %.1f s ago",
+            (_owners(group), _gone_for(group, snapshot.now)),
+        ),
         why=lambda _: ("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
         advice=("Close the connection before the function that opened it returns.",),
     )

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from whoholds.limits import Limits
     from whoholds.snapshot import Snapshot
 
+_STARVES = (
+    "With {owners} such owners and {at_once} held at once by each, a pool is safe from "
+    "{owners} × ({at_once} − 1) + 1 = {safe}; a smaller one can starve: each waits for what the others hold."
+)
 _SHARED_SOCKET = "Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
 _BIT = BITS["second-while-holding"]
@@ -44,9 +48,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             inner.owner.spawn if inner.owner else None,
             other=("first opened", outer.site),
             why=(
-                f"With {owners} such owners and {at_once} held at once by each, a pool is safe from "
-                f"{owners} × ({at_once} − 1) + 1 = {owners * (at_once - 1) + 1}; a smaller one can starve: "
-                "each waits for what the others hold.",
+                _STARVES.format(owners=owners, at_once=at_once, safe=owners * (at_once - 1) + 1),
             ),
             advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
         )

@@ -360,9 +360,7 @@ def _failed(
         pass
 
 
-def called(
-    original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, is_closed: State | None = None
-) -> Any:
+def called(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, is_closed: State | None = None) -> Any:
     """`original`, a `close`: once it has returned, its handle is closed. A close that raises closes nothing.
 
     Where a close may also give back or do nothing, or raise and close all the same, `is_closed(self)` tells.
@@ -542,7 +540,7 @@ def refused(
 
 
 def shortcut(original: Callable[..., Any], make: Callable[[Any], Any], run: Callable[..., Any]) -> Any:
-    """`Connection.execute` and its like where C makes a cursor of its own: `make(self)` makes ours, `run` is its method."""
+    """`Connection.execute` and its like where C makes a cursor of its own: `make(self)` makes ours, `run` runs it."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -57,8 +57,8 @@ __all__ = [
     "refused",
     "replace",
     "shortcut",
-    "statement",
     "stands_for",
+    "statement",
     "task_or_thread",
     "whoholds_of",
 ]
@@ -75,7 +75,7 @@ def in_range(library: str, version: str, oldest: str, below: str) -> None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(digits) for digits in re.findall(r"\d+", version.split(" ")[0])[:2])
+    return tuple(int(digits) for digits in re.findall(r"\d+", version.split(" ", maxsplit=1)[0])[:2])
 
 
 class Known:
@@ -150,9 +150,7 @@ def like(base: type, name_space: dict[str, Any], bases: tuple[type, ...] | None 
     return types.new_class(base.__name__, bases or (base,), exec_body=lambda ns: ns.update({**shown, **name_space}))
 
 
-def layered(
-    wanted: type, ours: type, methods_for: Callable[[type], dict[str, Any]], known: dict[type, type]
-) -> type:
+def layered(wanted: type, ours: type, methods_for: Callable[[type], dict[str, Any]], known: dict[type, type]) -> type:
     """`wanted` with our layer between it and the C class, made once; `wanted` itself where it has the layer.
 
     Where it has slots, or a C class, of its own there is no room below: then `methods_for(wanted)` goes on top.

@@ -50,7 +50,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
     failed, failed_inner = _failed(ledger, _itself), _failed(ledger, _connection_of)
 
     def inner(method: Any) -> Any:
-        return noticed_async(method, ledger, lambda one: known.of(one._connection), _inners_transaction, failed=failed_inner)
+        return noticed_async(
+            method, ledger, lambda one: known.of(one._connection), _inners_transaction, failed=failed_inner
+        )
 
     with ExitStack() as names:
 
@@ -113,7 +115,9 @@ def _failed(ledger: Ledger, connection_of: Callable[[Any], Any]) -> Callable[[An
 def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
     address, params = connection._addr, connection._params
     host, port = address[:2] if isinstance(address, tuple) else (str(address).rpartition("/")[0], None)
-    return database("postgresql", params.user or "", str(host), port, params.database or ""), connection.get_server_pid()
+    return database(
+        "postgresql", params.user or "", str(host), port, params.database or ""
+    ), connection.get_server_pid()
 
 
 def _asked(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
@@ -194,7 +198,7 @@ class _Loans:
         """For `Pool._acquire`."""
         clock = self._ledger.clock
 
-        async def _acquire(pool: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ASYNC109 - theirs
+        async def _acquire(pool: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:
             began = clock()
             made = self._pools.get(id(pool))
             try:

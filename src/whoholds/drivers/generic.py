@@ -142,7 +142,7 @@ def _proxies(ledger: Ledger) -> Callable[[Any], Any]:
             entered = self.__wrapped__.__enter__()
             return self if entered is self.__wrapped__ else entered
 
-        def __exit__(self, *exc: Any) -> Any:
+        def __exit__(self, *exc: object) -> Any:
             return self.__wrapped__.__exit__(*exc)
 
     for name in _CURSOR_CALLS:

@@ -6,13 +6,23 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, in_range, is_refusal, keep, noticed, opening, postgres_asked, replace, whoholds_of
-from whoholds.handle import Database, Handle
+from whoholds.drivers._seams import (
+    called,
+    in_range,
+    is_refusal,
+    keep,
+    noticed,
+    opening,
+    postgres_asked,
+    replace,
+    whoholds_of,
+)
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from whoholds.handle import Database, Handle
     from whoholds.ledger import Ledger
 
 _ARGUMENTS = ("user", "host", "database", "port")

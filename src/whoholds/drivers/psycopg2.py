@@ -18,8 +18,8 @@ from whoholds.drivers._seams import (
     like,
     noticed,
     replace,
-    statement,
     stands_for,
+    statement,
 )
 from whoholds.handle import CONNECTION, CURSOR, Database, Handle, database
 from whoholds.lines import never_blame

@@ -54,7 +54,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
 def _init(ledger: Ledger, original: Any) -> Any:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
         # before the original, which starts the workers
-        made = ledger.pool_made(self, str(kwargs.get("name") or type(self).__name__), sys._getframe(1), None, "postgresql")
+        made = ledger.pool_made(
+            self, str(kwargs.get("name") or type(self).__name__), sys._getframe(1), None, "postgresql"
+        )
         try:
             self._whoholds_pool = made
             original(self, *args, **kwargs)

@@ -10,7 +10,17 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, in_range, is_refusal, keep, noticed, opening, replace, stands_for, whoholds_of
+from whoholds.drivers._seams import (
+    called,
+    in_range,
+    is_refusal,
+    keep,
+    noticed,
+    opening,
+    replace,
+    stands_for,
+    whoholds_of,
+)
 from whoholds.handle import Database, Handle, database
 from whoholds.lines import never_blame
 

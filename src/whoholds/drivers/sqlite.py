@@ -23,8 +23,8 @@ from whoholds.drivers._seams import (
     rebind,
     replace,
     shortcut,
-    statement,
     stands_for,
+    statement,
 )
 from whoholds.drivers._sqlite_frames_importlib_bootstrap import connecting, init
 from whoholds.handle import CONNECTION, Database, Handle, database
@@ -32,16 +32,34 @@ from whoholds.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
     from types import FrameType
 
     from whoholds.ledger import Ledger
     from whoholds.origin import Origin
 
-_CONNECT = ("database", "timeout", "detect_types", "isolation_level", "check_same_thread", "factory", "cached_statements", "uri")
+_CONNECT = (
+    "database",
+    "timeout",
+    "detect_types",
+    "isolation_level",
+    "check_same_thread",
+    "factory",
+    "cached_statements",
+    "uri",
+)
 _FACTORY = _CONNECT.index("factory")
 _SHORTCUTS = ("execute", "executemany", "executescript")
-_USES = ("commit", "rollback", "backup", "blobopen", "serialize", "deserialize", "load_extension", "__exit__", "__enter__")
+_USES = (
+    "commit",
+    "rollback",
+    "backup",
+    "blobopen",
+    "serialize",
+    "deserialize",
+    "load_extension",
+    "__exit__",
+    "__enter__",
+)
 _NOTED = 2  # frames kept of each cursor's making
 _KEYWORDS_WANTED = sys.version_info >= (3, 13)  # since then more than one positional argument is deprecated
 
@@ -177,9 +195,7 @@ class _Layer:
 _C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method
 
 
-def _as_keywords(
-    args: tuple[Any, ...], kwargs: dict[str, Any], what: str
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _as_keywords(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Say at the caller's line that positional arguments are deprecated; give them as keywords, but the first.
 
     From C the warning would blame our frame. Where a TypeError is coming, they stay as they are: it is not ours.

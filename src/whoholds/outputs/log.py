@@ -63,7 +63,8 @@ def _say(finding: Finding, *, source: bool) -> None:
     template, arguments = first_line(finding)
     extra = {_free(name): value for name, value in finding_record(finding, source=source).items()}
     before = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
-    logger.log(LEVELS[finding.severity], f"whoholds: {template}", *arguments, extra={**extra, "report": report})
+    said = f"whoholds: {template}"  # a template still: what fills it is in the arguments
+    logger.log(LEVELS[finding.severity], said, *arguments, extra={**extra, "report": report})
     if before is None:  # a log record made a Thread object for the thread that ticks: the program must not see it
         threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
 

@@ -26,11 +26,11 @@ def warn(look: Look) -> None:
         except HeldConnectionWarning as error:
             import logging
 
-            logging.getLogger("whoholds").error("%s", error)
+            logging.getLogger("whoholds").error("%s", error)  # noqa: TRY400 - its traceback is ours
 
 
 def warn_caller(findings: Iterable[Finding]) -> None:
-    """In the calling thread, where the program itself ended a watch or scope: filters work as anywhere and may raise."""
+    """In the calling thread, where the program itself ended a watch or scope: filters work as anywhere, and raise."""
     for finding in _above_info(findings):
         _warn_at_opening_line(finding)
 

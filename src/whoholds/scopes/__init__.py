@@ -109,4 +109,6 @@ def _over(ended: Scope) -> None:
     startup = sys.modules.get("whoholds.startup")
     watch: Watch | None = startup.current() if startup is not None else None
     if startup is not None and watch is not None and any(handle.scope is ended for handle in watch.handles):
-        startup.warn_caller(finding for finding in watch.end(Ending("scope", ended.name, ended)) if finding.scope == ended.name)
+        startup.warn_caller(
+            finding for finding in watch.end(Ending("scope", ended.name, ended)) if finding.scope == ended.name
+        )

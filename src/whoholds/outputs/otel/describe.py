@@ -57,11 +57,7 @@ def label_of(database: Database) -> str:
     """`server.address:server.port/db.namespace`: the pool's name where there is no pool."""
     if not database.host:
         return database.name or database.system
-    return (
-        f"{database.host}:{database.port}/{database.name}"
-        if database.port
-        else f"{database.host}/{database.name}"
-    )
+    return f"{database.host}:{database.port}/{database.name}" if database.port else f"{database.host}/{database.name}"
 
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:

@@ -74,9 +74,7 @@ class Metrics:
         self._meter = provider.get_meter(names.SCOPE, VERSION, names.SCHEMA)
         self._create_time = self._histogram(names.CREATE_TIME, "how long it took to open a connection")
         self._use_time = self._histogram(names.USE_TIME, "how long a connection was held")
-        self._wait_time = self._histogram(
-            names.WAIT_TIME, "how long it took to get a connection from the pool"
-        )
+        self._wait_time = self._histogram(names.WAIT_TIME, "how long it took to get a connection from the pool")
         self._renew()
         for instrument in INSTRUMENTS:
             getattr(self._meter, f"create_{instrument.create}")(
@@ -102,9 +100,7 @@ class Metrics:
 
     def duration(self) -> Any:
         """The histogram of `db.client.operation.duration`; the SDK gives the same one each time."""
-        return self._histogram(
-            names.DURATION, "duration of database client operations", names.DURATION_BUCKETS
-        )
+        return self._histogram(names.DURATION, "duration of database client operations", names.DURATION_BUCKETS)
 
     # --- on the tick ------------------------------------------------------------------------------------------------
 
@@ -257,24 +253,12 @@ _CONNECTIONS = "{connection}"
 INSTRUMENTS = (
     Instrument(_UP_DOWN, names.COUNT, _CONNECTIONS, "connections open, by state", _count),
     Instrument(_UP_DOWN, names.MAX, _CONNECTIONS, "connections the pool may have", _of_pools("max")),
-    Instrument(
-        _UP_DOWN, names.IDLE_MAX, _CONNECTIONS, "idle connections the pool may keep", _of_pools("idle_max")
-    ),
-    Instrument(
-        _UP_DOWN, names.IDLE_MIN, _CONNECTIONS, "idle connections the pool keeps", _of_pools("idle_min")
-    ),
-    Instrument(
-        _UP_DOWN, names.PENDING, "{request}", "requests waiting for a connection", _of_pools("pending")
-    ),
-    Instrument(
-        _COUNTER, names.TIMEOUTS, "{timeout}", "requests for a connection that ran out of time", _timeouts
-    ),
+    Instrument(_UP_DOWN, names.IDLE_MAX, _CONNECTIONS, "idle connections the pool may keep", _of_pools("idle_max")),
+    Instrument(_UP_DOWN, names.IDLE_MIN, _CONNECTIONS, "idle connections the pool keeps", _of_pools("idle_min")),
+    Instrument(_UP_DOWN, names.PENDING, "{request}", "requests waiting for a connection", _of_pools("pending")),
+    Instrument(_COUNTER, names.TIMEOUTS, "{timeout}", "requests for a connection that ran out of time", _timeouts),
     Instrument(_COUNTER, names.FINDINGS, "{finding}", "findings of whoholds, by rule", _findings),
-    Instrument(
-        _UP_DOWN, names.HELD_BY_LINE, _CONNECTIONS, "connections held, by the line that opened them", _held
-    ),
-    Instrument(
-        _GAUGE, names.SERVER_LIMIT, _CONNECTIONS, "connections the server allows this user", _server_limits
-    ),
+    Instrument(_UP_DOWN, names.HELD_BY_LINE, _CONNECTIONS, "connections held, by the line that opened them", _held),
+    Instrument(_GAUGE, names.SERVER_LIMIT, _CONNECTIONS, "connections the server allows this user", _server_limits),
     Instrument(_GAUGE, names.DRIVER_ACTIVE, "1", "whether the library is watched", _drivers),
 )

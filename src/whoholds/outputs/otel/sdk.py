@@ -33,9 +33,7 @@ def provider(signal: str) -> Any:
     found = getattr(sys.modules.get(module), name, None)
     if found is None or type(found).__name__.startswith(("Proxy", "_Proxy", "NoOp")):
         return None
-    return (
-        None if getattr(found, "_shutdown", None) is True else found
-    )  # a meter provider tells, and complains
+    return None if getattr(found, "_shutdown", None) is True else found  # a meter provider tells, and complains
 
 
 def outlive_us() -> None:
@@ -65,9 +63,7 @@ def _guarded(shut: Callable[[], Any]) -> Callable[[], None]:
         try:
             shut()
         except Exception as error:  # noqa: BLE001 - an SDK's fault at exit must not keep the others from ending
-            sys.stderr.write(
-                f"whoholds: {type(error).__name__} in an OpenTelemetry provider's shutdown: {error}\n"
-            )
+            sys.stderr.write(f"whoholds: {type(error).__name__} in an OpenTelemetry provider's shutdown: {error}\n")
 
     return call
 

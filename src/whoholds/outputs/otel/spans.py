@@ -125,9 +125,7 @@ class Spans:
     def _root_for(self, handle: Handle, snapshot: Snapshot) -> Any:
         """The context of the process's root, which has ended at once: children of it may come for an hour."""
         if self._root is None or not self._root_left or snapshot.now - self._root_since > ROOT_S:
-            oldest = min(
-                (one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at
-            )
+            oldest = min((one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at)
             self._root_since, self._root_left = snapshot.now, ROOT_CHILDREN
             began = handle.opened_at if self._root is not None else min(oldest, handle.opened_at)
             span = self._tracer.start_span(

@@ -81,7 +81,7 @@ class Statements:
 
     # --- in the user's thread ---------------------------------------------------------------------------------------
 
-    def _tell(  # noqa: C901, PLR0912 - each call less is a call less on every statement
+    def _tell(  # noqa: PLR0912 - each call less is a call less on every statement
         self,
         database: Database,
         shape: Shape,
@@ -156,17 +156,13 @@ class Statements:
         self._traces = getattr(trace, "_TRACER_PROVIDER", None)
         self._meters = sys.modules.get("opentelemetry.metrics._internal")
         self._metrics = getattr(self._meters, "_METER_PROVIDER", None)
-        self._current = getattr(
-            getattr(contexts, "_RUNTIME_CONTEXT", None), "get_current", contexts.get_current
-        )
+        self._current = getattr(getattr(contexts, "_RUNTIME_CONTEXT", None), "get_current", contexts.get_current)
         self._span_key = getattr(sys.modules.get("opentelemetry.trace.propagation"), "_SPAN_KEY", None)
         self._suppress = getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
         found = self._provider("traces")
-        self._tracer = (
-            found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
-        )
+        self._tracer = found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
         found = self._provider("metrics")
         self._histogram = metrics.of(found).duration() if found is not None else None
         self._trace = trace
@@ -209,11 +205,7 @@ def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...], *
     short = summary(text, system=database.system)
     if short:
         found[names.QUERY_SUMMARY] = short
-    whole = (
-        text
-        if parameters and type(text) is str and len(text) <= LOOK
-        else sanitise(text, system=database.system)
-    )
+    whole = text if parameters and type(text) is str and len(text) <= LOOK else sanitise(text, system=database.system)
     if whole:
         found[names.QUERY_TEXT] = whole
     return short or target, found
@@ -260,11 +252,7 @@ def _is_doubled(handle: Handle | None, span: Any) -> bool:
         return True
     module = sys.modules.get("opentelemetry.instrumentation.sqlalchemy")
     pool = handle.pool if handle is not None else None
-    if (
-        module is None
-        or pool is None
-        or not type(pool.ref() if pool.ref else None).__module__.startswith("sqlalchemy")
-    ):
+    if module is None or pool is None or not type(pool.ref() if pool.ref else None).__module__.startswith("sqlalchemy"):
         return False
     instance = getattr(getattr(module, "SQLAlchemyInstrumentor", None), "_instance", None)
     return bool(getattr(instance, "is_instrumented_by_opentelemetry", False))

@@ -5,6 +5,7 @@ The program's journals are read when it has ended; nothing of it runs here.
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import signal
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from whoholds.baseline import Known
+
 FAILED = 3  # the exit code where a finding is an error
 _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGWINCH", "SIGCONT")
 
@@ -33,6 +36,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         wrong("--update-baseline needs --baseline FILE")
     if not options.module and not Path(options.target).exists():
         wrong(f"{options.target}: no such script; for a module, write: whoholds run -m {options.target}")
+    known = _known(options, wrong)
     if not _starts_by_itself():
         sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
     folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
@@ -41,9 +45,23 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         target = ["-m", options.target] if options.module else [options.target]
         code = _wait(subprocess.Popen([sys.executable, *target, *options.args], env=environ))  # noqa: S603 - what was asked for
         told = Told([read(path) for path in sorted(journals())])
-        return _verdict(options, told, code)
+        code = _verdict(options, told, code, known)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return code if code >= 0 else _die_of(-code)
+
+
+def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str, Known]:
+    """The baseline's findings, read before the program runs: a wrong file is a wrong command line."""
+    if not options.baseline or options.update_baseline:
+        return {}
+    from whoholds.baseline import WrongBaselineError, load
+
+    try:
+        return load(Path(options.baseline))
+    except WrongBaselineError as error:
+        wrong(str(error))
+        raise
 
 
 _NO_PTH = (
@@ -63,16 +81,17 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
     environ["WHOHOLDS_JOURNAL"] = os.path.abspath(path)
     environ["_WHOHOLDS_RUN"] = "verbose" if options.verbose else "1"  # the last line of a run is said here
-    pattern = Path(environ["WHOHOLDS_JOURNAL"].replace("{pid}", "*").replace("{host}", "*"))
-    before = (
-        {file: file.stat().st_size for file in pattern.parent.glob(pattern.name)} if pattern.parent.exists() else {}
-    )
+    pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
+    before = {file: file.stat().st_size for file in map(Path, glob.glob(pattern))}  # noqa: PTH207 - its folder may be one too
     if options.journal and "{pid}" not in path:
         for file in before:
             file.unlink()  # one run, one journal
+            Path(f"{file}.1").unlink(missing_ok=True)
+        before = {}
 
     def journals() -> list[Path]:
-        return [file for file in pattern.parent.glob(pattern.name) if file.stat().st_size != before.get(file, -1)]
+        files = map(Path, glob.glob(pattern))  # noqa: PTH207
+        return [file for file in files if file.stat().st_size != before.get(file, -1)]
 
     return environ, journals
 
@@ -92,29 +111,27 @@ def _wait(program: subprocess.Popen[bytes]) -> int:
     return code
 
 
-def _verdict(options: argparse.Namespace, told: Told, code: int) -> int:
+def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known]) -> int:
     failing: list[Any] = [record for record in told.findings if record["severity"] == ERROR]
     if options.baseline:
-        failing = _against_baseline(options, told)
+        failing = _against_baseline(options, told, known)
     sys.stdout.flush()
     for line in (headline(told), *lines_of(told)):
         sys.stderr.write(f"{line}\n")
-    if code < 0:
-        return _die_of(-code)
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED
     return code
 
 
-def _against_baseline(options: argparse.Namespace, told: Told) -> list[Any]:
-    from whoholds.baseline import compare, load, write
+def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, Known]) -> list[Any]:
+    from whoholds.baseline import compare, write
 
     path = Path(options.baseline)
     found = [record for record in told.findings if record["severity"] != INFO]
     if options.update_baseline:
         write(path, found)
         return []
-    compared = compare(load(path), found)
+    compared = compare(known, found)
     for line in compared.lines():
         sys.stderr.write(f"whoholds: {line}\n")
     return compared.failing

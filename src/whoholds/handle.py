@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
     from weakref import ref
 
+    from whoholds.ledger import Ledger
     from whoholds.lines import Site
     from whoholds.origin import Origin
 
@@ -225,6 +226,7 @@ class Handle:
         "in_transaction",
         "inherited",
         "kind",
+        "ledger",
         "lost_s",
         "opened_at",
         "opened_stamp",
@@ -254,6 +256,7 @@ class Handle:
         self.database = where
         self.owner = owner
         self.origin = origin
+        self.ledger: Ledger | None = None  # where it was told of
         self.opened_at = self.used_at = 0.0
         self.opened_stamp = 0
         self.closed_at: float | None = None

@@ -167,6 +167,7 @@ class Ledger:
             handle = Handle(kind, driver, where, by.owner or self._owner(), by.origin)
             pool = by.pool
             handle.at_home = pool is not None
+        handle.ledger = self
         handle.parent = parent
         handle.pool = pool
         handle.context = spawn.current_context()
@@ -193,6 +194,10 @@ class Ledger:
     def closed(self, handle: Handle, how: str = CLOSED) -> None:
         """`handle` was closed or given back just now, or freed. Telling it twice is once."""
         if handle.closed_stamp is not None:
+            return
+        if handle.ledger is not None and handle.ledger is not self:
+            # a class that was made while another Watch ran, of before, stands above ours
+            handle.ledger.closed(handle, how)
             return
         handle.closed_at = self.clock()
         spawn.at_closing(handle)

@@ -7,6 +7,7 @@ is a coroutine; the contract awaits whatever can be awaited, and runs the others
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from importlib import import_module
 from importlib.util import find_spec
@@ -87,6 +88,9 @@ class Library:
     def close(self, connection: Any) -> Any:
         """Close the connection."""
         return connection.close()
+
+    def forget(self) -> None:
+        """Stop what the library itself keeps alive after a connection was dropped."""
 
     def go(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a contract's coroutine: in a loop, or, where nothing waits, by hand in this very thread and no task."""
@@ -239,6 +243,12 @@ class Aiosqlite(Sqlite):
                 return await cursor.fetchall()
         finally:
             connection = cursor = None
+
+    def forget(self) -> None:
+        """Its worker keeps the last future, hence the exception, hence the connection, until it is told to stop."""
+        for one in gc.get_objects():
+            if type(one) is self.api.Connection:
+                one.stop()
 
 
 class MySQL(Library):

@@ -277,6 +277,9 @@ def moment(library: Library, scene: Callable[[Library], Awaitable[Any]]) -> str:
             return await look()
         finally:
             gc.enable()
+            library.forget()
+            if library.is_async:
+                await asyncio.sleep(0.05)
 
     return str(library.go(wait()))
 

@@ -242,7 +242,6 @@ class Handle:
         "server_side",
         "shared",
         "site",
-        "started_at",
         "told",
         "unread",
         "used_at",
@@ -266,7 +265,6 @@ class Handle:
         self.connect_s: float | None = None  # how long opening took
         self.uses = 0
         self.busy_s = 0.0
-        self.started_at = 0.0  # when the call that runs now began
         self.caller = 0  # who is inside a call now: a thread ident or the id of a task; 0: nobody
         self.used_by: int = 0  # the last caller
         self.in_transaction = False

@@ -14,7 +14,7 @@ from time import monotonic
 from whoholds import waiting
 from whoholds.handle import Owner, Spawn
 from whoholds.origin import capture
-from whoholds.seams import replace, stands_for
+from whoholds.seams import replace, stands_for, stays_ours
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -174,8 +174,8 @@ def _threads(threading: ModuleType) -> None:
     def start(self: Any) -> None:
         try:
             setattr(self, _SPAWN, spawning(sys._getframe(1)))
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
         original(self)
 
     _restore.append(replace(threading.Thread, "start", stands_for(start, original)))
@@ -194,11 +194,19 @@ def _create_task(loop_class: type) -> Callable[[], None]:
     get_ident = _thread.get_ident
 
     def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if getattr(self, "_task_factory", None) is None and "eager_start" not in kwargs:
+            task = original(self, *args, **kwargs)  # it runs later: nothing has to be there before
+            try:
+                setattr(task, _SPAWN, spawning(sys._getframe(1)))
+            except Exception:  # noqa: BLE001, S110 - our fault must stay ours
+                pass
+            return task
         ident = get_ident()
         before = _starting.get(ident)
         try:
             spawn = _starting[ident] = spawning(sys._getframe(1))
-        except Exception:  # noqa: BLE001 - our fault must stay ours
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
             return original(self, *args, **kwargs)
         try:
             task = original(self, *args, **kwargs)
@@ -225,8 +233,8 @@ def _jobs(module: ModuleType) -> None:
         init(self, *args, **kwargs)
         try:
             setattr(self, _SPAWN, spawning(sys._getframe(1)))
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
 
     def run_job(self: Any, *args: Any, **kwargs: Any) -> Any:
         thread = _thread_object(_thread.get_ident())
@@ -266,8 +274,8 @@ def _processes(process: ModuleType) -> None:
     def start(self: Any) -> None:
         try:
             setattr(self, _SPAWN, spawning(sys._getframe(1)))
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
         original(self)
 
     _restore.append(replace(process.BaseProcess, "start", stands_for(start, original)))

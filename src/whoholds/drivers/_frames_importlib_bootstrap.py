@@ -15,7 +15,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from whoholds.handle import CONNECTION, RING
-from whoholds.seams import stands_for
+from whoholds.seams import stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,11 +107,11 @@ def noticed(
         if handle.caller:
             _met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
-        handle.started_at = began = clock()
+        began = clock()
         try:
             result = original(self, *args, **kwargs)
         except BaseException as exc:
-            _failed(self, handle, exc, transaction, failed, clock() - began)
+            _failed(self, handle, exc, transaction, failed, clock())
             if sql:
                 remember(handle, args[0] if args else None, began, handle.used_at - began)
             del self, args, kwargs, exc
@@ -123,8 +123,8 @@ def noticed(
         handle.caller = 0
         try:
             handle.in_transaction = transaction(self)
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
         if sql and args:
             text = args[0]
             if type(text) is not str or len(text) > LONGEST_SQL:
@@ -164,11 +164,11 @@ def noticed_async(
         if handle.caller:
             _met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
-        handle.started_at = began = clock()
+        began = clock()
         try:
             result = await original(self, *args, **kwargs)
         except BaseException as exc:
-            _failed(self, handle, exc, transaction, failed, clock() - began)
+            _failed(self, handle, exc, transaction, failed, clock())
             if sql:
                 remember(handle, args[0] if args else None, began, handle.used_at - began)
             del self, args, kwargs, exc
@@ -180,8 +180,8 @@ def noticed_async(
         handle.caller = 0
         try:
             handle.in_transaction = transaction(self)
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
         if sql and args:
             remember(handle, args[0], began, now - began)
         handle.uses += 1
@@ -229,7 +229,7 @@ def statement(
         if handle.caller:
             _met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
-        handle.started_at = began = clock()
+        began = clock()
         try:
             if values is _MISSING and sql is not _MISSING and not named:
                 result = original(self, sql)
@@ -238,24 +238,26 @@ def statement(
             else:
                 result = original(self, *_given(sql, values, rest), **named)
         except BaseException as exc:
-            _failed(self, handle, exc, state, failed, clock() - began)
+            _failed(self, handle, exc, state, failed, clock())
             remember(handle, sql, began, handle.used_at - began)
             del self, connection, sql, values, rest, named, exc
             raise
         now = clock()
-        handle.busy_s += now - began
+        took = now - began
+        handle.busy_s += took
         handle.used_at = now
         handle.used_by = me
         handle.caller = 0
         try:
             handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
+        uses = handle.uses
         if type(sql) is str and len(sql) <= LONGEST_SQL:
-            handle.ring[handle.uses % RING] = (sql, began, now - began)
+            handle.ring[uses % RING] = (sql, began, took)
         else:
-            remember(handle, sql, began, now - began)
-        handle.uses += 1
+            remember(handle, sql, began, took)
+        handle.uses = uses + 1
         return result
 
     return _told(stands_for(call, original), ledger, _of_cursor, sql=True)
@@ -347,17 +349,17 @@ def connect_failed(ledger: Ledger, where: Database, exc: BaseException, began: f
 
 
 def _failed(
-    self: Any, handle: Handle, exc: BaseException, transaction: State, failed: Failed | None, seconds: float
+    self: Any, handle: Handle, exc: BaseException, transaction: State, failed: Failed | None, now: float
 ) -> None:
     handle.uses += 1
-    handle.used_at = handle.started_at + seconds
+    handle.used_at = now
     handle.caller = 0
     try:
         handle.in_transaction = transaction(self)
         if failed is not None:
             failed(self, handle, exc)
-    except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-        pass
+    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+        stays_ours(error)
 
 
 def called(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, is_closed: State | None = None) -> Any:
@@ -437,7 +439,8 @@ def opening(
             handle = ledger.opened(CONNECTION, driver, where, self, sys._getframe(1), began=began)
             handle.backend_pid = pid
             keep(self, handle)
-        except Exception:  # noqa: BLE001 - our fault must stay ours
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
             ledger.cannot_watch(driver)
         return result
 
@@ -469,7 +472,8 @@ def opening_async(
             handle = ledger.opened(CONNECTION, driver, where, self, sys._getframe(1), began=began)
             handle.backend_pid = pid
             keep(self, handle)
-        except Exception:  # noqa: BLE001 - our fault must stay ours
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
             ledger.cannot_watch(driver)
         return result
 
@@ -535,8 +539,8 @@ def refused(
             ledger.refused(exc, asked(self, args, kwargs), frame)
         if ledger.on_connect_failed is not None:
             connect_failed(ledger, asked(self, args, kwargs), exc, began)
-    except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-        pass
+    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+        stays_ours(error)
 
 
 def shortcut(original: Callable[..., Any], make: Callable[[Any], Any], run: Callable[..., Any]) -> Any:

@@ -5,5 +5,5 @@ import os
 
 def start() -> None:
     """Begin to watch if the environment asks for it; the interpreter's start-up calls this."""
-    if os.environ.get("WHOHOLDS"):
+    if os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no"):
         __import__("whoholds.autostart")

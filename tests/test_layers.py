@@ -25,7 +25,7 @@ ROOMS = (
     ("origin", "lines"),
     ("handle",),
     ("limits",),
-    ("seams", "waiting", "spawn", "tracing"),
+    ("seams", "waiting", "spawn", "tracing", "leaving"),
     ("ledger", "snapshot", "intervals", "live", "asking"),
     ("finding",),
     ("detectors",),
@@ -175,7 +175,7 @@ def test_only_startup_imports_drivers_and_outputs_and_only_when_they_are_wanted(
 def test_what_autostart_imports_at_once_is_light() -> None:
     """None of it imports typing, threading, asyncio, wrapt or OpenTelemetry at its top."""
     heavy = {"typing", "threading", "asyncio", "dataclasses", "wrapt", "opentelemetry", "logging", "weakref"}
-    light = ["autostart", "waiting", "spawn", "handle", "origin", "seams", "tracing", ""]
+    light = ["autostart", "leaving", "waiting", "spawn", "handle", "origin", "seams", "tracing", ""]
     found = []
     for name in light:
         for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections import deque
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,13 +47,23 @@ def opened(ledger: Ledger, thing: object = None, **about: object) -> Handle:
     return ledger.opened(CONNECTION, "psycopg2", SHOP, thing, None, **about)
 
 
+@contextmanager
+def told_of_collections(ledger: Ledger) -> Iterator[None]:
+    """Let the collector's callbacks come to it while the block lasts."""
+    before = list(gc.callbacks)
+    gc.callbacks.extend(ledger.collections.callbacks)
+    try:
+        yield
+    finally:
+        gc.callbacks[:] = before
+
+
 @pytest.fixture
 def collecting() -> Iterator[Ledger]:
     """Give a ledger that is told of the collector, as that of a Watch is; nothing stays in `gc.callbacks`."""
     ledger = ledger_of()
-    gc.callbacks.append(ledger.collector)
-    yield ledger
-    gc.callbacks.remove(ledger.collector)
+    with told_of_collections(ledger):
+        yield ledger
 
 
 def test_what_is_opened_is_open_until_it_is_closed() -> None:
@@ -154,6 +166,40 @@ def test_a_look_in_the_middle_of_a_close_drops_nothing() -> None:
     assert sum(len(look.ended) for look in looks) == 3
 
 
+class SignalError(Exception):
+    """What a program's signal handler raises, at any line of ours."""
+
+
+def test_a_close_that_a_signal_cut_short_is_an_end() -> None:
+    """After it was stamped and before it left the table: it must not be open for ever."""
+    ledger = ledger_of()
+    handle = opened(ledger)
+
+    class Cut(dict):
+        def pop(self, *_: object) -> None:
+            raise SignalError
+
+    ledger._open = Cut(ledger._open)
+    with pytest.raises(SignalError):
+        ledger.closed(handle)
+    ledger._open = dict(ledger._open)
+    taken = ledger.take()
+    assert (taken.open, taken.ended, taken.dropped) == ([], [handle], 0)
+    assert ledger.take().ended == []
+
+
+def test_a_callback_that_a_signal_cut_short_is_made_up_for() -> None:
+    """Its object is gone: at the second look at the latest, for at the first the collector may still be at work."""
+    ledger = ledger_of()
+    handle = opened(ledger, thing := Thing())
+    handle.ref = weakref.ref(thing)  # the callback is lost
+    del thing
+    assert ledger.take().open == [handle]
+    ledger.take()
+    taken = ledger.take()
+    assert (taken.open, taken.ended, handle.how) == ([], [handle], FREED)
+
+
 # --- freed ------------------------------------------------------------------------------------------------------
 
 
@@ -179,16 +225,43 @@ def test_the_collector_frees_a_cycle(collecting: Ledger) -> None:
     assert after.how == FREED
 
 
+def _tell(ledger: Ledger, phase: str) -> None:
+    """Tell it as the collector does: a new dict each time."""
+    info = {"generation": 2, "collected": 0, "uncollectable": 0}
+    for callback in ledger.collections.callbacks:
+        callback(phase, info)
+
+
+def test_what_is_dropped_in_the_thread_that_collects_is_the_collectors() -> None:
+    """Between start and stop, and neither before nor after, however often."""
+    ledger = ledger_of()
+    for _ in range(2):
+        hows = []
+        for phase in ("", "start", "stop"):
+            if phase:
+                _tell(ledger, phase)
+            handle = opened(ledger, thing := Thing())
+            del thing
+            hows.append(handle.how)
+        assert hows == [FREED, COLLECTED, FREED]
+
+
+def test_the_collectors_callbacks_are_no_python_functions() -> None:
+    """One would be where a signal is handled that came during a collection: a timeout would be lost there."""
+    callbacks = ledger_of().collections.callbacks
+    assert not any(hasattr(callback, "__code__") or hasattr(callback, "__func__") for callback in callbacks)
+
+
 def test_another_threads_last_reference_during_a_collection_is_not_the_collectors(collecting: Ledger) -> None:
     """The collector runs in one thread; what other threads drop meanwhile they drop themselves."""
     handle = opened(collecting, thing := Thing())
-    collecting.collector("start", {})
+    _tell(collecting, "start")
     kept = [thing]
     del thing
     dropping = threading.Thread(target=kept.clear)
     dropping.start()
     dropping.join()
-    collecting.collector("stop", {})
+    _tell(collecting, "stop")
     assert handle.how == FREED
 
 
@@ -346,7 +419,8 @@ ROUNDS = 1500
 def test_opened_is_closed_and_open_with_four_writers_two_readers_and_the_collector() -> None:
     """Closed, freed by count, freed in cycles, kept: nothing is lost, seen twice or said to be dropped."""
     ledger = Ledger(owner=lambda: MAIN, origin=lambda _, __: at(CARS))
-    gc.callbacks.append(ledger.collector)
+    before = list(gc.callbacks)
+    gc.callbacks.extend(ledger.collections.callbacks)
     writing = [True]
     made: list[list[Handle]] = [[] for _ in range(4)]
     kept: list[Thing] = []
@@ -401,7 +475,7 @@ def test_opened_is_closed_and_open_with_four_writers_two_readers_and_the_collect
             one.join()
     gc.collect()
     last = ledger.take()
-    gc.callbacks.remove(ledger.collector)
+    gc.callbacks[:] = before
     ended += last.ended
     everything = [handle for mine in made for handle in mine]
     assert failures == []
@@ -439,20 +513,19 @@ def test_a_look_sees_each_handle_open_or_ended_and_not_both() -> None:
 def test_a_collector_callback_may_come_in_the_middle_of_anything() -> None:
     """With a collection at every allocation, opening and closing neither lock up nor lose a handle."""
     ledger = ledger_of()
-    gc.callbacks.append(ledger.collector)
     before = gc.get_threshold()
     handles = []
-    gc.set_threshold(1, 1, 1)
-    try:
-        for _ in range(100):
-            thing = Thing()
-            thing.me = thing
-            handles.append(opened(ledger, thing))
-            del thing
-            ledger.peek()
-    finally:
-        gc.set_threshold(*before)
-        gc.collect()
-        gc.callbacks.remove(ledger.collector)
+    with told_of_collections(ledger):
+        gc.set_threshold(1, 1, 1)
+        try:
+            for _ in range(100):
+                thing = Thing()
+                thing.me = thing
+                handles.append(opened(ledger, thing))
+                del thing
+                ledger.peek()
+        finally:
+            gc.set_threshold(*before)
+            gc.collect()
     taken = ledger.take()
     assert (taken.open, set(taken.ended)) == ([], set(handles))

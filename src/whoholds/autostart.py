@@ -39,25 +39,15 @@ def _start(module: object) -> None:  # noqa: ARG001 - which one it was makes no 
     startup.from_environment()
 
 
-def _last_look() -> None:
-    import sys
-
-    ticking = sys.modules.get("whoholds.ticking")
-    if ticking is not None:
-        ticking.last_look()
-
-
 def begin() -> None:
     """Wait, if the environment asks for it; twice is once (in a virtual environment a .pth can run twice)."""
     if os.environ.get("WHOHOLDS", "").strip().lower() not in OFF:
-        import atexit
-
-        from whoholds import spawn
+        from whoholds import leaving, spawn
 
         # at once, so that a thread started before the first database library is imported has its spawn line
         spawn.watch()
         # first of all, hence last: what the program's own handlers close at its end is closed when we look
-        atexit.register(_last_look)
+        leaving.watch()
         for name in LIBRARIES:
             waiting.when_imported(name, _start)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.wording import holders_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from whoholds.handle import Handle
     from whoholds.running import Watch
@@ -49,10 +49,11 @@ def holders() -> Holders:
     return holders_of(startup.current())
 
 
-def dump_on_signal(name: str) -> None:
+def dump_on_signal(name: str) -> Callable[[], None]:
     """Print the holders on stderr whenever the signal comes, then call the handler that was there.
 
     The signal's handler only wakes a thread: the print is not made in the middle of the program's own write.
+    The call returned gives the signal back, where nobody has taken it since.
     """
     number = getattr(signal, name)
     before = signal.getsignal(number)
@@ -68,6 +69,15 @@ def dump_on_signal(name: str) -> None:
         signal.signal(number, dump)
     except ValueError:  # not in the main thread
         sys.stderr.write(f"whoholds: WHOHOLDS_DUMP_SIGNAL={name}: signals can be set in the main thread only\n")
+
+    def restore() -> None:
+        try:
+            if signal.getsignal(number) is dump and before is not None:
+                signal.signal(number, before)
+        except ValueError:  # not in the main thread: the handler stays, and calls the one before
+            pass
+
+    return restore
 
 
 def _print() -> None:

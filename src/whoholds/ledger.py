@@ -11,7 +11,7 @@ import gc
 import itertools
 import sys
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -90,6 +90,28 @@ class Asked(NamedTuple):
 asked: ContextVar[Asked | None] = ContextVar("whoholds_asked", default=None)
 
 
+class Collections:
+    """Tells what the collector freed from what its last reference freed; its `callbacks` are for `gc.callbacks`.
+
+    They are C calls. A function of ours would be the first Python code to run after a signal that came while the
+    collector worked: what the signal's handler raises would be raised, and lost, in that callback.
+    """
+
+    def __init__(self) -> None:
+        self._phases = OrderedDict[str, None](start=None, stop=None)  # the last key is the phase, each info being true
+        self._mine = _thread._local()  # phase → the info that came in this thread
+        self._latest: dict[str, Any] = {}  # phase → the info that came in any
+        self.callbacks: tuple[Callable[[str, Any], None], ...] = (
+            self._phases.move_to_end,
+            self._mine.__setattr__,
+            self._latest.__setitem__,
+        )
+
+    def here(self) -> bool:
+        """Whether the collector works in this thread now."""
+        return next(reversed(self._phases)) == "start" and getattr(self._mine, "start", self) is self._latest["start"]
+
+
 class Ledger:
     """Where drivers tell of handles. One per Watch.
 
@@ -137,7 +159,8 @@ class Ledger:
         self._pools: dict[int, Pool] = {}
         self._taken_ends = 0
         self._dropped_ends = 0
-        self._collecting = 0
+        self._silent: set[int] = set()  # freed without a word, at the last look
+        self.collections = Collections()
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
@@ -317,17 +340,13 @@ class Ledger:
         """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
         if not self.active:  # also at the interpreter's end, when modules are gone
             return
-        if self._collecting == _thread.get_ident():
+        if self.collections.here():
             how = COLLECTED
         else:
             owner = handle.owner
             ended = owner is not None and owner.kind in ("thread", "job") and (owner.thread or owner).gone()
             how = THREAD_ENDED if ended else FREED
         self.closed(handle, OVER if handle.pool is not None and handle.kind == CONNECTION else how)
-
-    def collector(self, phase: str, _info: dict[str, int]) -> None:
-        """For `gc.callbacks`: tells what the collector freed from what its last reference freed."""
-        self._collecting = _thread.get_ident() if phase == "start" else 0
 
     # --- asked by the tick --------------------------------------------------------------------------------------
 
@@ -341,6 +360,7 @@ class Ledger:
         drained = _drain(self._ended)
         self._taken_ends += len(drained)
         self._dropped_ends = max(self._dropped_ends, ends - self._taken_ends)
+        drained += self._interrupted(open_)
         ended = dict.fromkeys(one for one in drained if one.closed_stamp is not None)  # a close may have failed
         return Taken(
             self.clock(),
@@ -354,6 +374,25 @@ class Ledger:
             self._dropped_ends + _value(self._overflow),
             tuple(self._settled_scopes(last=last)),
         )
+
+    def _interrupted(self, open_: list[Handle]) -> list[Handle]:
+        """Those that ended half: the program's signal handler raised in the middle of `closed`, or in a callback.
+
+        One that is freed is given until the next look: the collector calls back for many, one after the other.
+        """
+        ended = []
+        silent: set[int] = set()
+        for handle in open_:
+            if handle.closed_stamp is not None:
+                if self._open.pop(handle.opened_stamp, None) is not None:  # whoever pops it says that it ended
+                    ended.append(handle)
+            elif handle.ref is not None and handle.ref() is None:
+                if handle.opened_stamp in self._silent:
+                    self._freed(handle, None)
+                else:
+                    silent.add(handle.opened_stamp)
+        self._silent = silent
+        return ended
 
     def _settled_scopes(self, *, last: bool) -> Iterator[tuple[Any, int]]:
         settled = self.clock() - self.settle_s

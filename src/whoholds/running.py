@@ -76,7 +76,7 @@ class Watch:
 
     def start(self) -> Watch:
         """Enter every driver; one that fails is skipped and said."""
-        gc.callbacks.append(self.ledger.collector)
+        gc.callbacks.extend(self.ledger.collections.callbacks)
         for driver in self._drivers:
             self.enter(driver)
         return self
@@ -104,8 +104,9 @@ class Watch:
                 self._entered.pop().__exit__(None, None, None)
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
                 self.fail(f"a driver did not give back every name: {type(error).__name__}: {error}")
-        if self.ledger.collector in gc.callbacks:
-            gc.callbacks.remove(self.ledger.collector)
+        for callback in self.ledger.collections.callbacks:
+            if callback in gc.callbacks:
+                gc.callbacks.remove(callback)
         return said
 
     def end(self, ending: Ending) -> list[Finding]:

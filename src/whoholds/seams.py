@@ -5,6 +5,8 @@ It never restores what is no longer ours: if someone patched over us, theirs sta
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,30 @@ def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
             setattr(target, name, old)
 
     return restore
+
+
+def stays_ours(error: Exception) -> None:
+    """Nothing, where `error` is a hook's own fault; raises it again where it is the program's.
+
+    A signal's handler that raises may run in the middle of a hook: a timeout must not be lost there.
+    """
+    signals: Any = sys.modules.get("_signal")
+    if signals is None:  # nobody can have set a handler
+        return
+    handlers = {_code_of(signals.getsignal(number)) for number in signals.valid_signals()} - {None}
+    at = error.__traceback__
+    while at is not None:
+        if at.tb_frame.f_code in handlers:
+            raise error
+        at = at.tb_next
+
+
+def _code_of(handler: Any) -> Any:
+    """The code of a function, of a method, of an object that can be called; None of anything else."""
+    handler = getattr(handler, "func", handler)  # a partial's
+    handler = getattr(handler, "__func__", handler)
+    called = handler if hasattr(handler, "__code__") else vars(type(handler)).get("__call__")
+    return getattr(called, "__code__", None)
 
 
 def stands_for(new: Any, old: Any) -> Any:

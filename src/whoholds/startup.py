@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from whoholds import spawn, ticking, waiting
+from whoholds import leaving, spawn, ticking, waiting
 from whoholds.ledger import Ledger
 from whoholds.limits import OFF, Limits, WrongSetting
 from whoholds.running import Watch
@@ -44,6 +44,7 @@ DRIVERS: dict[str, str] = {
 
 _current: list[Watch] = []  # the one that was started for the process, or none
 _predicates: list[Predicate] = []
+_signals: list[Callable[[], None]] = []  # each gives a signal's handler back
 
 
 def from_environment() -> Watch | None:
@@ -84,6 +85,8 @@ def stop() -> list[Finding]:
     if not _current:
         return []
     watch = _current.pop()
+    while _signals:
+        _signals.pop()()
     return _stopped(watch)
 
 
@@ -179,6 +182,7 @@ def _stopped(running: Watch) -> list[Finding]:
     said = running.stop()
     if not _current and not ticking.watches():
         spawn.forget()
+        leaving.forget()
     warn_caller(said)
     return said
 
@@ -264,4 +268,4 @@ def _listen_for_dump(limits: Limits) -> None:
     if limits.dump_signal:
         from whoholds.holding import dump_on_signal
 
-        dump_on_signal(limits.dump_signal)
+        _signals.append(dump_on_signal(limits.dump_signal))

@@ -6,21 +6,18 @@ It installs no signal handler, joins nobody's threads, and is started by the nex
 from __future__ import annotations
 
 import _thread
-import atexit
 import os
 import sys
 from _queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from whoholds import spawn, waiting
+from whoholds import leaving, spawn
 from whoholds.handle import Spawn
 from whoholds.origin import capture
-from whoholds.seams import replace, stands_for
 from whoholds.snapshot import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
 
     from whoholds.running import Watch
 
@@ -55,7 +52,7 @@ class Ticker:
         try:
             _start_new_thread(self._run, ())
         except RuntimeError:  # no threads here (uWSGI without them), or the interpreter ends
-            pass
+            self._stopped.put(None)
 
     def wake(self) -> None:
         """Tick as soon as may be. Never blocks."""
@@ -118,15 +115,12 @@ def watches() -> list[Watch]:
 
 
 def hook() -> None:
-    """Stand at fork, exit and the end of multiprocessing's children. The earlier, the later our last look comes."""
+    """Stand at fork, at the exit and where children leave."""
+    leaving.watch()
     if not _hooked:
         _hooked.append(True)
-        atexit.register(last_look)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(before=_before_fork, after_in_child=_in_child)
-        for name in ("multiprocessing.process", "billiard.process"):
-            waiting.when_imported(name, _children_leave)
-        waiting.when_imported("billiard.pool", _celery_children_leave)
 
 
 def after_last_look(call: Callable[[], None]) -> None:
@@ -165,30 +159,3 @@ def _in_child() -> None:
     for watch, ticker in _watching:
         ticker.renew()
         watch.in_child()
-
-
-def _children_leave(process: ModuleType) -> None:
-    """Multiprocessing's children leave through os._exit: look when their threads have ended, before that."""
-    original = process.BaseProcess._bootstrap
-
-    def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
-        given = getattr(self, "_whoholds_spawn", None)
-        if given is not None and process.parent_process() is None:
-            spawn.began_in_child(given)
-        try:
-            return original(self, *args, **kwargs)
-        finally:
-            last_look()
-
-    replace(process.BaseProcess, "_bootstrap", stands_for(_bootstrap, original))
-
-
-def _celery_children_leave(pool: ModuleType) -> None:
-    """Billiard's workers, which are Celery's, call os._exit themselves."""
-    original = pool.Worker._do_exit
-
-    def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:
-        last_look()
-        return original(self, *args, **kwargs)
-
-    replace(pool.Worker, "_do_exit", stands_for(_do_exit, original))

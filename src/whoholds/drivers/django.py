@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._stock import handle_on
 from whoholds.lines import never_blame
-from whoholds.seams import replace, stands_for
+from whoholds.seams import replace, stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,8 +45,8 @@ def _kept(ledger: Ledger, original: Any) -> Any:
                 if handle is not None and handle.pool is None:
                     handle.home_at = ledger.clock()
                     handle.at_home = True
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
         return result
 
     return stands_for(close_if_unusable_or_obsolete, original)

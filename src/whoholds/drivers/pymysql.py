@@ -23,6 +23,7 @@ from whoholds.drivers._seams import (
 )
 from whoholds.handle import Database, Handle, database
 from whoholds.lines import never_blame
+from whoholds.seams import stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,8 +106,8 @@ def _end_of_result(original: Any) -> Any:
         if end and self.connection is not None:
             try:
                 setattr(self.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
-            except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-                pass
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error)
         return end
 
     return stands_for(_check_packet_is_eof, original)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.drivers._stock import Pools, handle_on
 from whoholds.handle import CHECKOUT, OVER, UNSEEN, Database, Handle, Pool, database
 from whoholds.lines import kind_of, never_blame
-from whoholds.seams import replace, stands_for
+from whoholds.seams import replace, stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,8 +74,8 @@ def _made(ledger: Ledger, pools: Pools, module: Any, original: Any) -> Any:
         try:
             if self not in pools:
                 pools.put(self, _pool_for(ledger, module, self, sys._getframe(1)))
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
         return original(self, creator)
 
     return stands_for(_should_wrap_creator, original)
@@ -164,8 +164,8 @@ def _connected(pools: Pools) -> Callable[[Any, Any], None]:
                 _sizes(pool, ours)
                 if handle is not None:
                     handle.pool = ours
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
 
     return connected
 
@@ -182,8 +182,8 @@ def _checked_out(ledger: Ledger, pools: Pools, module: Any) -> Callable[[Any, An
             if ours is not None:
                 _sizes(pool, ours)
                 _lend(ledger, ours, connection_record, connection_proxy, sys._getframe(1))
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
 
     return checked_out
 
@@ -221,8 +221,8 @@ def _checked_in(ledger: Ledger) -> Callable[[Any, Any], None]:
             loan: Handle | None = connection_record.__dict__.pop(_LOAN, None)
             if loan is not None:
                 ledger.given_back(loan)
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
 
     return checked_in
 
@@ -242,8 +242,8 @@ def _detached(ledger: Ledger) -> Callable[[Any, Any], None]:
                     handle.scope, handle.context = loan.scope, loan.context
             if loan is not None:
                 ledger.closed(loan, OVER)
-        except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-            pass
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error)
 
     return detached
 

@@ -1,0 +1,126 @@
+"""Names replaced and given back, and whose fault an exception in a hook is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import signal
+import types
+from typing import TYPE_CHECKING
+
+import pytest
+
+from whoholds.seams import replace, stands_for, stays_ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def test_a_name_is_given_back() -> None:
+    """The very object that was there; one that was inherited is inherited again."""
+
+    class Base:
+        def method(self) -> None:
+            """Do it."""
+
+    class Derived(Base):
+        pass
+
+    for target in (Base, Derived):
+        before = dict(vars(target))
+        restore = replace(target, "method", lambda _: None)
+        assert vars(target)["method"] is not before.get("method")
+        restore()
+        assert dict(vars(target)) == before
+
+
+def test_what_others_put_over_us_stays() -> None:
+    """Restored is only what is still ours."""
+    module = types.ModuleType("library")
+    module.connect = theirs = object()
+    restore = replace(module, "connect", object())
+    module.connect = later = object()
+    restore()
+    assert module.connect is later is not theirs
+
+
+def test_a_stand_in_shows_nobody_of_ours() -> None:
+    """Name, module, docstring and signature are the original's."""
+
+    def connect(host: str, *, port: int = 5432) -> None:
+        """Open a connection."""
+
+    connect.__module__ = "library"
+
+    def ours(*args: object, **kwargs: object) -> None:
+        connect(*args, **kwargs)
+
+    stand = stands_for(ours, connect)
+    assert (stand.__name__, stand.__module__, stand.__doc__) == ("connect", "library", "Open a connection.")
+    assert inspect.signature(stand) == inspect.signature(connect)
+
+
+class TimeIsUpError(Exception):
+    """What a program's handler raises."""
+
+
+def time_is_up(*_: object) -> None:
+    """Raise, as a handler does."""
+    raise TimeIsUpError
+
+
+class Limit:
+    """A handler with a state."""
+
+    def expired(self, *_: object) -> None:
+        raise TimeIsUpError
+
+    __call__ = expired
+
+
+HANDLERS = [time_is_up, Limit().expired, Limit(), functools.partial(time_is_up, 1)]
+
+
+@pytest.fixture
+def handled() -> Iterator[Callable[[object], None]]:
+    """Give what sets SIGUSR1's handler for this test."""
+    before = signal.getsignal(signal.SIGUSR1)
+    yield lambda handler: signal.signal(signal.SIGUSR1, handler)
+    signal.signal(signal.SIGUSR1, before)
+
+
+def hook(work: Callable[[], object]) -> str:
+    """Do what each of our hooks does."""
+    try:
+        work()
+    except Exception as error:  # noqa: BLE001 - as there
+        stays_ours(error)
+        return "ours"
+    return "no fault"
+
+
+def interrupted() -> None:
+    """Let the signal come here."""
+    os.kill(os.getpid(), signal.SIGUSR1)
+    for _ in range(1000):
+        pass
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGUSR1")
+@pytest.mark.parametrize("handler", HANDLERS)
+def test_a_programs_timeout_is_not_lost_in_a_hook(
+    handled: Callable[[object], None], handler: Callable[..., None]
+) -> None:
+    """Whatever the handler is: what it raises goes on to the program."""
+    handled(handler)
+    with pytest.raises(TimeIsUpError):
+        hook(interrupted)
+
+
+def test_a_hooks_own_fault_ends_there(handled: Callable[[object], None]) -> None:
+    """Also where the program has handlers, and where the same type is raised by others."""
+    handled(time_is_up)
+    assert hook(lambda: 1 // 0) == "ours"
+    assert hook({}.popitem) == "ours"
+    assert hook(int) == "no fault"

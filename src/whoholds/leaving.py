@@ -51,7 +51,7 @@ def _last_look() -> None:
 
 
 def _children(process: ModuleType) -> None:
-    """Those of multiprocessing: look when their threads have ended, before os._exit. Finalizers would come too early."""
+    """Those of multiprocessing: look when their threads have ended, before os._exit; finalizers come too early."""
     original = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -89,7 +89,7 @@ class Finding:
     stacks: tuple[tuple[str, Origin], ...] = ()  # what holders do now: owner's name and stack
     error: str = ""  # the program's own exception, redacted
     adds_up: bool = True  # counts of tellings are summed; else the highest counts
-    times: int = 1  # how often it happened: requests that were refused
+    times: int = 0  # how often it happened, where that is counted: requests that were refused
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch

@@ -67,7 +67,7 @@ class Tellings:
             running = self._running[key] = _Running(kept)
             self._count(kept.rule, kept.severity)
         else:
-            running.unsaid += finding.count if finding.adds_up else finding.times
+            running.unsaid += finding.count if finding.adds_up else finding.times or 1
             running.finding = merged(running.finding, finding)
         if self._due(running, now):
             said.append(self._say(running, now, wall))

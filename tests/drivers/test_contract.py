@@ -356,7 +356,8 @@ def test_every_name_is_restored(library: Library, watched: Start) -> None:
     """By identity, after the watch has ended."""
     before = names(library)
     watch = watched()
-    assert any(names(library).get(key) is not value for key, value in before.items())
+    during = names(library)
+    assert any(during[key] is not value for key, value in before.items())
     watch.stop()
     after = names(library)
     assert after.keys() == before.keys()
@@ -455,6 +456,7 @@ def test_a_version_it_does_not_know_is_left_alone(library: Library, capsys: pyte
         (said,) = watch.failed
         assert "99.0" in said
         assert capsys.readouterr().err.count("\n") == 1
-        assert [key for key, one in before.items() if names(library)[key] is not one] == []
+        after = names(library)
+        assert [key for key, one in before.items() if after[key] is not one] == []
     finally:
         watch.stop()

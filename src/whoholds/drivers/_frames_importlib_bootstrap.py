@@ -137,6 +137,24 @@ def noticed(
     return _told(stands_for(call, original), ledger, handle_of, sql=sql)
 
 
+def within(original: Callable[..., Any], noticing: Callable[..., Any]) -> Any:
+    """`noticing`, but straight to `original` where it is a part of a call that is noticed already; with `_whoholds`."""
+    thread = _thread
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            try:
+                inside = self._whoholds.caller == thread.get_ident()
+            except AttributeError:
+                inside = True
+            return (original if inside else noticing)(self, *args, **kwargs)
+        except BaseException:
+            del self, args, kwargs
+            raise
+
+    return stands_for(call, original)
+
+
 def noticed_async(
     original: Callable[..., Any],
     ledger: Ledger,

@@ -27,6 +27,7 @@ from whoholds.drivers._frames_importlib_bootstrap import (
     shortcut,
     statement,
     task_or_thread,
+    within,
 )
 from whoholds.handle import Database, Handle, database
 from whoholds.seams import replace, stands_for
@@ -61,6 +62,7 @@ __all__ = [
     "statement",
     "task_or_thread",
     "whoholds_of",
+    "within",
 ]
 
 

@@ -26,7 +26,9 @@ from whoholds.drivers._seams import (
     rebind,
     replace,
     stands_for,
+    statement,
     whoholds_of,
+    within,
 )
 from whoholds.handle import CURSOR, Database, Handle, database
 from whoholds.lines import never_blame
@@ -51,7 +53,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
     failed = _failed(ledger)
     failed_cursor = _failed(ledger, _connection_of)
 
-    def statement(use: Any, method: Any) -> Any:
+    def run(use: Any, name: str, method: Any) -> Any:
+        if use is noticed and name == "execute":
+            return statement(method, ledger, _status, failed=failed_cursor)
         return use(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, failed=failed_cursor)
 
     with ExitStack() as names:
@@ -72,10 +76,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
             stand(base, "__init__", opening(base.__init__, ledger, "psycopg", _told, keep))
             stand(base, "connect", classmethod(connect(base.connect.__func__, ledger, whoholds_of, _asked)))
             stand(base, "close", close(base.close, ledger, whoholds_of, _is_closed))
-            stand(base, "wait", use(base.wait, ledger, whoholds_of, _in_transaction, failed=failed))
+            wait = use(base.wait, ledger, whoholds_of, _in_transaction, failed=failed)
+            stand(base, "wait", within(base.wait, wait) if use is noticed else wait)
             for one in (cursor, server_cursor):
                 for name in _STATEMENTS:
-                    stand(one, name, statement(use, vars(one)[name]))
+                    stand(one, name, run(use, name, vars(one)[name]))
             stand(server_cursor, "__init__", cursors.opening(server_cursor.__init__))
             stand(server_cursor, "close", close(server_cursor.close, ledger, cursors.known.of))
         stand(psycopg, "connect", psycopg.Connection.connect)
@@ -90,6 +95,11 @@ def _connection_of(cursor: Any) -> Any:
 def _handle_of_cursor(cursor: Any) -> Handle:
     handle: Handle = cursor._conn._whoholds
     return handle
+
+
+def _status(connection: Any) -> int:
+    status: int = connection.pgconn.transaction_status
+    return status
 
 
 def _in_transaction(connection: Any) -> bool:

@@ -69,7 +69,9 @@ def current_owner() -> Owner | None:
         owner: Owner | None = getattr(task, _OWNER, None)
         return owner or _new_owner("task", task.get_name(), task, ident, _starting.get(ident))
     if thread is None:
-        return _bare_owner(ident)
+        return _greenlet_owner(ident) or _bare_owner(ident)
+    if type(thread).__name__ == "_DummyThread":  # a greenlet that has logged something has one
+        return _greenlet_owner(ident) or _thread_owner(thread, ident)
     return getattr(thread, _JOB, None) or _thread_owner(thread, ident)
 
 
@@ -109,14 +111,19 @@ _MANY = 1000
 _bare: dict[int, Owner] = {}  # by ident, for threads without a Thread object and for greenlets; swept below
 
 
-def _bare_owner(ident: int) -> Owner:
-    """The owner where `threading` knows no thread: a greenlet, or a thread that C code started."""
+def _greenlet_owner(ident: int) -> Owner | None:
+    """The greenlet that runs here, or None where it is the thread's own."""
     greenlet = sys.modules.get("greenlet")
     current = greenlet.getcurrent() if greenlet is not None else None
-    if current is not None and current.parent is not None:
-        found: Owner | None = getattr(current, _OWNER, None)
-        name = getattr(current, "name", None) or f"greenlet {id(current):#x}"
-        return found or _new_owner("greenlet", name, current, ident, _greenlet_spawn(current))
+    if current is None or current.parent is None:
+        return None
+    found: Owner | None = getattr(current, _OWNER, None)
+    name = getattr(current, "name", None) or f"greenlet {id(current):#x}"
+    return found or _new_owner("greenlet", name, current, ident, _greenlet_spawn(current))
+
+
+def _bare_owner(ident: int) -> Owner:
+    """The owner where `threading` knows no thread: one that C code started."""
     main = "threading" not in sys.modules
     owner = _bare.get(ident)
     if owner is None or owner.gone():

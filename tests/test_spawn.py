@@ -1,0 +1,582 @@
+"""Who runs here and where that thread, job or task was started, by every way of starting one."""
+
+from __future__ import annotations
+
+import _thread
+import asyncio
+import concurrent.futures
+import concurrent.futures.thread
+import gc
+import multiprocessing.pool
+import multiprocessing.process
+import pickle
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.programs import Programs
+from tests.worlds import at
+from whoholds import spawn
+from whoholds.handle import Owner, Spawn
+from whoholds.lines import Sites
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from pathlib import Path
+
+CLASSES = (
+    threading.Thread,
+    asyncio.base_events.BaseEventLoop,
+    concurrent.futures.thread._WorkItem,
+    multiprocessing.process.BaseProcess,
+)
+
+
+@pytest.fixture(autouse=True)
+def hooks() -> Iterator[None]:
+    """Stand in every way of starting something while a test lasts; nothing of ours is left on a class then."""
+    before = [dict(vars(one)) for one in CLASSES]
+    spawn.watch()
+    assert [dict(vars(one)) for one in CLASSES] != before
+    yield
+    spawn.forget()
+    assert [dict(vars(one)) for one in CLASSES] == before
+
+
+class Seen(list[Owner]):
+    """The owners that ran `here`."""
+
+    def here(self, *_: object) -> None:
+        """Remember who runs."""
+        owner = spawn.current_owner()
+        assert owner is not None
+        assert spawn.current_owner() is owner
+        self.append(owner)
+
+    async def there(self, *_: object) -> None:
+        """Do it in a coroutine, before and after others had their turn."""
+        self.here()
+        await asyncio.sleep(0)
+        assert spawn.current_owner() is self[-1] or len(self) > 1
+
+
+def line_of(owner: Owner) -> tuple[str, str]:
+    """Give function and source of the line that started it."""
+    assert owner.spawn is not None
+    frame = Sites().of(owner.spawn.origin).frame
+    return frame.function, frame.source
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """Give what remembers the owners."""
+    return Seen()
+
+
+# --- threads ----------------------------------------------------------------------------------------------------
+
+
+def starts_a_thread(seen: Seen) -> None:
+    one = threading.Thread(target=seen.here, name="worker")
+    one.start()
+    one.join()
+
+
+def starts_a_subclass(seen: Seen) -> None:
+    class Own(threading.Thread):
+        def run(self) -> None:
+            seen.here()
+
+    one = Own(name="worker")
+    one.start()
+    one.join()
+
+
+def starts_a_timer(seen: Seen) -> None:
+    one = threading.Timer(0, seen.here)
+    one.name = "worker"
+    one.start()
+    one.join()
+
+
+@pytest.mark.parametrize("starts", [starts_a_thread, starts_a_subclass, starts_a_timer])
+def test_a_thread_knows_the_line_of_its_start(seen: Seen, starts: Callable[[Seen], None]) -> None:
+    """Not that of its construction; and it is gone when it has ended."""
+    starts(seen)
+    (owner,) = seen
+    assert (owner.kind, owner.name) == ("thread", "worker")
+    assert line_of(owner) == (starts.__name__, "one.start()")
+    assert owner.gone()
+
+
+def test_the_main_thread_was_started_by_nobody() -> None:
+    """It lives."""
+    owner = spawn.current_owner()
+    assert owner is not None
+    assert (owner.spawn, owner.is_main, owner.gone()) == (None, True, False)
+
+
+def test_a_thread_of_c_codes_making_gets_no_thread_object() -> None:
+    """`current_thread` would make one that the program sees for ever."""
+    before = threading.enumerate()
+    owners = Seen()
+    done = _thread.allocate_lock()
+    done.acquire()
+
+    def work() -> None:
+        owners.here()
+        done.release()
+
+    _thread.start_new_thread(work, ())
+    assert done.acquire(timeout=10)
+    assert (owners[0].kind, owners[0].spawn) == ("thread", None)
+    assert threading.enumerate() == before
+
+
+def test_an_ident_that_is_used_again_is_another_owner(seen: Seen) -> None:
+    """Thread idents are; Thread objects are not."""
+    for _ in range(5):
+        starts_a_thread(seen)
+    assert len({id(owner) for owner in seen}) == 5
+    assert all(owner.gone() for owner in seen)
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------
+
+
+def submits(executor: concurrent.futures.Executor, seen: Seen) -> None:
+    executor.submit(seen.here).result()
+
+
+def maps(executor: concurrent.futures.Executor, seen: Seen) -> None:
+    list(executor.map(seen.here, [1]))
+
+
+@pytest.mark.parametrize("gives", [submits, maps])
+def test_a_job_knows_the_line_that_gave_it(seen: Seen, gives: Callable[..., None]) -> None:
+    """Its worker, which the first job had started, is not gone with it; and it knows how wide the executor is."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=3) as executor:
+        executor.submit(int).result()
+        gives(executor, seen)
+        (owner,) = seen
+        assert owner.kind == "job"
+        assert line_of(owner)[0] == gives.__name__
+        assert owner.spawn.width == 3
+        executor.submit(int).result()
+        assert (owner.job_over_at is not None, owner.gone()) == (True, False)
+        assert owner.thread.is_worker
+    assert owner.gone()
+
+
+def test_each_job_of_a_worker_is_an_owner_of_its_own(seen: Seen) -> None:
+    """With a line of its own, whoever started the worker."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as executor:
+        submits(executor, seen)
+        maps(executor, seen)
+    assert [line_of(owner)[0] for owner in seen] == ["submits", "maps"]
+    assert seen[0].thread is seen[1].thread
+
+
+def makes_a_pool(seen: Seen) -> None:
+    with multiprocessing.pool.ThreadPool(2) as pool:
+        pool.map(seen.here, range(2))
+
+
+def test_a_thread_pools_threads_were_started_where_it_was_made(seen: Seen) -> None:
+    """`multiprocessing.pool.ThreadPool` has no `submit`: its threads are the owners."""
+    makes_a_pool(seen)
+    assert {owner.kind for owner in seen} == {"thread"}
+    assert {line_of(owner)[0] for owner in seen} == {"makes_a_pool"}
+
+
+# --- tasks ------------------------------------------------------------------------------------------------------
+
+
+async def creates_a_task(seen: Seen) -> None:
+    await asyncio.create_task(seen.there(), name="load")
+
+
+async def gathers(seen: Seen) -> None:
+    await asyncio.gather(seen.there(), seen.there())
+
+
+async def ensures(seen: Seen) -> None:
+    await asyncio.ensure_future(seen.there())
+
+
+async def waits_for_some(seen: Seen) -> None:
+    for one in asyncio.as_completed([seen.there()]):
+        await one
+
+
+async def groups(seen: Seen) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(seen.there())
+
+
+WAYS = [creates_a_task, gathers, ensures, waits_for_some]
+if sys.version_info >= (3, 11):
+    WAYS.append(groups)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_task_knows_the_line_that_created_it(
+    seen: Seen, way: Callable[[Seen], Coroutine[Any, Any, None]], debug: bool
+) -> None:
+    """However deep in asyncio that ends; in debug mode too; it is gone when it is done."""
+    asyncio.run(way(seen), debug=debug)
+    for owner in seen:
+        assert owner.kind == "task"
+        assert line_of(owner)[0] == way.__name__
+        assert owner.gone()
+    assert len(seen) == (2 if way is gathers else 1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+def test_an_eager_task_knows_its_line_before_it_is_returned(seen: Seen) -> None:
+    """It runs inside `create_task`; also one that such a task creates."""
+
+    async def inner() -> None:
+        seen.here()
+
+    async def outer() -> None:
+        seen.here()
+        await asyncio.create_task(inner())
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        await asyncio.create_task(outer())
+        seen.here()
+
+    asyncio.run(main())
+    assert [owner.kind for owner in seen] == ["task"] * 3
+    assert [line_of(owner)[0] for owner in seen[:2]] == ["main", "outer"]
+    assert seen[1].spawn.by is seen[0]
+    assert seen[0].spawn.by is seen[2]
+
+
+def test_a_task_made_by_its_class_is_a_task_of_nobodys(seen: Seen) -> None:
+    """`asyncio.Task(…)` goes by no hook: its owner is known, its line is not."""
+
+    async def main() -> None:
+        await asyncio.Task(seen.there(), loop=asyncio.get_running_loop())
+
+    asyncio.run(main())
+    assert (seen[0].kind, seen[0].spawn) == ("task", None)
+
+
+def test_a_task_factory_of_the_programs_own_is_respected(seen: Seen) -> None:
+    """It gets what it would without us; tasks without room for our mark are owners all the same."""
+    asked: list[object] = []
+
+    class Strict(asyncio.Task):
+        def __setattr__(self, name: str, value: object) -> None:
+            if name.startswith("_whoholds"):
+                raise AttributeError(name)
+            super().__setattr__(name, value)
+
+    def factory(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, None], **kwargs: Any) -> asyncio.Task[None]:
+        asked.append(kwargs)
+        return Strict(coro, loop=loop, **kwargs)
+
+    async def there() -> None:
+        seen.append(spawn.current_owner())
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_task_factory(factory)
+        await asyncio.create_task(there())
+
+    asyncio.run(main())
+    assert asked
+    assert seen[0].kind == "task"
+
+
+def test_a_cancelled_task_is_gone() -> None:
+    """And one that is only asked to end is not, until it has."""
+
+    async def main() -> None:
+        owners = Seen()
+
+        async def waits() -> None:
+            owners.here()
+            await asyncio.sleep(60)
+
+        one = asyncio.create_task(waits())
+        await asyncio.sleep(0)
+        one.cancel()
+        assert not owners[0].gone()
+        await asyncio.gather(one, return_exceptions=True)
+        assert owners[0].gone()
+
+    asyncio.run(main())
+
+
+# --- from tasks to threads --------------------------------------------------------------------------------------
+
+
+async def runs_in_the_executor(seen: Seen) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, seen.here)
+
+
+async def goes_to_a_thread(seen: Seen) -> None:
+    await asyncio.to_thread(seen.here)
+
+
+@pytest.mark.parametrize("way", [runs_in_the_executor, goes_to_a_thread])
+def test_what_a_task_gives_to_a_worker_is_a_job_of_its_line(
+    seen: Seen, way: Callable[[Seen], Coroutine[Any, Any, None]]
+) -> None:
+    """Spawned by that task."""
+    asyncio.run(way(seen))
+    (owner,) = seen
+    assert (owner.kind, line_of(owner)[0], owner.spawn.by.kind) == ("job", way.__name__, "task")
+
+
+def test_anyios_workers_work_for_the_task_that_awaits(seen: Seen) -> None:
+    """They never see a `submit`: what they open is the task's."""
+    anyio = pytest.importorskip("anyio")
+
+    async def main() -> None:
+        seen.here()
+        await anyio.to_thread.run_sync(seen.here)
+        seen.here()
+
+    anyio.run(main)
+    assert len(set(map(id, seen))) == 1
+    assert seen[0].kind == "task"
+
+
+def test_anyios_tasks_know_the_line_that_started_them(seen: Seen) -> None:
+    """In a task group."""
+    anyio = pytest.importorskip("anyio")
+
+    async def starts_soon() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(seen.there)
+
+    anyio.run(starts_soon)
+    assert (seen[0].kind, line_of(seen[0])[0]) == ("task", "starts_soon")
+
+
+@pytest.mark.parametrize("sensitive", [True, False])
+def test_asgirefs_workers_know_the_line_that_awaits(seen: Seen, sensitive: bool) -> None:
+    """`sync_to_async`, in the one thread for all and in any."""
+    sync = pytest.importorskip("asgiref.sync")
+
+    async def asks_in_sync() -> None:
+        await sync.sync_to_async(seen.here, thread_sensitive=sensitive)()
+
+    asyncio.run(asks_in_sync())
+    assert line_of(seen[0])[0] == "asks_in_sync"
+
+
+def test_asgirefs_current_thread_works_for_who_awaits(seen: Seen) -> None:
+    """`async_to_sync` around `sync_to_async`: it comes back to the thread that it left."""
+    sync = pytest.importorskip("asgiref.sync")
+
+    async def asks_back() -> None:
+        await sync.sync_to_async(seen.here)()
+
+    sync.async_to_sync(asks_back)()
+    assert (seen[0].kind, line_of(seen[0])[0]) == ("job", "asks_back")
+
+
+# --- bounds -----------------------------------------------------------------------------------------------------
+
+
+def owners_alive() -> int:
+    """Give how many Owners and Spawns there are in memory."""
+    gc.collect()
+    return sum(isinstance(one, Owner | Spawn) for one in gc.get_objects())
+
+
+def test_a_chain_of_ten_thousand_tasks_does_not_grow() -> None:
+    """Each starts the next; of its ancestors a task knows a few."""
+    before = owners_alive()
+    last: list[Owner] = []
+
+    async def link(left: int, done: asyncio.Event) -> None:
+        last[:] = [spawn.current_owner()]
+        if left:
+            keep.add(following := asyncio.create_task(link(left - 1, done)))
+            following.add_done_callback(keep.discard)
+        else:
+            done.set()
+
+    keep: set[asyncio.Task[None]] = set()
+
+    async def main() -> None:
+        done = asyncio.Event()
+        await link(10_000, done)
+        await done.wait()
+
+    asyncio.run(main())
+    depth, owner = 0, last[0]
+    while owner.spawn is not None and owner.spawn.by is not None:
+        depth, owner = depth + 1, owner.spawn.by
+    assert depth <= Owner.MAX_DEPTH
+    assert owners_alive() - before < 4 * Owner.MAX_DEPTH
+
+
+def test_a_chain_of_threads_does_not_grow() -> None:
+    """Nor one in which each job gives the next to an executor of its own."""
+    before = owners_alive()
+    end = threading.Event()
+
+    def link(left: int) -> None:
+        spawn.current_owner()
+        if left % 2:
+            threading.Thread(target=link, args=(left - 1,)).start()
+        elif left:
+            executor = concurrent.futures.ThreadPoolExecutor(1)
+            executor.submit(link, left - 1)
+            executor.shutdown(wait=False)
+        else:
+            end.set()
+
+    link(200)
+    assert end.wait(30)
+    for one in threading.enumerate():
+        if one is not threading.main_thread():
+            one.join(10)
+    assert owners_alive() - before < 8 * Owner.MAX_DEPTH
+
+
+def test_ancestry_is_known_while_it_is_short(seen: Seen) -> None:
+    """A job's task's thread: what traces are joined by."""
+
+    def in_thread() -> None:
+        asyncio.run(goes_to_a_thread(seen))
+
+    one = threading.Thread(target=in_thread)
+    one.start()
+    one.join()
+    (job,) = seen
+    kinds, owner = [], job
+    while owner is not None:
+        kinds.append(owner.kind)
+        owner = owner.spawn.by if owner.spawn else None
+    assert kinds == ["job", "task", "thread", "thread"]
+
+
+# --- others -----------------------------------------------------------------------------------------------------
+
+
+def test_a_spawn_goes_to_another_process_as_lines() -> None:
+    """With a Process that is pickled: code objects stay, and so does whatever was the parent's alone."""
+    here = Spawn(at("/srv/shop/report.py:17 build"), Owner("thread", "MainThread", None, 1, None), object(), object())
+    there = pickle.loads(pickle.dumps(here))
+    frame = Sites().of(there.origin).frame
+    assert (frame.file, frame.line, frame.function) == ("/srv/shop/report.py", 17, "build")
+    assert (there.by, there.context, there.scope) == (None, None, None)
+
+
+def test_an_exception_of_the_original_is_the_programs() -> None:
+    """A thread started twice, an executor that is shut down, a loop that is closed: the same errors."""
+    one = threading.Thread(target=int)
+    one.start()
+    one.join()
+    with pytest.raises(RuntimeError, match="threads can only be started once"):
+        one.start()
+    executor = concurrent.futures.ThreadPoolExecutor()
+    executor.shutdown()
+    with pytest.raises(RuntimeError, match="cannot schedule new futures after shutdown"):
+        executor.submit(int)
+    loop = asyncio.new_event_loop()
+    loop.close()
+    coroutine = asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.create_task(coroutine)  # noqa: RUF006 - there is none
+    coroutine.close()
+
+
+WORLD = """
+kept = []
+def opens():
+    import sqlite3
+    kept.append(sqlite3.connect("shop.db", check_same_thread=False))
+"""
+
+
+def test_uvloops_tasks_know_their_lines(tmp_path: Path) -> None:
+    """Its loop has a `create_task` of its own."""
+    pytest.importorskip("uvloop")
+    ran = Programs(tmp_path).run(
+        WORLD
+        + """
+import asyncio, uvloop
+async def load():
+    opens()
+async def main():
+    tasks = [asyncio.create_task(load()) for _ in range(3)]
+    await asyncio.gather(*tasks)
+loop = uvloop.new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+    )
+    (found,) = ran.of("finding", "left-open")
+    assert (found["count"], found["spawned"]["function"]) == (3, "main") or found["spawned"]["function"] == "<listcomp>"
+    assert "create_task" in found["spawned"]["source"]
+
+
+def test_gevents_greenlets_know_their_lines(tmp_path: Path) -> None:
+    """Spawned, and as threads under `monkey.patch_all()`; also those that have logged, which makes them Dummies."""
+    pytest.importorskip("gevent")
+    ran = Programs(tmp_path).run(
+        """
+from gevent import monkey
+monkey.patch_all()
+"""
+        + WORLD
+        + """
+import gevent, threading
+def logs():
+    assert type(threading.current_thread()).__name__ == "_DummyThread"
+    opens()
+def greens():
+    gevent.joinall([gevent.spawn(opens) for _ in range(3)] + [gevent.spawn(logs) for _ in range(2)])
+def threads():
+    started = [threading.Thread(target=opens) for _ in range(2)]
+    for one in started:
+        one.start()
+    for one in started:
+        one.join()
+greens()
+threads()
+gevent.sleep(0.1)
+""",
+        WHOHOLDS_EVERY="0.02",
+    )
+    assert ran.code == 0
+    told = {(one["spawned"]["function"], one["count"]) for one in ran.of("finding", "left-open")}
+    assert {(name.replace("<listcomp>", "greens"), count) for name, count in told} == {("greens", 5), ("threads", 2)}
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_process_of_a_pool_knows_where_its_pool_was_made(tmp_path: Path, method: str) -> None:
+    """`multiprocessing.Pool` and `ProcessPoolExecutor` start their workers themselves."""
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"there is no {method} here")
+    ran = Programs(tmp_path).run(
+        f"""
+import multiprocessing, sqlite3
+kept = []
+def opens(_):
+    for _ in range(2):
+        kept.append(sqlite3.connect("shop.db"))
+def makes():
+    with multiprocessing.get_context({method!r}).Pool(1) as pool:
+        pool.map(opens, [1])
+        pool.close()
+        pool.join()
+if __name__ == "__main__":
+    makes()
+"""
+    )
+    assert ran.code == 0
+    (found,) = ran.of("finding", "left-open")
+    assert (found["count"], found["spawned"]["function"]) == (2, "makes")

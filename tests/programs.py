@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -82,6 +83,7 @@ class Programs:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def ends(self, process: subprocess.Popen[str], *, within: float = 30) -> Ran:
@@ -89,7 +91,10 @@ class Programs:
         try:
             out, err = process.communicate(timeout=within)
         except subprocess.TimeoutExpired:
+            if os.name == "posix":
+                os.killpg(process.pid, signal.SIGKILL)  # its children too: they hold its pipes
             process.kill()
+            process.communicate()
             raise
         return Ran(process.returncode, out, err, self.folder)
 

@@ -743,19 +743,21 @@ def test_run_leaves_ctrl_c_to_the_program(program: Programs) -> None:
         "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\n"
         "except KeyboardInterrupt:\n    print('interrupted')\n    raise SystemExit(4)"
     )
-    process = subprocess.Popen(
-        [program.python, "-m", "whoholds", "run", "app.py"],
-        cwd=program.folder,
-        env=program.environ(WHOHOLDS=None, WHOHOLDS_JOURNAL=None),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    command = [program.python, "-m", "whoholds", "run", "app.py"]
+    process = program.command(command, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
     ran = program.ends(process)
     assert (ran.code, ran.out, ran.err) == (4, "interrupted\n", CLEAN)
+
+
+@posix
+def test_run_leaves_ignored_what_was_ignored(program: Programs) -> None:
+    """`nohup whoholds run …`: the program inherits that SIGHUP is ignored; other signals are its own to handle."""
+    program.write("import signal; print(*(signal.getsignal(one).name for one in (signal.SIGHUP, signal.SIGTERM)))")
+    shell = f"trap '' HUP; exec {program.python} -m whoholds run app.py"
+    ran = program.ends(program.command(["sh", "-c", shell], WHOHOLDS=None, WHOHOLDS_JOURNAL=None))
+    assert (ran.code, ran.out) == (0, "SIG_IGN SIG_DFL\n")
 
 
 def test_run_names_a_script_that_is_missing(program: Programs) -> None:

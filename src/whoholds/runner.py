@@ -43,7 +43,8 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     try:
         environ, journals = _environment(options, folder)
         target = ["-m", options.target] if options.module else [options.target]
-        code = _wait(subprocess.Popen([sys.executable, *target, *options.args], env=environ))  # noqa: S603 - what was asked for
+        command = [sys.executable, *target, *options.args]
+        code = _wait(lambda: subprocess.Popen(command, env=environ))  # noqa: S603 - what was asked for
         told = Told([read(path) for path in sorted(journals())])
         code = _verdict(options, told, code, known)
     finally:
@@ -96,19 +97,30 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     return environ, journals
 
 
-def _wait(program: subprocess.Popen[bytes]) -> int:
-    """Wait for the program and pass on the signals that reach only this process; Ctrl-C reaches both by itself."""
-    numbers = [getattr(signal, name) for name in _FORWARDED if hasattr(signal, name)]
-    for number in numbers:
-        signal.signal(number, lambda received, _: program.send_signal(received))
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+def _wait(start: Callable[[], subprocess.Popen[bytes]]) -> int:
+    """Start it and wait; signals that reach only this process are passed on. Ctrl-C reaches both by itself."""
+    program: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def forward(received: int, _: Any) -> None:
+        if program:
+            program[0].send_signal(received)
+        else:
+            early.append(received)
+
+    handlers: dict[int, Any] = {getattr(signal, name): forward for name in _FORWARDED if hasattr(signal, name)}
+    handlers[signal.SIGINT] = lambda *_: None
+    # what is ignored here, as under nohup, the program must inherit ignored; a handler would be reset for it
+    heard = {number: one for number, one in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, one) for number, one in heard.items()}
     try:
-        code = program.wait()
+        program.append(start())
+        while early:
+            forward(early.pop(0), None)
+        return program[0].wait()
     finally:
-        signal.signal(signal.SIGINT, before)
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
-    return code
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known]) -> int:

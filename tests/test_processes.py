@@ -439,7 +439,11 @@ def test_an_atexit_handler_may_open_its_first_connection(program: Programs) -> N
 
 @posix
 def test_a_signal_that_raises_in_the_middle_of_anything_reaches_the_program(program: Programs) -> None:
-    """Hundreds of timeouts in thousands of opens and closes: none is lost in ours, and nothing is accused."""
+    """Hundreds of timeouts in thousands of opens and closes, and nothing is accused.
+
+    A few meet the callback of a connection that a timeout had kept from being closed: Python drops what is raised
+    in any callback of a weak reference. In hooks and in collections, where most would be lost, none is.
+    """
     ran = program.run(
         """
         import gc, signal, sqlite3, time
@@ -453,7 +457,7 @@ def test_a_signal_that_raises_in_the_middle_of_anything_reaches_the_program(prog
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.0005 + loops % 17 * 0.0001)
                 rung += 1
-                patience = time.monotonic() + 1
+                patience = time.monotonic() + 0.02
                 while time.monotonic() < patience:
                     connection = sqlite3.connect(":memory:")
                     connection.execute("select 1").fetchall()
@@ -461,13 +465,14 @@ def test_a_signal_that_raises_in_the_middle_of_anything_reaches_the_program(prog
                     loops += 1
             except TimeIsUp:
                 caught += 1
+                connection.close()
         connection.close()
         del connection
         gc.collect()
         import whoholds
         for _ in range(3):
             whoholds.current().tick()
-        print(rung > 100, loops > 200, rung - caught <= rung / 50, len(whoholds.holders()))
+        print(rung > 100, loops > 200, rung - caught <= rung / 20, len(whoholds.holders()))
         """,
         WHOHOLDS_EVERY="0.05",
     )

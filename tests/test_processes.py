@@ -206,7 +206,18 @@ def test_a_built_wheel_in_a_fresh_environment_finds_the_leak(program: Programs) 
     venv = program.folder / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=60)
     program.python = str(venv / ("Scripts" if os.name == "nt" else "bin") / "python")
-    install = [sys.executable, "-m", "pip", "--python", program.python, "install", "-q", "--no-deps", "--no-index", wheel]
+    install = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        program.python,
+        "install",
+        "-q",
+        "--no-deps",
+        "--no-index",
+        wheel,
+    ]
     subprocess.run(install, check=True, capture_output=True, timeout=120)
     assert program.run(ALL_MODULES, WHOHOLDS=None).out.count("whoholds") == 0
     ran = program.run(LEAK)
@@ -230,7 +241,10 @@ def test_the_start_file_names_a_callable_that_imports_nothing_when_off(program: 
     ("settings", "said"),
     [
         ({"WHOHOLDS_TOO_MANY": "lots"}, "whoholds: not watching: WHOHOLDS_TOO_MANY=lots: it takes a number"),
-        ({"WHOHOLDS_TO_MANY": "5"}, "WHOHOLDS_TO_MANY=5: it takes nothing: there is no such setting (did you mean WHOHOLDS_TOO_MANY?)"),
+        (
+            {"WHOHOLDS_TO_MANY": "5"},
+            "WHOHOLDS_TO_MANY=5: it takes nothing: there is no such setting (did you mean WHOHOLDS_TOO_MANY?)",
+        ),
         ({"WHOHOLDS": "jurnal"}, "WHOHOLDS=jurnal: it takes 1, 0 or a comma list of outputs: log, warn, otel, journal"),
         ({"WHOHOLDS_IGNORE": "@/nowhere/x.txt"}, "WHOHOLDS_IGNORE=@/nowhere/x.txt: it takes a file that can be read"),
     ],
@@ -453,6 +467,7 @@ def test_a_signal_that_raises_in_the_middle_of_anything_reaches_the_program(prog
         signal.signal(signal.SIGALRM, ring)
         until = time.monotonic() + 1.5
         rung = caught = loops = 0
+        connection = sqlite3.connect(":memory:")
         while time.monotonic() < until:
             try:
                 signal.setitimer(signal.ITIMER_REAL, 0.0005 + loops % 17 * 0.0001)
@@ -706,7 +721,9 @@ def test_run_fail_turns_errors_into_3(program: Programs, source: str, ending: st
 
 def test_run_fail_is_for_errors_only(program: Programs) -> None:
     """A warning fails nothing."""
-    program.write("import gc, sqlite3\nclass A: pass\na = A(); a.a, a.c = a, sqlite3.connect('x.db')\ndel a\ngc.collect()")
+    program.write(
+        "import gc, sqlite3\nclass A: pass\na = A(); a.a, a.c = a, sqlite3.connect('x.db')\ndel a\ngc.collect()"
+    )
     ran = program.whoholds("run", "--fail", "app.py")
     assert ran.code == 0
     assert "1 warning" in ran.err
@@ -832,7 +849,9 @@ def test_doctor_says_whether_it_is_active_and_why_not(program: Programs) -> None
     ran = program.whoholds("doctor", WHOHOLDS="1", WHOHOLDS_TOO_MANY="7")
     assert ran.code == 0
     assert "active here: yes" in ran.out
-    assert [line.split() for line in ran.out.splitlines() if "TOO_MANY" in line] == [["WHOHOLDS_TOO_MANY", "7", "(set", "here)"]]
+    assert [line.split() for line in ran.out.splitlines() if "TOO_MANY" in line] == [
+        ["WHOHOLDS_TOO_MANY", "7", "(set", "here)"]
+    ]
     assert ["sqlite3", "with", "Python"] in [line.split() for line in ran.out.splitlines()]
     ran = program.whoholds("doctor", WHOHOLDS="1", WHOHOLDS_EVERY="often")
     assert (ran.code, "WHOHOLDS_EVERY=often: it takes" in ran.out) == (1, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 import warnings
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from tests.worlds import REPORT, Program, thread
 from whoholds.fakes import fake_dbapi
 from whoholds.outputs.log import log
 from whoholds.outputs.warn import HeldConnectionWarning, warn
+from whoholds.running import PATIENCE_S
+from whoholds.scopes import Scope
+from whoholds.snapshot import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +99,18 @@ def test_the_level_is_the_severity(severity: str, level: int) -> None:
     program.exits()
     assert {record.levelno for record in kept.records if record.rule == severity} == {level}
     assert not any("single" in record.getMessage() for record in kept.records)
+
+
+def test_a_record_keeps_no_secret() -> None:
+    """Neither its message nor anything that travels with it; a request's name may hold one."""
+    program = Program(Configured(kept := Kept()))
+    request = Scope("GET /login?password=hunter2")
+    program.opens(scope=request)
+    program.clock.advance(1)
+    program.watch.end(Ending("scope", request.name, request))
+    (record,) = kept.records
+    assert "at the end of scope GET /login?password=***" in record.getMessage()
+    assert "hunter2" not in str(vars(record))
 
 
 def test_without_a_handler_the_whole_text_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
@@ -315,8 +331,10 @@ def test_a_look_inside_a_look_finds_nothing() -> None:
 
     program = Program(asking)
     leaks(program)
+    started = time.monotonic()
     assert len(program.looks()) == 1
     assert inner == [[]]
+    assert time.monotonic() - started < PATIENCE_S
 
 
 def test_a_predicate_that_says_so_makes_a_finding_meant() -> None:

@@ -71,7 +71,7 @@ def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
     if finding.other[1] is not None:
         record["other"] = {"what": finding.other[0], **(_line(finding.other[1]) or {})}
     if finding.scope:
-        record["scope"] = finding.scope
+        record["scope"] = redact(finding.scope)
     if finding.error:
         record["error"] = redact(finding.error)
     if finding.why or finding.advice:

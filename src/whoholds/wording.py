@@ -38,7 +38,8 @@ def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     if other is not None and other is not finding.site:
         template += f", {what} at %s in %s"
         arguments += [other.frame.place, other.frame.function]
-    return template + "%s", (*arguments, _again(finding))
+    arguments.append(_again(finding))
+    return template + "%s", tuple(redact(one) if isinstance(one, str) else one for one in arguments)
 
 
 def _again(finding: Finding) -> str:

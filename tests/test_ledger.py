@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import weakref
 from collections import deque
@@ -14,7 +15,7 @@ import pytest
 from tests.worlds import CARS, SHOP, at, thread
 from whoholds.fakes import FakeClock
 from whoholds.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
-from whoholds.ledger import THREAD_ENDED, Asked, Ledger, asked
+from whoholds.ledger import THREAD_ENDED, Asked, Collections, Ledger, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -250,6 +251,38 @@ def test_the_collectors_callbacks_are_no_python_functions() -> None:
     """One would be where a signal is handled that came during a collection: a timeout would be lost there."""
     callbacks = ledger_of().collections.callbacks
     assert not any(hasattr(callback, "__code__") or hasattr(callback, "__func__") for callback in callbacks)
+
+
+def test_whether_the_collector_works_here_may_be_asked_while_it_begins_elsewhere() -> None:
+    """What is raised in the callback of a weak reference is printed, and the end it would have told of lost."""
+    collections, asking, failures = Collections(), [True, True], list[RuntimeError]()
+    interval = sys.getswitchinterval()
+
+    def collect() -> None:
+        info: dict[str, int] = {}
+        while asking:
+            for phase in ("start", "stop"):
+                for callback in collections.callbacks:
+                    callback(phase, info)
+
+    def ask() -> None:
+        for _ in range(100_000):
+            try:
+                collections.here()
+            except RuntimeError as failure:
+                failures.append(failure)
+        asking.pop()
+
+    threads = [threading.Thread(target=work) for work in (collect, ask, ask)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for one in threads:
+            one.start()
+        for one in threads:
+            one.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not failures
 
 
 def test_another_threads_last_reference_during_a_collection_is_not_the_collectors(collecting: Ledger) -> None:

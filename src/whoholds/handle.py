@@ -6,13 +6,14 @@ Nothing here locks, logs, compares the user's objects or keeps one alive.
 from __future__ import annotations
 
 import sys
+from _functools import partial  # functools brings half of the standard library, weakref too
+from _weakref import ref
 
 from whoholds.origin import from_lines, line_at
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from typing import Any
-    from weakref import ref
 
     from whoholds.ledger import Ledger
     from whoholds.lines import Site
@@ -33,7 +34,7 @@ OVER = "over"  # its connection or pool went first, and it with that
 class Database:
     """One database as the client names it; never a password. `private` tells apart those that only one can see."""
 
-    __slots__ = ("host", "name", "port", "private", "system", "text", "user")
+    __slots__ = ("__weakref__", "host", "name", "port", "private", "system", "text", "user")
 
     def __init__(
         self,
@@ -69,18 +70,19 @@ class Database:
         return f"{self.system}://{self.host}:{self.port}" if self.port else f"{self.system}://{self.host}"
 
 
-_databases: dict[tuple[Any, ...], Database] = {}  # one C call per change; bounded below
-_MANY = 1000
+_databases: dict[tuple[Any, ...], ref[Database]] = {}  # one C call per change; each goes with its last handle
 
 
 def database(system: str, user: str = "", host: str = "", port: int | None = None, name: str = "") -> Database:
-    """The one Database with these values, so that handles are grouped by identity."""
+    """The one Database with these values while anybody has it, so that handles are grouped by identity."""
     key = (system, user, host, port, name)
-    found = _databases.get(key)
+    known = _databases.get(key)
+    found = known() if known is not None else None
     if found is None:
         found = Database(system, user, host, port, name)
-        if len(_databases) < _MANY:
-            found = _databases.setdefault(key, found)
+        # pop(key, reference): called with the reference for its default
+        first = _databases.setdefault(key, ref(found, partial(_databases.pop, key)))()
+        found = first if first is not None else found
     return found
 
 

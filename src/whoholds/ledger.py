@@ -109,7 +109,8 @@ class Collections:
 
     def here(self) -> bool:
         """Whether the collector works in this thread now."""
-        return next(reversed(self._phases)) == "start" and getattr(self._mine, "start", self) is self._latest["start"]
+        # one C call: `reversed` and `next` are two, and another thread may collect between them
+        return list(self._phases)[-1] == "start" and getattr(self._mine, "start", self) is self._latest["start"]
 
 
 class Ledger:

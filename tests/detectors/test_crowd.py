@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
+from whoholds import handle as handle_module
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
 from whoholds.handle import Database, Handle, database
 from whoholds.limits import BITS
@@ -268,6 +269,26 @@ def test_a_program_with_a_database_per_customer_is_remembered_within_bounds() ->
             world.look()
     assert len(world.history.trends) <= MANY + 200
     assert world.history.trends[SHOP].highest.count == 2
+
+
+def test_after_thousands_of_databases_the_next_is_still_one() -> None:
+    """A database is the same one for as long as anybody has it, and forgotten with its last handle."""
+    world = World()
+    for number in range(3000):
+        world.closes(world.opens(to=database("sqlite", name=f"customer-{number}.db")))
+    crowd = [world.opens(to=database("postgresql", host="db", name="late")) for _ in range(20)]
+    (finding,) = world.found(too_many_at_once)
+    assert finding.count == 20
+    assert len({id(handle.database) for handle in crowd}) == 1
+
+
+def test_a_database_that_nobody_has_is_forgotten() -> None:
+    """A file for every request leaves nothing behind in the process."""
+    before = len(handle_module._databases)
+    kept = [database("sqlite", name=f"request-{number}.db") for number in range(50)]
+    assert len(handle_module._databases) == before + 50
+    del kept
+    assert len(handle_module._databases) == before
 
 
 # --- connect-storm ----------------------------------------------------------------------------------------------

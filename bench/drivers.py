@@ -134,9 +134,7 @@ def measured(name: str, at: Any) -> tuple[float, float]:  # noqa: PLR0911 - one 
 
         parts = urlsplit(at)
         return sync(
-            lambda: pg8000.connect(
-                user=parts.username, host=parts.hostname, port=parts.port, database=parts.path[1:]
-            )
+            lambda: pg8000.connect(user=parts.username, host=parts.hostname, port=parts.port, database=parts.path[1:])
         )
     from importlib import import_module
 

@@ -69,7 +69,9 @@ class Programs:
         settings = {"WHOHOLDS": "1", "WHOHOLDS_JOURNAL": self.folder / "{pid}.jsonl", **settings}
         return environ | {name: str(value) for name, value in settings.items() if value is not None}
 
-    def start(self, source: str, *arguments: str, options: Sequence[str] = (), **settings: object) -> subprocess.Popen[str]:
+    def start(
+        self, source: str, *arguments: str, options: Sequence[str] = (), **settings: object
+    ) -> subprocess.Popen[str]:
         """Give the program's process, running."""
         return self.command([self.python, *options, str(self.write(source)), *arguments], **settings)
 

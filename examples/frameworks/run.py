@@ -36,9 +36,7 @@ SECONDS = 30.0
 def _uvicorn(program: str) -> None:
     """Stop it with SIGINT: uvicorn shuts down on SIGTERM too, but then dies of it without any `atexit`."""
     port = free_port()
-    with _running(
-        "uvicorn", f"{program}:app", "--port", str(port), "--log-level", "warning", stop=signal.SIGINT
-    ):
+    with _running("uvicorn", f"{program}:app", "--port", str(port), "--log-level", "warning", stop=signal.SIGINT):
         _request_cars(port)
 
 

@@ -6,7 +6,7 @@ Nothing here locks, logs, compares the user's objects or keeps one alive.
 from __future__ import annotations
 
 import sys
-from _functools import partial  # functools brings half of the standard library, weakref too
+from _functools import partial  # type: ignore[import-not-found]  # functools brings half of the standard library
 from _weakref import ref
 
 from whoholds.origin import from_lines, line_at

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 def choices_from(config: pytest.Config, mode_: str) -> Choices:
     """What the command line and the ini file choose; raises UsageError for what does not exist."""
+
     def of(name: str) -> Any:
         given = config.getoption(f"whoholds_{name}", None)
         return (

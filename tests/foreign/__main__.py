@@ -148,13 +148,9 @@ def _options(arguments: list[str] | None) -> Options:
     parser.add_argument("suites", nargs="*", choices=[*suites.ALL, []], metavar="SUITE", help="all, if none")
     parser.add_argument("--short", action="store_true", help="only those that CI runs")
     parser.add_argument("--python", action="append", metavar="3.11", help="repeatable; `all` for all found")
-    parser.add_argument(
-        "--with", dest="against", action="append", choices=[*runs.VARIANTS], metavar="VARIANT"
-    )
+    parser.add_argument("--with", dest="against", action="append", choices=[*runs.VARIANTS], metavar="VARIANT")
     parser.add_argument("--cache", type=Path, default=runs.ROOT / ".cache" / "foreign", metavar="FOLDER")
-    parser.add_argument(
-        "--source", action="append", default=[], metavar="SUITE=FOLDER", help="instead of fetching"
-    )
+    parser.add_argument("--source", action="append", default=[], metavar="SUITE=FOLDER", help="instead of fetching")
     parser.add_argument("--verbose", action="store_true", help="whole tracebacks")
     parser.add_argument("--list", action="store_true", help="name the suites, and end")
     got = parser.parse_args(arguments)
@@ -169,9 +165,7 @@ def _options(arguments: list[str] | None) -> Options:
         pythons=list(interpreters.found()) if pythons == ["all"] else pythons,
         against=got.against or ["plain", "journal"],
         cache=got.cache.resolve(),
-        sources={
-            name: Path(folder).resolve() for name, _, folder in (each.partition("=") for each in got.source)
-        },
+        sources={name: Path(folder).resolve() for name, _, folder in (each.partition("=") for each in got.source)},
         verbose=got.verbose,
     )
 

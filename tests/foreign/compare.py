@@ -71,9 +71,7 @@ def exemptions(suite: str, python: str) -> list[Exempt]:
     return [each for each in listed() if each.suite == suite and (not each.python or python in each.python)]
 
 
-def judge(
-    bare: Run, watched: Run, exempt: list[Exempt], again: Callable[[str, Iterable[str] | None], Run]
-) -> Verdict:
+def judge(bare: Run, watched: Run, exempt: list[Exempt], again: Callable[[str, Iterable[str] | None], Run]) -> Verdict:
     """Compare test by test; `again("bare" or "watched", tests or None for all)` runs once more.
 
     A test that ends differently is run again alone, REPEATS times each way. It counts if it differs
@@ -126,9 +124,7 @@ def _same(bare: str, watched: str) -> bool:
     return bare == watched or (bare not in GOOD and watched in {"failed", "error"} and bare != "missing")
 
 
-def _unlisted_warnings(
-    bare: Run, watched: Run, exempt: list[Exempt], used: set[Exempt], verdict: Verdict
-) -> list[str]:
+def _unlisted_warnings(bare: Run, watched: Run, exempt: list[Exempt], used: set[Exempt], verdict: Verdict) -> list[str]:
     """Give the warnings that only the watched run showed and no exception lists."""
     unlisted = []
     for warning in sorted(set(watched.warnings) - set(bare.warnings)):

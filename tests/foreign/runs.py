@@ -103,9 +103,7 @@ def once(
                 break
     gathered.seconds = time.monotonic() - started
     if gathered.watched is not None and gathered.watched != (variant != "bare"):
-        raise SourceError(
-            f"{suite.name}, {variant}: whoholds was {'' if gathered.watched else 'not '}at work"
-        )
+        raise SourceError(f"{suite.name}, {variant}: whoholds was {'' if gathered.watched else 'not '}at work")
     return gathered
 
 

@@ -81,9 +81,7 @@ def _postgres(database: str = "postgres", password: str | None = None) -> Abstra
     """
     more: dict[str, servers.Setting] = {"max_prepared_transactions": 20, "wal_level": "logical"}
     theirs = servers.debian_binaries()
-    return servers.postgres(
-        max_connections=200, password=password, database=database, binaries=theirs, settings=more
-    )
+    return servers.postgres(max_connections=200, password=password, database=database, binaries=theirs, settings=more)
 
 
 def _psycopg2(stack: ExitStack, source: Path, _python: str) -> Call:

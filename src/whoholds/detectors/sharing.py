@@ -47,9 +47,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             inner.site,
             inner.owner.spawn if inner.owner else None,
             other=("first opened", outer.site),
-            why=(
-                _STARVES.format(owners=owners, at_once=at_once, safe=owners * (at_once - 1) + 1),
-            ),
+            why=(_STARVES.format(owners=owners, at_once=at_once, safe=owners * (at_once - 1) + 1),),
             advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
         )
 

@@ -12,23 +12,17 @@ import types
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
+from whoholds.drivers._async_frames_importlib_bootstrap import called_async, connecting_async, noticed_async
 from whoholds.drivers._frames_importlib_bootstrap import (
     called,
-    called_async,
-    connect_failed,
     connecting,
-    connecting_async,
-    is_refusal,
     noticed,
-    noticed_async,
     opening,
-    opening_async,
-    refused,
     shortcut,
     statement,
-    task_or_thread,
     within,
 )
+from whoholds.drivers._uses import connect_failed, is_refusal, refused, task_or_thread
 from whoholds.handle import Database, Handle, database
 from whoholds.seams import replace, stands_for
 
@@ -52,7 +46,6 @@ __all__ = [
     "noticed",
     "noticed_async",
     "opening",
-    "opening_async",
     "postgres_asked",
     "rebind",
     "refused",

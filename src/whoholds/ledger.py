@@ -13,7 +13,6 @@ import sys
 import time
 from collections import OrderedDict, deque
 from contextvars import ContextVar
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -113,6 +112,13 @@ class Collections:
         return list(self._phases)[-1] == "start" and getattr(self._mine, "start", self) is self._latest["start"]
 
 
+class _Reference(ref):  # type: ignore[type-arg]  # generic only for the type checker
+    """A weak reference to what was opened; it and its handle keep each other until the handle is closed."""
+
+    __slots__ = ("handle",)
+    handle: Handle
+
+
 class Ledger:
     """Where drivers tell of handles. One per Watch.
 
@@ -162,6 +168,7 @@ class Ledger:
         self._dropped_ends = 0
         self._silent: set[int] = set()  # freed without a word, at the last look
         self.collections = Collections()
+        self._at_end = self._gone  # bound once
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
@@ -198,9 +205,12 @@ class Ledger:
         handle.scope = self.current_scope(handle.owner)
         if thing is not None:
             try:
-                handle.ref = ref(thing, partial(self._freed, handle))
+                reference = _Reference(thing, self._at_end)
             except TypeError:  # a type without weak references: its driver tells of its end
                 pass
+            else:
+                reference.handle = handle
+                handle.ref = reference
         now = self.clock()
         handle.opened_at = handle.used_at = now
         if began is not None:
@@ -241,14 +251,14 @@ class Ledger:
     def given_back(self, loan: Handle) -> None:
         """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
         if loan.closed_stamp is None and loan.ref is not None and loan.ref() is None:
-            self._freed(loan, loan.ref)
+            self._freed(loan)
         else:
             self.closed(loan)
 
     def dropped(self, loan: Handle) -> None:
         """A pool's own finalizer takes a loan back that its borrower let go."""
         if loan.closed_stamp is None and loan.ref is not None:
-            self._freed(loan, loan.ref)
+            self._freed(loan)
 
     def reopened(self, handle: Handle) -> None:
         """A close that failed: it is open after all."""
@@ -337,10 +347,12 @@ class Ledger:
         """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
         self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
 
-    def _freed(self, handle: Handle, _: Any) -> None:
+    def _gone(self, reference: _Reference) -> None:
         """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
-        if not self.active:  # also at the interpreter's end, when modules are gone
-            return
+        if self.active:  # not at the interpreter's end, when modules are gone
+            self._freed(reference.handle)
+
+    def _freed(self, handle: Handle) -> None:
         if self.collections.here():
             how = COLLECTED
         else:
@@ -389,7 +401,7 @@ class Ledger:
                     ended.append(handle)
             elif handle.ref is not None and handle.ref() is None:
                 if handle.opened_stamp in self._silent:
-                    self._freed(handle, None)
+                    self._freed(handle)
                 else:
                     silent.add(handle.opened_stamp)
         self._silent = silent

@@ -13,7 +13,7 @@ from whoholds.handle import CHECKOUT, CLOSED, CONNECTION, Database, Handle, Owne
 from whoholds.lines import Site, Sites, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Container, Iterable, Iterator
 
     from whoholds.handle import Spawn
     from whoholds.ledger import Refusal, Taken
@@ -42,8 +42,8 @@ class Peak:
 class Rate:
     """Connections opened in one tenth of a second and closed again."""
 
-    count: int = 0
-    some: list[Handle] = field(default_factory=list)
+    count: int
+    one: Handle
 
 
 @dataclass
@@ -264,24 +264,25 @@ def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
     for handle in taken.open:
         if counted(handle):
             now_open[handle.database] = now_open.get(handle.database, 0) + 1
-    events: dict[Database, list[tuple[int, int]]] = {database: [] for database in now_open}
+    stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
     for handle in new:
         if counted(handle):
-            events.setdefault(handle.database, []).append((handle.opened_stamp, 1))
+            stamps.setdefault(handle.database, []).append(handle.opened_stamp)
     for handle in taken.ended:
         if counted(handle) and handle.closed_stamp is not None:
-            events.setdefault(handle.database, []).append((handle.closed_stamp, -1))
+            stamps.setdefault(handle.database, []).append(-handle.closed_stamp)
     for trend in history.trends.values():
-        if trend.database not in events:
+        if trend.database not in stamps:
             trend.latest = Peak()
-    for database, changes in events.items():
+    for database, changes in stamps.items():
         if database not in history.trends:
             history.trends[database] = Trend(database)
-        _sweep(history.trends[database], now_open.get(database, 0), sorted(changes), taken, new)
-    _forget_quiet(history, events)
+        changes.sort(key=abs)
+        _sweep(history.trends[database], now_open.get(database, 0), changes, taken, new)
+    _forget_quiet(history, stamps)
 
 
-def _forget_quiet(history: History, seen: dict[Database, list[tuple[int, int]]]) -> None:
+def _forget_quiet(history: History, seen: Container[Database]) -> None:
     """A file for every customer: of those that nobody has open and no storm is about, the busiest are kept."""
     if len(history.trends) > MANY:
         quiet = [trend for trend in history.trends.values() if trend.database not in seen and not trend.rate]
@@ -290,14 +291,18 @@ def _forget_quiet(history: History, seen: dict[Database, list[tuple[int, int]]])
             del history.trends[trend.database]
 
 
-def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: Taken, new: list[Handle]) -> None:
-    count = now_open - sum(change for _, change in changes)
-    best, stamp = count, 0  # stamp 0: the most were open at the last look
-    for at, change in changes:
-        count += change
-        if count > best:
-            best, stamp = count, at
-    trend.latest = Peak(best, taken.now, stamp)
+def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Taken, new: list[Handle]) -> None:
+    """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
+    count = now_open + sum(-1 if stamp > 0 else 1 for stamp in changes)
+    best, at = count, 0  # stamp 0: the most were open at the last look
+    for stamp in changes:
+        if stamp > 0:
+            count += 1
+            if count > best:
+                best, at = count, stamp
+        else:
+            count -= 1
+    trend.latest = Peak(best, taken.now, at)
     if best > trend.highest.count:
         fresh = set(new)  # any other was open at the last look, whatever its stamp
         there = [
@@ -305,11 +310,11 @@ def _sweep(trend: Trend, now_open: int, changes: list[tuple[int, int]], taken: T
             for handle in (*taken.open, *taken.ended)
             if handle.database is trend.database
             and counted(handle)
-            and (handle.opened_stamp <= stamp or handle not in fresh)
-            and (handle.closed_stamp is None or handle.closed_stamp > stamp)
+            and (handle.opened_stamp <= at or handle not in fresh)
+            and (handle.closed_stamp is None or handle.closed_stamp > at)
         ]
-        reached = max((handle.opened_at for handle in there), default=taken.now) if stamp else taken.now
-        trend.latest = trend.highest = Peak(best, reached, stamp, tuple(there))
+        reached = max((handle.opened_at for handle in there), default=taken.now) if at else taken.now
+        trend.latest = trend.highest = Peak(best, reached, at, tuple(there))
 
 
 def _rates(taken: Taken, history: History) -> None:
@@ -318,10 +323,12 @@ def _rates(taken: Taken, history: History) -> None:
         if handle.kind == CONNECTION and handle.pool is None:
             trend = history.trends.get(handle.database)
             if trend is not None:
-                rate = trend.rate.setdefault(int(handle.opened_at * SLOTS), Rate())
-                rate.count += 1
-                if not rate.some:
-                    rate.some.append(handle)
+                slot = int(handle.opened_at * SLOTS)
+                rate = trend.rate.get(slot)
+                if rate is None:
+                    trend.rate[slot] = Rate(1, handle)
+                else:
+                    rate.count += 1
     for trend in history.trends.values():
         for slot in [one for one in trend.rate if one < (taken.now - LOOKS) * SLOTS]:
             del trend.rate[slot]
@@ -375,9 +382,10 @@ def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
     """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
     held: list[Handle] = []
     for inner in sorted(handles, key=_by_stamp):
-        held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
-        for outer in held:
-            yield outer, inner
+        if held:
+            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
+            for outer in held:
+                yield outer, inner
         held.append(inner)
 
 

@@ -63,16 +63,19 @@ def current_owner() -> Owner | None:
     Called in the user's thread, about 0.5 µs once the owner is known.
     """
     ident = _thread.get_ident()
-    thread = _thread_object(ident)
-    task = current_task()
-    if task is not None:
-        owner: Owner | None = getattr(task, _OWNER, None)
-        return owner or _new_owner("task", task.get_name(), task, ident, _starting.get(ident))
+    modules = sys.modules
+    if "asyncio.tasks" in modules:
+        task = current_task()
+        if task is not None:
+            owner: Owner | None = getattr(task, _OWNER, None)
+            return owner or _new_owner("task", task.get_name(), task, ident, _starting.get(ident))
+    threading = modules.get("threading")
+    thread = threading._active.get(ident) if threading is not None else None
     if thread is None:
         return _greenlet_owner(ident) or _bare_owner(ident)
     if type(thread).__name__ == "_DummyThread":  # a greenlet that has logged something has one
         return _greenlet_owner(ident) or _thread_owner(thread, ident)
-    return getattr(thread, _JOB, None) or _thread_owner(thread, ident)
+    return getattr(thread, _JOB, None) or getattr(thread, _OWNER, None) or _thread_owner(thread, ident)
 
 
 def current_task() -> Any:

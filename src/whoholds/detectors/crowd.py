@@ -114,7 +114,7 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     seconds = max(math.ceil(limits.storm_for), 1)
     for trend in snapshot.history.trends.values():
         run, lasted = _stormy(trend, limits.storm, seconds, snapshot.now)
-        some = tuple(handle for rate in run for handle in rate.some)
+        some = tuple(rate.one for rate in run)
         if not run or all(handle.told & _STORM for handle in some):
             continue
         count = _opened(run)

@@ -29,7 +29,8 @@ def init(
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
         began = clock()
         try:
-            args, kwargs = as_keywords(args, kwargs, "_sqlite3.Connection")
+            if len(args) > 1:
+                args, kwargs = as_keywords(args, kwargs, "_sqlite3.Connection")
             original(self, *args, **kwargs)
         except BaseException as exc:
             not_opened(args, kwargs, exc, began)
@@ -42,14 +43,21 @@ def init(
 
 def connecting(
     original: Callable[..., Any],
+    plain: type,
     factory: Callable[[tuple[Any, ...], dict[str, Any]], Any],
     as_keywords: AsKeywords,
     made: Callable[[Any], None],
 ) -> Any:
-    """`sqlite3.connect`, with `factory(args, kwargs)` for the factory; `made` is told of each connection."""
+    """`sqlite3.connect`, with our class `plain` for the factory, or `factory(args, kwargs)` where the user has one.
+
+    `made` is told of what the user's factory made.
+    """
 
     def connect(_: Any, /, *args: Any, **kwargs: Any) -> Any:
         try:
+            if len(args) <= 1 and "factory" not in kwargs:
+                kwargs["factory"] = plain
+                return original(*args, **kwargs)
             ours = factory(args, kwargs)
             if len(args) > 1 and as_keywords(args, kwargs, "sqlite3.connect")[0] is not args:
                 # as `connect` does in C, which hands all of its arguments on, but would blame this line

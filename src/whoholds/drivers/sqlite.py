@@ -12,6 +12,7 @@ import types
 import warnings
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
+from weakref import getweakrefcount
 
 from whoholds.drivers._seams import (
     Bound,
@@ -72,7 +73,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     plain, plain_cursor, plain_connect = sqlite3.Connection, sqlite3.Cursor, dbapi2.connect
     layer = _Layer(ledger, plain, plain_cursor)
-    ours = connecting(plain_connect, layer.factory, _as_keywords, _unwatched(ledger, layer))
+    ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
     connect = types.MethodType(ours, Bound("sqlite3"))
     with ExitStack() as names:
         for module in (sqlite3, dbapi2):
@@ -216,9 +217,10 @@ def _as_keywords(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> tu
 def _opened(ledger: Ledger) -> Callable[..., None]:
     def opened(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any, began: float) -> None:
         """The connection `self` was opened, or opened again, with these arguments."""
-        again = getattr(self, "_whoholds", None)
-        if again is not None:
-            ledger.closed(again)
+        if getweakrefcount(self):  # else it is new: its handle would have one
+            again = getattr(self, "_whoholds", None)
+            if again is not None:
+                ledger.closed(again)
         path = args[0] if args else kwargs.get("database")
         uri = args[7] if len(args) > 7 else kwargs.get("uri", False)  # noqa: PLR2004 - its place
         handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, frame, began=began)
@@ -244,6 +246,8 @@ _TEMPORARY = Database("sqlite", name=":temporary:", private=True)
 
 def where(path: Any, *, uri: bool) -> Database:
     """The database of a path as `connect` takes it; one in memory is its connection's own, unless it is shared."""
+    if type(path) is str and path == ":memory:":
+        return _MEMORY
     try:
         name = os.fsdecode(path)
     except TypeError:

@@ -70,8 +70,11 @@ def by_unittest(cwd: Path, *names: str, **env: str) -> Call:
 
 
 def by_pytest(cwd: Path, *arguments: str, **env: str) -> Call:
-    """Give the call that runs pytest."""
-    return Call(("-m", "pytest", "-q", "-p", "foreign_pytest", *arguments), cwd, env)
+    """Give the call that runs pytest.
+
+    Its cache is cleared: psycopg's suite notes there that it runs, and runs nothing after a run that died.
+    """
+    return Call(("-m", "pytest", "-q", "--cache-clear", "-p", "foreign_pytest", *arguments), cwd, env)
 
 
 def _postgres(database: str = "postgres", password: str | None = None) -> AbstractContextManager[str]:

@@ -1,8 +1,9 @@
 """`python bench/drivers.py`: what watching each library costs, beside nothing, OpenTelemetry contrib and ddtrace.
 
-Against real servers on this machine. One interleaved run: each measurement is a process of its own, and the kinds take
-turns, round after round. Times are wall time in microseconds, the server's part included; printed are medians over
-the rounds and, in brackets, the median of the ratios to nothing, round by round. Nothing here fails on a number.
+Against real servers on this machine, drivers by connect and close, pools by a loan taken and given back. One
+interleaved run: each measurement is a process of its own, and the kinds take turns, round after round. Times are wall
+time in microseconds, the server's part included; printed are medians over the rounds and, in brackets, the median of
+the ratios to nothing, round by round. Nothing here fails on a number.
 """
 
 from __future__ import annotations
@@ -17,64 +18,26 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 ROOT = Path(__file__).parents[1]
 KINDS = ("nothing", "whoholds", "opentelemetry", "ddtrace")
-CYCLES, STATEMENTS, BEST_OF = 60, 1_000, 5
-MYSQL = {"pymysql", "MySQLdb", "mysql.connector"}
-OTEL = {
-    "sqlite3": ("sqlite3", "SQLite3Instrumentor"),
-    "psycopg2": ("psycopg2", "Psycopg2Instrumentor"),
-    "psycopg": ("psycopg", "PsycopgInstrumentor"),
-    "psycopg (async)": ("psycopg", "PsycopgInstrumentor"),
-    "asyncpg": ("asyncpg", "AsyncPGInstrumentor"),
-    "pymysql": ("pymysql", "PyMySQLInstrumentor"),
-    "MySQLdb": ("mysqlclient", "MySQLClientInstrumentor"),
-    "mysql.connector": ("mysql", "MySQLInstrumentor"),
-}
-DDTRACE = {
-    "sqlite3": "sqlite3",
-    "psycopg2": "psycopg",
-    "psycopg": "psycopg",
-    "psycopg (async)": "psycopg",
-    "asyncpg": "asyncpg",
-    "pymysql": "pymysql",
-    "MySQLdb": "mysqldb",
-    "mysql.connector": "mysql",
-}
+CYCLES, LOANS, STATEMENTS, BEST_OF = 60, 2_000, 1_000, 5
+Times = tuple[float, float]  # microseconds: opened and closed, or taken and given back; a statement
 
 
 # --- measured in a process of its own ---------------------------------------------------------------------------------
 
 
-def sync(connect: Callable[[], Any]) -> tuple[float, float]:
-    """Microseconds of a connect and close, and of an `execute`, the best of a few."""
-
-    def cycles() -> None:
-        for _ in range(CYCLES):
-            connect().close()
-
-    connection = connect()
-    cursor = connection.cursor()
-
-    def statements() -> None:
-        for _ in range(STATEMENTS):
-            cursor.execute("SELECT 1")
-            cursor.fetchall()
-
-    found = best(cycles, CYCLES), best(statements, STATEMENTS)
-    connection.close()
-    return found
-
-
-def best(run: Callable[[], None], count: int) -> float:
+def best(run: Callable[[], object], count: int) -> float:
     """Microseconds for one of `count`, the best of a few runs."""
     run()
     times = []
@@ -85,80 +48,225 @@ def best(run: Callable[[], None], count: int) -> float:
     return min(times) * 1e6
 
 
-async def asynchronous(connect: Callable[[], Any], statement: str) -> tuple[float, float]:
-    """Give the same for a library of coroutines; `statement` names the method that runs one."""
-    connection = await connect()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(BEST_OF + 1):
+async def best_awaited(run: Callable[[], Awaitable[object]], count: int) -> float:
+    """Give the same for a coroutine function."""
+    await run()
+    times = []
+    for _ in range(BEST_OF):
         started = time.perf_counter()
-        for _ in range(CYCLES):
-            await (await connect()).close()
-        times[0].append((time.perf_counter() - started) / CYCLES)
-        run = getattr(connection, statement)
-        started = time.perf_counter()
+        await run()
+        times.append((time.perf_counter() - started) / count)
+    return min(times) * 1e6
+
+
+def statements(connection: Any) -> float:
+    """Microseconds of one `execute` with its row."""
+    cursor = connection.cursor()
+
+    def run() -> None:
         for _ in range(STATEMENTS):
-            await run("SELECT 1")
-        times[1].append((time.perf_counter() - started) / STATEMENTS)
-    await connection.close()
-    return min(times[0][1:]) * 1e6, min(times[1][1:]) * 1e6
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+
+    return best(run, STATEMENTS)
 
 
-def measured(name: str, at: Any) -> tuple[float, float]:  # noqa: PLR0911 - one return for each library
-    """Give what the library costs here and now."""
-    if name == "sqlite3":
-        import sqlite3
+def driver(connect: Callable[[], Any]) -> Times:
+    """Connect and close; execute."""
 
-        return sync(lambda: sqlite3.connect(at))
-    if name == "psycopg2":
-        import psycopg2
+    def cycles() -> None:
+        for _ in range(CYCLES):
+            connect().close()
 
-        return sync(lambda: psycopg2.connect(at))
-    if name == "psycopg":
-        import psycopg
-
-        return sync(lambda: psycopg.connect(at))
-    if name == "psycopg (async)":
-        import psycopg
-
-        return asyncio.run(asynchronous(lambda: psycopg.AsyncConnection.connect(at), "execute"))
-    if name == "asyncpg":
-        import asyncpg
-
-        return asyncio.run(asynchronous(lambda: asyncpg.connect(at), "fetch"))
-    if name == "aiosqlite":
-        import aiosqlite
-
-        return asyncio.run(asynchronous(lambda: waited(aiosqlite.connect(at)), "execute"))
-    if name == "pg8000":
-        import pg8000
-
-        parts = urlsplit(at)
-        return sync(
-            lambda: pg8000.connect(user=parts.username, host=parts.hostname, port=parts.port, database=parts.path[1:])
-        )
-    from importlib import import_module
-
-    module = import_module(name)
-    return sync(lambda: module.connect(**at))
+    return best(cycles, CYCLES), statements(connect())
 
 
-async def waited(connection: Any) -> Any:
-    """Await what is no coroutine."""
-    return await connection
+def pool(take: Callable[[], Any], give: Callable[[Any], object]) -> Times:
+    """A loan taken and given back; execute on one."""
+
+    def cycles() -> None:
+        for _ in range(LOANS):
+            give(take())
+
+    return best(cycles, LOANS), statements(take())
 
 
-def prepare(kind: str, name: str) -> bool:
+def awaited(connect: Callable[[], Awaitable[Any]], close: str, statement: str, count: int = CYCLES) -> Any:
+    """The same for a library of coroutines; `close` and `statement` name the connection's methods."""
+
+    async def measure() -> Times:
+        async def cycles() -> None:
+            for _ in range(count):
+                await getattr(await connect(), close)()
+
+        run = getattr(await connect(), statement)
+
+        async def several() -> None:
+            for _ in range(STATEMENTS):
+                await run("SELECT 1")
+
+        return await best_awaited(cycles, count), await best_awaited(several, STATEMENTS)
+
+    return measure()
+
+
+def sqlite3(at: str) -> Times:
+    module = import_module("sqlite3")
+    return driver(lambda: module.connect(at))
+
+
+def psycopg2(at: str) -> Times:
+    module = import_module("psycopg2")
+    return driver(lambda: module.connect(at))
+
+
+def psycopg2_pool(at: str) -> Times:
+    made = import_module("psycopg2.pool").ThreadedConnectionPool(1, 4, at)
+    return pool(made.getconn, made.putconn)
+
+
+def psycopg(at: str) -> Times:
+    module = import_module("psycopg")
+    return driver(lambda: module.connect(at))
+
+
+def psycopg_async(at: str) -> Times:
+    module = import_module("psycopg")
+    return asyncio.run(awaited(lambda: module.AsyncConnection.connect(at), "close", "execute"))
+
+
+def psycopg_pool(at: str) -> Times:
+    with import_module("psycopg_pool").ConnectionPool(at, min_size=1, max_size=4) as made:
+        return pool(made.getconn, made.putconn)
+
+
+def asyncpg(at: str) -> Times:
+    module = import_module("asyncpg")
+    return asyncio.run(awaited(lambda: module.connect(at), "close", "fetch"))
+
+
+def asyncpg_pool(at: str) -> Times:
+    module = import_module("asyncpg")
+
+    async def measure() -> Times:
+        async with module.create_pool(at, min_size=1, max_size=4) as made:
+
+            async def cycles() -> None:
+                for _ in range(LOANS):
+                    await made.release(await made.acquire())
+
+            connection = await made.acquire()
+
+            async def several() -> None:
+                for _ in range(STATEMENTS):
+                    await connection.fetch("SELECT 1")
+
+            times = await best_awaited(cycles, LOANS), await best_awaited(several, STATEMENTS)
+            await made.release(connection)
+            return times
+
+    return asyncio.run(measure())
+
+
+def aiosqlite(at: str) -> Times:
+    module = import_module("aiosqlite")
+
+    async def connect() -> Any:
+        return await module.connect(at)
+
+    return asyncio.run(awaited(connect, "close", "execute"))
+
+
+def pg8000(at: str) -> Times:
+    parts, module = urlsplit(at), import_module("pg8000")
+    return driver(
+        lambda: module.connect(user=parts.username, host=parts.hostname, port=parts.port, database=parts.path[1:])
+    )
+
+
+def mysql(library: str) -> Callable[[dict[str, Any]], Times]:
+    """Any of the drivers for MySQL, which take the same arguments."""
+
+    def measure(at: dict[str, Any]) -> Times:
+        module = import_module(library)
+        return driver(lambda: module.connect(**at))
+
+    return measure
+
+
+def sqlalchemy(at: str) -> Times:
+    engine = import_module("sqlalchemy").create_engine(at.replace("postgresql:", "postgresql+psycopg2:"))
+    return pool(engine.raw_connection, lambda loan: loan.close())
+
+
+def dbutils(at: str) -> Times:
+    module = import_module("dbutils.pooled_db")
+    made = module.PooledDB(import_module("psycopg2"), mincached=1, maxconnections=4, dsn=at)
+    return pool(made.connection, lambda loan: loan.close())
+
+
+def peewee(at: str) -> Times:
+    made = import_module("playhouse.pool").PooledPostgresqlDatabase(at, max_connections=4)
+
+    def take() -> Any:
+        made.connect()
+        return made
+
+    return pool(take, lambda database: database.close())
+
+
+@dataclass(frozen=True)
+class Library:
+    """One row: what is measured, the module that has to be here, where it connects, and the peers' names for it."""
+
+    measure: Callable[[Any], Times]
+    module: str
+    server: str = "postgres"
+    opentelemetry: tuple[str, ...] = ()  # module and instrumentor
+    ddtrace: tuple[str, ...] = ()
+
+
+_PSYCOPG2 = ("psycopg2", "Psycopg2Instrumentor")
+_PSYCOPG = ("psycopg", "PsycopgInstrumentor")
+_ASYNCPG = ("asyncpg", "AsyncPGInstrumentor")
+LIBRARIES = {
+    "sqlite3": Library(sqlite3, "sqlite3", "file", ("sqlite3", "SQLite3Instrumentor"), ("sqlite3",)),
+    "aiosqlite": Library(aiosqlite, "aiosqlite", "file"),
+    "psycopg2": Library(psycopg2, "psycopg2", "postgres", _PSYCOPG2, ("psycopg",)),
+    "psycopg": Library(psycopg, "psycopg", "postgres", _PSYCOPG, ("psycopg",)),
+    "psycopg, async": Library(psycopg_async, "psycopg", "postgres", _PSYCOPG, ("psycopg",)),
+    "asyncpg": Library(asyncpg, "asyncpg", "postgres", _ASYNCPG, ("asyncpg",)),
+    "pg8000": Library(pg8000, "pg8000"),
+    "PyMySQL": Library(mysql("pymysql"), "pymysql", "mariadb", ("pymysql", "PyMySQLInstrumentor"), ("pymysql",)),
+    "mysqlclient": Library(
+        mysql("MySQLdb"), "MySQLdb", "mariadb", ("mysqlclient", "MySQLClientInstrumentor"), ("mysqldb",)
+    ),
+    "mysql-connector": Library(
+        mysql("mysql.connector"), "mysql.connector", "mariadb", ("mysql", "MySQLInstrumentor"), ("mysql",)
+    ),
+    "psycopg2.pool": Library(psycopg2_pool, "psycopg2", "postgres", _PSYCOPG2, ("psycopg",)),
+    "psycopg_pool": Library(psycopg_pool, "psycopg_pool", "postgres", _PSYCOPG, ("psycopg",)),
+    "asyncpg's pool": Library(asyncpg_pool, "asyncpg", "postgres", _ASYNCPG, ("asyncpg",)),
+    "SQLAlchemy's QueuePool": Library(
+        sqlalchemy, "sqlalchemy", "postgres", ("sqlalchemy", "SQLAlchemyInstrumentor"), ("sqlalchemy", "psycopg")
+    ),
+    "DBUtils' PooledDB": Library(dbutils, "dbutils", "postgres", _PSYCOPG2, ("psycopg",)),
+    "peewee's pool": Library(peewee, "playhouse", "postgres", _PSYCOPG2, ("psycopg",)),
+}
+
+
+def prepare(kind: str, library: Library) -> bool:
     """Switch on what is measured; False where it has nothing for this library."""
     if kind == "whoholds":
         import whoholds
 
         whoholds.start(outputs=())
     if kind == "opentelemetry":
-        module, instrumentor = OTEL.get(name, ("", ""))
-        if not module or find_spec(f"opentelemetry.instrumentation.{module}") is None:
+        if not library.opentelemetry:
             return False
-        from importlib import import_module
-
+        module, instrumentor = library.opentelemetry
+        if find_spec(f"opentelemetry.instrumentation.{module}") is None:
+            return False
         from opentelemetry import trace
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -172,7 +280,7 @@ def prepare(kind: str, name: str) -> bool:
         trace.set_tracer_provider(provider)
         getattr(import_module(f"opentelemetry.instrumentation.{module}"), instrumentor)().instrument()
     if kind == "ddtrace":
-        if name not in DDTRACE or find_spec("ddtrace") is None:
+        if not library.ddtrace or find_spec("ddtrace") is None:
             return False
         os.environ["DD_TRACE_AGENT_URL"] = "http://127.0.0.1:9"  # nobody listens there
         import logging
@@ -180,13 +288,14 @@ def prepare(kind: str, name: str) -> bool:
         import ddtrace
 
         logging.disable(logging.CRITICAL)
-        ddtrace.patch(**{DDTRACE[name]: True})
+        ddtrace.patch(**dict.fromkeys(library.ddtrace, True))
     return True
 
 
 def one(kind: str, name: str, at: Any) -> None:
     """Print one measurement as JSON."""
-    print(json.dumps(measured(name, at) if prepare(kind, name) else None), flush=True)
+    library = LIBRARIES[name]
+    print(json.dumps(library.measure(at) if prepare(kind, library) else None), flush=True)
     os._exit(0)
 
 
@@ -196,7 +305,7 @@ def one(kind: str, name: str, at: Any) -> None:
 def main() -> None:
     """Measure all, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("libraries", nargs="*")
+    parser.add_argument("libraries", nargs="*", help=f"some of {', '.join(LIBRARIES)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one", nargs=3, metavar=("KIND", "LIBRARY", "AT"), help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -208,23 +317,28 @@ def main() -> None:
 
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
-        postgres = stack.enter_context(servers.postgres())
+        places: dict[str, Any] = {
+            "file": f"{folder}/bench.db",
+            "postgres": stack.enter_context(servers.postgres()),
+        }
         try:
-            mariadb: Any = stack.enter_context(servers.mariadb())
-        except servers.NotInstalledError:
-            mariadb = None
-        places: dict[str, Any] = {"sqlite3": f"{folder}/bench.db", "aiosqlite": f"{folder}/bench.db"}
-        places |= dict.fromkeys(("psycopg2", "psycopg", "psycopg (async)", "asyncpg", "pg8000"), postgres)
-        if mariadb is not None:
-            places |= dict.fromkeys(sorted(MYSQL), mariadb)
-        here = {name: at for name, at in places.items() if installed(name)}
-        chosen = {name: at for name, at in here.items() if name in (asked.libraries or here)}
-        show(run(chosen, asked.rounds))
+            places["mariadb"] = stack.enter_context(servers.mariadb())
+        except servers.NotInstalledError as missing:
+            print(missing, file=sys.stderr)
+        show(
+            run(
+                {
+                    name: places[library.server]
+                    for name, library in LIBRARIES.items()
+                    if library.server in places and installed(library.module) and name in (asked.libraries or LIBRARIES)
+                },
+                asked.rounds,
+            )
+        )
 
 
-def installed(name: str) -> bool:
+def installed(module: str) -> bool:
     """Whether the library is here."""
-    module = name.partition(" ")[0]
     return find_spec(module.partition(".")[0]) is not None and find_spec(module) is not None
 
 
@@ -256,7 +370,7 @@ def show(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
     print("| library | | " + " | ".join(KINDS) + " |")
     print("|---|---|" + "---:|" * len(KINDS))
     for name in dict.fromkeys(name for name, _ in found):
-        for index, what in enumerate(("connect + close", "execute")):
+        for index, what in enumerate(("take + give back" if "ool" in name else "connect + close", "execute")):
             cells = []
             bare = [each[index] for each in found.get((name, "nothing"), [])]
             for kind in KINDS:

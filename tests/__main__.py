@@ -7,10 +7,12 @@ whole of our own on this one, so that what pytest says last is about the most.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
 SERVERS = ROOT / ".ci" / "install-servers"
+PYTEST = ("-m", "pytest", "-q", "-n", "auto")
+MYSQLCLIENT = "mysqlclient>=2.2"  # compiles, with what the servers' step brought
+
+SQLALCHEMY = {"3.10": "sqlalchemy>=1.4,<2", "3.13": "sqlalchemy>=2.1,<2.2"}  # beside the one that all others have
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command; where it is not `wanted`, the others go on without it."""
+
+    name: str
+    command: list[str | Path]
+    wanted: bool = True
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,37 +46,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pytest", nargs="*", help="arguments for the last step, after --")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    steps: list[tuple[str, list[str | Path]]] = [("servers", [SERVERS])]
+    steps = [Step("servers", [SERVERS])]
     if not options.only_here:
         for version, python in interpreters.found().items():
             if version != interpreters.here():
-                program = CACHE / "venvs" / version / "bin" / "python"
-                steps += [
-                    (f"environment for {version}", [python, "-m", "venv", program.parents[1]]),
-                    (
-                        f"whoholds on {version}",
-                        [program, "-m", "pip", "install", "-q", "-e", f"{ROOT}[test]"],
-                    ),
-                    (f"tests on {version}", [program, "-m", "pytest", "-q", "-n", "auto", "-m", "not once"]),
-                ]
-        steps.append(("foreign suites", [sys.executable, "-m", "tests.foreign", "--short"]))
-    steps.append(("tests", [sys.executable, "-m", "pytest", "-q", "-n", "auto", *options.pytest]))
-    for name, command in steps:
-        code = _step(name, command)
-        if code == 1 and "pytest" in command:
+                steps += _elsewhere(version, python)
+        steps.append(Step("foreign suites", [sys.executable, "-m", "tests.foreign", "--short"]))
+    steps += [
+        Step("mysqlclient", [*_pip(sys.executable), MYSQLCLIENT], wanted="CI" in os.environ),
+        Step("tests", [sys.executable, *PYTEST, *options.pytest]),
+    ]
+    for step in steps:
+        code = _run(step)
+        if code == 1 and "pytest" in step.command:
             # two at a time on a busy machine some look at the clock too late: what failed has to pass alone
-            alone = [part for part in command if part not in ("-n", "auto")]
-            code = _step(f"{name}: what failed, alone", [*alone, "--last-failed"])
-        if code:
+            alone = [part for part in step.command if part not in ("-n", "auto")]
+            code = _run(Step(f"{step.name}: what failed, alone", [*alone, "--last-failed"]))
+        if code and step.wanted:
             return code
     return 0
 
 
-def _step(name: str, command: list[str | Path]) -> int:
+def _elsewhere(version: str, python: Path) -> list[Step]:
+    """The tests on another Python, in an environment of its own."""
+    program = CACHE / "venvs" / version / "bin" / "python"
+    steps = [
+        Step(f"environment for {version}", [python, "-m", "venv", program.parents[1]]),
+        Step(f"whoholds on {version}", [*_pip(program), "-e", f"{ROOT}[test]"]),
+        Step(f"mysqlclient on {version}", [*_pip(program), MYSQLCLIENT], wanted="CI" in os.environ),
+        Step(f"tests on {version}", [program, *PYTEST, "-m", "not once"]),
+    ]
+    if wanted := SQLALCHEMY.get(version):
+        steps += [
+            Step(f"{wanted} on {version}", [*_pip(program), wanted]),
+            Step(f"tests of {wanted} on {version}", [program, *PYTEST, "tests/test_sqlalchemy.py"]),
+        ]
+    return steps
+
+
+def _pip(program: str | Path) -> list[str | Path]:
+    return [program, "-m", "pip", "install", "--quiet"]
+
+
+def _run(step: Step) -> int:
     """Run one step to its end, under a heading; its exit code."""
-    print(f"== {name}", flush=True)
+    print(f"== {step.name}", flush=True)
     started = time.monotonic()
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(step.command, cwd=ROOT, stdin=subprocess.DEVNULL)
     try:
         code = process.wait()
     except BaseException:
@@ -70,7 +101,7 @@ def _step(name: str, command: list[str | Path]) -> int:
         process.wait()
         raise
     if code:
-        print(f"== {name} failed with {code} after {time.monotonic() - started:.0f} s", flush=True)
+        print(f"== {step.name} failed with {code} after {time.monotonic() - started:.0f} s", flush=True)
     return code
 
 

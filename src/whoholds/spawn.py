@@ -179,7 +179,11 @@ def _traces(trace: ModuleType) -> None:
 
 
 def _threads(threading: ModuleType) -> None:
-    original = threading.Thread.start
+    _restore.append(_start(threading.Thread))
+
+
+def _start(starts: type) -> Callable[[], None]:
+    original = starts.start  # type: ignore[attr-defined]  # a Thread or a Process has it
 
     def start(self: Any) -> None:
         try:
@@ -188,7 +192,7 @@ def _threads(threading: ModuleType) -> None:
             stays_ours(error)
         original(self)
 
-    _restore.append(replace(threading.Thread, "start", stands_for(start, original)))
+    return replace(starts, "start", stands_for(start, original))
 
 
 def _tasks(base_events: ModuleType) -> None:
@@ -279,16 +283,7 @@ def _workers(thread: Any) -> int | None:
 
 def _processes(process: ModuleType) -> None:
     """A forked child has its spawn from the fork (`forked`); any other gets it pickled with its Process."""
-    original = process.BaseProcess.start
-
-    def start(self: Any) -> None:
-        try:
-            setattr(self, _SPAWN, spawning(sys._getframe(1)))
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
-        original(self)
-
-    _restore.append(replace(process.BaseProcess, "start", stands_for(start, original)))
+    _restore.append(_start(process.BaseProcess))
 
 
 def began_in_child(spawn: Spawn | None) -> None:

@@ -15,7 +15,7 @@ from whoholds.seams import stands_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import Failed, HandleOf, State, Where
+    from whoholds.drivers._uses import Broke, HandleOf, State, Where
     from whoholds.ledger import Ledger
 
 
@@ -26,10 +26,10 @@ def noticed_async(
     transaction: State,
     *,
     sql: bool = False,
-    failed: Failed | None = None,
+    broke: Broke | None = None,
 ) -> Any:
     """`noticed` for a coroutine function."""
-    uses = Uses(ledger, handle_of, transaction, task_or_thread, sql=sql, failed=failed)
+    uses = Uses(ledger, handle_of, transaction, task_or_thread, sql=sql, broke=broke)
     clock, enter, leave, fail = ledger.clock, uses.enter, uses.leave, uses.fail
 
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:

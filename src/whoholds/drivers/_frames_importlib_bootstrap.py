@@ -22,7 +22,7 @@ from whoholds.seams import stands_for, stays_ours
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import Failed, HandleOf, State, Told, Where
+    from whoholds.drivers._uses import Broke, HandleOf, State, Told, Where
     from whoholds.handle import Handle
     from whoholds.ledger import Ledger
 
@@ -34,10 +34,10 @@ def noticed(
     transaction: State,
     *,
     sql: bool = False,
-    failed: Failed | None = None,
+    broke: Broke | None = None,
 ) -> Any:
     """`original`, a method, of which each call is a use; what it calls in its turn is the same use. See `Uses`."""
-    uses = Uses(ledger, handle_of, transaction, thread, sql=sql, failed=failed)
+    uses = Uses(ledger, handle_of, transaction, thread, sql=sql, broke=broke)
     clock, enter, leave, fail = ledger.clock, uses.enter, uses.leave, uses.fail
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -88,7 +88,7 @@ def statement(
     ledger: Ledger,
     status: State | None = None,
     *,
-    failed: Failed | None = None,
+    broke: Broke | None = None,
 ) -> Any:
     """`noticed` for a cursor's `execute`, the one call that must cost next to nothing: `Uses`, written out.
 
@@ -100,7 +100,7 @@ def statement(
         connection = cursor.connection
         return connection.in_transaction if status is None else _OPEN[status(connection)]
 
-    uses = Uses(ledger, _of_cursor, state, thread, sql=True, failed=failed)
+    uses = Uses(ledger, _of_cursor, state, thread, sql=True, broke=broke)
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
 

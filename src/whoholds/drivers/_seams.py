@@ -29,6 +29,8 @@ from whoholds.seams import replace, stands_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from whoholds.ledger import Ledger
+
 __all__ = [
     "Bound",
     "Known",
@@ -41,6 +43,7 @@ __all__ = [
     "in_range",
     "is_refusal",
     "keep",
+    "keep_anew",
     "layered",
     "like",
     "noticed",
@@ -127,6 +130,18 @@ def whoholds_of(connection: Any) -> Handle:
 def keep(connection: Any, handle: Handle) -> None:
     """Put the handle on a connection that takes attributes."""
     connection._whoholds = handle
+
+
+def keep_anew(ledger: Ledger) -> Callable[[Any, Handle], None]:
+    """`keep` where one object connects again and again: what it had before was closed, or broke."""
+
+    def kept(connection: Any, handle: Handle) -> None:
+        before = connection.__dict__.get("_whoholds")
+        if before is not None:
+            ledger.closed(before)
+        keep(connection, handle)
+
+    return kept
 
 
 def postgres_asked(said: Mapping[str, Any]) -> Database:

@@ -1,4 +1,4 @@
-"""What the drivers of pools share: the handle that another driver has put on the connection below.
+"""What the drivers of pools share: the handle that another driver has put on the connection below, and the loan of it.
 
 Called in the user's thread; it asks the connection for three attributes and calls nothing of the library's.
 """
@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.drivers._seams import Known
-from whoholds.handle import Handle
+from whoholds.handle import CHECKOUT, UNSEEN, Handle, database
 
 if TYPE_CHECKING:
-    from whoholds.handle import Pool
+    from types import FrameType
+
+    from whoholds.handle import Database, Pool
+    from whoholds.ledger import Ledger
 
 
 def handle_on(connection: Any) -> Handle | None:
@@ -30,6 +33,36 @@ def handle_on(connection: Any) -> Handle | None:
         if handle is not None:
             return handle
     return None
+
+
+def lend(
+    ledger: Ledger,
+    driver: str,
+    lent: Any,
+    handle: Handle | None,
+    pool: Pool | None,
+    frame: FrameType | None,
+    *,
+    began: float | None = None,
+    otherwise: Database | None = None,
+) -> Handle:
+    """A loan out of `pool` of the connection with this handle; of one that nobody watches, to the database `otherwise`.
+
+    `lent` is what the borrower gets, or None where a library never lets go of it.
+    """
+    if pool is not None and pool.closed:
+        ledger.pool_back(pool)
+    if handle is None:
+        where = otherwise or database("other_sql")
+        loan = ledger.opened(CHECKOUT, driver, where, lent, frame, began=began, pool=pool)
+        loan.caller = UNSEEN
+        return loan
+    handle.at_home = False
+    if pool is not None:
+        handle.pool = pool
+    loan = ledger.opened(CHECKOUT, driver, handle.database, lent, frame, began=began, parent=handle, pool=pool)
+    loan.backend_pid = handle.backend_pid
+    return loan
 
 
 class Pools:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     HandleOf = Callable[[Any], Handle]
     State = Callable[[Any], Any]
-    Failed = Callable[[Any, Handle, BaseException], None]
+    Broke = Callable[[Any, BaseException], bool]
     Told = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Database, int | None]]
     Where = Callable[[Any, tuple[Any, ...], dict[str, Any]], Database]
 
@@ -63,7 +63,8 @@ class Uses:
     """The calls of one method: each is a use of the handle that `handle_of(self)` gives, or raises AttributeError for.
 
     `caller` tells who is inside; `transaction(self)`, without I/O, whether a transaction is open; `sql` says that the
-    first argument is a statement; `failed` is told of an exception before it goes on.
+    first argument is a statement; `broke(self, exc)`, without I/O, whether the connection is open no more after `exc`.
+    Without it a statement cannot be refused: the server is a file.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Uses:
         caller: Callable[[], int],
         *,
         sql: bool = False,
-        failed: Failed | None = None,
+        broke: Broke | None = None,
     ) -> None:
         self.ledger = ledger
         self.handle_of = handle_of
@@ -82,7 +83,7 @@ class Uses:
         self._clock = ledger.clock
         self._transaction = transaction
         self._sql = sql
-        self._told_failed = failed
+        self._broke = broke
 
     def outermost(self, thing: Any) -> Handle | None:
         """The handle of `thing`, unless it is not ours, not open yet, or this is a part of a call on it."""
@@ -128,8 +129,11 @@ class Uses:
         handle.caller = 0
         try:
             handle.in_transaction = self._transaction(thing)
-            if self._told_failed is not None:
-                self._told_failed(thing, handle, exc)
+            if self._broke is not None:
+                if is_refusal(exc):  # poolers and proxies refuse a statement
+                    self.ledger.refused(exc, handle.database, sys._getframe(2))
+                if self._broke(thing, exc):
+                    self.ledger.closed(handle)
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error)
         if self._sql:

@@ -16,19 +16,19 @@ from whoholds.drivers._seams import (
     called,
     connecting_async,
     in_range,
-    is_refusal,
     noticed_async,
     opening,
     postgres_asked,
     replace,
     stands_for,
 )
-from whoholds.handle import CHECKOUT, Database, Handle, Pool, database
+from whoholds.drivers._stock import lend
+from whoholds.handle import Database, Pool, database
 from whoholds.ledger import Asked, asked
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.ledger import Ledger
 
@@ -47,11 +47,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
     never_blame("asyncpg")
     base, statement = connection.Connection, prepared_stmt.PreparedStatement
     known = Known()
-    failed, failed_inner = _failed(ledger, _itself), _failed(ledger, _connection_of)
 
     def inner(method: Any) -> Any:
         return noticed_async(
-            method, ledger, lambda one: known.of(one._connection), _inners_transaction, failed=failed_inner
+            method, ledger, lambda one: known.of(one._connection), _inners_transaction, broke=_inner_broke
         )
 
     with ExitStack() as names:
@@ -64,9 +63,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(base, "_cleanup", called(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
         for name in _STATEMENTS:
             method = getattr(base, name)
-            stand(base, name, noticed_async(method, ledger, known.of, _in_transaction, sql=True, failed=failed))
+            stand(base, name, noticed_async(method, ledger, known.of, _in_transaction, sql=True, broke=_broke))
         for name in _USES:
-            stand(base, name, noticed_async(getattr(base, name), ledger, known.of, _in_transaction, failed=failed))
+            stand(base, name, noticed_async(getattr(base, name), ledger, known.of, _in_transaction, broke=_broke))
         for target, name in (
             (statement, "_PreparedStatement__do_execute"),
             *((cursor.BaseCursor, name) for name in _CURSOR),
@@ -84,14 +83,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
         yield
 
 
-def _itself(connection: Any) -> Any:
-    return connection
-
-
-def _connection_of(inner: Any) -> Any:
-    return inner._connection
-
-
 def _in_transaction(connection: Any) -> bool:
     protocol = connection._protocol
     return protocol is not None and bool(protocol.is_in_transaction())
@@ -101,15 +92,12 @@ def _inners_transaction(inner: Any) -> bool:
     return _in_transaction(inner._connection)
 
 
-def _failed(ledger: Ledger, connection_of: Callable[[Any], Any]) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(self: Any, handle: Handle, exc: BaseException) -> None:
-        """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
-        if is_refusal(exc):
-            ledger.refused(exc, handle.database, sys._getframe(3))
-        if connection_of(self).is_closed():
-            ledger.closed(handle)
+def _broke(connection: Any, _: BaseException) -> bool:
+    return bool(connection.is_closed())
 
-    return failed
+
+def _inner_broke(inner: Any, _: BaseException) -> bool:
+    return bool(inner._connection.is_closed())
 
 
 def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
@@ -226,13 +214,7 @@ class _Loans:
             handle = self._known.of(connection)
         except KeyError:
             return
-        handle.pool = made
-        handle.at_home = False
-        loan = self._ledger.opened(
-            CHECKOUT, "asyncpg", handle.database, connection, frame, began=began, parent=handle, pool=made
-        )
-        loan.backend_pid = handle.backend_pid
-        self._loans.put(connection, loan)
+        self._loans.put(connection, lend(self._ledger, "asyncpg", connection, handle, made, frame, began=began))
 
     def taking(self, original: Any) -> Any:
         """For `PoolConnectionHolder._release`, which every way back passes, also that of a connection that broke."""

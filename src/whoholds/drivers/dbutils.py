@@ -9,8 +9,8 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import handle_on
-from whoholds.handle import CHECKOUT, UNSEEN, Handle, Pool, database
+from whoholds.drivers._stock import handle_on, lend
+from whoholds.handle import Handle, Pool, database
 from whoholds.lines import never_blame
 from whoholds.seams import replace, stands_for
 
@@ -98,26 +98,11 @@ def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
             del self, args, kwargs, exc
             raise
         if pool is not None:
-            _open_loan(ledger, lent, pool)
+            below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
+            setattr(lent, _LOAN, lend(ledger, "dbutils", lent, below, pool, sys._getframe(1)))
         return lent
 
     return stands_for(connection, original)
-
-
-def _open_loan(ledger: Ledger, lent: Any, pool: Pool) -> None:
-    handle = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
-    if pool.closed:
-        ledger.pool_back(pool)
-    if handle is not None:
-        handle.pool = pool
-        handle.at_home = False
-    where = handle.database if handle is not None else database("other_sql")
-    loan = ledger.opened(CHECKOUT, "dbutils", where, lent, sys._getframe(2), parent=handle, pool=pool)
-    if handle is not None:
-        loan.backend_pid = handle.backend_pid
-    else:
-        loan.caller = UNSEEN
-    setattr(lent, _LOAN, loan)
 
 
 def _database_of(ledger: Ledger, pool: Pool) -> Any:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, in_range, is_refusal, keep, noticed, opening, replace, whoholds_of
+from whoholds.drivers._seams import called, in_range, keep_anew, noticed, opening, replace, whoholds_of
 from whoholds.handle import Database, Handle, database
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.ledger import Ledger
 
@@ -39,25 +38,24 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
         connections.append(connection_cext.CMySQLConnection)
         cursors += [cursor_cext.CMySQLCursor, cursor_cext.CMySQLCursorPrepared]
-    failed = _failed(ledger)
     with ExitStack() as names:
 
         def stand(target: Any, name: str, ours: Any) -> None:
             names.callback(replace(target, name, ours))
 
         for base in connections:
-            stand(base, "connect", opening(base.connect, ledger, "mysql.connector", _told, _keep(ledger), _asked))
+            stand(base, "connect", opening(base.connect, ledger, "mysql.connector", _told, keep_anew(ledger), _asked))
             for name in _CLOSES:
                 if name in vars(base):
                     stand(base, name, called(getattr(base, name), ledger, whoholds_of))
             for name in _USES:
                 if hasattr(base, name):
-                    stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, failed=failed))
+                    stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, broke=_broke))
         for each in cursors:
             for name in _STATEMENTS:
                 if name in vars(each):
                     method = vars(each)[name]
-                    ours = noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, failed=failed)
+                    ours = noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_broke)
                     stand(each, name, ours)
         yield
 
@@ -78,26 +76,8 @@ def _cursors_transaction(cursor: Any) -> bool:
     return _in_transaction(cursor._connection)
 
 
-def _failed(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(_: Any, handle: Handle, exc: BaseException) -> None:
-        """A statement failed: a proxy may refuse there, and a connection that broke is open no more."""
-        if is_refusal(exc):
-            ledger.refused(exc, handle.database, sys._getframe(3))
-        if getattr(exc, "errno", None) in _LOST:
-            ledger.closed(handle)
-
-    return failed
-
-
-def _keep(ledger: Ledger) -> Callable[[Any, Handle], None]:
-    def kept(connection: Any, handle: Handle) -> None:
-        """A connection that connects again was closed before, or broke."""
-        before = connection.__dict__.get("_whoholds")
-        if before is not None:
-            ledger.closed(before)
-        keep(connection, handle)
-
-    return kept
+def _broke(_: Any, exc: BaseException) -> bool:
+    return getattr(exc, "errno", None) in _LOST
 
 
 def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:

@@ -6,16 +6,15 @@ all there is to go by.
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, in_range, is_refusal, keep, noticed, opening, replace, whoholds_of
+from whoholds.drivers._seams import called, in_range, keep, noticed, opening, replace, whoholds_of
 from whoholds.handle import Database, Handle, database
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.ledger import Ledger
 
@@ -41,7 +40,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
     in_range("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), "1.4", "3")
     never_blame("MySQLdb")
     base, cursor, streaming = connections.Connection, cursors.BaseCursor, cursors.CursorUseResultMixIn
-    failed = _failed(ledger)
     with ExitStack() as names:
 
         def stand(target: Any, name: str, ours: Any) -> None:
@@ -50,15 +48,15 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(base, "__init__", opening(base.__init__, ledger, "MySQLdb", _told, keep, _asked))
         stand(base, "close", called(base.close, ledger, whoholds_of))
         for name in _ENDS:
-            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _ended, failed=failed))
+            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _ended, broke=_broke))
         for name in _USES:
             if hasattr(base, name):
-                stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _as_before, failed=failed))
+                stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _as_before, broke=_broke))
         for name in _STATEMENTS:
-            method = noticed(getattr(cursor, name), ledger, _handle_of_cursor, _after, sql=True, failed=failed)
+            method = noticed(getattr(cursor, name), ledger, _handle_of_cursor, _after, sql=True, broke=_broke)
             stand(cursor, name, method)
         for name in _STREAMED:
-            method = noticed(getattr(streaming, name), ledger, _handle_of_cursor, _after, failed=failed)
+            method = noticed(getattr(streaming, name), ledger, _handle_of_cursor, _after, broke=_broke)
             stand(streaming, name, method)
         yield
 
@@ -91,15 +89,8 @@ def _after(cursor: Any) -> bool:
     return _as_before(connection) or (begins and not connection.get_autocommit())
 
 
-def _failed(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(_: Any, handle: Handle, exc: BaseException) -> None:
-        """A statement failed: a proxy may refuse there, and a connection that broke is open no more."""
-        if is_refusal(exc):
-            ledger.refused(exc, handle.database, sys._getframe(3))
-        if exc.args and exc.args[0] in _LOST:
-            ledger.closed(handle)
-
-    return failed
+def _broke(_: Any, exc: BaseException) -> bool:
+    return bool(exc.args) and exc.args[0] in _LOST
 
 
 def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:

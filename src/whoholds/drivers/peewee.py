@@ -9,8 +9,8 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import handle_on
-from whoholds.handle import CHECKOUT, OVER, UNSEEN, Handle, Pool, database
+from whoholds.drivers._stock import handle_on, lend
+from whoholds.handle import OVER, Handle, Pool, database
 from whoholds.lines import never_blame
 from whoholds.seams import replace, stands_for
 
@@ -79,19 +79,8 @@ def _lent(ledger: Ledger, original: Any) -> Any:
     def _connect(self: Any) -> Any:
         connection = original(self)
         pool: Pool = getattr(self, "_whoholds_pool", None) or _made(ledger, self, None)
-        if pool.closed:
-            ledger.pool_back(pool)
         pool.max = pool.idle_max = self._max_connections or None
-        handle = handle_on(connection)
-        if handle is not None:
-            handle.pool = pool
-            handle.at_home = False
-        where = handle.database if handle is not None else database("other_sql")
-        loan = ledger.opened(CHECKOUT, "peewee", where, None, sys._getframe(1), parent=handle, pool=pool)
-        if handle is not None:
-            loan.backend_pid = handle.backend_pid
-        else:
-            loan.caller = UNSEEN
+        loan = lend(ledger, "peewee", None, handle_on(connection), pool, sys._getframe(1))
         self._whoholds_lent[id(connection)] = loan
         return connection
 

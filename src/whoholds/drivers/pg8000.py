@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._seams import (
     called,
     in_range,
-    is_refusal,
     keep,
     noticed,
     opening,
@@ -20,9 +18,9 @@ from whoholds.drivers._seams import (
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from whoholds.handle import Database, Handle
+    from whoholds.handle import Database
     from whoholds.ledger import Ledger
 
 _ARGUMENTS = ("user", "host", "database", "port")
@@ -38,7 +36,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     in_range("pg8000", pg8000.__version__, "1.29", "2")
     never_blame("pg8000")
-    failed = _failed(ledger)
     with ExitStack() as names:
 
         def stand(name: str, ours: Any) -> None:
@@ -48,10 +45,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand("close", called(CoreConnection.close, ledger, whoholds_of))
         for name in _STATEMENTS:
             method = getattr(CoreConnection, name)
-            stand(name, noticed(method, ledger, whoholds_of, _in_transaction, sql=True, failed=failed))
+            stand(name, noticed(method, ledger, whoholds_of, _in_transaction, sql=True, broke=_broke))
         for name in _USES:
             method = getattr(CoreConnection, name)
-            stand(name, noticed(method, ledger, whoholds_of, _in_transaction, failed=failed))
+            stand(name, noticed(method, ledger, whoholds_of, _in_transaction, broke=_broke))
         yield
 
 
@@ -59,15 +56,8 @@ def _in_transaction(connection: Any) -> bool:
     return connection._transaction_status in (b"T", b"E")
 
 
-def _failed(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(connection: Any, handle: Handle, exc: BaseException) -> None:
-        """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
-        if is_refusal(exc):
-            ledger.refused(exc, handle.database, sys._getframe(3))
-        if connection._sock is None:
-            ledger.closed(handle)
-
-    return failed
+def _broke(connection: Any, _: BaseException) -> bool:
+    return connection._sock is None
 
 
 def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:

@@ -17,7 +17,6 @@ from whoholds.drivers._seams import (
     connecting,
     connecting_async,
     in_range,
-    is_refusal,
     keep,
     noticed,
     noticed_async,
@@ -34,7 +33,7 @@ from whoholds.handle import CURSOR, Database, Handle, database
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.ledger import Ledger
 
@@ -50,13 +49,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
     in_range("psycopg", psycopg.__version__, "3.1", "4")
     never_blame("psycopg")
     cursors = _Cursors(ledger)
-    failed = _failed(ledger)
-    failed_cursor = _failed(ledger, _connection_of)
 
     def run(use: Any, name: str, method: Any) -> Any:
         if use is noticed and name == "execute":
-            return statement(method, ledger, _status, failed=failed_cursor)
-        return use(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, failed=failed_cursor)
+            return statement(method, ledger, _status, broke=_cursor_broke)
+        return use(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_cursor_broke)
 
     with ExitStack() as names:
 
@@ -76,7 +73,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
             stand(base, "__init__", opening(base.__init__, ledger, "psycopg", _told, keep))
             stand(base, "connect", classmethod(connect(base.connect.__func__, ledger, whoholds_of, _asked)))
             stand(base, "close", close(base.close, ledger, whoholds_of, _is_closed))
-            wait = use(base.wait, ledger, whoholds_of, _in_transaction, failed=failed)
+            wait = use(base.wait, ledger, whoholds_of, _in_transaction, broke=_broke)
             stand(base, "wait", within(base.wait, wait) if use is noticed else wait)
             for one in (cursor, server_cursor):
                 for name in _STATEMENTS:
@@ -86,10 +83,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(psycopg, "connect", psycopg.Connection.connect)
         names.callback(rebind(plain_connect, psycopg.connect))
         yield
-
-
-def _connection_of(cursor: Any) -> Any:
-    return cursor._conn
 
 
 def _handle_of_cursor(cursor: Any) -> Handle:
@@ -114,17 +107,12 @@ def _is_closed(connection: Any) -> bool:
     return bool(connection.pgconn.status == _BAD)
 
 
-def _failed(
-    ledger: Ledger, connection_of: Callable[[Any], Any] | None = None
-) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(self: Any, handle: Handle, exc: BaseException) -> None:
-        """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
-        if is_refusal(exc):
-            ledger.refused(exc, handle.database, sys._getframe(3))
-        if _is_closed(connection_of(self) if connection_of else self):
-            ledger.closed(handle)
+def _broke(connection: Any, _: BaseException) -> bool:
+    return _is_closed(connection)
 
-    return failed
+
+def _cursor_broke(cursor: Any, _: BaseException) -> bool:
+    return _is_closed(cursor._conn)
 
 
 def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:

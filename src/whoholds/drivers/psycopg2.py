@@ -92,7 +92,7 @@ class _Layer:
             return in_transaction(one.connection)
 
         def use(method: Any, *, sql: bool = False) -> Any:
-            return noticed(method, ledger, _handle_of_cursor, cursors_transaction, sql=sql, failed=_failed(ledger))
+            return noticed(method, ledger, _handle_of_cursor, cursors_transaction, sql=sql, broke=_cursor_broke)
 
         self.ledger = ledger
         self._use, self._in_transaction = use, in_transaction
@@ -107,18 +107,16 @@ class _Layer:
         ledger = self.ledger
         methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": _init(ledger, base.__init__)}
         for name in _USES:
-            methods[name] = noticed(
-                getattr(base, name), ledger, _handle_of, self._in_transaction, failed=_failed_connection(ledger)
-            )
+            methods[name] = noticed(getattr(base, name), ledger, _handle_of, self._in_transaction, broke=_broke)
         methods["close"] = called(base.close, ledger, _handle_of)
         if base.cursor is self._plain.cursor:  # on top of a class with a `cursor` of its own: that calls ours
             methods["cursor"] = self._cursor_method(base.cursor)
         return methods
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
-        failed, status = _failed(self.ledger), self._plain.get_transaction_status
+        status = self._plain.get_transaction_status
         methods: dict[str, Any] = {
-            name: statement(getattr(base, name), self.ledger, status, failed=failed) for name in _STATEMENTS
+            name: statement(getattr(base, name), self.ledger, status, broke=_cursor_broke) for name in _STATEMENTS
         }
         methods |= {name: self._use(getattr(base, name)) for name in _COPIES}
         return {"__slots__": (), **methods}
@@ -203,26 +201,12 @@ def _close_named(ledger: Ledger, original: Any) -> Any:
     return stands_for(close, original)
 
 
-def _failed(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(cursor: Any, handle: Handle, exc: BaseException) -> None:
-        _after(ledger, cursor.connection, handle, exc)
-
-    return failed
+def _broke(connection: Any, _: BaseException) -> bool:
+    return bool(connection.closed)
 
 
-def _failed_connection(ledger: Ledger) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(connection: Any, handle: Handle, exc: BaseException) -> None:
-        _after(ledger, connection, handle, exc)
-
-    return failed
-
-
-def _after(ledger: Ledger, connection: Any, handle: Handle, exc: BaseException) -> None:
-    """A statement failed: PgBouncer refuses there, and a connection that broke is open no more."""
-    if is_refusal(exc):
-        ledger.refused(exc, handle.database, sys._getframe(4))
-    if connection.closed:
-        ledger.closed(handle)
+def _cursor_broke(cursor: Any, _: BaseException) -> bool:
+    return bool(cursor.connection.closed)
 
 
 def _init(ledger: Ledger, original: Callable[..., None]) -> Any:

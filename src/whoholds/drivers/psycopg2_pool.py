@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._seams import replace, stands_for
-from whoholds.handle import CHECKOUT, OVER, Handle, Pool, database
+from whoholds.drivers._stock import lend
+from whoholds.handle import OVER, Handle, Pool, database
 from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
@@ -92,13 +93,7 @@ def _lent(ledger: Ledger, original: Any, pool_error: type[BaseException]) -> Any
             return connection
         lent: dict[int, Handle] = self._whoholds_lent
         if id(connection) not in lent:  # with a key, the same connection is given again
-            handle.pool = pool
-            handle.at_home = False
-            loan = ledger.opened(
-                CHECKOUT, "psycopg2.pool", handle.database, None, sys._getframe(1), parent=handle, pool=pool
-            )
-            loan.backend_pid = handle.backend_pid
-            lent[id(connection)] = loan
+            lent[id(connection)] = lend(ledger, "psycopg2.pool", None, handle, pool, sys._getframe(1))
         return connection
 
     return stands_for(getconn, original)

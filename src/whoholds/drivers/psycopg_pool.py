@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._seams import in_range, postgres_asked, replace, stands_for
-from whoholds.handle import CHECKOUT, Database, Handle, Pool
+from whoholds.drivers._stock import lend
 from whoholds.ledger import Asked, asked
 from whoholds.lines import never_blame
 from whoholds.origin import capture
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from whoholds.handle import Database, Handle, Pool
     from whoholds.ledger import Ledger
 
 
@@ -97,14 +98,8 @@ class _Loans:
         if pool is None or handle is None:
             return
         pool.max = pool_object.max_size or None
-        handle.pool = pool
-        handle.at_home = False
         # the pool keeps no reference to what it has lent: a loan that is dropped is freed, and lost to the pool
-        loan = self.ledger.opened(
-            CHECKOUT, "psycopg_pool", handle.database, connection, frame, began=began, parent=handle, pool=pool
-        )
-        loan.backend_pid = handle.backend_pid
-        connection._whoholds_loan = loan
+        connection._whoholds_loan = lend(self.ledger, "psycopg_pool", connection, handle, pool, frame, began=began)
         pool_object._whoholds_database = handle.database
 
     def refused(self, pool_object: Any, exc: BaseException, frame: FrameType) -> None:

@@ -6,15 +6,13 @@ of a result set says it throws away, so we keep that one bit for the call that i
 
 from __future__ import annotations
 
-import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._seams import (
     called,
     in_range,
-    is_refusal,
-    keep,
+    keep_anew,
     noticed,
     opening,
     replace,
@@ -26,7 +24,7 @@ from whoholds.lines import never_blame
 from whoholds.seams import stays_ours
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.ledger import Ledger
 
@@ -48,32 +46,27 @@ def watch(ledger: Ledger) -> Iterator[None]:
     in_range("PyMySQL", getattr(pymysql, "VERSION_STRING", pymysql.__version__), "1.0", "3")
     never_blame("pymysql")
     base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult
-    failed, failed_cursor = _failed(ledger, _itself), _failed(ledger, _connection_of)
 
     def used(method: Any, *, sql: bool = False) -> Any:
-        return noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=sql, failed=failed_cursor)
+        return noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
 
     with ExitStack() as names:
 
         def stand(target: Any, name: str, ours: Any) -> None:
             names.callback(replace(target, name, ours))
 
-        stand(base, "connect", opening(base.connect, ledger, "pymysql", _told, _keep(ledger), _asked))
+        stand(base, "connect", opening(base.connect, ledger, "pymysql", _told, keep_anew(ledger), _asked))
         stand(base, "close", called(base.close, ledger, whoholds_of, _is_closed))
         for name in _ANSWERED_OK:
-            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _after_ok, failed=failed))
+            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _after_ok, broke=_broke))
         for name in _USES:
-            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, failed=failed))
+            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, broke=_broke))
         for name in _STATEMENTS:
             stand(cursor, name, used(getattr(cursor, name), sql=True))
         for name in _STREAMED:
             stand(cursors.SSCursor, name, used(getattr(cursors.SSCursor, name)))
         stand(result, "_check_packet_is_eof", _end_of_result(result._check_packet_is_eof))
         yield
-
-
-def _itself(connection: Any) -> Any:
-    return connection
 
 
 def _connection_of(cursor: Any) -> Any:
@@ -117,26 +110,12 @@ def _is_closed(connection: Any) -> bool:
     return connection._sock is None
 
 
-def _failed(ledger: Ledger, connection_of: Callable[[Any], Any]) -> Callable[[Any, Handle, BaseException], None]:
-    def failed(self: Any, handle: Handle, exc: BaseException) -> None:
-        """A statement failed: a proxy may refuse there, and a connection that broke is open no more."""
-        if is_refusal(exc):
-            ledger.refused(exc, handle.database, sys._getframe(3))
-        if _is_closed(connection_of(self)):
-            ledger.closed(handle)
-
-    return failed
+def _broke(connection: Any, _: BaseException) -> bool:
+    return _is_closed(connection)
 
 
-def _keep(ledger: Ledger) -> Callable[[Any, Handle], None]:
-    def kept(connection: Any, handle: Handle) -> None:
-        """A connection that connects again was closed before, or broke."""
-        before = connection.__dict__.get("_whoholds")
-        if before is not None:
-            ledger.closed(before)
-        keep(connection, handle)
-
-    return kept
+def _cursor_broke(cursor: Any, _: BaseException) -> bool:
+    return _is_closed(_connection_of(cursor))
 
 
 def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:

@@ -11,8 +11,8 @@ import types
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import Pools, handle_on
-from whoholds.handle import CHECKOUT, OVER, UNSEEN, Database, Handle, Pool, database
+from whoholds.drivers._stock import Pools, handle_on, lend
+from whoholds.handle import OVER, Database, Handle, Pool, database
 from whoholds.lines import kind_of, never_blame
 from whoholds.seams import replace, stands_for, stays_ours
 
@@ -191,23 +191,16 @@ def _checked_out(ledger: Ledger, pools: Pools, module: Any) -> Callable[[Any, An
 def _lend(ledger: Ledger, ours: Pool, record: Any, fairy: Any, frame: FrameType | None) -> None:
     handle: Handle | None = getattr(record, _STOCK, None)
     before: Handle | None = getattr(record, _LOAN, None)
-    if handle is not None:
-        handle.at_home = False
     if before is not None and before.closed_stamp is None:
         if before.ref is not None and before.ref() is fairy:  # connected anew: a listener found it dead
             before.parent = handle
+            if handle is not None:
+                handle.at_home = False
             return
         ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
-    if ours.closed:
-        ledger.pool_back(ours)
-    where = _by_dialect(fairy._pool) if handle is None else handle.database
     lender = ours if ours.key else None  # nobody waits for what everyone may have
-    loan = ledger.opened(CHECKOUT, "sqlalchemy", where, fairy, _asking(frame), parent=handle, pool=lender)
-    if handle is not None:
-        loan.backend_pid = handle.backend_pid
-    else:
-        loan.caller = UNSEEN
-    setattr(record, _LOAN, loan)
+    where = _by_dialect(fairy._pool) if handle is None else None
+    setattr(record, _LOAN, lend(ledger, "sqlalchemy", fairy, handle, lender, _asking(frame), otherwise=where))
 
 
 def _checked_in(ledger: Ledger) -> Callable[[Any, Any], None]:

@@ -26,7 +26,7 @@ ROOMS = (
     ("handle",),
     ("limits",),
     ("seams", "waiting", "spawn", "tracing", "leaving"),
-    ("ledger", "snapshot", "intervals", "live", "asking"),
+    ("collector", "ledger", "history", "snapshot", "intervals", "live", "asking"),
     ("finding",),
     ("detectors",),
     ("tellings", "wording"),
@@ -42,7 +42,7 @@ ROOMS = (
 # Each family knows so much of the rest and no more.
 KNOWS = {
     "drivers": {"origin", "lines", "handle", "seams", "waiting", "spawn", "ledger", "redact"},
-    "detectors": {"origin", "lines", "handle", "limits", "snapshot", "live", "finding"},
+    "detectors": {"origin", "lines", "handle", "limits", "history", "snapshot", "live", "finding"},
     "outputs": {
         *("version", "sql", "redact", "origin", "lines", "handle", "limits", "spawn", "tracing", "finding"),
         *("wording", "ticking", "journal", "report"),

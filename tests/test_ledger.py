@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, SHOP, at, thread
+from whoholds.collector import Collections
 from whoholds.fakes import FakeClock
 from whoholds.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
-from whoholds.ledger import THREAD_ENDED, Asked, Collections, Ledger, asked
+from whoholds.ledger import THREAD_ENDED, Asked, Ledger, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

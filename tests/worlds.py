@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.fakes import FakeClock
 from whoholds.handle import CLOSED, CONNECTION, Database, Handle, Owner, Pool, Spawn
+from whoholds.history import History
 from whoholds.ledger import Ledger, Refusal, Taken
 from whoholds.limits import Limits
 from whoholds.origin import from_lines
 from whoholds.running import Watch
-from whoholds.snapshot import Ending, History, Snapshot, see
+from whoholds.snapshot import Ending, Snapshot, see
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -22,10 +22,11 @@ from whoholds.wording import message
 if TYPE_CHECKING:
     from whoholds.finding import Finding, Part
     from whoholds.handle import Handle
+    from whoholds.history import Peak
     from whoholds.limits import Limits
     from whoholds.lines import Frame, Site
     from whoholds.origin import Origin
-    from whoholds.snapshot import Peak, Snapshot
+    from whoholds.snapshot import Snapshot
 
 OWNERS = 10
 HOST = socket.gethostname()

@@ -11,12 +11,13 @@ import gc
 import itertools
 import sys
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from whoholds import spawn
+from whoholds.collector import Collections
 from whoholds.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Database, Handle, Owner, Pool
 from whoholds.origin import capture
 
@@ -87,29 +88,6 @@ class Asked(NamedTuple):
 
 # Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
 asked: ContextVar[Asked | None] = ContextVar("whoholds_asked", default=None)
-
-
-class Collections:
-    """Tells what the collector freed from what its last reference freed; its `callbacks` are for `gc.callbacks`.
-
-    They are C calls. A function of ours would be the first Python code to run after a signal that came while the
-    collector worked: what the signal's handler raises would be raised, and lost, in that callback.
-    """
-
-    def __init__(self) -> None:
-        self._phases = OrderedDict[str, None](start=None, stop=None)  # the last key is the phase, each info being true
-        self._mine = _thread._local()  # phase → the info that came in this thread
-        self._latest: dict[str, Any] = {}  # phase → the info that came in any
-        self.callbacks: tuple[Callable[[str, Any], None], ...] = (
-            self._phases.move_to_end,
-            self._mine.__setattr__,
-            self._latest.__setitem__,
-        )
-
-    def here(self) -> bool:
-        """Whether the collector works in this thread now."""
-        # one C call: `reversed` and `next` are two, and another thread may collect between them
-        return list(self._phases)[-1] == "start" and getattr(self._mine, "start", self) is self._latest["start"]
 
 
 class _Reference(ref):  # type: ignore[type-arg]  # generic only for the type checker

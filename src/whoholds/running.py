@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from whoholds.detectors import ALL
 from whoholds.finding import INFO, Finding, Look
+from whoholds.history import History
 from whoholds.ledger import Ledger
 from whoholds.limits import BITS, Limits
-from whoholds.snapshot import Ending, History, Snapshot, see
+from whoholds.snapshot import Ending, Snapshot, see
 from whoholds.tellings import Tellings
 from whoholds.tracing import spans_of
 

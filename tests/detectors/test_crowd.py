@@ -10,8 +10,8 @@ from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, sai
 from whoholds import handle as handle_module
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
 from whoholds.handle import Database, Handle, database
+from whoholds.history import MANY
 from whoholds.limits import BITS
-from whoholds.snapshot import MANY
 
 
 def crowd(count: int, **limits: object) -> World:

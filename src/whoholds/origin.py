@@ -28,6 +28,21 @@ def capture(frame: FrameType | None, limit: int) -> Origin:
     return tuple(pairs)
 
 
+def capture_until(frame: FrameType | None, limit: int, end: CodeType) -> Origin:
+    """The same, but no further than the frame of `end`, the event loop's: what stands below asked for nothing."""
+    pairs: list[CodeType | int] = []
+    add = pairs.append
+    while frame is not None and limit:
+        code = frame.f_code
+        if code is end:
+            break
+        add(code)
+        add(frame.f_lasti)
+        frame = frame.f_back
+        limit -= 1
+    return tuple(pairs)
+
+
 def line_at(code: CodeType, offset: int) -> int:
     """The line, from 1, at which `code` stood at `offset` (a negative one is the line itself)."""
     if offset < 0:

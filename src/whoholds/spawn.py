@@ -13,7 +13,7 @@ from time import monotonic
 
 from whoholds import waiting
 from whoholds.handle import Owner, Spawn
-from whoholds.origin import capture
+from whoholds.origin import capture, capture_until
 from whoholds.seams import replace, stands_for, stays_ours
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
@@ -206,12 +206,15 @@ def _uvloop_tasks(uvloop: ModuleType) -> None:
 def _create_task(loop_class: type) -> Callable[[], None]:
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
+    loop = sys.modules["asyncio.events"].Handle._run.__code__
 
     def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
         if getattr(self, "_task_factory", None) is None and "eager_start" not in kwargs:
             task = original(self, *args, **kwargs)  # it runs later: nothing has to be there before
             try:
-                setattr(task, _SPAWN, spawning(sys._getframe(1)))
+                owner = current_owner()
+                origin = capture_until(sys._getframe(1), FRAMES, loop)
+                task._whoholds_spawn = Spawn(origin, owner, current_context(), current_scope(owner))
             except Exception:  # noqa: BLE001, S110 - our fault must stay ours
                 pass
             return task

@@ -228,6 +228,23 @@ def test_a_workers_own_connection_dies_with_its_thread() -> None:
     assert world.found(collected_open) == []
 
 
+@pytest.mark.parametrize(("keeps", "expected"), [(True, []), (False, [("warning", 1)])])
+def test_a_worker_that_ran_one_job_is_judged_by_the_line(*, keeps: bool, expected: list[tuple[str, int]]) -> None:
+    """Another worker's connection of that line was used by a later job: that line keeps one for each worker."""
+    world = World()
+    busy, once = (thread(f"worker-{number}", REPORT, worker=True) for number in range(2))
+    kept, handle = world.opens(by=job(busy)), world.opens(by=job(once))
+    world.clock.advance(1)
+    for one in (kept, handle):
+        one.owner.job_over_at = world.clock()
+    world.clock.advance(1)
+    if keeps:
+        kept.used_at = world.clock()
+    ends(once)
+    world.closes(handle, how=COLLECTED)
+    assert said(world.found(collected_open)) == expected
+
+
 def test_a_job_that_drops_its_connection_in_a_live_worker_is_found() -> None:
     """The worker lives on, so nothing but the job can have dropped it."""
     world = World()

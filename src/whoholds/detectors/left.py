@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from whoholds.limits import Limits
+    from whoholds.lines import Site
     from whoholds.scopes import Scope
     from whoholds.snapshot import Snapshot
 
@@ -120,10 +121,11 @@ def _owners(group: tuple[Handle, ...]) -> str:
 def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Freed although nobody had closed it: a warning where only the collector could free it, else info."""
     del limits
+    kept = {handle.site for handle in (*snapshot.ended, *snapshot.open) if _kept_between_jobs(handle)}
     freed = [
         handle
         for handle in snapshot.ended
-        if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR and not _workers_own(handle)
+        if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR and not _workers_own(handle, kept)
     ]
     for how, severity, words in (
         (COLLECTED, WARNING, "{n} to %s freed by the garbage collector, never closed"),
@@ -148,15 +150,22 @@ def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
     return (_CLOSE[group[0].driver],) if misread and group[0].driver in _CLOSE else ()
 
 
-def _workers_own(handle: Handle) -> bool:
-    """A connection that a worker thread kept for itself between jobs, freed because that thread ended."""
+def _workers_own(handle: Handle, kept: set[Site | None]) -> bool:
+    """A connection that a worker thread kept for itself between jobs, freed because that thread ended.
+
+    A worker that ran one job only never shows it, so what its line does in another worker tells: `kept`.
+    """
     owner = handle.owner
-    if owner is None:
+    if owner is None or not owner.gone():
         return False
-    if owner.kind == "job":
-        kept = owner.job_over_at is not None and handle.used_at > owner.job_over_at
-        return kept and owner.gone()
-    return owner.kind == "thread" and owner.is_worker and owner.gone()
+    return handle.site in kept if owner.kind == "job" else owner.kind == "thread" and owner.is_worker
+
+
+def _kept_between_jobs(handle: Handle) -> bool:
+    owner = handle.owner
+    if owner is None or owner.kind != "job" or owner.job_over_at is None:
+        return False
+    return handle.used_at > owner.job_over_at
 
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

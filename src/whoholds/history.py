@@ -51,6 +51,7 @@ class Trend:
     latest: Peak = field(default_factory=Peak)  # between the last look and this one
     habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # earlier looks' peaks
     rate: dict[int, Rate] = field(default_factory=dict)  # tenth of a second → what was opened in it and closed again
+    nested: dict[tuple[Site, Site], set[int]] = field(default_factory=dict)  # pair of lines → owners that nested
 
 
 @dataclass
@@ -71,7 +72,6 @@ class History:
     trends: dict[Database, Trend] = field(default_factory=dict)
     climbs: dict[Site, Climb] = field(default_factory=dict)
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
-    nested: dict[tuple[Site, Site], set[int]] = field(default_factory=dict)  # pair of lines → owners that nested
     opened: int = 0  # handles since the start
     connections: int = 0  # of them connections
     dropped: int = 0  # events that no look saw
@@ -240,8 +240,9 @@ def _by_stamp(handle: Handle) -> int:
 
 
 def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
-    if outer.site is not None and inner.site is not None:
-        owners = history.nested.setdefault((outer.site, inner.site), set())
+    trend = history.trends.get(inner.database)
+    if trend is not None and outer.site is not None and inner.site is not None:
+        owners = trend.nested.setdefault((outer.site, inner.site), set())
         if len(owners) < MANY:
             owners.add(id(inner.owner))
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
+from whoholds.handle import database
 from whoholds.ledger import Sharing
 from whoholds.limits import BITS
 
@@ -81,6 +82,27 @@ def test_different_databases_do_not_starve_each_other() -> None:
         world.opens(CARS, by=owner, kind="checkout", pool=one)
         world.opens(AUDIT, by=owner, kind="checkout", pool=two)
     assert world.found(second_while_holding) == []
+
+
+def test_one_owner_in_each_of_many_databases_waits_for_nobody() -> None:
+    """A file for each tenant: the lines are the same, what is waited for is not."""
+    world = World()
+    for number in range(3):
+        owner = thread(f"Thread-{number}", REPORT)
+        for line in (CARS, AUDIT):
+            world.opens(line, by=owner, to=database("sqlite", name=f"/srv/tenants/{number}.db"))
+    assert world.found(second_while_holding) == []
+
+
+def test_the_safe_size_counts_the_owners_of_one_database() -> None:
+    """Two in one and three in another: the larger of the two needs 3 × (2 − 1) + 1."""
+    world = World()
+    for number, tenant in enumerate("aabbb"):
+        owner = thread(f"Thread-{number}", REPORT)
+        for line in (CARS, AUDIT):
+            world.opens(line, by=owner, to=database("sqlite", name=f"/srv/tenants/{tenant}.db"))
+    (found,) = world.found(second_while_holding)
+    assert (found.count, "3 × (2 − 1) + 1 = 4" in found.why[0]) == (5, True)
 
 
 def test_different_owners_do_not_nest() -> None:

@@ -8,7 +8,7 @@ from whoholds.finding import ERROR, WARNING, Finding
 from whoholds.limits import BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from whoholds.handle import Handle
     from whoholds.limits import Limits
@@ -34,7 +34,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             held[inner] = held.get(inner, 0) + 1
     for found in pairs.values():
         outer, inner = found[0]
-        owners = len({id(pair[1].owner) for pair in found})
+        owners = _most_of_one(inner for _, inner in found)
         at_once = 1 + max(held[pair[1]] for pair in found)
         yield Finding(
             "second-while-holding",
@@ -53,14 +53,23 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
 
 
 def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
-    """A bounded pool starves by one nesting; a server only where several owners nest at the same two lines."""
+    """A bounded pool starves by one nesting; a database only where several owners of it nest at the same two lines."""
     if inner.pool is not None:
         return inner.kind == outer.kind == "checkout"
     if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
         return False
     if outer.site is None or inner.site is None:
         return False
-    return len(snapshot.history.nested.get((outer.site, inner.site), ())) > 1
+    trend = snapshot.history.trends.get(inner.database)
+    return trend is not None and len(trend.nested.get((outer.site, inner.site), ())) > 1
+
+
+def _most_of_one(handles: Iterable[Handle]) -> int:
+    """How many owners have some of the pool, or of the database, that most of them have."""
+    owners: dict[object, set[int]] = {}
+    for handle in handles:
+        owners.setdefault(handle.pool or handle.database, set()).add(id(handle.owner))
+    return max(map(len, owners.values()))
 
 
 def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

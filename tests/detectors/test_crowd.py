@@ -12,6 +12,7 @@ from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_a
 from whoholds.handle import Database, Handle, database
 from whoholds.history import MANY
 from whoholds.limits import BITS
+from whoholds.wording import message
 
 
 def crowd(count: int, **limits: object) -> World:
@@ -541,6 +542,28 @@ def test_refused_with_nothing_held_names_who_asked() -> None:
     world.refuses()
     (found,) = world.found(refused)
     assert (found.count, found.opened.function, found.parts) == (0, "main", ())
+
+
+@pytest.mark.parametrize("by_pool", [False, True])
+def test_refused_by_one_server_or_pool_says_nothing_of_what_another_lent(by_pool: object) -> None:
+    """Its first line has a number for each place, whoever else holds what at that instant."""
+    world = World()
+    world.opens(CARS, kind="checkout", pool=world.pool(most=2))
+    world.opens(to=Database("postgresql", "app", "10.0.0.9", 5432, "shop"))
+    world.refuses(pool=world.pool(most=2) if by_pool else None)
+    (found,) = world.found(refused)
+    assert found.handles == ()
+    assert "0 connections held to" in message(found)
+
+
+def test_refused_by_a_server_to_which_one_is_just_being_connected_counts_it() -> None:
+    """It was not open at that instant, but had its slot."""
+    world = World()
+    world.refuses()
+    world.clock.advance(0.1)
+    world.opens(USERS, connect_s=0.2)
+    (found,) = world.found(refused)
+    assert "1 connection held to" in message(found)
 
 
 def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:

@@ -15,7 +15,7 @@ from whoholds.lines import kind_of
 from whoholds.live import stack_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from whoholds.history import Climb, Rate, Trend
     from whoholds.ledger import Refusal
@@ -236,7 +236,7 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             refusal.database,
             held,
             len(held),
-            _refused_phrase(refusal),
+            _refused_phrase(refusal, parts),
             (parts[0].count,) if parts else (),
             site,
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
@@ -269,9 +269,9 @@ def _of_the_same(refusal: Refusal, snapshot: Snapshot) -> tuple[Handle, ...]:
     return tuple(handle for handle in there if handle.kind == CONNECTION and handle.database.server == server)
 
 
-def _refused_phrase(refusal: Refusal) -> str:
+def _refused_phrase(refusal: Refusal, parts: Sequence[Part]) -> str:
     by = "its pool ran out" if refusal.by_pool is not None else "the server refused more"
-    return f"{{n}} held to %s when {by}, %d" if refusal.open else f"{{n}} held to %s when {by}"
+    return f"{{n}} held to %s when {by}, %d" if parts else f"{{n}} held to %s when {by}"
 
 
 def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def test_what_a_pool_tells_is_told(told: Recorder) -> None:
 
     owned = Owned()
     pool = told.ledger.pool_made(owned, "main pool", None, 5)
-    pool.idle_min, pool.idle_max, pool.pending, pool.timeouts = 1, 4, 3, 2
+    pool.idle_min, pool.idle_max, pool.waiting, pool.timeouts = 1, 4, {1, 2, 3}, 2
     told.watch.tick()
     found = told.metrics()
     assert found[names.MAX] == {("main pool",): 5}

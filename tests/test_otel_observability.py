@@ -81,7 +81,8 @@ def test_those_names_are_what_a_scrape_gives() -> None:
         told.watch.history.drivers["psycopg2"] = True
         handle = told.open(began=999.0)
         pool = told.ledger.pool_made(handle, "main pool", None, 5)
-        pool.idle_min = pool.idle_max = pool.pending = pool.timeouts = 1
+        pool.idle_min = pool.idle_max = pool.timeouts = 1
+        pool.asked()
         told.open()
         told.open("checkout", began=999.0, pool=pool)
         told.clock.advance(61)

@@ -13,6 +13,7 @@ from whoholds.origin import from_lines, line_at
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from whoholds.ledger import Ledger
@@ -181,11 +182,11 @@ class Pool:
         "max",
         "name",
         "origin",
-        "pending",
         "ref",
         "site",
         "system",
         "timeouts",
+        "waiting",
     )
 
     def __init__(self, key: int, name: str, origin: Origin, maximum: int | None, system: str = "") -> None:
@@ -196,11 +197,23 @@ class Pool:
         self.idle_min: int | None = None
         self.idle_max: int | None = None
         self.system = system
-        self.pending = 0  # requests waiting now
+        self.waiting: set[object] = set()  # one for each request that waits now; each change one C call
         self.timeouts = 0  # requests that ran out of patience
         self.closed = False
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
         self.site: Site | None = None
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait for a connection now."""
+        return len(self.waiting)
+
+    def asked(self) -> Callable[[], None]:
+        """A request waits from now on; the call ends that."""
+        request = object()
+        self.waiting.add(request)
+        answered: Callable[[], None] = partial(self.waiting.discard, request)
+        return answered
 
 
 class Handle:

@@ -12,6 +12,7 @@ from whoholds.drivers._seams import Known
 from whoholds.handle import CHECKOUT, UNSEEN, Handle, database
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from whoholds.handle import Database, Pool
@@ -32,6 +33,15 @@ def handle_on(connection: Any) -> Handle | None:
         handle = known.found(connection) if known is not None else None
         if handle is not None:
             return handle
+    return None
+
+
+def asking(pool: Pool | None) -> Callable[[], None]:
+    """A request for a connection of `pool` waits from now on; the call ends that."""
+    return _nothing if pool is None else pool.asked()
+
+
+def _nothing() -> None:
     return None
 
 

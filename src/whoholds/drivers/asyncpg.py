@@ -22,7 +22,7 @@ from whoholds.drivers._seams import (
     replace,
     stands_for,
 )
-from whoholds.drivers._stock import lend
+from whoholds.drivers._stock import asking, lend
 from whoholds.handle import Database, Pool, database
 from whoholds.ledger import Asked, asked
 from whoholds.lines import never_blame
@@ -189,6 +189,7 @@ class _Loans:
         async def _acquire(pool: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:
             began = clock()
             made = self._pools.get(id(pool))
+            answered = asking(made)
             try:
                 proxy = await original(pool, timeout, *args, **kwargs)
             except BaseException as exc:
@@ -196,6 +197,8 @@ class _Loans:
                     self._refused(pool, made, exc, sys._getframe(1))
                 del pool, timeout, args, kwargs, exc
                 raise
+            finally:
+                answered()
             if made is not None:
                 self._lent(proxy._con, made, sys._getframe(1), began)
             return proxy

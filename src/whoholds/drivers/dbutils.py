@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import handle_on, lend
+from whoholds.drivers._stock import asking, handle_on, lend
 from whoholds.handle import Handle, Pool, database
 from whoholds.lines import never_blame
 from whoholds.seams import replace, stands_for
@@ -89,6 +89,8 @@ def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
         if _POOL not in self.__dict__:  # made before the start: nobody knows by which line
             _made(ledger, self, None)
         pool: Pool | None = getattr(self, _POOL, None)
+        began = ledger.clock()
+        answered = asking(pool)
         try:
             lent = original(self, *args, **kwargs)
         except too_many as exc:
@@ -97,9 +99,11 @@ def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
                 ledger.refused(exc, _database_of(ledger, pool), sys._getframe(1), pool=pool)
             del self, args, kwargs, exc
             raise
+        finally:
+            answered()
         if pool is not None:
             below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
-            setattr(lent, _LOAN, lend(ledger, "dbutils", lent, below, pool, sys._getframe(1)))
+            setattr(lent, _LOAN, lend(ledger, "dbutils", lent, below, pool, sys._getframe(1), began=began))
         return lent
 
     return stands_for(connection, original)

@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import handle_on, lend
+from whoholds.drivers._stock import asking, handle_on, lend
 from whoholds.handle import OVER, Handle, Pool, database
 from whoholds.lines import never_blame
 from whoholds.seams import replace, stands_for
@@ -60,10 +60,12 @@ def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> Pool:
 
 def _refusing(ledger: Ledger, original: Any, exceeded: type[BaseException]) -> Any:
     def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
+        pool: Pool | None = getattr(self, "_whoholds_pool", None)
+        began = ledger.clock()
+        answered = asking(pool)
         try:
-            return original(self, *args, **kwargs)
+            connected = original(self, *args, **kwargs)
         except exceeded as exc:
-            pool: Pool | None = getattr(self, "_whoholds_pool", None)
             if pool is not None:
                 pool.timeouts += 1
                 lent: list[Handle] = list(self._whoholds_lent.values())
@@ -71,6 +73,12 @@ def _refusing(ledger: Ledger, original: Any, exceeded: type[BaseException]) -> A
                 ledger.refused(exc, where, sys._getframe(1), pool=pool)
             del self, args, kwargs, exc
             raise
+        finally:
+            answered()
+        loan = self._whoholds_lent.get(id(self._state.conn)) if pool is not None else None
+        if loan is not None and loan.connect_s is None:
+            loan.connect_s = loan.opened_at - began
+        return connected
 
     return stands_for(connect, original)
 

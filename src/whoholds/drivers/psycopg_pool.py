@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._seams import in_range, postgres_asked, replace, stands_for
-from whoholds.drivers._stock import lend
+from whoholds.drivers._stock import asking, lend
 from whoholds.ledger import Asked, asked
 from whoholds.lines import never_blame
 from whoholds.origin import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from whoholds.handle import Database, Handle, Pool
@@ -90,6 +90,11 @@ class _Loans:
         """That connection was opened, or was not."""
         if token is not None:
             asked.set(None)
+
+    def waits(self, pool_object: Any) -> Callable[[], None]:
+        """A request for a connection waits from now on; the call ends that."""
+        pool: Pool | None = getattr(pool_object, "_whoholds_pool", None)
+        return asking(pool)
 
     def lent(self, pool_object: Any, connection: Any, frame: FrameType, began: float) -> None:
         """`connection` was lent to who runs now."""
@@ -181,12 +186,15 @@ def _lending(loans: _Loans, original: Any) -> Any:
 
     def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:
         began = clock()
+        answered = loans.waits(self)
         try:
             connection = original(self, *args, **kwargs)
         except BaseException as exc:
             loans.refused(self, exc, sys._getframe(1))
             del self, args, kwargs, exc
             raise
+        finally:
+            answered()
         loans.lent(self, connection, sys._getframe(1), began)
         return connection
 
@@ -198,12 +206,15 @@ def _lending_async(loans: _Loans, original: Any) -> Any:
 
     async def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:
         began = clock()
+        answered = loans.waits(self)
         try:
             connection = await original(self, *args, **kwargs)
         except BaseException as exc:
             loans.refused(self, exc, sys._getframe(1))
             del self, args, kwargs, exc
             raise
+        finally:
+            answered()
         loans.lent(self, connection, sys._getframe(1), began)
         return connection
 

@@ -11,7 +11,7 @@ import types
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import Pools, handle_on, lend
+from whoholds.drivers._stock import Pools, asking, handle_on, lend
 from whoholds.handle import OVER, Database, Handle, Pool, database
 from whoholds.lines import kind_of, never_blame
 from whoholds.seams import replace, stands_for, stays_ours
@@ -116,18 +116,36 @@ def _sizes(pool: Any, ours: Pool) -> None:
 
 
 def _refusing(ledger: Ledger, pools: Pools, original: Any, timeout: type[BaseException]) -> Any:
+    clock = ledger.clock
+
     def connect(self: Any) -> Any:
+        began = clock()
+        ours = pools.of(self)
+        answered = asking(ours)
         try:
-            return original(self)
+            lent = original(self)
         except timeout as exc:
-            ours = pools.of(self)
             if ours is not None and getattr(exc, "code", "") == _RAN_OUT:
                 ours.timeouts += 1
                 ledger.refused(exc, _database_of(ledger, self, ours), _asking(sys._getframe(1)), pool=ours)
             del self, exc
             raise
+        except BaseException:
+            del self
+            raise
+        finally:
+            answered()
+        _waited(lent, began)
+        return lent
 
     return stands_for(_named(connect, original.__globals__["__name__"]), original)
+
+
+def _waited(fairy: Any, began: float) -> None:
+    """How long the borrower of `fairy` waited for it."""
+    loan: Handle | None = getattr(getattr(fairy, "_connection_record", None), _LOAN, None)
+    if loan is not None and loan.connect_s is None:
+        loan.connect_s = loan.opened_at - began
 
 
 def _named(function: Any, module: str) -> Any:

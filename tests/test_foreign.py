@@ -77,6 +77,26 @@ def test_a_difference_that_never_comes_back_is_unstable() -> None:
     assert list(verdict.shaky) == ["b"]
 
 
+def test_a_test_that_failed_only_without_does_not_have_the_whole_suite_run_again() -> None:
+    """Alone it went the same way each time: nobody's doing, and a suite may take many minutes."""
+    only: list[Iterable[str] | None] = []
+
+    def again(_side: str, tests: Iterable[str] | None) -> Run:
+        only.append(tests)
+        return GOES_WELL
+
+    verdict = judge(FAILS, GOES_WELL, [], again)
+    assert verdict.clean
+    assert list(verdict.shaky) == ["b"]
+    assert only == [["b"]] * 2 * REPEATS
+
+
+def test_what_of_whoholds_stood_aside_counts_at_once() -> None:
+    """Every test went well, because nothing watched it."""
+    verdict = judge(GOES_WELL, Run(GOES_WELL.tests, aside=["output log is switched off: TypeError: no"]), [], _never)
+    assert not verdict.clean
+
+
 def test_a_new_warning_counts_when_it_comes_again() -> None:
     """A warning that only watched runs show, twice, is ours."""
     warned = Run(GOES_WELL.tests, {"ResourceWarning: open": 1})
@@ -105,7 +125,7 @@ SUITE = """
 import os, signal, threading, unittest, warnings
 
 class Tests(unittest.TestCase):
-    def test_1_passes(self): pass
+    def test_1_passes(self): print("whoholds: output log is switched off: TypeError: no", flush=True)
     def test_2_dies(self): os.kill(os.getpid(), signal.SIGSEGV)
     def test_3_fails(self): self.fail("boom")
     def test_4_hangs(self): threading.Event().wait()
@@ -135,6 +155,7 @@ def test_a_suite_that_dies_and_hangs_still_tells_of_every_test(tmp_path: Path) -
     assert [outcome.kind for test, outcome in sorted(run.tests.items()) if test != runs.EXIT] == [
         *("passed", "crashed", "failed", "hung", "passed", "skipped", "failed"),
     ]
+    assert run.aside == ["output log is switched off: TypeError: no"]
     assert list(run.warnings) == ["ResourceWarning: handle N at N is open [" + tmp_path.name + "/theirs.py]"]
     only = runs.once(
         suite, python, interpreters.here(), tmp_path, "bare", tmp_path / "work", ["theirs.Tests.test_3_fails"]

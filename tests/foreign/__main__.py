@@ -127,6 +127,8 @@ def _report(verdict: compare.Verdict, *, verbose: bool) -> None:
         print(f"  NEW  {test}: {before} without, {outcome.kind} with\n{text}", flush=True)
     for warning in verdict.new_warnings:
         print(f"  NEW WARNING  {warning}", flush=True)
+    for reason in verdict.aside:
+        print(f"  ASIDE  {reason}", flush=True)
     for test, reason in verdict.exempt.items():
         print(f"  exception  {test}: {reason}", flush=True)
     for test, reason in verdict.shaky.items():

@@ -44,8 +44,9 @@ class Exempt:
 class Verdict:
     """What differs between a bare run and a watched one.
 
-    `new` and `new_warnings` are what counts; `exempt` is listed; `shaky` differed once and then, run
-    again both ways, failed without whoholds too or not at all; `idle` are exceptions nothing needed.
+    `new`, `new_warnings` and `aside`, what of whoholds stood aside, are what counts; `exempt` is listed;
+    `shaky` differed once and then, run again both ways, failed without whoholds too or not at all;
+    `idle` are exceptions nothing needed.
     """
 
     new: dict[str, tuple[str, Outcome]] = field(default_factory=dict)
@@ -53,11 +54,12 @@ class Verdict:
     exempt: dict[str, str] = field(default_factory=dict)
     shaky: dict[str, str] = field(default_factory=dict)
     idle: list[Exempt] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Tell whether nothing counts."""
-        return not (self.new or self.new_warnings)
+        return not (self.new or self.new_warnings or self.aside)
 
 
 def listed(path: Path = EXCEPTIONS) -> list[Exempt]:
@@ -77,10 +79,10 @@ def judge(bare: Run, watched: Run, exempt: list[Exempt], again: Callable[[str, I
     A test that ends differently is run again alone, REPEATS times each way. It counts if it differs
     again with whoholds and never without. If that shows nothing, because alone it never differs or
     always does (it leans on its neighbours), the whole suite runs once more each way, and it counts
-    if the same happens again. A warning counts if a second run of the
-    whole suite each way shows it again with whoholds and not without.
+    if the same happens again; but a test that failed only without is let go. A warning counts if a
+    second run of the whole suite each way shows it again with whoholds and not without.
     """
-    verdict = Verdict()
+    verdict = Verdict(aside=watched.aside)
     differing = {
         test: (kind, watched.tests.get(test, Outcome("missing")))
         for test, kind in _kinds(bare, watched)
@@ -153,7 +155,8 @@ def _alone(
             for test in tests:
                 counts[test] += repeat.tests.get(test, Outcome("missing")).kind != differing[test][0]
     real = [test for test in tests if wrong["watched"][test] and not wrong["bare"][test]]
-    unstable = [test for test in tests if 0 < wrong["bare"][test] < REPEATS]
+    better = [test for test in tests if differing[test][0] not in GOOD and differing[test][1].kind in GOOD]
+    unstable = [test for test in tests if test not in real and (wrong["bare"][test] % REPEATS or test in better)]
     for test in unstable:
         times = f"{wrong['bare'][test]} of {REPEATS} without, {wrong['watched'][test]} of {REPEATS} with"
         verdict.shaky[test] = f"alone it differed {times}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 RECORDERS = Path(__file__).with_name("recorders")
 EXIT = "(exit)"
 GOOD = frozenset({"passed", "skipped", "xfailed"})
+# What `Watch.fail` says; here also what the last look says, and processes that a test has started.
+ASIDE = re.compile(r"whoholds: (.* (?:is switched off|is not watched|looking|failed|every name): \w+: .*)")
 RESTARTS = 20  # after a hang or a crash the tests not yet run get another process
 
 VARIANTS: dict[str, dict[str, str]] = {
@@ -46,13 +49,15 @@ class Outcome:
 class Run:
     """What one run of a suite brought: outcomes by test id, warnings with their number, seconds taken.
 
-    `watched` says whether whoholds was at work in it; None where it never came to its end.
+    `watched` says whether whoholds was at work in it; None where it never came to its end. `aside` is what
+    of it stood aside: a driver that could not enter, an output that was switched off.
     """
 
     tests: dict[str, Outcome] = field(default_factory=dict)
     warnings: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     watched: bool | None = None
+    aside: list[str] = field(default_factory=list)
 
     def bad(self) -> dict[str, Outcome]:
         """Give the tests that did not go well."""
@@ -102,6 +107,8 @@ def once(
             if _process(suite, python, call, variant, work, gathered):
                 break
     gathered.seconds = time.monotonic() - started
+    told = (work / "output").read_text(encoding="utf-8", errors="replace")
+    gathered.aside = sorted({*gathered.aside, *ASIDE.findall(told)})
     if gathered.watched is not None and gathered.watched != (variant != "bare"):
         raise SourceError(f"{suite.name}, {variant}: whoholds was {'' if gathered.watched else 'not '}at work")
     return gathered
@@ -197,6 +204,7 @@ def _read(record: Path, gathered: Run) -> tuple[str | None, bool]:
             gathered.warnings[said["warning"]] = gathered.warnings.get(said["warning"], 0) + 1
         elif "done" in said:
             done, gathered.watched = True, said["watched"]
+            gathered.aside += said["aside"]
     return running, done
 
 

@@ -50,8 +50,13 @@ def end(test: str, outcome: str, text: str = "") -> None:
 
 
 def done() -> None:
-    """Say that all tests have run, watched or not; what comes now is the interpreter's exit."""
-    _write({"done": True, "watched": "whoholds.ledger" in sys.modules})
+    """Say that all tests have run, watched or not, and what of whoholds stood aside; what comes now is the exit.
+
+    pytest captures what is said on stderr while a test runs, and forgets it where the test passes.
+    """
+    ticking = sys.modules.get("whoholds.ticking")
+    aside = [reason for watch in ticking.watches() for reason in watch.failed] if ticking else []
+    _write({"done": True, "watched": "whoholds.ledger" in sys.modules, "aside": aside})
 
 
 def warn(category: str, message: str, filename: str) -> None:

@@ -164,17 +164,21 @@ def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Taken, new: l
 
 
 def _rates(taken: Taken, history: History) -> None:
-    """How many connections each database opened and closed again in each tenth of a second, over the last minute."""
+    """How many connections each database opened and closed again in each tenth of a second, over the last minute.
+
+    Of a pool's those that it closed: more than it keeps, opened for one loan.
+    """
     for handle in taken.ended:
-        if handle.kind == CONNECTION and handle.pool is None:
+        if handle.kind == CONNECTION and not handle.database.private and (handle.pool is None or handle.how == CLOSED):
             trend = history.trends.get(handle.database)
-            if trend is not None:
-                slot = int(handle.opened_at * SLOTS)
-                rate = trend.rate.get(slot)
-                if rate is None:
-                    trend.rate[slot] = Rate(1, handle)
-                else:
-                    rate.count += 1
+            if trend is None:
+                trend = history.trends[handle.database] = Trend(handle.database)
+            slot = int(handle.opened_at * SLOTS)
+            rate = trend.rate.get(slot)
+            if rate is None:
+                trend.rate[slot] = Rate(1, handle)
+            else:
+                rate.count += 1
     for trend in history.trends.values():
         for slot in [one for one in trend.rate if one < (taken.now - LOOKS) * SLOTS]:
             del trend.rate[slot]

@@ -9,7 +9,7 @@ import pytest
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
 from whoholds import handle as handle_module
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
-from whoholds.handle import Database, Handle, database
+from whoholds.handle import OVER, Database, Handle, database
 from whoholds.history import MANY
 from whoholds.limits import BITS
 from whoholds.wording import message
@@ -369,17 +369,33 @@ def test_a_storm_on_a_file_is_info() -> None:
 
 
 def test_a_pool_that_starts_is_no_storm() -> None:
-    """What is opened and kept, and what a pool opens, is not churned."""
+    """What is opened and kept, by the program or a pool, is not churned; nor what goes with its pool."""
     world = World()
     pool = world.pool(most=200)
     for _ in range(6):
         for _ in range(25):
             world.opens(USERS)
-            world.closes(world.opens("/srv/shop/db.py:3 make", pool=pool))
+            world.opens("/srv/shop/db.py:3 make", pool=pool, at_home=True)
+            world.closes(world.opens("/srv/shop/db.py:3 make", pool=pool), how=OVER)
         world.clock.advance(1.0)
         world.look()
     world.clock.advance(1.5)
     assert world.found(connect_storm) == []
+
+
+def test_a_pool_that_keeps_fewer_than_it_lends_is_a_storm() -> None:
+    """It opens one for a loan, and closes it when that comes back."""
+    world = World()
+    pool = world.pool(most=200)
+    for _ in range(6):
+        for _ in range(25):
+            world.closes(world.opens("/srv/shop/db.py:3 make", pool=pool))
+        world.clock.advance(1.0)
+        world.look()
+    world.clock.advance(1.5)
+    (found,) = world.found(connect_storm)
+    assert said([found]) == [("warning", 150)]
+    assert "The pool closes" in found.advice[0]
 
 
 def test_a_storm_that_was_said_is_said_again_only_for_what_is_new() -> None:

@@ -37,6 +37,8 @@ ASK_POSTGRESQL = (
     "FROM pg_stat_activity ORDER BY state_change"
 )
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
+_NO_POOL = "Connect once and reuse the connection, or lend it from a pool."
+_OVERFLOW = "The pool closes what comes back beyond the size it keeps: let it keep as many as are lent at once."
 _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
 _BOUND = (
     "One {unit} per item opens one connection per item. Bound it (ThreadPoolExecutor(max_workers=…)),",
@@ -130,7 +132,7 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (lasted, count / lasted),
             parts[0].site,
             parts[0].spawn,
-            advice=("Connect once and reuse the connection, or lend it from a pool.",),
+            advice=(_OVERFLOW if parts[0].handles[0].pool else _NO_POOL,),
             adds_up=False,
         )
 

@@ -44,7 +44,11 @@ def _summary(found: list[Finding], snapshot: Snapshot) -> str:
     """Findings, peak and busiest opening lines, in up to five short lines."""
     history = snapshot.history
     trend = max(history.trends.values(), key=lambda one: one.highest.count, default=None)
-    most = f", at most {trend.highest.count} at once to {trend.database.text}" if trend is not None else ""
+    most = (
+        f", at most {trend.highest.count} at once to {trend.database.text}"
+        if trend is not None and trend.highest.count
+        else ""
+    )
     opened = f"{history.connections} connection{'s' * (history.connections != 1)} opened{most}"
     lines = [f"whoholds: {counted(finding.severity for finding in found)}: {opened}"]
     for site in sorted(history.sites, key=lambda one: -one.opened)[:3]:

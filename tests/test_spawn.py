@@ -115,7 +115,7 @@ def test_the_main_thread_was_started_by_nobody() -> None:
     """It lives."""
     owner = spawn.current_owner()
     assert owner is not None
-    assert (owner.spawn, owner.is_main, owner.gone()) == (None, True, False)
+    assert (owner.kind, owner.name, owner.spawn, owner.gone()) == ("thread", "MainThread", None, False)
 
 
 def test_a_thread_of_c_codes_making_gets_no_thread_object() -> None:

@@ -161,14 +161,6 @@ def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
     assert (told.count, len(told.handles)) == (5 * KEPT_HANDLES, KEPT_HANDLES)
 
 
-def test_the_worst_is_the_highest_severity() -> None:
-    """Info where nothing was found."""
-    day = Day()
-    assert day.tellings.worst() == "info"
-    day.hears(finding(), finding(rule="left-open", severity="error"), finding(rule="given-back", severity="info"))
-    assert day.tellings.worst() == "error"
-
-
 def test_a_forked_child_has_its_own_findings() -> None:
     """What the parent found is the parent's to say; the child says the same as its own, with an id of its own."""
     pids = [1]

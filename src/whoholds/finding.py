@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 SEVERITIES = (INFO, WARNING, ERROR)
-SHOWN_OWNERS = 10
 _OF_ONE_DATABASE = ("too-many-at-once", "connect-storm", "refused")
 
 

@@ -144,11 +144,6 @@ class Owner:
             spawn.by = None
         self.spawn = spawn
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this is the main thread outside any task: nobody spawned it."""
-        return self.kind == "thread" and self.spawn is None and self.name == "MainThread"
-
     def gone(self) -> bool:
         """Whether it has ended; a job is not gone while its worker lives. Called by the thread that ticks."""
         if self.kind == "job":
@@ -230,7 +225,6 @@ class Handle:
         "busy_s",
         "caller",
         "closed_at",
-        "closed_by",
         "closed_stamp",
         "connect_s",
         "context",
@@ -275,7 +269,6 @@ class Handle:
         self.opened_stamp = 0
         self.closed_at: float | None = None
         self.closed_stamp: int | None = None
-        self.closed_by: Owner | None = None
         self.how = ""  # how it ended: one of the constants above
         self.connect_s: float | None = None  # how long opening took
         self.uses = 0

@@ -61,7 +61,6 @@ class Climb:
     count: int = 0
     rises: int = 0  # looks at which it rose since it last fell
     since: float = 0.0
-    last_rise: float = 0.0
 
 
 @dataclass
@@ -194,11 +193,11 @@ def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) 
     for site, count in counts.items():
         climb = climbs.get(site)
         if climb is None:
-            climbs[site] = Climb(count, 0, now, now)
+            climbs[site] = Climb(count, 0, now)
         elif count > climb.count:
-            climb.count, climb.rises, climb.last_rise = count, climb.rises + 1, now
+            climb.count, climb.rises = count, climb.rises + 1
         elif count < climb.count:
-            climbs[site] = Climb(count, 0, now, now)
+            climbs[site] = Climb(count, 0, now)
 
 
 def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:

@@ -214,10 +214,8 @@ class Ledger:
         handle.closed_at = self.clock()
         spawn.at_closing(handle)
         handle.how = how
-        if how == CLOSED:
-            handle.closed_by = self._owner() if handle.told else None
-            if handle.inherited:
-                self.used_in_child(handle, sys._getframe(1))
+        if how == CLOSED and handle.inherited:
+            self.used_in_child(handle, sys._getframe(1))
         handle.closed_stamp = next(self._stamp)
         handle.ref = None
         handle.caller = 0

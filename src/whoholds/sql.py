@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from whoholds.sql_targets import OPERATIONS, walk
-from whoholds.sql_tokens import CLOSED, DIALECTS, UNKNOWN, Dialect, names, tokens
+from whoholds.sql_targets import walk
+from whoholds.sql_tokens import CLOSED, DIALECTS, UNKNOWN, Dialect, tokens
 
 LOOK: Final = 4096
 """Characters looked at; what comes after them costs nothing and is shown nowhere."""
@@ -93,15 +93,6 @@ def _without_literals(text: str, dialect: Dialect) -> str:
 
     text = " ".join(tokens(dialect).sub(replaced, text).split())
     return _ROWS.sub(r"\1 (?)", _SIGN.sub(r"\1?", _PASSWORD.sub(r"\1 ?", text)))
-
-
-def operation(sql: object) -> str:
-    """Give the first keyword in capitals, `WITH` too; "" if it is not one that starts a statement."""
-    for match in names(UNKNOWN).finditer(_prefix(sql)):
-        if (word := match[1]) and word not in "(;":
-            word = word.upper()
-            return word if word in OPERATIONS or word == "WITH" else ""
-    return ""
 
 
 def _prefix(sql: Any) -> str:

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from whoholds.finding import INFO, SEVERITIES, Finding
+from whoholds.finding import SEVERITIES, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,10 +93,6 @@ class Tellings:
         )
         running.unsaid = 0
         return replace(running.finding, since=since, now=now, time=wall)
-
-    def worst(self) -> str:
-        """The highest severity so far, `info` where nothing was found."""
-        return max((running.finding.severity for running in self._running.values()), key=SEVERITIES.index, default=INFO)
 
     def forget(self) -> None:
         """In a forked child: what the parent found is the parent's to say."""

@@ -77,6 +77,13 @@ def test_a_difference_that_never_comes_back_is_unstable() -> None:
     assert list(verdict.shaky) == ["b"]
 
 
+def test_a_test_that_fails_the_second_time_without_us_is_unstable() -> None:
+    """In the whole suite it now goes the other way round."""
+    verdict = judge(GOES_WELL, FAILS, [], _again([GOES_WELL] * REPEATS + [FAILS], GOES_WELL))
+    assert verdict.clean
+    assert list(verdict.shaky) == ["b"]
+
+
 def test_a_test_that_failed_only_without_does_not_have_the_whole_suite_run_again() -> None:
     """Alone it went the same way each time: nobody's doing, and a suite may take many minutes."""
     only: list[Iterable[str] | None] = []

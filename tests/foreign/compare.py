@@ -102,8 +102,10 @@ def judge(bare: Run, watched: Run, exempt: list[Exempt], again: Callable[[str, I
     if once_only or warned:
         bare_again, watched_again = again("bare", None), again("watched", None)
         for test in once_only:
-            kind = watched_again.tests.get(test, Outcome("missing")).kind
-            if not _same(bare_again.tests.get(test, Outcome("missing")).kind, kind):
+            before, kind = (run.tests.get(test, Outcome("missing")).kind for run in (bare_again, watched_again))
+            if before != differing[test][0]:
+                verdict.shaky[test] = f"{differing[test][0]} without, and the next time {before}"
+            elif not _same(before, kind):
                 verdict.new[test] = differing[test]
             else:
                 verdict.shaky[test] = "differed once, not again"

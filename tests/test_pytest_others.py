@@ -44,6 +44,21 @@ def test_workers_results_come_together_in_one_table(suite: Suite) -> None:
     )
 
 
+@needs("xdist")
+def test_a_wrong_marker_is_said_by_a_worker_too(suite: Suite) -> None:
+    """A UsageError in a worker is seen by nobody: the test that is marked wrongly does not run, and says why."""
+    result = suite(
+        "import pytest\n"
+        "@pytest.mark.whoholds(max_opn=3)\ndef test_wrong(): raise SystemError\n"
+        "def test_right(): pass\n",
+        "--whoholds=error",
+        "-n1",
+        with_=("xdist",),
+    )
+    result.assert_outcomes(passed=1, errors=1)
+    said(result, "has no 'max_opn' (did you mean max_open?)", "ERROR test_cars.py::test_wrong")
+
+
 @needs("pytest_asyncio")
 @pytest.mark.parametrize("loop", ["function", "session"])
 def test_asyncio_tests_and_their_tasks(suite: Suite, loop: str) -> None:

@@ -60,6 +60,7 @@ class Session:
         self._opened: dict[pytest.Item, Opened] = {}
         self._fixtures: dict[Any, Scope] = {}
         self._choices: dict[pytest.Item, Choices] = {}
+        self._wrong: dict[pytest.Item, str] = {}  # what is wrong with a test's marker, in a worker
         self._pending: list[Verdict] = []  # of fixtures that ended, not told of yet
         self._failed: set[str] = set()  # tests that failed for reasons of their own
         self.summary = Summary(config)
@@ -112,14 +113,19 @@ class Session:
     # --- what is asked ------------------------------------------------------------------------------------------
 
     def read_markers(self, items: Sequence[pytest.Item]) -> None:
-        """Read the markers of `items`, the outermost first. Raises UsageError for what cannot be."""
+        """Read the markers of `items`, the outermost first. Raises UsageError for what cannot be.
+
+        In a worker of pytest-xdist nobody would ever see that: there the test fails, with the same words.
+        """
         for item in items:
             choices = self.choices
             for marker in reversed(list(item.iter_markers("whoholds"))):
                 try:
                     choices = choices.marked(marker.args, marker.kwargs)
                 except WrongChoiceError as wrong:
-                    raise pytest.UsageError(f"{item.nodeid}: {wrong}") from None
+                    if not hasattr(self.config, "workerinput"):
+                        raise pytest.UsageError(f"{item.nodeid}: {wrong}") from None
+                    self._wrong[item] = f"{item.nodeid}: {wrong}"
             self._choices[item] = choices
 
     def choices_of(self, item: pytest.Item) -> Choices:
@@ -136,7 +142,10 @@ class Session:
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """From here on what is opened is the test's."""
         self._begin(item)
-        return (yield)
+        done = yield
+        if item in self._wrong:
+            pytest.fail(self._wrong[item], pytrace=False)
+        return done
 
     def _begin(self, item: pytest.Item) -> None:
         for other in list(self._tests):  # one that a KeyboardInterrupt or an exit ended

@@ -14,7 +14,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from tests.otel_recorder import EPOCH, Recorder, recording
+from tests.otel_recorder import EPOCH, SHOP, Recorder, recording
 from whoholds.handle import CHECKOUT, database
 from whoholds.outputs.otel import spans as spans_module
 from whoholds.snapshot import Ending
@@ -246,6 +246,19 @@ def test_a_finding_bears_the_ids_for_journal_and_logging(told: Recorder) -> None
     (finding,) = [one for one in told.watch.tick() if one.rule == "held-too-long"]
     expected = request.get_span_context()
     assert finding.spans == (f"{expected.trace_id:032x}", f"{expected.span_id:016x}")
+
+
+def test_a_refusal_is_in_the_trace_of_the_request_that_was_refused(told: Recorder) -> None:
+    """Not in that of whoever holds what it wanted; and through its ancestry, where a thread of the request asked."""
+    with told.tracer.start_as_current_span("GET /holds"):
+        told.open()
+    with told.tracer.start_as_current_span("GET /refused") as request:
+        run_in_thread(told.ledger.refused, RuntimeError("sorry, too many clients already"), SHOP, None)
+    (finding,) = [one for one in told.watch.tick() if one.rule == "refused"]
+    expected = request.get_span_context()
+    assert finding.spans == (f"{expected.trace_id:032x}", f"{expected.span_id:016x}")
+    (record,) = told.records
+    assert (record.trace_id, record.span_id) == (expected.trace_id, expected.span_id)
 
 
 def test_a_record_outside_any_trace_has_none(told: Recorder) -> None:

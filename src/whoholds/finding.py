@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from whoholds.tracing import opener_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from whoholds.lines import Frame, Site
     from whoholds.origin import Origin
     from whoholds.snapshot import Snapshot
+    from whoholds.tracing import Opener
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 SEVERITIES = (INFO, WARNING, ERROR)
@@ -89,13 +92,13 @@ class Finding:
     error: str = ""  # the program's own exception, redacted
     adds_up: bool = True  # counts of tellings are summed; else the highest counts
     times: int = 0  # how often it happened, where that is counted: requests that were refused
+    opener: Opener | None = None  # the trace it happened in, where that is not its handles'
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch
     now: float = 0.0  # seconds of the ledger's clock at that moment
     since: int = 0  # how many more since it was said last
     scope: str = ""  # name of the test, request or job that ended
-    spans: tuple[str, str] = field(default=("", ""))  # trace id and span id of the opener
 
     @property
     def kind(self) -> str:
@@ -118,6 +121,20 @@ class Finding:
     def in_order(self) -> tuple[Handle, ...]:
         """Its handles, those of the largest part first."""
         return self.parts[0].handles if self.parts else self.handles
+
+    @property
+    def span_context(self) -> Any:
+        """OpenTelemetry's SpanContext of where it happened, else of its first handle opened in a trace; or None."""
+        for opener in (self.opener, *map(opener_of, self.in_order)):
+            if opener is not None and opener[0] is not None:
+                return opener[0]
+        return None
+
+    @property
+    def spans(self) -> tuple[str, str]:
+        """Trace id and span id of that, in hex; empty where there is none."""
+        context = self.span_context
+        return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context is not None else ("", "")
 
     @property
     def spawned(self) -> Site | None:

@@ -20,12 +20,14 @@ from whoholds import spawn
 from whoholds.collector import Collections
 from whoholds.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Database, Handle, Owner, Pool
 from whoholds.origin import capture
+from whoholds.tracing import opener_of_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
     from whoholds.origin import Origin
+    from whoholds.tracing import Opener
 
 THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
@@ -36,7 +38,7 @@ STORED = 100  # callers that share one connection, by name
 class Refusal:
     """A server or a pool that would give no more, and what was open at that instant."""
 
-    __slots__ = ("at", "by_pool", "count", "database", "error", "note", "open", "origin", "owner", "stamp")
+    __slots__ = ("at", "by_pool", "count", "database", "error", "note", "open", "opener", "origin", "owner", "stamp")
 
     def __init__(self, at: float, database: Database, error: str, held: list[Handle]) -> None:
         self.at = at
@@ -47,6 +49,7 @@ class Refusal:
         self.by_pool: Pool | None = None
         self.note = ""
         self.owner: Owner | None = None
+        self.opener: Opener | None = None  # the trace of the request that was refused
         self.origin: Origin = ()
         self.stamp = 0
 
@@ -257,6 +260,7 @@ class Ledger:
             last.by_pool = pool
             last.stamp = next(self._stamp)
             last.owner = self._owner()
+            last.opener = spawn.current_context() or opener_of_owner(last.owner)
             by = asked.get()
             last.origin = by.origin if by is not None else self._origin(frame, self.frames)
             self._refusals.append(last)

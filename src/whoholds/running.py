@@ -19,7 +19,6 @@ from whoholds.ledger import Ledger
 from whoholds.limits import BITS, Limits
 from whoholds.snapshot import Ending, Snapshot, see
 from whoholds.tellings import Tellings
-from whoholds.tracing import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -161,7 +160,6 @@ class Watch:
             bit = BITS[finding.rule]
             for handle in finding.handles:
                 handle.told |= bit
-        kept = [replace(finding, spans=spans_of(finding.in_order)) for finding in kept]
         scope = ending.name if ending else ""
         if scope:
             kept = [

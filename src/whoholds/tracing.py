@@ -13,7 +13,7 @@ from whoholds import spawn
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any, TypeAlias
 
@@ -91,12 +91,3 @@ def closing(handle: Handle) -> None:
     opener = opener_of(handle)
     if opener is not None:
         handle.context = (opener[0], None, runs(opener))
-
-
-def spans_of(handles: Iterable[Handle]) -> tuple[str, str]:
-    """Trace id and span id, in hex, of the first of `handles` that was opened in a trace; empty where none was."""
-    for handle in handles:
-        opener = opener_of(handle)
-        if opener is not None and opener[0] is not None:
-            return f"{opener[0].trace_id:032x}", f"{opener[0].span_id:016x}"
-    return "", ""

@@ -42,6 +42,7 @@ def test_one_owner_alone_waits_for_nobody() -> None:
 def test_the_safe_pool_size_is_worked_out(owners: int, size: int) -> None:
     """owners × (held at once − 1) + 1."""
     (found,) = nested(owners, CARS, AUDIT, pool=True).found(second_while_holding)
+    assert f"With {owners} such owner{'s' * (owners > 1)} and" in found.why[0]
     assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[0]
 
 
@@ -92,6 +93,18 @@ def test_one_owner_in_each_of_many_databases_waits_for_nobody() -> None:
         for line in (CARS, AUDIT):
             world.opens(line, by=owner, to=database("sqlite", name=f"/srv/tenants/{number}.db"))
     assert world.found(second_while_holding) == []
+
+
+def test_the_safe_size_counts_the_owners_of_earlier_looks_too() -> None:
+    """They come again: the number is never that of one look."""
+    world = nested(1, CARS, AUDIT)
+    assert world.found(second_while_holding) == []
+    owner = thread("Thread-9", REPORT)
+    for line in (CARS, AUDIT):
+        world.opens(line, by=owner)
+    (found,) = world.found(second_while_holding)
+    assert "With 2 such owners" in found.why[0]
+    assert "2 × (2 − 1) + 1 = 3" in found.why[0]
 
 
 def test_the_safe_size_counts_the_owners_of_one_database() -> None:

@@ -250,6 +250,7 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             error=refusal.error,
             adds_up=False,
             times=refusal.count,
+            opener=refusal.opener,
         )
 
 

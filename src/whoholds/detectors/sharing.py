@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from whoholds.snapshot import Snapshot
 
 _STARVES = (
-    "With {owners} such owners and {at_once} held at once by each, a pool is safe from "
+    "With {owners} such owner{s} and {at_once} held at once by each, a pool is safe from "
     "{owners} × ({at_once} − 1) + 1 = {safe}; a smaller one can starve: each waits for what the others hold."
 )
 _SHARED_SOCKET = "Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac)."
@@ -34,7 +34,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             held[inner] = held.get(inner, 0) + 1
     for found in pairs.values():
         outer, inner = found[0]
-        owners = _most_of_one(inner for _, inner in found)
+        owners = max(_most_of_one(inner for _, inner in found), *(_so_far(*pair, snapshot) for pair in found))
         at_once = 1 + max(held[pair[1]] for pair in found)
         yield Finding(
             "second-while-holding",
@@ -47,7 +47,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             inner.site,
             inner.owner.spawn if inner.owner else None,
             other=("first opened", outer.site),
-            why=(_STARVES.format(owners=owners, at_once=at_once, safe=owners * (at_once - 1) + 1),),
+            why=(_STARVES.format(owners=owners, s="s" * (owners != 1), at_once=at_once, safe=owners * (at_once - 1) + 1),),
             advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
         )
 
@@ -58,10 +58,15 @@ def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
         return inner.kind == outer.kind == "checkout"
     if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
         return False
-    if outer.site is None or inner.site is None:
-        return False
+    return _so_far(outer, inner, snapshot) > 1
+
+
+def _so_far(outer: Handle, inner: Handle, snapshot: Snapshot) -> int:
+    """How many owners of this database have nested at these two lines since the start; 0 for a pool's loans."""
     trend = snapshot.history.trends.get(inner.database)
-    return trend is not None and len(trend.nested.get((outer.site, inner.site), ())) > 1
+    if trend is None or outer.site is None or inner.site is None or inner.pool is not None:
+        return 0
+    return len(trend.nested.get((outer.site, inner.site), ()))
 
 
 def _most_of_one(handles: Iterable[Handle]) -> int:

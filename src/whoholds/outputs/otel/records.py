@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.journal import finding_record
 from whoholds.outputs.otel import describe, names
-from whoholds.outputs.otel.spans import opener_context
 from whoholds.version import VERSION
 from whoholds.wording import text
 
@@ -39,7 +38,7 @@ class Records:
 
     def emit(self, finding: Finding, *, source: bool) -> None:
         """One log record: the first line as body, the whole report and the journal's fields as attributes."""
-        opener = opener_context(finding)
+        opener = finding.span_context
         span = self._trace.INVALID_SPAN if opener is None else self._trace.NonRecordingSpan(opener)
         record = finding_record(finding, source=source)
         self._logger.emit(

@@ -14,7 +14,6 @@ from whoholds.tracing import opener_of, runs
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
-    from whoholds.finding import Finding
     from whoholds.handle import Handle
     from whoholds.outputs.otel.told import Told
     from whoholds.snapshot import Snapshot
@@ -153,12 +152,3 @@ def _program() -> str:
 
 def _ns(seconds: float) -> int:
     return int(seconds * _NS)
-
-
-def opener_context(finding: Finding) -> Any:
-    """The SpanContext of the first of its handles that was opened in a trace, or None."""
-    for handle in finding.in_order:
-        opener = opener_of(handle)
-        if opener is not None and opener[0] is not None:
-            return opener[0]
-    return None

@@ -20,6 +20,7 @@ _STARVES = (
 )
 _SHARED_SOCKET = "Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
+_LEAST = 2  # owners that wait for one another
 _BIT = BITS["second-while-holding"]
 
 
@@ -34,7 +35,9 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             held[inner] = held.get(inner, 0) + 1
     for found in pairs.values():
         outer, inner = found[0]
-        owners = max(_most_of_one(inner for _, inner in found), *(_so_far(*pair, snapshot) for pair in found))
+        least = 1 if inner.pool is not None else _LEAST  # the other one may have been seen at an earlier look
+        owners = max(_most_of_one(inner for _, inner in found), least)
+        words = {"owners": owners, "s": "s" * (owners != 1), "at_once": at_once}
         at_once = 1 + max(held[pair[1]] for pair in found)
         yield Finding(
             "second-while-holding",
@@ -47,7 +50,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
             inner.site,
             inner.owner.spawn if inner.owner else None,
             other=("first opened", outer.site),
-            why=(_STARVES.format(owners=owners, s="s" * (owners != 1), at_once=at_once, safe=owners * (at_once - 1) + 1),),
+            why=(_STARVES.format(**words, safe=owners * (at_once - 1) + 1),),
             advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
         )
 
@@ -58,15 +61,10 @@ def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
         return inner.kind == outer.kind == "checkout"
     if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
         return False
-    return _so_far(outer, inner, snapshot) > 1
-
-
-def _so_far(outer: Handle, inner: Handle, snapshot: Snapshot) -> int:
-    """How many owners of this database have nested at these two lines since the start; 0 for a pool's loans."""
+    if outer.site is None or inner.site is None:
+        return False
     trend = snapshot.history.trends.get(inner.database)
-    if trend is None or outer.site is None or inner.site is None or inner.pool is not None:
-        return 0
-    return len(trend.nested.get((outer.site, inner.site), ()))
+    return trend is not None and len(trend.nested.get((outer.site, inner.site), ())) >= _LEAST
 
 
 def _most_of_one(handles: Iterable[Handle]) -> int:

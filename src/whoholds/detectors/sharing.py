@@ -37,8 +37,8 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
         outer, inner = found[0]
         least = 1 if inner.pool is not None else _LEAST  # the other one may have been seen at an earlier look
         owners = max(_most_of_one(inner for _, inner in found), least)
-        words = {"owners": owners, "s": "s" * (owners != 1), "at_once": at_once}
         at_once = 1 + max(held[pair[1]] for pair in found)
+        words = {"owners": owners, "s": "s" * (owners != 1), "at_once": at_once}
         yield Finding(
             "second-while-holding",
             WARNING,

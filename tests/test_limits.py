@@ -122,7 +122,11 @@ def test_every_setting_is_tested_with_good_and_bad_values() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "nearest"),
-    [("WHOHOLDS_TOOMANY", "WHOHOLDS_TOO_MANY"), ("WHOHOLDS_IDLE_IN_TRANS", "WHOHOLDS_IDLE_IN_TRANSACTION")],
+    [
+        ("WHOHOLDS_TOOMANY", "WHOHOLDS_TOO_MANY"),
+        ("WHOHOLDS_IDLE_IN_TRANS", "WHOHOLDS_IDLE_IN_TRANSACTION"),
+        ("WHOHOLDS_HELD", "WHOHOLDS_HELD_TOO_LONG"),
+    ],
 )
 def test_a_setting_that_does_not_exist_is_an_error_with_the_nearest_name(variable: str, nearest: str) -> None:
     """A misspelt limit must not be silently the default."""

@@ -193,12 +193,13 @@ def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pyt
         (
             ["--whoholds-rule=left-opn=error"],
             "",
-            "whoholds has no 'left-opn' (did you mean left_open?); there are max_open*",
+            "--whoholds-rule takes rule=off|report|error, *got 'left-opn=error'; rules: *(did you mean left-open?)",
         ),
         (["--whoholds-rule=left-open"], "", "--whoholds-rule takes rule=off|report|error"),
         (["--whoholds", "--whoholds-allow=lost"], "", "--whoholds-allow takes a rule, rule@path-glob"),
-        (["--whoholds-baseline=none.json"], "", "none.json: No such file*--update-baseline"),
+        (["--whoholds-baseline=none.json"], "", "none.json: No such file*--whoholds-update-baseline"),
         (["--whoholds", "-o", "whoholds_too_many=few"], "", "whoholds_too_many=few: it takes"),
+        (["--whoholds", "-o", "whoholds_summary=few"], "", "whoholds_summary takes true or false (*'few')"),
         (
             [],
             "@pytest.mark.whoholds(max_opn=3)",

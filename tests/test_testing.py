@@ -393,7 +393,8 @@ def test_a_baseline_tells_new_grown_and_fewer(tmp_path: Path) -> None:
     assert compared.lines() == [
         "new, not in the baseline: left-open: opened in shop/cars.py in load, 1 ×",
         "grown from 3 to 4: left-open: opened in shop/cars.py in load",
-        "gone: left-open: opened in shop/cars.py in load (--update-baseline keeps it so)",
+        "gone: left-open: opened in shop/cars.py in load "
+        "(--update-baseline, in pytest --whoholds-update-baseline, keeps it so)",
     ]
 
 

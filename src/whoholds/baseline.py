@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     Record = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
 
 VERSION = 1
+UPDATE = "--update-baseline, in pytest --whoholds-update-baseline"
 
 
 class WrongBaselineError(ValueError):
     """The file cannot be a baseline: names it, what is wrong with it, and how a good one is made."""
 
     def __init__(self, path: Path, wrong: str) -> None:
-        super().__init__(f"baseline {path}: {wrong}; write a new one with --update-baseline")
+        super().__init__(f"baseline {path}: {wrong}; write a new one with {UPDATE}")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Comparison:
             lines.append(f"grown from {before} to {record['count']}: {_known(record)}")
         for known, count in self.fewer:
             less = f"fewer, {count} instead of {known.count}" if count else "gone"
-            lines.append(f"{less}: {known} (--update-baseline keeps it so)")
+            lines.append(f"{less}: {known} ({UPDATE}, keeps it so)")
         return lines
 
 

@@ -5,11 +5,10 @@ Made from options, ini keys and markers; what cannot be is a `WrongChoiceError` 
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from whoholds.limits import RULES, IgnoreRule
+from whoholds.limits import RULES, IgnoreRule, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -85,7 +84,7 @@ class Choices:
 def mode(what: str, value: object) -> str:
     """`value` if it is one of the modes. Raises `WrongChoiceError`."""
     if value not in MODES:
-        raise WrongChoiceError(f"{what} takes {_listed(MODES)}, got {value!r}{_nearest(value, MODES)}")
+        raise WrongChoiceError(f"{what} takes {_listed(MODES)}, got {value!r}{nearest(value, MODES)}")
     return str(value)
 
 
@@ -100,10 +99,14 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
     """`rule=mode` each, `left-open=report`. Raises `WrongChoiceError`."""
     rules = {}
     for line in lines:
-        name, equals, value = line.partition("=")
-        if not equals:
-            raise WrongChoiceError(f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}")
-        rules[_rule(name.strip())] = mode(f"{what} {name.strip()}=", value.strip())
+        name, equals, value = (part.strip() for part in line.partition("="))
+        rule = name.replace("_", "-")
+        if not equals or rule not in RULES:
+            known = f"; rules: {_listed(RULES)}{nearest(rule, RULES)}" if equals else ""
+            raise WrongChoiceError(
+                f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}{known}"
+            )
+        rules[rule] = mode(f"{what} {name}=", value)
     return rules
 
 
@@ -117,7 +120,7 @@ def allowed(what: str, value: object) -> Allowed:
             return IgnoreRule(name, pattern or "*")
     raise WrongChoiceError(
         f"{what} takes a rule, rule@path-glob[:function] or a function of a finding, got {value!r}; "
-        f"rules: {_listed(('*', *RULES))}{_nearest(str(value).partition('@')[0], RULES)}"
+        f"rules: {_listed(('*', *RULES))}{nearest(str(value).partition('@')[0], RULES)}"
     )
 
 
@@ -133,14 +136,9 @@ def _rule(name: str) -> str:
     rule = name.replace("_", "-")
     if rule not in RULES:
         names = (*MARKER, *(one.replace("-", "_") for one in RULES))
-        raise WrongChoiceError(f"whoholds has no {name!r}{_nearest(name, names)}; there are {_listed(names)}")
+        raise WrongChoiceError(f"whoholds has no {name!r}{nearest(name, names)}; there are {_listed(names)}")
     return rule
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(names)
-
-
-def _nearest(got: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(got), list(known), n=1)
-    return f" (did you mean {near[0]}?)" if near else ""

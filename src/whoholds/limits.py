@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from whoholds.lines import Frame
 
@@ -152,7 +152,7 @@ def _outputs(name: str, text: str) -> tuple[str, ...]:
     known = (*OUTPUTS, *_registered("whoholds.outputs"))
     for one in wanted:
         if one not in known:
-            raise WrongSetting(name, text, f"1, 0 or a comma list of outputs: {', '.join(known)}{_nearest(one, known)}")
+            raise WrongSetting(name, text, f"1, 0 or a comma list of outputs: {', '.join(known)}{nearest(one, known)}")
     return wanted
 
 
@@ -175,7 +175,7 @@ def _choice(*choices: str) -> Callable[[str, str], str]:
     def parse(name: str, text: str) -> str:
         low = text.strip().lower()
         if low not in choices:
-            raise WrongSetting(name, text, f"one of {', '.join(choices)}{_nearest(low, choices)}")
+            raise WrongSetting(name, text, f"one of {', '.join(choices)}{nearest(low, choices)}")
         return low
 
     return parse
@@ -186,7 +186,7 @@ def _signal(name: str, text: str) -> str:
     wanted = wanted if wanted.startswith("SIG") or not wanted else f"SIG{wanted}"
     known = [one.name for one in signal.Signals if one.name not in ("SIGKILL", "SIGSTOP")]
     if wanted and wanted not in known:
-        raise WrongSetting(name, text, f"the name of a signal, such as SIGUSR1{_nearest(wanted, known)}")
+        raise WrongSetting(name, text, f"the name of a signal, such as SIGUSR1{nearest(wanted, known)}")
     return wanted
 
 
@@ -211,13 +211,16 @@ def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
     rule, at, pattern = text.partition("@")
     known = ("*", *RULES)
     if not at or not pattern or rule not in known:
-        hint = _nearest(rule, known) if rule not in known else ""
+        hint = nearest(rule, known) if rule not in known else ""
         raise WrongSetting(name, text, f"rule@path-glob[:function], such as left-open@jobs/*.py:load{hint}")
     return IgnoreRule(rule, pattern, reason)
 
 
-def _nearest(got: str, known: Any) -> str:
-    near = difflib.get_close_matches(got, list(known), n=1)
+def nearest(got: object, known: Iterable[str]) -> str:
+    """` (did you mean …?)` with the one that begins as `got` does, else the most alike; empty where none is."""
+    names = list(known)
+    near = [name for name in names if got and name.startswith(str(got))]
+    near = near or difflib.get_close_matches(str(got), names, n=1)
     return f" (did you mean {near[0]}?)" if near else ""
 
 
@@ -312,7 +315,7 @@ class Limits:
                     values[one.name] = one.metadata["parse"](variable, text)
             elif variable.startswith("WHOHOLDS_") and not variable.startswith(("WHOHOLDS_TEST_", "WHOHOLDS_EXAMPLE_")):
                 known = sorted(by_variable)
-                raise WrongSetting(variable, text, f"nothing: there is no such setting{_nearest(variable, known)}")
+                raise WrongSetting(variable, text, f"nothing: there is no such setting{nearest(variable, known)}")
         values.update(given)
         return cls(**values).told_by_journal()
 
@@ -322,7 +325,7 @@ class Limits:
         values: dict[str, Any] = {}
         for name, value in given.items():
             if name not in by_name:
-                raise TypeError(f"there is no setting {name!r}{_nearest(name, by_name)}")
+                raise TypeError(f"there is no setting {name!r}{nearest(name, by_name)}")
             values[name] = _given(name, value, getattr(self, name), by_name[name].metadata)
         return replace(self, **values).told_by_journal()
 

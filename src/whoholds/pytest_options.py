@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pytest
 
 from whoholds import baseline
 from whoholds.choices import Choices, WrongChoiceError, allowed, mode, number, rules_from
 from whoholds.limits import Limits
 from whoholds.lines import shown_path
 from whoholds.pytest_plugin import SETTINGS
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def choices_from(config: pytest.Config, mode_: str) -> Choices:
@@ -63,6 +62,15 @@ def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
             raise WrongChoiceError("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
         return None
     return baseline.load(path) if path is not None else None
+
+
+def summary_from(config: pytest.Config) -> bool:
+    """Whether the table at the end is wanted."""
+    try:
+        wanted = config.getini("whoholds_summary")
+    except (ValueError, pytest.UsageError) as error:  # which of them, depends on pytest's version
+        raise WrongChoiceError(f"whoholds_summary takes true or false ({error})") from None
+    return bool(wanted) and not config.getoption("whoholds_no_summary")
 
 
 def is_controller(config: pytest.Config) -> bool:

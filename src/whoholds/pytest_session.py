@@ -23,6 +23,7 @@ from whoholds.pytest_options import (
     known_from,
     name_of,
     settings_from,
+    summary_from,
 )
 from whoholds.pytest_summary import Summary
 from whoholds.records import Opened, Record, Recorder
@@ -73,6 +74,7 @@ class Session:
         try:
             self.choices = choices_from(config, mode_)
             self.known = known_from(config)
+            self._table = summary_from(config)
             if not is_controller(config):
                 self._start(config)
         except (WrongChoiceError, WrongSetting, baseline.WrongBaselineError) as wrong:
@@ -312,7 +314,7 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table: leaks by opening line, tests by peak."""
-        if self.config.getini("whoholds_summary") and not self.config.getoption("whoholds_no_summary"):
+        if self._table:
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))
 
 

@@ -170,6 +170,18 @@ def test_a_journal_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Cap
     assert f"whoholds: {path}: No such file or directory; it takes a journal" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("content", ["", "import sqlite3\n", "[1, 2]\n"])
+def test_a_file_that_is_no_journal_is_not_clean(
+    content: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is a wrong argument: nothing is known of a run."""
+    path = tmp_path / "app.py"
+    path.write_text(content, encoding="utf-8")
+    assert report([str(path)]) == 2
+    said = capsys.readouterr()
+    assert (said.out, f"whoholds: {path}: not a line of a journal in it; it takes a journal" in said.err) == ("", True)
+
+
 # --- its lines --------------------------------------------------------------------------------------------------
 
 FIELDS = {

@@ -782,6 +782,17 @@ def test_run_leaves_ignored_what_was_ignored(program: Programs) -> None:
     assert (ran.code, ran.out) == (0, "SIG_IGN SIG_DFL\n")
 
 
+@pytest.mark.parametrize(("journal", "why"), [(".", "Is a directory"), ("app.py/run.jsonl", "")])
+def test_run_refuses_a_journal_that_cannot_be_written(program: Programs, journal: str, why: str) -> None:
+    """The verdict is read from it: without one a run that leaks would end as clean, and pass `--fail`."""
+    program.write(LEAK)
+    ran = program.whoholds("run", "--fail", "--journal", journal, "app.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"--journal {journal}: it takes the path of a file that can be written ({why}" in ran.err
+    ran = program.whoholds("run", "app.py", WHOHOLDS_JOURNAL=journal)
+    assert f"WHOHOLDS_JOURNAL {journal}: it takes the path" in ran.err
+
+
 def test_run_names_a_script_that_is_missing(program: Programs) -> None:
     """With what to write for a module; exit code 2, as for any wrong command line."""
     ran = program.whoholds("run", "nowhere.py")

@@ -95,8 +95,11 @@ def report(paths: list[str], *, verbose: bool = False) -> int:
     for path in paths:
         try:
             journals.append(read(path))
+            wrong = "" if journals[-1].records else "not a line of a journal in it"
         except OSError as error:
-            sys.stderr.write(f"whoholds: {path}: {error.strerror}; it takes a journal, as WHOHOLDS_JOURNAL names it\n")
+            wrong = error.strerror or str(error)
+        if wrong:
+            sys.stderr.write(f"whoholds: {path}: {wrong}; it takes a journal, as WHOHOLDS_JOURNAL names it\n")
             return 2
     told = Told(journals)
     for finding in told.findings:

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     if not options.module and not Path(options.target).exists():
         wrong(f"{options.target}: no such script; for a module, write: whoholds run -m {options.target}")
     known = _known(options, wrong)
+    _journal_can_be_written(options, wrong)
     if not _starts_by_itself():
         sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
     folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
@@ -63,6 +64,24 @@ def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str
     except WrongBaselineError as error:
         wrong(str(error))
         raise
+
+
+def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
+    """What is said at the end is read from it: a run without would look clean, and pass `--fail`."""
+    given = options.journal or os.environ.get("WHOHOLDS_JOURNAL")
+    if not given:
+        return
+    path = Path(os.path.abspath(given))
+    folder = next(one for one in path.parents if "{" not in one.name)
+    try:
+        if path.exists():
+            path.open("ab").close()
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        name = "--journal" if options.journal else "WHOHOLDS_JOURNAL"
+        wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror})")
 
 
 _NO_PTH = (

@@ -164,3 +164,14 @@ def test_shared_across_fork_names_where_it_was_opened_and_where_used() -> None:
     assert (found.severity, found.count, found.opened.function) == ("error", 1, "load_cars")
     assert (found.other[0], found.other[1].frame.function) == ("used", "serve")
     assert world.found(shared_across_fork) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [(":memory:", 0), ("memorydb_default", 0), (":temporary:", 1), ("/srv/shop/shop.db", 1)]
+)
+def test_a_database_in_memory_is_copied_by_a_fork(name: str, count: int) -> None:
+    """What a parallel test runner counts on: no socket, no file, nothing that both write to."""
+    world = World()
+    handle = world.opens(to=database("sqlite", name=name))
+    world.inherited.append((handle, world.main, at("/srv/shop/worker.py:8 serve")))
+    assert len(world.found(shared_across_fork)) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from whoholds.finding import ERROR, WARNING, Finding
@@ -10,7 +11,7 @@ from whoholds.limits import BITS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from whoholds.handle import Handle
+    from whoholds.handle import Database, Handle
     from whoholds.limits import Limits
     from whoholds.snapshot import Snapshot
 
@@ -98,9 +99,11 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """A connection opened before a fork was used, or closed, in the child."""
+    """A connection opened before a fork was used, or closed, in the child; of a database in memory each has a copy."""
     del limits
     for handle, owner, origin in snapshot.inherited:
+        if _in_memory(handle.database):
+            continue
         yield Finding(
             "shared-across-fork",
             ERROR,
@@ -117,3 +120,8 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),
             adds_up=False,
         )
+
+
+def _in_memory(database: Database) -> bool:
+    """Whether it is one of sqlite3's that is no file: files are known by their absolute path."""
+    return database.system == "sqlite" and database.name != ":temporary:" and not os.path.isabs(database.name)

@@ -24,5 +24,7 @@ def work(name):
 
 with multiprocessing.get_context("fork").Pool(2) as workers:
     print(workers.map(work, ["ann", "bob"]) != [])
+    workers.close()  # without it they are killed, and say nothing
+    workers.join()
 for connection in connections:
     connection.close()

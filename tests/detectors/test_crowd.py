@@ -523,6 +523,17 @@ def test_refused_where_this_process_holds_few_says_that_others_hold_the_rest() -
     assert any("pg_stat_activity" in one for one in found.why)
 
 
+def test_refused_by_a_server_whose_limit_is_unknown_does_not_claim_to_know_it() -> None:
+    """Whether one is few, only the server can say."""
+    world = World()
+    world.opens()
+    world.refuses()
+    (found,) = world.found(refused)
+    assert found.why[0].startswith(
+        "This process holds 1; if the server allows more than that, others hold the rest. Ask the server: SELECT pid"
+    )
+
+
 def test_refused_where_this_process_holds_most_does_not_blame_others() -> None:
     """Half of what the server allows, or more."""
     world = crowd(10, server_limit=20)

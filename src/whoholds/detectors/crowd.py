@@ -288,7 +288,7 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
         few += (
             f" of the {allowed} that the server allows; others hold the rest."
             if allowed
-            else "; others hold the rest, if there is one."
+            else "; if the server allows more than that, others hold the rest."
         )
         why.append(f"{few} Ask the server: {ask}")
     return tuple(why)

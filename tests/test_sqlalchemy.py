@@ -320,6 +320,16 @@ def test_a_pool_without_a_bound_is_counted(watch: Watch, url: str) -> None:
             connection.close()
 
 
+def test_the_only_loan_of_its_line_is_no_leak(watch: Watch, url: str) -> None:
+    """Though the pool opened its connection at that line too: one for the whole process, like any other singleton."""
+    with engine_at(url) as engine:
+        kept = engine.connect(); at = line()  # noqa: E702
+        (finding,) = [one for one in watch.end(Ending("process")) if one.rule == "left-open"]
+        assert (finding.severity, finding.count, opened_at(finding)) == ("info", 1, at)
+        assert loans(watch)[0].site.opened == 1  # type: ignore[union-attr]
+        kept.close()
+
+
 def test_a_pool_that_runs_out_names_every_holder(watch: Watch, url: str) -> None:
     """The exception is SQLAlchemy's own; the finding has all that is out, grouped by line, and who asked."""
     with engine_at(url, pool_size=2, max_overflow=1, pool_timeout=0.05) as engine:

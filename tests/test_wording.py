@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, thread
+from whoholds import lines
 from whoholds.handle import CONNECTION, Database, Handle
 from whoholds.holding import Holders
 from whoholds.journal import finding_record
@@ -17,6 +19,7 @@ from whoholds.origin import from_lines
 from whoholds.wording import first_line, holders_text, message, text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from whoholds.finding import Finding
@@ -37,6 +40,32 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / name).write_text("\n" * (line - 1) + f"    {source}\n")
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture
+def shown_anew() -> Iterator[None]:
+    """Let paths be shown below the working directory again afterwards."""
+    yield
+    lines.shown_below(None)
+
+
+@pytest.mark.usefixtures("shown_anew")
+def test_a_program_that_goes_elsewhere_is_shown_as_before(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon goes to the root, a test to its folder: one line has one name."""
+    lines.shown_below_here()
+    before = lines.shown_path(f"{shop}/cars.py")
+    monkeypatch.chdir("/")
+    assert before == lines.shown_path(f"{shop}/cars.py") == os.path.join("shop", "cars.py")
+    assert lines.shown_path("/elsewhere/cars.py") == "/elsewhere/cars.py"
+
+
+@pytest.mark.usefixtures("shown_anew")
+def test_in_the_root_paths_are_whole(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service is started there: without its first character a path leads nowhere."""
+    monkeypatch.chdir("/")
+    assert lines.shown_path(f"{shop}/cars.py") == f"{shop}/cars.py"
+    lines.shown_below_here()
+    assert lines.shown_path(f"{shop}/cars.py") == f"{shop}/cars.py"
 
 
 def crowd(shop: Path, **limits: object) -> Finding:

@@ -31,7 +31,7 @@ class Frame(NamedTuple):
 
     @property
     def place(self) -> str:
-        """`shop/cars.py:42`, relative to the working directory where the file is below it."""
+        """`shop/cars.py:42`, as `shown_path` shows the file."""
         return f"{shown_path(self.file)}:{self.line}"
 
 
@@ -125,13 +125,32 @@ def frames(origin: Origin, *, source: bool = True) -> list[Frame]:
     return [frame_at(origin, index, source=source) for index in range(start, len(origin), 2)]
 
 
+_home: list[str] = []  # the folder below which paths are shown short; none: the working directory
+
+
+def shown_below(folder: str | None) -> None:
+    """Show paths relative to `folder` from now on, wherever the program goes; None: to its working directory."""
+    _home[:] = [folder] if folder else []
+
+
+def shown_below_here() -> None:
+    """Show paths relative to what is now the working directory, unless a folder was named."""
+    if not _home:
+        try:
+            shown_below(os.getcwd())
+        except OSError:  # it is gone
+            pass
+
+
 def shown_path(file: str) -> str:
-    """`file` relative to the working directory where it lies below it, else as it is."""
+    """`file` relative to the folder below which paths are shown where it lies below it, else as it is."""
     try:
-        relative = os.path.relpath(file)
+        home = _home[0] if _home else os.getcwd()
+        relative = os.path.relpath(file, home)
     except (ValueError, OSError):  # another drive; a working directory that is gone
         return file
-    return file if relative.startswith("..") or not os.path.isabs(file) else relative
+    below = os.path.isabs(file) and not relative.startswith("..") and os.path.dirname(home) != home
+    return relative if below else file
 
 
 class Site:

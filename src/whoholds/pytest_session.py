@@ -15,7 +15,7 @@ from whoholds import baseline, scopes, startup
 from whoholds.choices import ERROR, Choices, WrongChoiceError
 from whoholds.judging import fails_for_new_only, judge, verdict
 from whoholds.limits import WrongSetting
-from whoholds.lines import never_blame, shown_path
+from whoholds.lines import never_blame, shown_below, shown_path
 from whoholds.pytest_options import (
     baseline_path,
     choices_from,
@@ -69,6 +69,7 @@ class Session:
         self._watch: Watch | None = None
         for runner in RUNNERS:
             never_blame(runner)
+        shown_below(str(config.rootpath))
         self._ours = False
         self._log: list[Any] = []
         try:

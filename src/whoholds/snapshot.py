@@ -149,8 +149,9 @@ def _place(handle: Handle, history: History) -> None:
     if handle.origin:
         handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site
-        site.opened += 1
-        site.borrows = handle.kind == CHECKOUT
+        if handle.pool is None or handle.kind != CONNECTION:  # a pool's own stock is nobody's of that line
+            site.opened += 1
+            site.borrows = handle.kind == CHECKOUT
     owner = handle.owner
     spawn = owner.spawn if owner else None
     if spawn is not None and spawn.site is None:

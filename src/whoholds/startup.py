@@ -10,7 +10,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from whoholds import leaving, spawn, ticking, waiting
+from whoholds import leaving, lines, spawn, ticking, waiting
 from whoholds.ledger import Ledger
 from whoholds.limits import OFF, Limits, WrongSetting
 from whoholds.running import Watch
@@ -144,6 +144,7 @@ def _made(limits: Limits) -> Watch:
 
 
 def _begin(running: Watch) -> None:
+    lines.shown_below_here()
     spawn.watch()
     running.start()
     for module, where in DRIVERS.items():
@@ -183,6 +184,7 @@ def _stopped(running: Watch) -> list[Finding]:
     if not _current and not ticking.watches():
         spawn.forget()
         leaving.forget()
+        lines.shown_below(None)
     warn_caller(said)
     return said
 

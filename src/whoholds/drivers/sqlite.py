@@ -255,7 +255,7 @@ def where(path: Any, *, uri: bool) -> Database:
     if uri and name.startswith("file:"):
         file, _, query = name[5:].partition("?")
         if "mode=memory" in query or file == ":memory:":
-            return database("sqlite", name=file) if "cache=shared" in query else _MEMORY
+            return database("sqlite", name=f"{file}?mode=memory") if "cache=shared" in query else _MEMORY
         name = "/" + file.lstrip("/") if file.startswith("//") else file
     if name in (":memory:", ""):
         return _MEMORY if name else _TEMPORARY
@@ -294,4 +294,6 @@ def unread(handle: Handle) -> Origin | None:
 
 
 def _has_statement(cursor: Any) -> bool:
-    return any(type(one).__name__ == "Statement" for one in gc.get_referents(cursor))
+    """Whether rows may come: after `executemany` a cursor keeps its statement, which is done, and describes no rows."""
+    described = sys.modules["sqlite3"].Cursor.description.__get__(cursor)
+    return described is not None and any(type(one).__name__ == "Statement" for one in gc.get_referents(cursor))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -446,6 +447,28 @@ def test_an_atexit_handler_may_open_its_first_connection(program: Programs) -> N
     assert (ran.code, ran.findings) == (0, [("left-open", "error", 2)])
     assert quiet(ran), ran.err
     assert time.monotonic() - started < 10
+
+
+def test_a_library_that_lies_beside_the_program_is_not_blamed(program: Programs) -> None:
+    """Vendored, or brought by `pip install --target`: it is known by its folder or file, not by site-packages."""
+    pool = pytest.importorskip("playhouse.pool")
+    shutil.copytree(Path(pool.__file__).parent, program.folder / "playhouse")
+    shutil.copy(Path(pool.__file__).parents[1] / "peewee.py", program.folder)
+    ran = program.run(
+        """
+        import peewee
+        from playhouse.pool import PooledSqliteDatabase
+        def load(number):
+            database = PooledSqliteDatabase(f"shop{number}.db")
+            database.connect()
+            return database
+        kept = [load(number) for number in range(2)]
+        print(peewee.__file__)
+        """
+    )
+    assert ran.out == f"{program.folder / 'peewee.py'}\n"
+    (found,) = ran.of("finding", "left-open")
+    assert (found["opened"]["function"], found["opened"]["file"]) == ("load", str(program.folder / "app.py"))
 
 
 # --- signals ----------------------------------------------------------------------------------------------------

@@ -39,12 +39,17 @@ _LIBRARY = 1  # the standard library, site-packages, the interpreter's own scrip
 _WATCHED = 2  # the libraries that drivers watch, the standard library and whoholds: never to blame
 _kinds: dict[str, int] = {}  # file name → 0 (the user's) or one of the above; one C call per change
 _watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
+_watched_places: list[str] = []  # their folders and files, for those that lie beside the application
 
 
 def never_blame(package: str) -> None:
     """Frames of this top-level package are a watched library's: they are never an opening line."""
     if package not in _watched_packages:
         _watched_packages.add(package)
+        file = getattr(sys.modules.get(package), "__file__", None)
+        if file:
+            folder, name = os.path.split(file)
+            _watched_places.append(folder + os.sep if name.startswith("__init__.") else file)
         _kinds.clear()
 
 
@@ -76,6 +81,8 @@ def _classify(file: str) -> int:
     if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy generated …>"
         package, _, generated = file[1:].partition(" generated ")
         return (_WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
+    if file.startswith(tuple(_watched_places)):
+        return _WATCHED
     path = file.replace("\\", "/")
     for marker in ("/site-packages/", "/dist-packages/"):
         at = path.rfind(marker)

@@ -875,6 +875,14 @@ def test_a_baseline_that_cannot_be_is_named_before_the_program_runs(program: Pro
     assert quiet(ran)
 
 
+@posix
+def test_whoever_reads_the_doctor_may_have_read_enough() -> None:
+    """`whoholds doctor | head -1` ends without a word of Python's."""
+    command = f"{sys.executable} -m whoholds doctor | true"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_doctor_says_whether_it_is_active_and_why_not(program: Programs) -> None:
     """Exit code 0 where it is, 1 where it is not."""
     ran = program.whoholds("doctor")

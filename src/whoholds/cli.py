@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,10 +30,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         from whoholds.runner import run
 
         return run(options, parser.error)
-    if options.command == "report":
-        from whoholds.report import report as show
+    try:
+        code = _report(options) if options.command == "report" else _doctor()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has read enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
 
-        return show(options.journal, verbose=options.verbose)
+
+def _report(options: argparse.Namespace) -> int:
+    from whoholds.report import report
+
+    return report(options.journal, verbose=options.verbose)
+
+
+def _doctor() -> int:
     from whoholds.doctor import doctor
 
     return doctor()

@@ -278,22 +278,23 @@ def unread(handle: Handle) -> Origin | None:
 
     Called on the tick.
 
-    A connection refers to a list of weak references to its cursors, and a cursor to its statement until the last
-    row is read; following these references calls nothing of SQLite's.
+    A connection refers to a list of weak references to its cursors (on 3.10 to one of its statements, too), and a
+    cursor to its statement until the last row is read; following these references calls nothing of SQLite's.
     """
     reference = handle.ref
     if reference is None:
         return None
+    plain = sys.modules["_sqlite3"].Cursor
     for part in gc.get_referents(reference()):
         if type(part) is list:
             for weak in part:
                 cursor = weak() if callable(weak) else None
-                if cursor is not None and _has_statement(cursor):
+                if issubclass(type(cursor), plain) and _has_statement(cursor, plain):
                     return getattr(cursor, "_whoholds_at", ())
     return None
 
 
-def _has_statement(cursor: Any) -> bool:
+def _has_statement(cursor: Any, plain: Any) -> bool:
     """Whether rows may come: after `executemany` a cursor keeps its statement, which is done, and describes no rows."""
-    described = sys.modules["sqlite3"].Cursor.description.__get__(cursor)
+    described = plain.description.__get__(cursor)
     return described is not None and any(type(one).__name__ == "Statement" for one in gc.get_referents(cursor))

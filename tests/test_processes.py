@@ -471,6 +471,24 @@ def test_a_library_that_lies_beside_the_program_is_not_blamed(program: Programs)
     assert (found["opened"]["function"], found["opened"]["file"]) == ("load", str(program.folder / "app.py"))
 
 
+def test_executemany_leaves_nothing_to_read(program: Programs) -> None:
+    """Its cursor keeps the statement, which is done: no lock is held."""
+    ran = program.run(
+        """
+        import sqlite3, time
+        connection = sqlite3.connect("site.db")
+        connection.execute("create table measured (value)")
+        cursor = connection.executemany("insert into measured values (?)", [(1,), (2,)])
+        connection.commit()
+        time.sleep(1)
+        connection.close()
+        """,
+        WHOHOLDS_HELD_TOO_LONG="0.3",
+        WHOHOLDS_EVERY="0.1",
+    )
+    assert ran.clean, ran.err
+
+
 # --- signals ----------------------------------------------------------------------------------------------------
 
 

@@ -5,7 +5,6 @@ Locally a test whose server is not installed is skipped, with the reason; where 
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests import servers
 from tests.inner import suite  # noqa: F401 - a fixture
+from tests.needs import lacking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +56,7 @@ def _installed(server: AbstractContextManager[T]) -> Iterator[T]:
     try:
         started = server.__enter__()
     except servers.NotInstalledError as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+        lacking(missing)
     try:
         yield started
     finally:

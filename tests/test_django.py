@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import needed
 from whoholds.drivers import django as django_driver
 from whoholds.drivers import psycopg as psycopg_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
@@ -19,7 +20,7 @@ from whoholds.limits import Limits
 from whoholds.running import Watch
 from whoholds.snapshot import Ending
 
-django = pytest.importorskip("django")
+django = needed("django")
 
 from django.core.signals import request_finished, request_started
 from django.db.utils import ConnectionHandler

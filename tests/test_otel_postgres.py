@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import needed
 from tests.otel_recorder import Recorder, recording
 from whoholds.outputs.otel import names
 
-psycopg2 = pytest.importorskip("psycopg2")
+psycopg2 = needed("psycopg2")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +85,7 @@ def test_an_sqlstate_and_a_refused_connect_are_told(told: Recorder, postgres: st
 @pytest.mark.parametrize("first", ["contrib", "whoholds"])
 def test_beside_contribs_psycopg2_nothing_is_doubled(postgres: str, first: str) -> None:
     """In either order each statement has one span, and registering adapters still works."""
-    contrib = pytest.importorskip("opentelemetry.instrumentation.psycopg2")
+    contrib = needed("opentelemetry.instrumentation.psycopg2")
     from psycopg2 import extensions
 
     from whoholds.drivers import psycopg2 as driver

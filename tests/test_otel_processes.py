@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import lacking, needed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.once
 
-for needed in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.exporter.otlp.proto.grpc", "grpc"):
-    pytest.importorskip(needed)
+for module in ("opentelemetry.exporter.otlp.proto.http", "opentelemetry.exporter.otlp.proto.grpc", "grpc"):
+    needed(module)
 
 SECONDS = 60.0
 FOREIGN = ("WHOHOLDS", "OTEL_", "DD_", "COV_", "COVERAGE_", "PYTHONWARNINGS")
@@ -299,7 +301,7 @@ def test_beside_contrib_nothing_is_doubled(
     collector: Collector, tmp_path: Path, order: tuple[str, str], spans: str
 ) -> None:
     """One span for each statement, whoever makes it, and one for the connection."""
-    pytest.importorskip("opentelemetry.instrumentation.sqlite3")
+    needed("opentelemetry.instrumentation.sqlite3")
     program = SDK + "".join(order) + QUERY.format(proxied=True)
     run(collector, tmp_path, program, WHOHOLDS="", WHOHOLDS_SPANS=spans)
     assert len(collector.held) == 1
@@ -314,7 +316,7 @@ def test_beside_contribs_sqlalchemy_nothing_is_doubled(
     collector: Collector, tmp_path: Path, spans: str, first: str
 ) -> None:
     """Its spans are not current while the driver runs; they are known all the same."""
-    pytest.importorskip("opentelemetry.instrumentation.sqlalchemy")
+    needed("opentelemetry.instrumentation.sqlalchemy")
     contrib = "from opentelemetry.instrumentation.sqlalchemy import SQLAlchemyInstrumentor as I; I().instrument()\n"
     program = "".join([contrib, START] if first == "contrib" else [START, contrib])
     program += """
@@ -336,7 +338,7 @@ engine.dispose()
 def test_beside_ddtrace_nothing_is_broken(collector: Collector, tmp_path: Path, first: str) -> None:
     """Its agent is not there; what the program gets from its database is what it gets without either."""
     if importlib.util.find_spec("ddtrace") is None:
-        pytest.skip("needs ddtrace")
+        lacking("needs ddtrace")
     ddtrace = "import ddtrace; ddtrace.patch(sqlite3=True)\n"
     program = "".join([ddtrace, START] if first == "ddtrace" else [START, ddtrace])
     output = run(collector, tmp_path, SDK + program + QUERY.format(proxied=True), WHOHOLDS="", WHOHOLDS_SPANS="queries")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import needed
 from whoholds.drivers import dbutils as dbutils_driver
 from whoholds.drivers import peewee as peewee_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
@@ -37,8 +38,8 @@ def watch() -> Iterator[Watch]:
         ("dbutils", [dbutils_driver.watch, dbutils_driver.watch_persistent]),
         ("playhouse", [peewee_driver.watch]),
     ):
-        if pytest.importorskip(name, reason=f"needs {name}"):
-            drivers += more
+        needed(name)
+        drivers += more
     with Watch(Limits(outputs=()), drivers=drivers) as watching:
         yield watching
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import needed
 from tests.programs import Programs, Ran
 
 ROOT = Path(__file__).parents[1]
@@ -198,7 +199,7 @@ def test_a_child_process_is_watched_by_itself(program: Programs) -> None:
 @pytest.mark.timeout(180)
 def test_a_built_wheel_in_a_fresh_environment_finds_the_leak(program: Programs) -> None:
     """The .pth beside the package, in a virtual environment, with nothing else installed."""
-    pytest.importorskip("hatchling")
+    needed("hatchling")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(program.folder)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
     (wheel,) = program.folder.glob("*.whl")
@@ -284,7 +285,7 @@ def test_a_full_disk_is_one_line(program: Programs) -> None:
 
 def test_an_exporter_that_raises_is_nobodys_trouble(program: Programs) -> None:
     """The SDK's exporter raises: the program ends as it would, and the log output says what was found."""
-    pytest.importorskip("opentelemetry.sdk")
+    needed("opentelemetry.sdk")
     ran = program.run(
         """
         from opentelemetry import trace
@@ -451,7 +452,7 @@ def test_an_atexit_handler_may_open_its_first_connection(program: Programs) -> N
 
 def test_a_library_that_lies_beside_the_program_is_not_blamed(program: Programs) -> None:
     """Vendored, or brought by `pip install --target`: it is known by its folder or file, not by site-packages."""
-    pool = pytest.importorskip("playhouse.pool")
+    pool = needed("playhouse.pool")
     shutil.copytree(Path(pool.__file__).parent, program.folder / "playhouse")
     shutil.copy(Path(pool.__file__).parents[1] / "peewee.py", program.folder)
     ran = program.run(

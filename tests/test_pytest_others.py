@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.inner import said
+from tests.needs import needed
 
 if TYPE_CHECKING:
     from tests.inner import Suite
@@ -206,7 +207,7 @@ def test_a_pools_connections_at_home_are_nobodys_leak(suite: Suite) -> None:
 
 def test_a_real_server(suite: Suite, postgres: str) -> None:
     """psycopg2 against PostgreSQL, with its own pool: both leaks are found, the pool's stock is not one."""
-    pytest.importorskip("psycopg2")
+    needed("psycopg2")
     result = suite(
         "import psycopg2, psycopg2.pool\n"
         f"DSN = {postgres!r}\npool = psycopg2.pool.ThreadedConnectionPool(1, 3, DSN)\n"

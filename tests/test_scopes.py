@@ -15,6 +15,7 @@ from wsgiref.util import FileWrapper, setup_testing_defaults
 
 import pytest
 
+from tests.needs import needed
 from whoholds import startup
 from whoholds.scopes import Scope, current, entered
 from whoholds.scopes.units import Unit, begin, end, folded, route
@@ -236,7 +237,7 @@ def test_paths_without_a_route_are_folded(path: str, shown: str) -> None:
 
 
 def ask_asgi(app: Any, *paths: str) -> list[int]:
-    httpx = pytest.importorskip("httpx")
+    httpx = needed("httpx")
 
     async def main() -> list[int]:
         transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
@@ -248,7 +249,7 @@ def ask_asgi(app: Any, *paths: str) -> list[int]:
 
 def test_fastapi(watch: Watch, shop: Shop) -> None:
     """Coroutines and functions in worker threads; a dependency that yields and closes is clean."""
-    fastapi = pytest.importorskip("fastapi")
+    fastapi = needed("fastapi")
     from whoholds.scopes.asgi import ScopeMiddleware
 
     app = fastapi.FastAPI()
@@ -281,7 +282,7 @@ def test_fastapi(watch: Watch, shop: Shop) -> None:
 
 def test_starlette(watch: Watch, shop: Shop) -> None:
     """It names no route: its parameters do. An exception goes on to the server."""
-    pytest.importorskip("starlette")
+    needed("starlette")
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse
     from starlette.routing import Route
@@ -316,7 +317,7 @@ def ask_wsgi(app: Any, path: str) -> bytes:
 
 def test_flask(watch: Watch, shop: Shop) -> None:
     """The rule of the view is the name; what is opened while the answer streams belongs to it too."""
-    flask = pytest.importorskip("flask")
+    flask = needed("flask")
     from whoholds.scopes.wsgi import ScopeMiddleware
 
     app = flask.Flask("shop")
@@ -400,7 +401,7 @@ def django_urls(shop: Shop) -> tuple[Any, ...]:
 
 @pytest.fixture
 def django_settings(shop: Shop) -> Iterator[None]:
-    pytest.importorskip("django")
+    needed("django")
     import types
 
     import django.conf
@@ -442,7 +443,7 @@ def test_django_asynchronous(watch: Watch) -> None:
 
 def test_celery(watch: Watch, shop: Shop) -> None:
     """Each task is a scope with its name; one that fails too."""
-    celery = pytest.importorskip("celery")
+    celery = needed("celery")
     from whoholds.scopes.celery import connect, disconnect
 
     app = celery.Celery("shop", broker="memory://", set_as_current=False)
@@ -474,7 +475,7 @@ def test_celery(watch: Watch, shop: Shop) -> None:
 
 def test_click(watch: Watch, shop: Shop) -> None:
     """A command is a scope named by its path; arguments and what it returns go through."""
-    click = pytest.importorskip("click")
+    click = needed("click")
     from click.testing import CliRunner
 
     from whoholds.scopes.click import scoped

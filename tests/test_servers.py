@@ -10,6 +10,7 @@ import psycopg2
 import pytest
 
 from tests import servers
+from tests.needs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def test_pgbouncer_lends_the_servers_connections(pgbouncer: str) -> None:
 
 def test_mariadb_answers(mariadb: servers.MySQLArguments) -> None:
     """`app` may make tables in its database."""
-    pymysql = pytest.importorskip("pymysql")
+    pymysql = needed("pymysql")
     with closing(pymysql.connect(**mariadb)) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE TEMPORARY TABLE answers (answer int)")
         cursor.execute("INSERT INTO answers VALUES (42)")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import needed
 from tests.programs import Programs
 from tests.worlds import at
 from whoholds import spawn
@@ -337,7 +338,7 @@ def test_what_a_task_gives_to_a_worker_is_a_job_of_its_line(
 
 def test_anyios_workers_work_for_the_task_that_awaits(seen: Seen) -> None:
     """They never see a `submit`: what they open is the task's."""
-    anyio = pytest.importorskip("anyio")
+    anyio = needed("anyio")
 
     async def main() -> None:
         seen.here()
@@ -351,7 +352,7 @@ def test_anyios_workers_work_for_the_task_that_awaits(seen: Seen) -> None:
 
 def test_anyios_tasks_know_the_line_that_started_them(seen: Seen) -> None:
     """In a task group."""
-    anyio = pytest.importorskip("anyio")
+    anyio = needed("anyio")
 
     async def starts_soon() -> None:
         async with anyio.create_task_group() as group:
@@ -364,7 +365,7 @@ def test_anyios_tasks_know_the_line_that_started_them(seen: Seen) -> None:
 @pytest.mark.parametrize("sensitive", [True, False])
 def test_asgirefs_workers_know_the_line_that_awaits(seen: Seen, sensitive: bool) -> None:
     """`sync_to_async`, in the one thread for all and in any."""
-    sync = pytest.importorskip("asgiref.sync")
+    sync = needed("asgiref.sync")
 
     async def asks_in_sync() -> None:
         await sync.sync_to_async(seen.here, thread_sensitive=sensitive)()
@@ -375,7 +376,7 @@ def test_asgirefs_workers_know_the_line_that_awaits(seen: Seen, sensitive: bool)
 
 def test_asgirefs_current_thread_works_for_who_awaits(seen: Seen) -> None:
     """`async_to_sync` around `sync_to_async`: it comes back to the thread that it left."""
-    sync = pytest.importorskip("asgiref.sync")
+    sync = needed("asgiref.sync")
 
     async def asks_back() -> None:
         await sync.sync_to_async(seen.here)()
@@ -503,7 +504,7 @@ def opens():
 
 def test_uvloops_tasks_know_their_lines(tmp_path: Path) -> None:
     """Its loop has a `create_task` of its own."""
-    pytest.importorskip("uvloop")
+    needed("uvloop")
     ran = Programs(tmp_path).run(
         WORLD
         + """
@@ -525,7 +526,7 @@ loop.close()
 
 def test_gevents_greenlets_know_their_lines(tmp_path: Path) -> None:
     """Spawned, and as threads under `monkey.patch_all()`; also those that have logged, which makes them Dummies."""
-    pytest.importorskip("gevent")
+    needed("gevent")
     ran = Programs(tmp_path).run(
         """
 from gevent import monkey

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import needed
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlalchemy as sqlalchemy_driver
 from whoholds.drivers import sqlite as sqlite_driver
@@ -23,8 +24,8 @@ from whoholds.running import Watch
 from whoholds.snapshot import Ending
 from whoholds.wording import message
 
-sqlalchemy = pytest.importorskip("sqlalchemy")
-pytest.importorskip("psycopg2")
+sqlalchemy = needed("sqlalchemy")
+needed("psycopg2")
 
 from sqlalchemy import create_engine, event, exc, text
 from sqlalchemy.orm import Session
@@ -588,8 +589,8 @@ ASYNC = {
 @pytest.mark.parametrize("driver", ASYNC)
 def test_an_async_engine(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Its loan is opened where the coroutine awaited, by that task; given back, it is closed."""
-    pytest.importorskip(driver)
-    pytest.importorskip("greenlet")
+    needed(driver)
+    needed("greenlet")
     from importlib import import_module
 
     from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
@@ -629,8 +630,8 @@ def test_an_async_engine(driver: str, request: pytest.FixtureRequest, tmp_path: 
 
 def test_an_async_pool_that_runs_out(watch: Watch, tmp_path: Path) -> None:
     """Its holders are named, and who asked: the line that awaited."""
-    pytest.importorskip("aiosqlite")
-    pytest.importorskip("greenlet")
+    needed("aiosqlite")
+    needed("greenlet")
     from sqlalchemy.ext.asyncio import create_async_engine
     from sqlalchemy.pool import AsyncAdaptedQueuePool
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.needs import needed
 from whoholds.handle import CHECKOUT
 from whoholds.limits import Limits
 from whoholds.running import Watch
@@ -31,7 +32,7 @@ def watching(*libraries: str) -> Iterator[Watch]:
     """Watch these libraries; nobody looks but the test."""
     drivers = []
     for library in libraries:
-        pytest.importorskip(library)
+        needed(library)
         file, _, function = DRIVERS[library].partition(":")
         drivers.append(getattr(import_module(file), function))
     with Watch(Limits(outputs=()), drivers=drivers) as watch:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.drivers.libraries import ALL, Library, maybe
+from tests.needs import lacking
 from whoholds.ledger import Ledger
 from whoholds.running import Watch
 from whoholds.startup import DRIVERS
@@ -21,7 +22,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     """Give each library in turn, its server running and a table `contract` in it."""
     kind: type[Library] = request.param
     if not kind.there():
-        pytest.skip(f"{kind.module} is not installed")
+        lacking(f"{kind.module} is not installed")
     fixture = {"postgresql": "postgres", "mysql": "mariadb", "sqlite": None}[kind.system]
     found = kind(request.getfixturevalue(fixture) if fixture else tmp_path)
     found.go(_table(found))

@@ -313,7 +313,13 @@ class MySQLConnectorC(MySQLConnectorPure):
 
     @classmethod
     def there(cls) -> bool:
-        return super().there() and bool(import_module(cls.module).HAVE_CEXT)
+        """Whether its C part is installed here; one that is, and cannot be loaded, is an error that says why."""
+        if find_spec("_mysql_connector") is None:
+            return False
+        if not import_module(cls.module).HAVE_CEXT:
+            import_module("mysql.connector.connection_cext")
+            raise ImportError("mysql.connector could not load its C part when it was imported, and can now")
+        return True
 
 
 class Pg8000(Library):

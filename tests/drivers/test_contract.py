@@ -300,7 +300,10 @@ def descriptors() -> int:
 
 
 def test_many_cycles_leave_nothing(library: Library, watched: Start) -> None:
-    """No handle, no file, no object: ten thousand on sqlite3, fewer where a server has to keep up."""
+    """No handle, no file, no object: ten thousand on sqlite3, fewer where a server has to keep up.
+
+    What a library makes once, and some other test's rest, comes at any time; what each cycle leaves comes again.
+    """
     watch = watched()
     times = {"sqlite3": 10_000, "aiosqlite": 500}.get(library.name, 150)
 
@@ -316,12 +319,16 @@ def test_many_cycles_leave_nothing(library: Library, watched: Start) -> None:
     async def contract() -> None:
         await cycle(20)
         look_away(watch)
-        files, objects = descriptors(), len(gc.get_objects())
-        await cycle(times)
-        look_away(watch)
-        assert watch.handles == []
-        assert descriptors() <= files
-        assert len(gc.get_objects()) - objects < max(times // 5, 100)
+        for last_try in (False, True):
+            files, objects = descriptors(), len(gc.get_objects())
+            await cycle(times)
+            look_away(watch)
+            assert watch.handles == []
+            assert descriptors() <= files
+            more = len(gc.get_objects()) - objects
+            if more < max(times // 5, 100):
+                break
+            assert not last_try, f"{more} more objects after {times} more cycles"
 
     library.go(contract())
 

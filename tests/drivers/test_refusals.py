@@ -10,6 +10,7 @@ import pytest
 from tests import servers
 from tests.drivers.conftest import drivers_of
 from tests.drivers.libraries import ALL, Library, maybe
+from tests.needs import lacking, needed
 from whoholds import startup
 from whoholds.ledger import Ledger
 from whoholds.running import Watch
@@ -28,7 +29,7 @@ def small() -> Iterator[dict[str, Any]]:
         ):
             yield {"postgresql": postgres, "mysql": mariadb}
     except servers.NotInstalledError as missing:
-        pytest.skip(str(missing))
+        lacking(missing)
 
 
 @pytest.mark.parametrize("kind", [one for one in ALL if one.system != "sqlite"], ids=lambda one: one.name)
@@ -37,7 +38,7 @@ def test_a_refusal_names_the_database_that_was_asked_for_and_who_holds_it(
 ) -> None:
     """Once for the burst, with every connection that was open at that instant."""
     if not kind.there():
-        pytest.skip(f"{kind.module} is not installed")
+        lacking(f"{kind.module} is not installed")
     library = kind(small[kind.system])
     watch = Watch(ledger=Ledger(), detectors=(), drivers=drivers_of(library)).start()
 
@@ -77,7 +78,7 @@ def drivers(*modules: str) -> Watch:
 
 def test_psycopgs_pool_lends(postgres: str) -> None:
     """The stock is at home; a loan has this line; a pool that runs out names the holders; closing forgets all."""
-    psycopg_pool = pytest.importorskip("psycopg_pool")
+    psycopg_pool = needed("psycopg_pool")
     watch = drivers("psycopg", "psycopg_pool")
     try:
         with psycopg_pool.ConnectionPool(postgres, min_size=2, max_size=2, open=True) as pool:
@@ -109,7 +110,7 @@ def test_psycopgs_pool_lends(postgres: str) -> None:
 
 def test_psycopgs_async_pools_lend(postgres: str) -> None:
     """The same in a loop, and for the null pool, which keeps nothing at home."""
-    psycopg_pool = pytest.importorskip("psycopg_pool")
+    psycopg_pool = needed("psycopg_pool")
     watch = drivers("psycopg", "psycopg_pool")
 
     async def lend(kind: Any, **sizes: int) -> list[str]:
@@ -131,7 +132,7 @@ def test_psycopgs_async_pools_lend(postgres: str) -> None:
 
 def test_asyncpgs_pool_lends(postgres: str) -> None:
     """Its stock is at home, its loans are the application's, and a bare TimeoutError is a refusal."""
-    asyncpg = pytest.importorskip("asyncpg")
+    asyncpg = needed("asyncpg")
     watch = drivers("asyncpg")
 
     async def lend() -> None:

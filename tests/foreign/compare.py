@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from math import comb
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 EXCEPTIONS = Path(__file__).with_name("exceptions.toml")
 REPEATS = 3
+MORE_REPEATS = 12  # of a test that with whoholds fails now and then
+CHANCE = 0.01  # how likely a difference in numbers may be by chance alone, and still count
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,8 @@ def judge(bare: Run, watched: Run, exempt: list[Exempt], again: Callable[[str, I
     """Compare test by test; `again("bare" or "watched", tests or None for all)` runs once more.
 
     A test that ends differently is run again alone, REPEATS times each way. It counts if it differs
-    again with whoholds and never without. If that shows nothing, because alone it never differs or
+    each time with whoholds and never without; if it differs some of the times, MORE_REPEATS tell whether
+    that is more often than chance allows. If that shows nothing, because alone it never differs or
     always does (it leans on its neighbours), the whole suite runs once more each way, and it counts
     if the same happens again; but a test that failed only without is let go. A warning counts if a
     second run of the whole suite each way shows it again with whoholds and not without.
@@ -150,16 +154,41 @@ def _alone(
     tests = [test for test in differing if test != EXIT]
     if not tests:
         return [], list(differing)
+    times = dict.fromkeys(tests, REPEATS)
     wrong = {"bare": dict.fromkeys(tests, 0), "watched": dict.fromkeys(tests, 0)}
-    for _ in range(REPEATS):
-        for side, counts in wrong.items():
-            repeat = again(side, tests)
-            for test in tests:
-                counts[test] += repeat.tests.get(test, Outcome("missing")).kind != differing[test][0]
-    real = [test for test in tests if wrong["watched"][test] and not wrong["bare"][test]]
+
+    def repeat(some: list[str], number: int) -> None:
+        for _ in range(number):
+            for side, counts in wrong.items():
+                run = again(side, some)
+                for test in some:
+                    counts[test] += run.tests.get(test, Outcome("missing")).kind != differing[test][0]
+
+    repeat(tests, REPEATS)
+    unsteady = [test for test in tests if 0 < wrong["watched"][test] < REPEATS and not wrong["bare"][test]]
+    if unsteady:
+        repeat(unsteady, MORE_REPEATS)
+        times.update(dict.fromkeys(unsteady, REPEATS + MORE_REPEATS))
+    real = [
+        test
+        for test in tests
+        if (wrong["watched"][test] == REPEATS == times[test] and not wrong["bare"][test])
+        or (test in unsteady and _by_chance(wrong["bare"][test], wrong["watched"][test], times[test]) < CHANCE)
+    ]
     better = [test for test in tests if differing[test][0] not in GOOD and differing[test][1].kind in GOOD]
-    unstable = [test for test in tests if test not in real and (wrong["bare"][test] % REPEATS or test in better)]
+    unstable = [
+        test
+        for test in tests
+        if test not in real and (test in unsteady or wrong["bare"][test] % REPEATS or test in better)
+    ]
     for test in unstable:
-        times = f"{wrong['bare'][test]} of {REPEATS} without, {wrong['watched'][test]} of {REPEATS} with"
-        verdict.shaky[test] = f"alone it differed {times}"
+        told = f"{wrong['bare'][test]} of {times[test]} without, {wrong['watched'][test]} of {times[test]} with"
+        verdict.shaky[test] = f"alone it differed {told}"
     return real, [test for test in differing if test not in real and test not in unstable]
+
+
+def _by_chance(bare: int, watched: int, times: int) -> float:
+    """Give how likely so many more are `watched`, both of `times`, if both were alike (Fisher's exact test)."""
+    both = bare + watched
+    worse = sum(comb(times, many) * comb(times, both - many) for many in range(watched, min(both, times) + 1))
+    return worse / comb(2 * times, both)

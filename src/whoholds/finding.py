@@ -57,8 +57,11 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
 
 def parts_of(handles: Iterable[Handle]) -> tuple[Part, ...]:
     """The handles grouped by opening and spawn line, largest group first, oldest handle first in each."""
+    handles = sorted(handles, key=lambda one: one.opened_stamp)
+    if not handles:  # as nearly always: a process that idles shall not wake for more
+        return ()
     groups: dict[tuple[Site | None, Site | None], list[Handle]] = {}
-    for handle in sorted(handles, key=lambda one: one.opened_stamp):
+    for handle in handles:
         spawn = handle.owner.spawn if handle.owner else None
         groups.setdefault((handle.site, spawn.site if spawn else None), []).append(handle)
     parts = [

@@ -286,7 +286,7 @@ class Handle:
         self.ref: ref[Any] | None = None
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None
-        self.ring: list[Any] = [None] * RING  # the last few statements, (sql, started_at, seconds) at uses % len
+        self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at uses % RING
         self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
         self.probed = -1  # `uses` when the tick last asked
         self.unread: Site | None = None  # what it was told: the line that made the cursor, where known

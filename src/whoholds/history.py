@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from whoholds.handle import CLOSED, CONNECTION, Database, Handle, Owner
@@ -212,7 +213,7 @@ def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[H
         owner = handle.owner
         if owner is not None and owner in moved and _lendable(handle):
             by_owner.setdefault(owner, []).append(handle)
-    fresh, ended = {id(handle) for handle in new}, {id(handle) for handle in taken.ended}
+    fresh, ended = set(map(id, new)), set(map(id, taken.ended))
     pairs = []
     for handles in by_owner.values():
         if len(handles) > 1:
@@ -230,16 +231,15 @@ def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[H
 def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
     """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
     held: list[Handle] = []
-    for inner in sorted(handles, key=_by_stamp):
+    for inner in sorted(handles, key=attrgetter("opened_stamp")):
+        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= inner.opened_stamp:
+            held[0] = inner  # one after the other, as nearly always
+            continue
         if held:
             held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
             for outer in held:
                 yield outer, inner
         held.append(inner)
-
-
-def _by_stamp(handle: Handle) -> int:
-    return handle.opened_stamp
 
 
 def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:

@@ -222,8 +222,7 @@ class Ledger:
         handle.closed_stamp = next(self._stamp)
         handle.ref = None
         handle.caller = 0
-        # another Watch's ledger, of before, may have given the same stamp to another handle
-        if self._open.get(handle.opened_stamp) is handle and self._open.pop(handle.opened_stamp, None) is not None:
+        if self._open.pop(handle.opened_stamp, None) is not None:
             self._ended.append(handle)
             next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
 
@@ -428,12 +427,13 @@ class Ledger:
 
 
 def _drain(queue: deque[Any]) -> list[Any]:
-    taken = []
-    while queue:
-        try:
-            taken.append(queue.popleft())
-        except IndexError:
-            break
+    taken: list[Any] = []
+    add, pop = taken.append, queue.popleft
+    try:
+        while queue:
+            add(pop())
+    except IndexError:  # a fork's child, or another look, was faster
+        pass
     return taken
 
 

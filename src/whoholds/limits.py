@@ -49,7 +49,7 @@ class Threshold:
     @property
     def least(self) -> float:
         """The smallest number anywhere: below it nothing needs a look."""
-        return min([self.default, *(number for number, _ in self.exceptions)])
+        return min([self.default, *(number for number, _ in self.exceptions)]) if self.exceptions else self.default
 
     def __str__(self) -> str:
         return ",".join([f"{self.default:g}", *(f"{number:g}@{pattern}" for number, pattern in self.exceptions)])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from whoholds.handle import Handle
 
 FRAMES = 8  # kept of each spawning call
-_SPAWN = "_whoholds_spawn"  # on a Thread or Task: the Spawn that started it
+_SPAWN = "_whoholds_spawn"  # on a Thread or Task: the Spawn that started it, or what makes one
 _OWNER = "_whoholds_owner"  # on a Thread or Task: its Owner, once it has opened something
 _JOB = "_whoholds_job"  # on a Thread: the Owner of the job that its executor runs now
 
@@ -80,12 +80,12 @@ def current_owner() -> Owner | None:
 
 def current_task() -> Any:
     """The asyncio task that runs in this thread, or None; imports nothing."""
-    events = sys.modules.get("asyncio.tasks")
-    if events is None:
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None:
         return None
     try:
-        loop = events.events._get_running_loop()
-        return events.current_task(loop) if loop is not None else None
+        loop = tasks.events._get_running_loop()
+        return tasks.current_task(loop) if loop is not None else None
     except AttributeError:  # asyncio is being imported just now
         return None
 
@@ -102,7 +102,10 @@ def _thread_owner(thread: Any, ident: int) -> Owner:
 
 
 def _new_owner(kind: str, name: str, of: Any, ident: int, spawn: Spawn | None) -> Owner:
-    owner = Owner(kind, name, ref(of), ident, getattr(of, _SPAWN, None) or spawn)
+    started = getattr(of, _SPAWN, None)
+    if type(started) is tuple:
+        started = Spawn(*started)
+    owner = Owner(kind, name, ref(of), ident, started or spawn)
     try:
         setattr(of, _OWNER, owner)
     except AttributeError:  # a task class of somebody's with slots: its owner is made anew each time
@@ -148,8 +151,13 @@ def _greenlet_spawn(greenlet: Any) -> Spawn | None:
 
 def spawning(frame: FrameType | None) -> Spawn:
     """A Spawn of the call whose frame is given, by whoever runs now. About 1 µs."""
+    return Spawn(*_noted(frame))
+
+
+def _noted(frame: FrameType | None) -> tuple[Any, ...]:
+    """What makes it: most threads and tasks never open anything, and need none."""
     owner = current_owner()
-    return Spawn(capture(frame, FRAMES), owner, current_context(), current_scope(owner))
+    return capture(frame, FRAMES), owner, current_context(), current_scope(owner)
 
 
 # --- what is stood in -------------------------------------------------------------------------------------------
@@ -179,15 +187,15 @@ def _traces(trace: ModuleType) -> None:
 
 
 def _threads(threading: ModuleType) -> None:
-    _restore.append(_start(threading.Thread))
+    _restore.append(_start(threading.Thread, _noted))
 
 
-def _start(starts: type) -> Callable[[], None]:
+def _start(starts: type, note: Callable[[FrameType], Any]) -> Callable[[], None]:
     original = starts.start  # type: ignore[attr-defined]  # a Thread or a Process has it
 
     def start(self: Any) -> None:
         try:
-            setattr(self, _SPAWN, spawning(sys._getframe(1)))
+            setattr(self, _SPAWN, note(sys._getframe(1)))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error)
         original(self)
@@ -200,21 +208,22 @@ def _tasks(base_events: ModuleType) -> None:
 
 
 def _uvloop_tasks(uvloop: ModuleType) -> None:
-    _restore.append(_create_task(uvloop.Loop))
+    _restore.append(_create_task(uvloop.Loop, shows_factory=False))
 
 
-def _create_task(loop_class: type) -> Callable[[], None]:
+def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[], None]:
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
     loop = sys.modules["asyncio.events"].Handle._run.__code__
 
-    def create_task(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if getattr(self, "_task_factory", None) is None and "eager_start" not in kwargs:
-            task = original(self, *args, **kwargs)  # it runs later: nothing has to be there before
+    def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
+        if (not shows_factory or self._task_factory is None) and not (kwargs and "eager_start" in kwargs):
+            # it runs later: nothing has to be there before
+            task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:
                 owner = current_owner()
                 origin = capture_until(sys._getframe(1), FRAMES, loop)
-                task._whoholds_spawn = Spawn(origin, owner, current_context(), current_scope(owner))
+                task._whoholds_spawn = (origin, owner, current_context(), current_scope(owner))
             except Exception:  # noqa: BLE001, S110 - our fault must stay ours
                 pass
             return task
@@ -224,9 +233,9 @@ def _create_task(loop_class: type) -> Callable[[], None]:
             spawn = _starting[ident] = spawning(sys._getframe(1))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error)
-            return original(self, *args, **kwargs)
+            return original(self, coro, **kwargs)
         try:
-            task = original(self, *args, **kwargs)
+            task = original(self, coro, **kwargs)
         finally:
             if before is None:
                 _starting.pop(ident, None)
@@ -286,7 +295,7 @@ def _workers(thread: Any) -> int | None:
 
 def _processes(process: ModuleType) -> None:
     """A forked child has its spawn from the fork (`forked`); any other gets it pickled with its Process."""
-    _restore.append(_start(process.BaseProcess))
+    _restore.append(_start(process.BaseProcess, spawning))
 
 
 def began_in_child(spawn: Spawn | None) -> None:

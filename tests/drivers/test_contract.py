@@ -180,6 +180,47 @@ def test_a_statement_that_fails_is_a_use_and_its_error_is_the_librarys(library: 
     library.go(contract())
 
 
+SQL = "SELECT 1"
+CALLS: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
+    ((), {}),
+    ((SQL,), {}),
+    ((SQL, ()), {}),
+    ((SQL, (), 1, 2, 3, 4), {}),
+    *(((), {name: SQL}) for name in ("query", "operation", "sql", "stmt")),
+    *(((SQL,), {name: ()}) for name in ("vars", "params", "args", "parameters", "nothing")),
+    ((), {"query": SQL, "vars": ()}),
+    ((), {"vars": ()}),
+)
+
+
+def test_execute_takes_what_it_took(library: Library, watched: Start) -> None:
+    """By position and by name; what is no call of the library's is none now."""
+    if library.is_async:
+        pytest.skip("these are functions of Python, whose arguments go on as they came")
+
+    def ways(method: str) -> list[str]:
+        connection = library.connect()
+        found = []
+        for args, named in CALLS:
+            cursor = connection.cursor()
+            try:
+                getattr(cursor, method)(*args, **named)
+                found.append(str(cursor.fetchall() if cursor.description else "taken"))
+            except Exception as error:  # noqa: BLE001 - whatever the library's is
+                found.append(type(error).__name__)
+                connection.rollback()
+            finally:
+                cursor.close()
+        connection.close()
+        return found
+
+    for method in ("execute", "executemany"):
+        before = ways(method)
+        watch = watched()
+        assert ways(method) == before
+        watch.stop()
+
+
 # --- lifetimes ----------------------------------------------------------------------------------------------------
 
 

@@ -121,12 +121,11 @@ def _owners(group: tuple[Handle, ...]) -> str:
 def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Freed although nobody had closed it: a warning where only the collector could free it, else info."""
     del limits
+    freed = [handle for handle in snapshot.ended if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR]
+    if not freed:
+        return
     kept = {handle.site for handle in (*snapshot.ended, *snapshot.open) if _kept_between_jobs(handle)}
-    freed = [
-        handle
-        for handle in snapshot.ended
-        if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR and not _workers_own(handle, kept)
-    ]
+    freed = [handle for handle in freed if not _workers_own(handle, kept)]
     for how, severity, words in (
         (COLLECTED, WARNING, "{n} to %s freed by the garbage collector, never closed"),
         (FREED, INFO, "{n} to %s freed with its last reference, never closed"),

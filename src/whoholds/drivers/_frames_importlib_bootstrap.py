@@ -88,12 +88,14 @@ def statement(
     ledger: Ledger,
     status: State | None = None,
     *,
+    keywords: tuple[str, str] | None = None,
     broke: Broke | None = None,
 ) -> Any:
-    """`noticed` for a cursor's `execute`, the one call that must cost next to nothing: `Uses`, written out.
+    """`noticed` for a cursor's `execute` in C, the one call that must cost next to nothing: `Uses`, written out.
 
     The handle is `self.connection._whoholds`; `status(connection)` is libpq's transaction status, and where there is
-    none, `connection.in_transaction` tells. Calls with one or two arguments take no detour over tuples.
+    none, `connection.in_transaction` tells. `keywords` are the names of the statement and of its values where the
+    library takes them so. Taking any keyword would make a dict of each call.
     """
 
     def state(cursor: Any) -> Any:
@@ -104,7 +106,7 @@ def statement(
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
 
-    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any, **named: Any) -> Any:
+    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:
         try:
             connection = self.connection
             handle = connection._whoholds
@@ -113,24 +115,24 @@ def statement(
         me = threads.get_ident()
         if handle is None or handle.caller == me:
             try:
-                return original(self, *_given(sql, values, rest), **named)
+                return original(self, *_given(sql, values, rest))
             except BaseException:
-                del self, connection, sql, values, rest, named
+                del self, connection, sql, values, rest
                 raise
         if handle.caller:
             met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
         began = clock()
         try:
-            if values is _MISSING and sql is not _MISSING and not named:
+            if values is _MISSING and sql is not _MISSING:
                 result = original(self, sql)
-            elif not rest and not named and sql is not _MISSING:
+            elif not rest and sql is not _MISSING:
                 result = original(self, sql, values)
             else:
-                result = original(self, *_given(sql, values, rest), **named)
+                result = original(self, *_given(sql, values, rest))
         except BaseException as exc:
             fail(self, handle, exc, began, (sql,))
-            del self, connection, sql, values, rest, named, exc
+            del self, connection, sql, values, rest, exc
             raise
         now = clock()
         took = now - began
@@ -142,14 +144,18 @@ def statement(
             handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error)
-        number = handle.uses
-        if type(sql) is str and len(sql) <= LONGEST_SQL:
-            handle.ring[number % RING] = (sql, began, took)
+        number, ring = handle.uses, handle.ring
+        if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
+            ring[number % RING] = (sql, began, took)
         else:
             remember(handle, sql, began, took)
         handle.uses = number + 1
         return result
 
+    if keywords is not None:
+        code = call.__code__
+        names = (code.co_varnames[0], *keywords, *code.co_varnames[3:])
+        call.__code__ = code.replace(co_varnames=names, co_posonlyargcount=1)
     return _told(stands_for(call, original), uses)
 
 

@@ -151,7 +151,10 @@ def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
         sql = None
     elif len(sql) > LONGEST_SQL:
         sql = sql[:LONGEST_SQL]
-    handle.ring[handle.uses % RING] = (sql, began, seconds)
+    ring = handle.ring
+    if not ring:
+        ring = handle.ring = [None] * RING
+    ring[handle.uses % RING] = (sql, began, seconds)
 
 
 def met(ledger: Ledger, handle: Handle, me: int, frame: Any) -> None:

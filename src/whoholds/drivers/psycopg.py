@@ -25,7 +25,6 @@ from whoholds.drivers._seams import (
     rebind,
     replace,
     stands_for,
-    statement,
     whoholds_of,
     within,
 )
@@ -50,11 +49,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
     never_blame("psycopg")
     cursors = _Cursors(ledger)
 
-    def run(use: Any, name: str, method: Any) -> Any:
-        if use is noticed and name == "execute":
-            return statement(method, ledger, _status, broke=_cursor_broke)
-        return use(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_cursor_broke)
-
     with ExitStack() as names:
 
         def stand(target: Any, name: str, ours: Any) -> None:
@@ -77,7 +71,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
             stand(base, "wait", within(base.wait, wait) if use is noticed else wait)
             for one in (cursor, server_cursor):
                 for name in _STATEMENTS:
-                    stand(one, name, run(use, name, vars(one)[name]))
+                    method = vars(one)[name]
+                    ours = use(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_cursor_broke)
+                    stand(one, name, ours)
             stand(server_cursor, "__init__", cursors.opening(server_cursor.__init__))
             stand(server_cursor, "close", close(server_cursor.close, ledger, cursors.known.of))
         stand(psycopg, "connect", psycopg.Connection.connect)
@@ -88,11 +84,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
 def _handle_of_cursor(cursor: Any) -> Handle:
     handle: Handle = cursor._conn._whoholds
     return handle
-
-
-def _status(connection: Any) -> int:
-    status: int = connection.pgconn.transaction_status
-    return status
 
 
 def _in_transaction(connection: Any) -> bool:

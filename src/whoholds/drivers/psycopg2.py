@@ -33,7 +33,7 @@ _USES = (
     "commit rollback poll reset __enter__ __exit__ lobject set_session set_isolation_level set_client_encoding "
     "tpc_begin tpc_prepare tpc_commit tpc_rollback tpc_recover"
 ).split()
-_STATEMENTS = "execute executemany callproc copy_expert".split()
+_STATEMENTS = "executemany callproc copy_expert".split()
 _COPIES = "copy_from copy_to".split()
 _REPLICATION = "read_message consume_stream send_feedback start_replication_expert".split()
 _FETCHES = "fetchone fetchmany fetchall scroll __next__".split()
@@ -115,9 +115,10 @@ class _Layer:
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
         status = self._plain.get_transaction_status
-        methods: dict[str, Any] = {
-            name: statement(getattr(base, name), self.ledger, status, broke=_cursor_broke) for name in _STATEMENTS
-        }
+        methods: dict[str, Any] = {name: self._use(getattr(base, name), sql=True) for name in _STATEMENTS}
+        methods["execute"] = statement(
+            base.execute, self.ledger, status, keywords=("query", "vars"), broke=_cursor_broke
+        )
         methods |= {name: self._use(getattr(base, name)) for name in _COPIES}
         return {"__slots__": (), **methods}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -783,8 +784,23 @@ def test_run_dies_of_the_signal_that_its_program_died_of(program: Programs, numb
     scratch.mkdir()
     ran = program.whoholds("run", "app.py", TMPDIR=scratch)
     assert ran.code == -number
-    assert ran.err.startswith("whoholds: ")
+    name = signal.Signals(number).name
+    assert ran.err == f"whoholds: nothing is known: {name} ended the program before the first look\n"
     assert list(scratch.iterdir()) == []
+
+
+@posix
+def test_run_calls_nothing_clean_that_was_killed(program: Programs) -> None:
+    """What a process held when it was killed is in no journal."""
+    program.write("import os, sqlite3, time\nkept = sqlite3.connect('x.db')\ntime.sleep(0.5)\nos.kill(os.getpid(), 9)")
+    ran = program.whoholds("run", "--journal", "run.jsonl", "app.py", WHOHOLDS_EVERY="0.02")
+    first, second = ran.err.splitlines()
+    assert (ran.code, first) == (-9, "whoholds: clean so far: 0 connections opened and closed")
+    assert re.fullmatch(
+        r"whoholds: no end in the journal of process \d+: still running, killed, or .* not told", second
+    )
+    told = program.whoholds("report", "run.jsonl")
+    assert (told.code, told.out.splitlines()) == (0, [first, second])
 
 
 @posix

@@ -160,6 +160,11 @@ def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]
     }
 
 
+def end_record(wall: float) -> dict[str, Any]:
+    """The last line of a process that was looked at to its end: without it, it was killed or could not write."""
+    return {"type": "end", "time": iso(wall), "pid": os.getpid()}
+
+
 class Writer:
     """Appends whole lines to a file of mode 0600; rotates once, to `<path>.1`, when it has grown to `most` bytes."""
 

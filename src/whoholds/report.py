@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 BUSIEST = 3
+MANY = 10  # pids
 
 
 class Told:
@@ -29,6 +30,12 @@ class Told:
     def runs(self) -> int:
         """How many processes wrote."""
         return sum(record["type"] == "run" for record in self.records)
+
+    @property
+    def unended(self) -> list[int]:
+        """The pids of those that did not write their last line."""
+        began, ended = (Counter(one["pid"] for one in self.records if one["type"] == what) for what in ("run", "end"))
+        return sorted(began - ended)
 
     @property
     def above_info(self) -> list[dict[str, Any]]:
@@ -52,11 +59,12 @@ def headline(told: Told) -> str:
     opened = sum(record["kind"] == "connection" for record in told.handles)
     most, database = told.peak
     held = f"{opened} connection{'s' * (opened != 1)} opened"
+    held += " and closed" * bool(told.unended)  # what is open is written at the end
     held += f", at most {most} at once to {database}" if opened else ""
     processes = f" in {told.runs} processes" if told.runs > 1 else ""
     found = told.above_info
     if not found:
-        return f"whoholds: clean: {held}{processes}"
+        return f"whoholds: clean{' so far' if told.unended else ''}: {held}{processes}"
     return f"whoholds: {counted(finding['severity'] for finding in found)}: {held}{processes}"
 
 
@@ -82,8 +90,14 @@ def busiest(handles: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def lines_of(told: Told) -> list[str]:
-    """What follows the headline: where reading was cut, and with findings the busiest opening lines."""
+    """What follows the headline: which journals end early, and with findings the busiest opening lines."""
     lines = [f"whoholds: {cut}" for cut in told.cuts]
+    if told.unended:
+        some = ", ".join(map(str, told.unended[:MANY])) + ", …" * (len(told.unended) > MANY)
+        lines.append(
+            f"whoholds: no end in the journal of process {some}: still running, killed, or no room to write; "
+            "what it held at last is not told"
+        )
     if told.above_info:
         lines += [f"whoholds:   {line}" for line in busiest(told.handles)]
     return lines

@@ -147,7 +147,10 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     if options.baseline:
         failing = _against_baseline(options, told, known)
     sys.stdout.flush()
-    for line in (headline(told), *lines_of(told)):
+    lines = [headline(told), *lines_of(told)]
+    if code < 0 and not told.records:
+        lines = [f"whoholds: nothing is known: {signal.Signals(-code).name} ended the program before the first look"]
+    for line in lines:
         sys.stderr.write(f"{line}\n")
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED

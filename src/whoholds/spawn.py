@@ -195,7 +195,7 @@ def _start(starts: type, note: Callable[[FrameType], Any]) -> Callable[[], None]
 
     def start(self: Any) -> None:
         try:
-            setattr(self, _SPAWN, note(sys._getframe(1)))
+            self._whoholds_spawn = note(sys._getframe(1))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error)
         original(self)

@@ -107,19 +107,21 @@ def statement(
     threads = _thread  # asked through the module: gevent may patch it later
 
     def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:
+        me = threads.get_ident()
         try:
             connection = self.connection
             handle = connection._whoholds
+            inside = handle.caller
         except AttributeError:  # not opened yet, or not one of ours
             connection = handle = None
-        me = threads.get_ident()
-        if handle is None or handle.caller == me:
-            try:
-                return original(self, *_given(sql, values, rest))
-            except BaseException:
-                del self, connection, sql, values, rest
-                raise
-        if handle.caller:
+            inside = me
+        if inside:
+            if inside == me:
+                try:
+                    return original(self, *_given(sql, values, rest))
+                except BaseException:
+                    del self, connection, sql, values, rest
+                    raise
             met(ledger, handle, me, sys._getframe(1))
         handle.caller = me
         began = clock()

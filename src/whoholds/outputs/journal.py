@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whoholds.journal import HOST, Writer, finding_record, handle_record, peak_record, run_record
+from whoholds.journal import HOST, Writer, end_record, finding_record, handle_record, peak_record, run_record
 
 if TYPE_CHECKING:
     from whoholds.finding import Look
@@ -42,6 +42,7 @@ class JournalOutput:
                 records.append(peak_record(trend.highest, key, snapshot))
         if look.last:
             records += [handle_record(handle, snapshot) for handle in snapshot.open]
+            records.append(end_record(snapshot.wall))
         if self._writer is not None:
             self._writer.write(records)
 

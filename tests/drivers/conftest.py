@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,11 @@ from whoholds.startup import DRIVERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+if find_spec("_mysql_connector"):
+    # It brings libstdc++, which needs room in each thread that is reserved at its loading: after all that the
+    # other tests load there may be none ("cannot allocate memory in static TLS block").
+    import_module("_mysql_connector")
 
 
 @pytest.fixture(params=ALL, ids=lambda library: library.name)

@@ -173,7 +173,8 @@ def _instrument(kind: str) -> None:
 
 
 def _environment(kind: str) -> dict[str, str]:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS", "OTEL_", "DD_"))}
+    theirs = ("WHOHOLDS", "OTEL_", "DD_", "PYTHONDONTWRITEBYTECODE")  # without bytecode a start is a compilation
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     if kind == "whoholds":
         environ["WHOHOLDS"] = "1"
     if kind == "ddtrace":

@@ -366,8 +366,11 @@ def test_os_exit_takes_no_last_look_and_loses_nothing_said_before(program: Progr
     assert (ran.code, ran.findings) == (5, [("collected-open", "warning", 1)])
 
 
-WAITS = """
-import gc, sqlite3, time
+# A signal that comes just before a long sleep begins does not end it.
+WAIT = "import time\ndef wait():\n    for _ in range(600):\n        time.sleep(0.1)\n"
+
+WAITS = f"""{WAIT}
+import gc, sqlite3
 class Keeps: pass
 def load():
     keeps = Keeps()
@@ -375,7 +378,7 @@ def load():
 load()
 gc.collect()
 print("ready", flush=True)
-time.sleep(60)
+wait()
 """
 
 
@@ -807,9 +810,9 @@ def test_run_calls_nothing_clean_that_was_killed(program: Programs) -> None:
 def test_run_passes_a_signal_on(program: Programs) -> None:
     """A supervisor stops `whoholds run`: the program's own handler runs, and its exit code is kept."""
     program.write(
-        "import os, signal, sys, time\n"
+        f"import os, signal, sys\n{WAIT}"
         "def end(*_):\n    os.write(1, b'ended\\n')\n    sys.exit(11)\n"
-        "signal.signal(signal.SIGTERM, end)\nos.write(1, b'ready\\n')\ntime.sleep(60)"
+        "signal.signal(signal.SIGTERM, end)\nos.write(1, b'ready\\n')\nwait()"
     )
     command = [program.python, "-m", "whoholds", "run", "app.py"]
     process = program.command(command, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
@@ -823,7 +826,7 @@ def test_run_passes_a_signal_on(program: Programs) -> None:
 def test_run_leaves_ctrl_c_to_the_program(program: Programs) -> None:
     """The terminal sends it to both: the program's handling of it decides, and the last line is said."""
     program.write(
-        "import time\ntry:\n    print('ready', flush=True)\n    time.sleep(60)\n"
+        f"{WAIT}try:\n    print('ready', flush=True)\n    wait()\n"
         "except KeyboardInterrupt:\n    print('interrupted')\n    raise SystemExit(4)"
     )
     command = [program.python, "-m", "whoholds", "run", "app.py"]

@@ -162,12 +162,16 @@ def _options(arguments: list[str] | None) -> Options:
         sys.exit()
     names = got.suites or [name for name, suite in suites.ALL.items() if not (got.short and suite.long)]
     pythons = got.python or [interpreters.here()]
+    given = [each.partition("=") for each in got.source]
+    for name, _, folder in given:
+        if name not in suites.ALL or not folder or not Path(folder).is_dir():
+            parser.error(f"--source {name}={folder}: it takes a suite of --list and a folder that is there")
     return Options(
         names=names,
         pythons=list(interpreters.found()) if pythons == ["all"] else pythons,
         against=got.against or ["plain", "journal"],
         cache=got.cache.resolve(),
-        sources={name: Path(folder).resolve() for name, _, folder in (each.partition("=") for each in got.source)},
+        sources={name: Path(folder).resolve() for name, _, folder in given},
         verbose=got.verbose,
     )
 

@@ -779,15 +779,18 @@ def test_run_fail_is_for_errors_only(program: Programs) -> None:
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1])
-def test_run_dies_of_the_signal_that_its_program_died_of(program: Programs, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGTERM, "SIGTERM"), (signal.SIGKILL, "SIGKILL"), (signal.SIGUSR1, "SIGUSR1")]
+    + ([(signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}")] if hasattr(signal, "SIGRTMIN") else []),
+)
+def test_run_dies_of_the_signal_that_its_program_died_of(program: Programs, number: int, name: str) -> None:
     """So that whoever waits sees it; and leaves nothing behind in the temporary folder."""
     program.write(f"{LEAK}\nimport os\nos.kill(os.getpid(), {int(number)})")
     scratch = program.folder / "tmp"
     scratch.mkdir()
     ran = program.whoholds("run", "app.py", TMPDIR=scratch)
     assert ran.code == -number
-    name = signal.Signals(number).name
     assert ran.err == f"whoholds: nothing is known: {name} ended the program before the first look\n"
     assert list(scratch.iterdir()) == []
 

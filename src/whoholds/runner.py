@@ -149,12 +149,20 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     sys.stdout.flush()
     lines = [headline(told), *lines_of(told)]
     if code < 0 and not told.records:
-        lines = [f"whoholds: nothing is known: {signal.Signals(-code).name} ended the program before the first look"]
+        lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
     for line in lines:
         sys.stderr.write(f"{line}\n")
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED
     return code
+
+
+def _signal_name(number: int) -> str:
+    """`SIGTERM`; most of the real-time ones have a number only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, Known]) -> list[Any]:

@@ -217,7 +217,7 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
     loop = sys.modules["asyncio.events"].Handle._run.__code__
 
     def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
-        if (not shows_factory or self._task_factory is None) and not (kwargs and "eager_start" in kwargs):
+        if (not shows_factory or self._task_factory is None) and "eager_start" not in kwargs:
             # it runs later: nothing has to be there before
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:

@@ -260,8 +260,8 @@ def _inside() -> Iterator[str]:
     import gc
     import tracemalloc
 
-    from whoholds.handle import CONNECTION, database
-    from whoholds.running import Watch
+    from whoholds.ledger.handle import CONNECTION, database
+    from whoholds.watching.watch import Watch
 
     class Thing:
         __slots__ = ("__weakref__",)

@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from whoholds import sql
+from whoholds.text import sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,14 +14,15 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from whoholds import spawn, tracing
-from whoholds.fakes import FakeClock
-from whoholds.handle import CONNECTION, database
-from whoholds.ledger import Ledger
+from whoholds.hooks import spawning as spawn
+from whoholds.hooks import tracing
+from whoholds.ledger.handle import CONNECTION, database
+from whoholds.ledger.ledger import Ledger
+from whoholds.ledger.origin import from_lines
 from whoholds.limits import Limits
-from whoholds.origin import from_lines
 from whoholds.outputs.otel import OtelOutput
-from whoholds.running import Watch
+from whoholds.testing.fakes import FakeClock
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.sampling import Sampler
 
-    from whoholds.handle import Handle
+    from whoholds.ledger.handle import Handle
 
 SHOP = database("postgresql", "app", "127.0.0.1", 5433, "shop")
 EPOCH = 1_700_000_000.0  # what the wall clock shows when the ledger's shows 1000

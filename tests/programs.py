@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from whoholds.journal import read
+from whoholds.reporting.journal import read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

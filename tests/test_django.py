@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.needs import needed
+from whoholds.analysis.snapshot import Ending
 from whoholds.drivers import django as django_driver
 from whoholds.drivers import psycopg as psycopg_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlite as sqlite_driver
-from whoholds.handle import CHECKOUT, CONNECTION
+from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.limits import Limits
-from whoholds.running import Watch
-from whoholds.snapshot import Ending
+from whoholds.watching.watch import Watch
 
 django = needed("django")
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from whoholds.finding import Finding
+    from whoholds.analysis.finding import Finding
 
 DRIVERS: list[Any] = [sqlite_driver.watch, django_driver.watch]
 if find_spec("psycopg2"):

@@ -97,7 +97,7 @@ def imports_of(path: Path) -> Iterator[Arrow]:
 
 
 def module_in(name: str) -> str:
-    """Give the longest beginning of a dotted name that is a module of ours: `whoholds.lines.Site` is `lines`."""
+    """Give the longest beginning of a dotted name that is a module of ours: `whoholds.analysis.lines.Site` is `lines`."""
     parts = name.split(".")[1:]
     while parts and ".".join(parts) not in MODULES:
         parts.pop()

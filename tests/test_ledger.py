@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, SHOP, at, thread
-from whoholds.collector import Collections
-from whoholds.fakes import FakeClock
-from whoholds.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
-from whoholds.ledger import THREAD_ENDED, Asked, Ledger, asked
+from whoholds.ledger.collector import Collections
+from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
+from whoholds.ledger.ledger import THREAD_ENDED, Asked, Ledger, asked
+from whoholds.testing.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.handle import Handle, Owner
+    from whoholds.ledger.handle import Handle, Owner
 
 
 class Thing:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.otel_recorder import SHOP, Recorder, recording
-from whoholds.handle import CHECKOUT, database
+from whoholds.analysis.snapshot import Ending
+from whoholds.ledger.handle import CHECKOUT, database
 from whoholds.limits import Threshold
 from whoholds.outputs.otel import metrics, names
-from whoholds.snapshot import Ending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -267,7 +267,7 @@ sqlite3.connect("shop.db").close()
 )
 def test_opentelemetry_instrument_can_be_told_not_to(collector: Collector, tmp_path: Path, off: dict[str, str]) -> None:
     """By our variable, or by OpenTelemetry's."""
-    program = 'import sqlite3, sys\nsqlite3.connect("shop.db").close()\nprint("whoholds.running" in sys.modules)'
+    program = 'import sqlite3, sys\nsqlite3.connect("shop.db").close()\nprint("whoholds.watching.watch" in sys.modules)'
     command = (str(Path(sys.executable).with_name("opentelemetry-instrument")), sys.executable)
     assert run(collector, tmp_path, program, before=command, **off) == "False\n"
 

@@ -14,7 +14,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 
 from tests.otel_recorder import Recorder, recording
 from whoholds.drivers import sqlite
-from whoholds.handle import database
+from whoholds.ledger.handle import database
 from whoholds.outputs.otel import names
 from whoholds.outputs.otel.statements import Statements
 

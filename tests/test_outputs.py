@@ -13,18 +13,18 @@ import pytest
 
 import whoholds
 from tests.worlds import REPORT, Program, thread
-from whoholds.fakes import fake_dbapi
+from whoholds.analysis.snapshot import Ending
 from whoholds.outputs.log import log
 from whoholds.outputs.warn import HeldConnectionWarning, warn
-from whoholds.running import PATIENCE_S
 from whoholds.scopes import Scope
-from whoholds.snapshot import Ending
+from whoholds.testing.fakes import fake_dbapi
+from whoholds.watching.watch import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from whoholds.finding import Look
+    from whoholds.analysis.finding import Look
 
 
 class Kept(logging.Handler):

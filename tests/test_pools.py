@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.needs import needed
+from whoholds.analysis.snapshot import Ending
 from whoholds.drivers import dbutils as dbutils_driver
 from whoholds.drivers import peewee as peewee_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlite as sqlite_driver
-from whoholds.handle import CHECKOUT, COLLECTED, CONNECTION, FREED
+from whoholds.ledger.handle import CHECKOUT, COLLECTED, CONNECTION, FREED
 from whoholds.limits import Limits
-from whoholds.running import Watch
-from whoholds.snapshot import Ending
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from whoholds.finding import Finding
+    from whoholds.analysis.finding import Finding
 
     Pool = Callable[..., Any]
 

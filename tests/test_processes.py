@@ -61,7 +61,7 @@ def test_without_a_database_library_next_to_nothing_is_imported(program: Program
     on = set(program.run(ALL_MODULES).out.split())
     ours = {"autostart", "leaving", "waiting", "spawn", "handle", "origin", "seams"}
     assert on - off <= {"whoholds", "atexit", "_functools", "__future__", *(f"whoholds.{name}" for name in ours)}
-    assert "whoholds.spawn" in on
+    assert "whoholds.hooks.spawning" in on
     heavy = {"typing", "threading", "asyncio", "ssl", "wrapt", "opentelemetry", "dataclasses", "logging", "weakref"}
     assert not (on - off) & heavy
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
-from whoholds.redact import LOOK, redact, redact_argv
+from whoholds.text.redact import LOOK, redact, redact_argv
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,16 +17,16 @@ import pytest
 
 from tests.needs import needed
 from whoholds import startup
+from whoholds.reporting.wording import message
 from whoholds.scopes import Scope, current, entered
 from whoholds.scopes.units import Unit, begin, end, folded, route
-from whoholds.wording import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from whoholds.finding import Finding
-    from whoholds.running import Watch
+    from whoholds.analysis.finding import Finding
+    from whoholds.watching.watch import Watch
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from whoholds.seams import replace, stands_for, stays_ours
+from whoholds.hooks.seams import replace, stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

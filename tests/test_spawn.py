@@ -19,9 +19,9 @@ import pytest
 from tests.needs import needed
 from tests.programs import Programs
 from tests.worlds import at
-from whoholds import spawn
-from whoholds.handle import Owner, Spawn
-from whoholds.lines import Sites
+from whoholds.analysis.lines import Sites
+from whoholds.hooks import spawning as spawn
+from whoholds.ledger.handle import Owner, Spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from whoholds import sql
-from whoholds.sql import KEPT, LONGEST, LOOK, sanitise, summary
+from whoholds.text import sql
+from whoholds.text.sql import KEPT, LONGEST, LOOK, sanitise, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.needs import needed
+from whoholds.analysis.snapshot import Ending
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlalchemy as sqlalchemy_driver
 from whoholds.drivers import sqlite as sqlite_driver
-from whoholds.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER
+from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER
 from whoholds.limits import Limits
-from whoholds.running import Watch
-from whoholds.snapshot import Ending
-from whoholds.wording import message
+from whoholds.reporting.wording import message
+from whoholds.watching.watch import Watch
 
 sqlalchemy = needed("sqlalchemy")
 needed("psycopg2")
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from whoholds.finding import Finding
-    from whoholds.handle import Handle
+    from whoholds.analysis.finding import Finding
+    from whoholds.ledger.handle import Handle
 
 OLD = sqlalchemy.__version__.startswith("1.")
 DRIVERS = (sqlite_driver.watch, psycopg2_driver.watch, sqlalchemy_driver.watch)

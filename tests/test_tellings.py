@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, REPORT, SHOP, USERS, at
-from whoholds.finding import Finding
-from whoholds.handle import CONNECTION, Handle, Spawn
-from whoholds.lines import Sites
-from whoholds.tellings import KEPT_HANDLES, MOST, Tellings
+from whoholds.analysis.finding import Finding
+from whoholds.analysis.lines import Sites
+from whoholds.ledger.handle import CONNECTION, Handle, Spawn
+from whoholds.watching.repeats import KEPT_HANDLES, MOST, Tellings
 
 if TYPE_CHECKING:
-    from whoholds.lines import Site
+    from whoholds.analysis.lines import Site
 
 SITES = Sites()
 

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from whoholds import baseline, startup
-from whoholds.choices import Choices, WrongChoiceError
-from whoholds.handle import Handle, database
-from whoholds.intervals import most_at_once
-from whoholds.ledger import Ledger
-from whoholds.running import Watch
+from whoholds import startup
+from whoholds.analysis.intervals import most_at_once
+from whoholds.ledger.handle import Handle, database
+from whoholds.ledger.ledger import Ledger
 from whoholds.testing import (
     FakeClock,
     LeakError,
@@ -29,8 +27,11 @@ from whoholds.testing import (
     assert_max_connects,
     assert_max_open,
     assert_no_leaks,
+    baseline,
     fake_dbapi,
 )
+from whoholds.testing.policy import Choices, WrongChoiceError
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.needs import needed
-from whoholds.handle import CHECKOUT
+from whoholds.ledger.handle import CHECKOUT
 from whoholds.limits import Limits
-from whoholds.running import Watch
 from whoholds.startup import DRIVERS
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from whoholds.handle import Handle
+    from whoholds.ledger.handle import Handle
 
 PATIENCE = 20  # seconds
 WAITS = 0.05

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, thread
-from whoholds import lines
-from whoholds.handle import CONNECTION, Database, Handle
-from whoholds.holding import Holders
-from whoholds.journal import finding_record
-from whoholds.lines import Sites
-from whoholds.origin import from_lines
-from whoholds.wording import first_line, holders_text, message, text
+from whoholds.analysis import lines
+from whoholds.analysis.lines import Sites
+from whoholds.ledger.handle import CONNECTION, Database, Handle
+from whoholds.ledger.origin import from_lines
+from whoholds.reporting.journal import finding_record
+from whoholds.reporting.wording import first_line, holders_text, message, text
+from whoholds.watching.holders import Holders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from whoholds.finding import Finding
+    from whoholds.analysis.finding import Finding
 
 SOURCES = {
     "cars.py": (42, "conn = psycopg2.connect(DSN)"),

@@ -7,21 +7,21 @@ import functools
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from whoholds.fakes import FakeClock
-from whoholds.handle import CLOSED, CONNECTION, Database, Handle, Owner, Pool, Spawn
-from whoholds.history import History
-from whoholds.ledger import Ledger, Refusal, Taken
+from whoholds.analysis.history import History
+from whoholds.analysis.snapshot import Ending, Snapshot, see
+from whoholds.ledger.handle import CLOSED, CONNECTION, Database, Handle, Owner, Pool, Spawn
+from whoholds.ledger.ledger import Ledger, Refusal, Taken
+from whoholds.ledger.origin import from_lines
 from whoholds.limits import Limits
-from whoholds.origin import from_lines
-from whoholds.running import Watch
-from whoholds.snapshot import Ending, Snapshot, see
+from whoholds.testing.fakes import FakeClock
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from whoholds.finding import Finding
-    from whoholds.origin import Origin
-    from whoholds.running import Output
+    from whoholds.analysis.finding import Finding
+    from whoholds.ledger.origin import Origin
+    from whoholds.watching.watch import Output
 
     Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
 

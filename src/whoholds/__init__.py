@@ -7,27 +7,29 @@ PYTEST_DONT_REWRITE: pytest would warn that it cannot rewrite what a .pth line h
 
 from __future__ import annotations
 
+__version__ = "0.1.0"  # read by the build, too
+
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
+    from whoholds.analysis.finding import Finding
     from whoholds.drivers.generic import watch_module
-    from whoholds.finding import Finding
-    from whoholds.holding import Holders, holders
     from whoholds.limits import Limits, WrongSetting
     from whoholds.outputs.warn import HeldConnectionWarning
-    from whoholds.running import Watch
     from whoholds.scopes import scope
     from whoholds.startup import current, ignore, start, stop, watch
+    from whoholds.watching.holders import Holders, holders
+    from whoholds.watching.watch import Watch
 
 # Name → its module: each is imported when it is first asked for.
 _PUBLIC = {
-    "Finding": "finding",
+    "Finding": "analysis.finding",
     "HeldConnectionWarning": "outputs.warn",
-    "Holders": "holding",
+    "Holders": "watching.holders",
     "Limits": "limits",
-    "Watch": "running",
+    "Watch": "watching.watch",
     "WrongSetting": "limits",
     "current": "startup",
-    "holders": "holding",
+    "holders": "watching.holders",
     "ignore": "startup",
     "scope": "scopes",
     "start": "startup",
@@ -56,10 +58,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    if name == "__version__":
-        from whoholds.version import VERSION
-
-        return VERSION
     if name not in _PUBLIC:
         raise AttributeError(f"module 'whoholds' has no attribute {name!r}")
     from importlib import import_module

@@ -2,6 +2,6 @@
 
 import sys
 
-from whoholds.cli import main
+from whoholds.commands.cli import main
 
 sys.exit(main())

@@ -5,7 +5,7 @@ Until then it has imported neither typing nor threading nor asyncio, let alone w
 
 import os
 
-from whoholds import waiting
+from whoholds.hooks import imports as waiting
 
 OFF = ("", "0", "false", "off", "no")
 
@@ -42,7 +42,8 @@ def _start(module: object) -> None:  # noqa: ARG001 - which one it was makes no 
 def begin() -> None:
     """Wait, if the environment asks for it; twice is once (in a virtual environment a .pth can run twice)."""
     if os.environ.get("WHOHOLDS", "").strip().lower() not in OFF:
-        from whoholds import leaving, spawn
+        from whoholds.hooks import exits as leaving
+        from whoholds.hooks import spawning as spawn
 
         # at once, so that a thread started before the first database library is imported has its spawn line
         spawn.watch()

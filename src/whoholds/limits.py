@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from whoholds.lines import Frame
+    from whoholds.analysis.lines import Frame
 
 ON = ("1", "true", "on", "yes")
 OFF = ("", "0", "false", "off", "no")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from whoholds.pytest_session import Session
-    from whoholds.records import Opened
+    from whoholds.testing.pytest_session import Session
+    from whoholds.testing.tally import Opened
 
 OFF, REPORT, ERROR = "off", "report", "error"
 _OPTIONS = ("--whoholds", *(f"--whoholds={mode}" for mode in (REPORT, ERROR, OFF)))
@@ -139,7 +139,7 @@ def _anything_else(config: pytest.Config) -> bool:
 def _session(config: pytest.Config) -> Session:
     session = config.stash.get(session_key, None)
     if session is None:
-        from whoholds.pytest_session import Session
+        from whoholds.testing.pytest_session import Session
 
         session = config.stash[session_key] = Session(config, _mode(config))
         config.pluginmanager.register(session, "whoholds-session")

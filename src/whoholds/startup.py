@@ -10,17 +10,21 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from whoholds import leaving, lines, spawn, ticking, waiting
-from whoholds.ledger import Ledger
+from whoholds.analysis import lines
+from whoholds.hooks import exits as leaving
+from whoholds.hooks import imports as waiting
+from whoholds.hooks import spawning as spawn
+from whoholds.ledger.ledger import Ledger
 from whoholds.limits import OFF, Limits, WrongSetting
-from whoholds.running import Watch
+from whoholds.watching import ticker as ticking
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
-    from whoholds.finding import Finding
-    from whoholds.running import Driver, Output, Predicate
+    from whoholds.analysis.finding import Finding
+    from whoholds.watching.watch import Driver, Output, Predicate
 
 # The module that is waited for → where its driver is. Nothing is imported before the program imports it.
 DRIVERS: dict[str, str] = {
@@ -131,11 +135,12 @@ def _made(limits: Limits) -> Watch:
         if statements is not None:
             ledger.on_statement, ledger.on_connect_failed = statements.statement, statements.failed_connect
     running.predicates = _predicates
-    from whoholds import refusal, scopes
+    from whoholds import scopes
+    from whoholds.reporting import note as refusal
 
     ledger.current_scope = spawn.current_scope = scopes.current
     if limits.ask_server:
-        from whoholds.asking import asking
+        from whoholds.watching.server_limit import asking
 
         ledger.ask = asking(ledger.server_limits)
     if limits.notes:
@@ -268,6 +273,6 @@ def ignore(predicate: Predicate) -> Predicate:
 
 def _listen_for_dump(limits: Limits) -> None:
     if limits.dump_signal:
-        from whoholds.holding import dump_on_signal
+        from whoholds.watching.holders import dump_on_signal
 
         _signals.append(dump_on_signal(limits.dump_signal))

@@ -7,12 +7,12 @@ import itertools
 import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
-from whoholds import handle as handle_module
+from whoholds.analysis.history import MANY
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
-from whoholds.handle import OVER, Database, Handle, database
-from whoholds.history import MANY
+from whoholds.ledger import handle as handle_module
+from whoholds.ledger.handle import OVER, Database, Handle, database
 from whoholds.limits import BITS
-from whoholds.wording import message
+from whoholds.reporting.wording import message
 
 
 def crowd(count: int, **limits: object) -> World:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.worlds import CARS, SHOP, USERS, World, said, thread
+from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
-from whoholds.handle import CURSOR
+from whoholds.ledger.handle import CURSOR
 from whoholds.scopes import Scope
-from whoholds.snapshot import Ending
 
 
 def idle_for(seconds: float, *, handles: int = 2, line: str = CARS, limits: dict[str, object] | None = None) -> World:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.worlds import AT_EXIT, CARS, REPORT, SHOP, STOCK, USERS, World, ends, job, said, task, thread
+from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
-from whoholds.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
+from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
 from whoholds.limits import BITS
 from whoholds.scopes import Scope
-from whoholds.snapshot import Ending
 
 # --- left-open --------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,8 @@ import pytest
 
 from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
-from whoholds.handle import database
-from whoholds.ledger import Sharing
+from whoholds.ledger.handle import database
+from whoholds.ledger.ledger import Sharing
 from whoholds.limits import BITS
 
 AUDIT = "/srv/shop/audit.py:5 write"

@@ -10,9 +10,9 @@ import pytest
 
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking
-from whoholds.ledger import Ledger
-from whoholds.running import Watch
+from whoholds.ledger.ledger import Ledger
 from whoholds.startup import DRIVERS
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,14 +16,14 @@ import pytest
 
 from tests.drivers import libraries
 from tests.drivers.libraries import SLEEP, Library, maybe
-from whoholds.lines import frame_at, user_index
-from whoholds.running import Watch
-from whoholds.spawn import current_owner
+from whoholds.analysis.lines import frame_at, user_index
+from whoholds.hooks.spawning import current_owner
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
-    from whoholds.handle import Handle
+    from whoholds.ledger.handle import Handle
 
     Start = Callable[[], Watch]
 

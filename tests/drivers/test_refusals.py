@@ -12,8 +12,8 @@ from tests.drivers.conftest import drivers_of
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking, needed
 from whoholds import startup
-from whoholds.ledger import Ledger
-from whoholds.running import Watch
+from whoholds.ledger.ledger import Ledger
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

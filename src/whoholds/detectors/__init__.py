@@ -15,9 +15,9 @@ from whoholds.detectors.sharing import second_while_holding, shared_across_fork,
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from whoholds.finding import Finding
+    from whoholds.analysis.finding import Finding
+    from whoholds.analysis.snapshot import Snapshot
     from whoholds.limits import Limits
-    from whoholds.snapshot import Snapshot
 
     Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
 

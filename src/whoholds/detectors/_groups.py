@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.finding import Finding, parts_of
-from whoholds.handle import CONNECTION, CURSOR, Handle
+from whoholds.analysis.finding import Finding, parts_of
+from whoholds.ledger.handle import CONNECTION, CURSOR, Handle
 from whoholds.limits import BITS
 
 if TYPE_CHECKING:

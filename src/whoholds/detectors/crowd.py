@@ -5,24 +5,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
+from whoholds.analysis.history import SLOTS
+from whoholds.analysis.lines import kind_of
 from whoholds.detectors._groups import loans
 from whoholds.detectors.idle import HIGH, allowed_by
-from whoholds.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
-from whoholds.handle import CHECKOUT, CONNECTION, Handle, database
-from whoholds.history import SLOTS
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle, database
 from whoholds.limits import BITS
-from whoholds.lines import kind_of
-from whoholds.live import stack_of
+from whoholds.watching.stacks import stack_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from whoholds.history import Climb, Rate, Trend
-    from whoholds.ledger import Refusal
+    from whoholds.analysis.history import Climb, Rate, Trend
+    from whoholds.analysis.lines import Site
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.ledger import Refusal
+    from whoholds.ledger.origin import Origin
     from whoholds.limits import Limits
-    from whoholds.lines import Site
-    from whoholds.origin import Origin
-    from whoholds.snapshot import Snapshot
 
 HABIT_LOOKS = 5  # looks before a program has a habit
 RECENT = 2  # looks that are no habit yet: one may have caught a spike half way

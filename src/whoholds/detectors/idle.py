@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
 from whoholds.detectors._groups import loans, one_each
-from whoholds.finding import ERROR, INFO, WARNING, Finding
-from whoholds.handle import CURSOR, Handle
+from whoholds.ledger.handle import CURSOR, Handle
 from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.analysis.snapshot import Snapshot
     from whoholds.limits import Limits, Threshold
-    from whoholds.snapshot import Snapshot
 
 HIGH, LOW = 0.8, 0.2  # of what the server allows: where severity rises, and falls
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from whoholds.finding import ERROR, WARNING, Finding
+from whoholds.analysis.finding import ERROR, WARNING, Finding
 from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from whoholds.handle import Database, Handle
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Database, Handle
     from whoholds.limits import Limits
-    from whoholds.snapshot import Snapshot
 
 _STARVES = (
     "With {owners} such owner{s} and {at_once} held at once by each, a pool is safe from "

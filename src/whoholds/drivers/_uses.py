@@ -11,14 +11,14 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.handle import RING
-from whoholds.seams import stays_ours
+from whoholds.hooks.seams import stays_ours
+from whoholds.ledger.handle import RING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.handle import Database, Handle
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.handle import Database, Handle
+    from whoholds.ledger.ledger import Ledger
 
     HandleOf = Callable[[Any], Handle]
     State = Callable[[Any], Any]

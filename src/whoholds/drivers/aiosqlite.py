@@ -9,16 +9,16 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds import spawn
-from whoholds.drivers._seams import in_range, replace, stands_for
-from whoholds.ledger import Asked, asked
-from whoholds.lines import never_blame
-from whoholds.origin import capture
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import in_range, replace, stands_for
+from whoholds.hooks import spawning as spawn
+from whoholds.ledger.ledger import Asked, asked
+from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 
 @contextmanager

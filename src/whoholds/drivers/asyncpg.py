@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from weakref import ref
 
-from whoholds.drivers._seams import (
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers._loans import asking, lend
+from whoholds.drivers.kit import (
     Known,
     called,
     connecting_async,
@@ -22,15 +24,13 @@ from whoholds.drivers._seams import (
     replace,
     stands_for,
 )
-from whoholds.drivers._stock import asking, lend
-from whoholds.handle import Database, Pool, database
-from whoholds.ledger import Asked, asked
-from whoholds.lines import never_blame
+from whoholds.ledger.handle import Database, Pool, database
+from whoholds.ledger.ledger import Asked, asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
 _USES = ("_copy_in", "_copy_out", "copy_records_to_table", "reload_schema_state", "reset")

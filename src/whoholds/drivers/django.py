@@ -9,14 +9,14 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import handle_on
-from whoholds.lines import never_blame
-from whoholds.seams import replace, stands_for, stays_ours
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers._loans import handle_on
+from whoholds.hooks.seams import replace, stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 
 @contextmanager

@@ -10,15 +10,15 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, connect_failed, is_refusal, noticed, replace, stands_for
-from whoholds.handle import CONNECTION, Database, database
-from whoholds.lines import never_blame
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import called, connect_failed, is_refusal, noticed, replace, stands_for
+from whoholds.ledger.handle import CONNECTION, Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import ModuleType
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _CURSOR_CALLS = ("execute", "executemany", "callproc")
 _CONNECTION_CALLS = ("commit", "rollback")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import called, in_range, keep_anew, noticed, opening, replace, whoholds_of
-from whoholds.handle import Database, Handle, database
-from whoholds.lines import never_blame
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import called, in_range, keep_anew, noticed, opening, replace, whoholds_of
+from whoholds.ledger.handle import Database, Handle, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _CLOSES = ("close", "disconnect", "shutdown")
 _USES = (

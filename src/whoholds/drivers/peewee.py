@@ -9,16 +9,16 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import asking, handle_on, lend
-from whoholds.handle import OVER, Handle, Pool, database
-from whoholds.lines import never_blame
-from whoholds.seams import replace, stands_for
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers._loans import asking, handle_on, lend
+from whoholds.hooks.seams import replace, stands_for
+from whoholds.ledger.handle import OVER, Handle, Pool, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import (
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import (
     called,
     in_range,
     keep,
@@ -15,13 +16,12 @@ from whoholds.drivers._seams import (
     replace,
     whoholds_of,
 )
-from whoholds.lines import never_blame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.handle import Database
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.handle import Database
+    from whoholds.ledger.ledger import Ledger
 
 _ARGUMENTS = ("user", "host", "database", "port")
 _STATEMENTS = ("execute_simple", "execute_unnamed", "prepare_statement")

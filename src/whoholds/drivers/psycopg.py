@@ -10,7 +10,8 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import (
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import (
     Known,
     called,
     called_async,
@@ -28,13 +29,12 @@ from whoholds.drivers._seams import (
     whoholds_of,
     within,
 )
-from whoholds.handle import CURSOR, Database, Handle, database
-from whoholds.lines import never_blame
+from whoholds.ledger.handle import CURSOR, Database, Handle, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "executemany")
 _BAD = 1  # CONNECTION_BAD: closed, or broken

@@ -9,7 +9,8 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import (
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import (
     called,
     connect_failed,
     in_range,
@@ -21,13 +22,12 @@ from whoholds.drivers._seams import (
     stands_for,
     statement,
 )
-from whoholds.handle import CONNECTION, CURSOR, Database, Handle, database
-from whoholds.lines import never_blame
+from whoholds.ledger.handle import CONNECTION, CURSOR, Database, Handle, database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _USES = (
     "commit rollback poll reset __enter__ __exit__ lobject set_session set_isolation_level set_client_encoding "

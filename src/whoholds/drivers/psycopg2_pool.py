@@ -9,15 +9,15 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import replace, stands_for
-from whoholds.drivers._stock import lend
-from whoholds.handle import OVER, Handle, Pool, database
-from whoholds.lines import never_blame
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers._loans import lend
+from whoholds.drivers.kit import replace, stands_for
+from whoholds.ledger.handle import OVER, Handle, Pool, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 
 @contextmanager

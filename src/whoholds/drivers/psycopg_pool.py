@@ -9,18 +9,18 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import in_range, postgres_asked, replace, stands_for
-from whoholds.drivers._stock import asking, lend
-from whoholds.ledger import Asked, asked
-from whoholds.lines import never_blame
-from whoholds.origin import capture
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers._loans import asking, lend
+from whoholds.drivers.kit import in_range, postgres_asked, replace, stands_for
+from whoholds.ledger.ledger import Asked, asked
+from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from whoholds.handle import Database, Handle, Pool
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.handle import Database, Handle, Pool
+    from whoholds.ledger.ledger import Ledger
 
 
 @contextmanager

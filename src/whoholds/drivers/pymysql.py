@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._seams import (
+from whoholds.analysis.lines import never_blame
+from whoholds.drivers.kit import (
     called,
     in_range,
     keep_anew,
@@ -19,14 +20,13 @@ from whoholds.drivers._seams import (
     stands_for,
     whoholds_of,
 )
-from whoholds.handle import Database, Handle, database
-from whoholds.lines import never_blame
-from whoholds.seams import stays_ours
+from whoholds.hooks.seams import stays_ours
+from whoholds.ledger.handle import Database, Handle, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _ANSWERED_OK = ("commit", "rollback", "begin", "ping", "select_db", "autocommit")
 _USES = ("query", "next_result", "show_warnings")

@@ -11,16 +11,16 @@ import types
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._stock import Pools, asking, handle_on, lend
-from whoholds.handle import OVER, Database, Handle, Pool, database
-from whoholds.lines import kind_of, never_blame
-from whoholds.seams import replace, stands_for, stays_ours
+from whoholds.analysis.lines import kind_of, never_blame
+from whoholds.drivers._loans import Pools, asking, handle_on, lend
+from whoholds.hooks.seams import replace, stands_for, stays_ours
+from whoholds.ledger.handle import OVER, Database, Handle, Pool, database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from whoholds.ledger import Ledger
+    from whoholds.ledger.ledger import Ledger
 
 _OLDEST = (1, 4)
 _STOCK = "_whoholds"  # on a pool's record: the handle of its connection

@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
-from whoholds.drivers._seams import (
+from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init
+from whoholds.drivers.kit import (
     Bound,
     called,
     connect_failed,
@@ -27,16 +28,15 @@ from whoholds.drivers._seams import (
     stands_for,
     statement,
 )
-from whoholds.drivers._sqlite_frames_importlib_bootstrap import connecting, init
-from whoholds.handle import CONNECTION, Database, Handle, database
-from whoholds.origin import capture
+from whoholds.ledger.handle import CONNECTION, Database, Handle, database
+from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from whoholds.ledger import Ledger
-    from whoholds.origin import Origin
+    from whoholds.ledger.ledger import Ledger
+    from whoholds.ledger.origin import Origin
 
 _CONNECT = (
     "database",

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whoholds.journal import HOST, Writer, end_record, finding_record, handle_record, peak_record, run_record
+from whoholds.reporting.journal import HOST, Writer, end_record, finding_record, handle_record, peak_record, run_record
 
 if TYPE_CHECKING:
-    from whoholds.finding import Look
+    from whoholds.analysis.finding import Look
     from whoholds.limits import Limits
 
 DEFAULT = "whoholds-{pid}.jsonl"

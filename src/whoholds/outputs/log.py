@@ -11,14 +11,14 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from whoholds.finding import INFO
-from whoholds.journal import finding_record
-from whoholds.report import counted
-from whoholds.wording import first_line, text
+from whoholds.analysis.finding import INFO
+from whoholds.commands.report import counted
+from whoholds.reporting.journal import finding_record
+from whoholds.reporting.wording import first_line, text
 
 if TYPE_CHECKING:
-    from whoholds.finding import Finding, Look
-    from whoholds.snapshot import Snapshot
+    from whoholds.analysis.finding import Finding, Look
+    from whoholds.analysis.snapshot import Snapshot
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

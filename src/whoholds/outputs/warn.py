@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from whoholds.finding import INFO
-from whoholds.wording import message
+from whoholds.analysis.finding import INFO
+from whoholds.reporting.wording import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from whoholds.finding import Finding, Look
+    from whoholds.analysis.finding import Finding, Look
 
 
 class HeldConnectionWarning(UserWarning):

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from whoholds import spawn
-from whoholds.snapshot import Ending
+from whoholds.analysis.snapshot import Ending
+from whoholds.hooks import spawning as spawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.handle import Owner
-    from whoholds.running import Watch
+    from whoholds.ledger.handle import Owner
+    from whoholds.watching.watch import Watch
 
 JUDGED = ("test", "fixture", "block")  # these are ended by a test's tools, and cover the scopes entered in them
 

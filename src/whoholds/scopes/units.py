@@ -9,11 +9,11 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from whoholds import spawn
+from whoholds.hooks import spawning as spawn
 from whoholds.scopes import Scope, _scope, current
 
 if TYPE_CHECKING:
-    from whoholds.running import Watch
+    from whoholds.watching.watch import Watch
 
 _PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")  # of Flask's and Django's routes: <int:id>
 _VALUE = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{24,})(?=/|$)")

@@ -54,9 +54,9 @@ def done() -> None:
 
     pytest captures what is said on stderr while a test runs, and forgets it where the test passes.
     """
-    ticking = sys.modules.get("whoholds.ticking")
+    ticking = sys.modules.get("whoholds.watching.ticker")
     aside = [reason for watch in ticking.watches() for reason in watch.failed] if ticking else []
-    _write({"done": True, "watched": "whoholds.ledger" in sys.modules, "aside": aside})
+    _write({"done": True, "watched": "whoholds.ledger.ledger" in sys.modules, "aside": aside})
 
 
 def warn(category: str, message: str, filename: str) -> None:

@@ -9,16 +9,16 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from whoholds.outputs.otel import sdk
+from whoholds.outputs.otel.named import Told, note_of
 from whoholds.outputs.otel.statements import Statements
-from whoholds.outputs.otel.told import Told, note_of
-from whoholds.wording import message
+from whoholds.reporting.wording import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.finding import Look
+    from whoholds.analysis.finding import Look
     from whoholds.limits import Limits
-    from whoholds.outputs.otel.records import Records
+    from whoholds.outputs.otel.logs import Records
     from whoholds.outputs.otel.spans import Spans
 
 
@@ -60,7 +60,7 @@ class OtelOutput:
     def _log(self, look: Look) -> None:
         provider = self._provider("logs")
         if provider is not None and (self._records is None or self._records.provider is not provider):
-            from whoholds.outputs.otel.records import Records
+            from whoholds.outputs.otel.logs import Records
 
             self._records = Records(provider)
         for finding in look.findings:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds.lines import frames
+from whoholds.analysis.lines import frames
 from whoholds.outputs.otel import names
 
 if TYPE_CHECKING:
-    from whoholds.handle import Database, Owner
-    from whoholds.lines import Site
-    from whoholds.origin import Origin
+    from whoholds.analysis.lines import Site
+    from whoholds.ledger.handle import Database, Owner
+    from whoholds.ledger.origin import Origin
 
     Attributes = dict[str, Any]
 
@@ -61,7 +61,7 @@ def label_of(database: Database) -> str:
 
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
-    """The opening line as `code.*`, the spawn line as `whoholds.spawn.*`."""
+    """The opening line as `code.*`, the spawn line as `whoholds.hooks.spawning.*`."""
     found: Attributes = {}
     if site is not None and site.origin:
         frame = site.frame

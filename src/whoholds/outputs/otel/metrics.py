@@ -11,17 +11,17 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from whoholds.handle import CHECKOUT, CONNECTION
+from whoholds import __version__
+from whoholds.hooks.tracing import opener_of
+from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.outputs.otel import describe, names
-from whoholds.tracing import opener_of
-from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from whoholds.finding import Look
-    from whoholds.handle import Database, Handle, Pool
-    from whoholds.snapshot import Snapshot
+    from whoholds.analysis.finding import Look
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Database, Handle, Pool
 
     Key = tuple[tuple[str, Any], ...]
 
@@ -71,7 +71,7 @@ class Metrics:
         self._observation = metrics.Observation
         self._trace = trace
         self._empty = Context
-        self._meter = provider.get_meter(names.SCOPE, VERSION, names.SCHEMA)
+        self._meter = provider.get_meter(names.SCOPE, __version__, names.SCHEMA)
         self._create_time = self._histogram(names.CREATE_TIME, "how long it took to open a connection")
         self._use_time = self._histogram(names.USE_TIME, "how long a connection was held")
         self._wait_time = self._histogram(names.WAIT_TIME, "how long it took to get a connection from the pool")

@@ -12,7 +12,7 @@ import sys
 from _queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from whoholds import ticking
+from whoholds.watching import ticker as ticking
 
 if TYPE_CHECKING:
     from collections.abc import Callable

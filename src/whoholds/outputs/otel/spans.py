@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from whoholds import __version__
+from whoholds.hooks.tracing import opener_of, runs
 from whoholds.outputs.otel import describe, names
-from whoholds.sql import sanitise, summary
-from whoholds.tracing import opener_of, runs
-from whoholds.version import VERSION
+from whoholds.text.sql import sanitise, summary
 
 if TYPE_CHECKING:
-    from whoholds.handle import Handle
-    from whoholds.outputs.otel.told import Told
-    from whoholds.snapshot import Snapshot
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Handle
+    from whoholds.outputs.otel.named import Told
 
 ROOT_CHILDREN = 1000  # handles opened outside any trace that share one; then the next begins,
 ROOT_S = 3600.0  # as it does after an hour: a trace must end somewhere
@@ -34,7 +34,7 @@ class Spans:
         self._trace = trace
         self._empty = Context
         self._recorder = recorder
-        self._tracer = provider.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA)
+        self._tracer = provider.get_tracer(names.SCOPE, __version__, schema_url=names.SCHEMA)
         self._root: Any = None
         self._root_since = 0.0
         self._root_left = 0

@@ -10,16 +10,16 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds import spawn
+from whoholds import __version__
+from whoholds.hooks import spawning as spawn
+from whoholds.hooks.tracing import opener_of_owner, runs
 from whoholds.outputs.otel import describe, metrics, names, sdk
-from whoholds.sql import LOOK, sanitise, summary
-from whoholds.tracing import opener_of_owner, runs
-from whoholds.version import VERSION
+from whoholds.text.sql import LOOK, sanitise, summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.handle import Database, Handle
+    from whoholds.ledger.handle import Database, Handle
 
     Shape = tuple[str, dict[str, Any]]  # a span's name and attributes
 
@@ -162,7 +162,9 @@ class Statements:
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
         found = self._provider("traces")
-        self._tracer = found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
+        self._tracer = (
+            found.get_tracer(names.SCOPE, __version__, schema_url=names.SCHEMA) if found is not None else None
+        )
         found = self._provider("metrics")
         self._histogram = metrics.of(found).duration() if found is not None else None
         self._trace = trace

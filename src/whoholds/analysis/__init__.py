@@ -1,0 +1,1 @@
+"""What a look works with: snapshots, their history, rules and findings. Runs in the ticking thread."""

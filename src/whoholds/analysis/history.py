@@ -1,0 +1,261 @@
+"""What looks before this one saw, reduced and bounded: peaks, rates, climbs and nestings.
+
+Brought up to date once a tick by `snapshot.see` and by nobody else. Detectors read it and change nothing.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.lines import Site, Sites
+from whoholds.ledger.handle import CLOSED, CONNECTION, Database, Handle, Owner
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator
+
+    from whoholds.ledger.ledger import Taken
+
+LOOKS = 60  # of each line's trend and each database's habit that are remembered
+SLOTS = 10  # of a second, in which openings are counted
+_NEVER = float("inf")
+FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
+MANY = 1000  # of anything that is remembered by name
+
+
+@dataclass
+class Peak:
+    """The most handles open at once to one database, exact, with who they were."""
+
+    count: int = 0
+    at: float = 0.0  # seconds of the ledger's clock
+    stamp: int = 0
+    handles: tuple[Handle, ...] = ()
+
+
+@dataclass(slots=True)
+class Rate:
+    """Connections opened in one tenth of a second and closed again."""
+
+    count: int
+    one: Handle
+
+
+@dataclass
+class Trend:
+    """One database over time: what this program is used to."""
+
+    database: Database
+    highest: Peak = field(default_factory=Peak)  # since the start
+    latest: Peak = field(default_factory=Peak)  # between the last look and this one
+    habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # earlier looks' peaks
+    rate: dict[int, Rate] = field(default_factory=dict)  # tenth of a second → what was opened in it and closed again
+    nested: dict[tuple[Site, Site], set[int]] = field(default_factory=dict)  # pair of lines → owners that nested
+
+
+@dataclass
+class Climb:
+    """How many one line holds, from look to look."""
+
+    count: int = 0
+    rises: int = 0  # looks at which it rose since it last fell
+    since: float = 0.0
+
+
+@dataclass
+class History:
+    """What looks before this one saw, reduced and bounded."""
+
+    sites: Sites = field(default_factory=Sites)
+    trends: dict[Database, Trend] = field(default_factory=dict)
+    climbs: dict[Site, Climb] = field(default_factory=dict)
+    pool_climbs: dict[Site, Climb] = field(default_factory=dict)
+    opened: int = 0  # handles since the start
+    connections: int = 0  # of them connections
+    dropped: int = 0  # events that no look saw
+    last_at: float | None = None
+    server_limits: dict[str, int] = field(default_factory=dict)  # server → what it allows, where it was asked
+    drivers: dict[str, bool] = field(
+        default_factory=dict
+    )  # library → whether it is watched, or its driver stands aside
+
+    def take(self, taken: Taken, new: list[Handle]) -> list[tuple[Handle, Handle]]:
+        """What this look brought, its `new` handles placed; gives (held, asked for while it was held) among them."""
+        now = taken.now
+        self.opened += len(new)
+        self.dropped = taken.dropped
+        _peaks(taken, new, self)
+        _rates(taken, self)
+        _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
+        _climb(self.pool_climbs, (pool.site for pool in taken.pools), now)
+        self.last_at = now
+        return _nestings(taken, new, self)
+
+
+def counted(handle: Handle) -> bool:
+    """Whether it counts towards the connections that the program has open: a pool's own stock is the pool's."""
+    if handle.kind != CONNECTION or handle.database.private:
+        return False
+    return handle.pool is None or handle.pool.max is None
+
+
+def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
+    """The exact peak of each database since the last look, by a sweep over the stamps."""
+    for trend in history.trends.values():
+        if trend.latest.count:
+            trend.habit.append(trend.latest.count)
+    now_open: dict[Database, int] = {}
+    for handle in taken.open:
+        if counted(handle):
+            now_open[handle.database] = now_open.get(handle.database, 0) + 1
+    stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
+    for handle in new:
+        if counted(handle):
+            stamps.setdefault(handle.database, []).append(handle.opened_stamp)
+    for handle in taken.ended:
+        if counted(handle) and handle.closed_stamp is not None:
+            stamps.setdefault(handle.database, []).append(-handle.closed_stamp)
+    for trend in history.trends.values():
+        if trend.database not in stamps:
+            trend.latest = Peak()
+    for database, changes in stamps.items():
+        if database not in history.trends:
+            history.trends[database] = Trend(database)
+        changes.sort(key=abs)
+        _sweep(history.trends[database], now_open.get(database, 0), changes, taken, new)
+    _forget_quiet(history, stamps)
+
+
+def _forget_quiet(history: History, seen: Container[Database]) -> None:
+    """A file for every customer: of those that nobody has open and no storm is about, the busiest are kept."""
+    if len(history.trends) > MANY:
+        quiet = [trend for trend in history.trends.values() if trend.database not in seen and not trend.rate]
+        quiet.sort(key=lambda trend: -trend.highest.count)
+        for trend in quiet[LOOKS:]:
+            del history.trends[trend.database]
+
+
+def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Taken, new: list[Handle]) -> None:
+    """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
+    count = now_open + sum(-1 if stamp > 0 else 1 for stamp in changes)
+    best, at = count, 0  # stamp 0: the most were open at the last look
+    for stamp in changes:
+        if stamp > 0:
+            count += 1
+            if count > best:
+                best, at = count, stamp
+        else:
+            count -= 1
+    trend.latest = Peak(best, taken.now, at)
+    if best > trend.highest.count:
+        fresh = set(new)  # any other was open at the last look, whatever its stamp
+        there = [
+            handle
+            for handle in (*taken.open, *taken.ended)
+            if handle.database is trend.database
+            and counted(handle)
+            and (handle.opened_stamp <= at or handle not in fresh)
+            and (handle.closed_stamp is None or handle.closed_stamp > at)
+        ]
+        reached = max((handle.opened_at for handle in there), default=taken.now) if at else taken.now
+        trend.latest = trend.highest = Peak(best, reached, at, tuple(there))
+
+
+def _rates(taken: Taken, history: History) -> None:
+    """How many connections each database opened and closed again in each tenth of a second, over the last minute.
+
+    Of a pool's those that it closed: more than it keeps, opened for one loan.
+    """
+    for handle in taken.ended:
+        if handle.kind == CONNECTION and not handle.database.private and (handle.pool is None or handle.how == CLOSED):
+            trend = history.trends.get(handle.database)
+            if trend is None:
+                trend = history.trends[handle.database] = Trend(handle.database)
+            slot = int(handle.opened_at * SLOTS)
+            rate = trend.rate.get(slot)
+            if rate is None:
+                trend.rate[slot] = Rate(1, handle)
+            else:
+                rate.count += 1
+    for trend in history.trends.values():
+        for slot in [one for one in trend.rate if one < (taken.now - LOOKS) * SLOTS]:
+            del trend.rate[slot]
+
+
+def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) -> None:
+    counts: dict[Site, int] = {}
+    for site in sites:
+        if site is not None:
+            counts[site] = counts.get(site, 0) + 1
+    for site in [one for one in climbs if one not in counts]:
+        del climbs[site]
+    for site, count in counts.items():
+        climb = climbs.get(site)
+        if climb is None:
+            climbs[site] = Climb(count, 0, now)
+        elif count > climb.count:
+            climb.count, climb.rises = count, climb.rises + 1
+        elif count < climb.count:
+            climbs[site] = Climb(count, 0, now)
+
+
+def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
+    """(held, asked for while it was held) for each new handle, by a sweep over each owner's handles.
+
+    Where one line opened both, only once the inner one was given back while the outer was held: a loop that keeps
+    what it takes does not nest, `left-open` tells of it.
+    """
+    moved = {handle.owner for handle in (*new, *taken.ended)}
+    by_owner: dict[Owner, list[Handle]] = {}
+    for handle in (*taken.ended, *taken.open):
+        owner = handle.owner
+        if owner is not None and owner in moved and _lendable(handle):
+            by_owner.setdefault(owner, []).append(handle)
+    fresh, ended = set(map(id, new)), set(map(id, taken.ended))
+    pairs = []
+    for handles in by_owner.values():
+        if len(handles) > 1:
+            for outer, inner in _overlaps(handles):
+                nested = id(inner) in fresh
+                if outer.site is inner.site:
+                    last = (outer.closed_stamp or _NEVER) > (inner.closed_stamp or _NEVER)
+                    nested = id(inner) in ended and inner.how == CLOSED and last
+                if nested and _same(outer, inner):
+                    pairs.append((outer, inner))
+                    _count_nesting(history, outer, inner)
+    return pairs
+
+
+def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
+    """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
+    held: list[Handle] = []
+    for inner in sorted(handles, key=attrgetter("opened_stamp")):
+        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= inner.opened_stamp:
+            held[0] = inner  # one after the other, as nearly always
+            continue
+        if held:
+            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
+            for outer in held:
+                yield outer, inner
+        held.append(inner)
+
+
+def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
+    trend = history.trends.get(inner.database)
+    if trend is not None and outer.site is not None and inner.site is not None:
+        owners = trend.nested.setdefault((outer.site, inner.site), set())
+        if len(owners) < MANY:
+            owners.add(id(inner.owner))
+
+
+def _lendable(handle: Handle) -> bool:
+    return handle.kind == "checkout" or (handle.kind == CONNECTION and handle.pool is None)
+
+
+def _same(outer: Handle, inner: Handle) -> bool:
+    """Whether both are of one pool, or of one database that others use too."""
+    if outer.pool or inner.pool:
+        return outer.pool is inner.pool
+    return outer.database is inner.database and not outer.database.private

@@ -1,0 +1,71 @@
+"""The `whoholds` command: `run` a program watched, `report` on a journal, and `doctor` for why nothing is said."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from whoholds import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code. 2 is a wrong command line."""
+    parser = argparse.ArgumentParser(
+        prog="whoholds", description="Who holds my database connections? Settings: environment variables WHOHOLDS_…"
+    )
+    parser.add_argument("--version", action="version", version=f"whoholds {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="run | report | doctor")
+    _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
+    report = commands.add_parser("report", help="what a journal says")
+    report.add_argument("journal", nargs="+", help="path of a journal, as WHOHOLDS_JOURNAL names it")
+    report.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
+    commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
+    options = parser.parse_args(argv)
+    if options.command == "run":
+        from whoholds.commands.run import run
+
+        return run(options, parser.error)
+    try:
+        code = _report(options) if options.command == "report" else _doctor()
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has read enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _report(options: argparse.Namespace) -> int:
+    from whoholds.commands.report import report
+
+    return report(options.journal, verbose=options.verbose)
+
+
+def _doctor() -> int:
+    from whoholds.commands.doctor import doctor
+
+    return doctor()
+
+
+_RUN_USAGE = "whoholds run [options] [-m] target [args …]"
+
+
+def _run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
+    run.add_argument("--fail", action="store_true", help="exit with 3 where a finding of severity error was made")
+    run.add_argument(
+        "--baseline", metavar="FILE", help="with --fail's exit code, but for findings that FILE does not know"
+    )
+    run.add_argument("--update-baseline", action="store_true", help="write the findings of this run to the baseline")
+    run.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
+    run.add_argument("-m", dest="module", action="store_true", help="target is a module, as with python -m")
+    run.add_argument("target", help="a script or, with -m, a module")
+    run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

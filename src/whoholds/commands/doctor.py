@@ -1,0 +1,87 @@
+"""`whoholds doctor`: whether it is active here and why not, what it watches, where it tells, and its limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from whoholds import __version__
+from whoholds.limits import OFF, Limits, WrongSetting
+from whoholds.startup import DRIVERS, limits_for
+
+# A module's distribution, where it is called otherwise.
+_DISTRIBUTIONS = {
+    "psycopg2": ("psycopg2-binary", "psycopg2"),
+    "MySQLdb": ("mysqlclient",),
+    "mysql": ("mysql-connector-python",),
+    "psycopg_pool": ("psycopg-pool",),
+    "playhouse": ("peewee",),
+    "dbutils": ("DBUtils",),
+}
+
+
+def doctor() -> int:
+    """Print the diagnosis; 0 where whoholds is active, 1 where it is not."""
+    say = sys.stdout.write
+    say(f"whoholds {__version__}, Python {sys.version.split()[0]} at {sys.executable}\n")
+    reasons, limits = _reasons()
+    say("active here: yes\n" if not reasons else "active here: no\n")
+    for reason in reasons:
+        say(f"  because {reason}\n")
+    say("libraries it watches, and what is installed:\n")
+    for name, found in _libraries():
+        say(f"  {name:<24} {found}\n")
+    if limits is not None:
+        say(f"outputs: {', '.join(limits.outputs)}\n")
+        default = Limits().as_text()
+        for variable, text in limits.as_text().items():
+            changed = "" if text == default[variable] else "   (set here)"
+            say(f"  {variable:<30} {text or '-'}{changed}\n")
+    return 1 if reasons else 0
+
+
+def _reasons() -> tuple[list[str], Limits | None]:
+    """Why it is not active here, none where it is; and the limits, where they can be read."""
+    reasons = []
+    value = os.environ.get("WHOHOLDS", "")
+    if value.strip().lower() in OFF:
+        state = f"is {value!r}" if value else "is unset"
+        reasons.append(f"WHOHOLDS {state}: set WHOHOLDS=1, or import whoholds.auto in the program")
+    if not _pth():
+        reasons.append(
+            "whoholds.pth lies in no site-packages of this Python (a folder on PYTHONPATH is not read for it): "
+            "install whoholds with pip, or import whoholds.auto in the program"
+        )
+    if sys.flags.no_site:
+        reasons.append("Python runs with -S and reads no .pth file")
+    try:
+        limits = limits_for()
+    except WrongSetting as wrong:
+        return [*reasons, str(wrong)], None
+    return reasons, limits
+
+
+def _pth() -> bool:
+    return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path)
+
+
+def _libraries() -> list[tuple[str, str]]:
+    seen: dict[str, str] = {}
+    for module in DRIVERS:
+        top = module.partition(".")[0]
+        if top not in seen:
+            seen[top] = _installed(top)
+    return sorted(seen.items())
+
+
+def _installed(module: str) -> str:
+    if module in sys.stdlib_module_names:
+        return "with Python"
+    for distribution in _DISTRIBUTIONS.get(module, (module,)):
+        try:
+            return version(distribution)
+        except PackageNotFoundError:
+            continue
+    return "not installed"

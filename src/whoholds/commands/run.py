@@ -1,0 +1,187 @@
+"""`whoholds run`: one program in a process of its own, watched from its first line; exit code, output and signals kept.
+
+The program's journals are read when it has ended; nothing of it runs here.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whoholds.analysis.finding import ERROR, INFO
+from whoholds.commands.report import Told, headline, lines_of
+from whoholds.limits import OFF
+from whoholds.reporting.journal import read
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from whoholds.testing.baseline import Known
+
+FAILED = 3  # the exit code where a finding is an error
+_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGWINCH", "SIGCONT")
+
+
+def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
+    """Run the target; the program's own exit code, 128 + n where signal n ended it, or `FAILED`."""
+    if options.update_baseline and not options.baseline:
+        wrong("--update-baseline needs --baseline FILE")
+    if not options.module and not Path(options.target).exists():
+        wrong(f"{options.target}: no such script; for a module, write: whoholds run -m {options.target}")
+    known = _known(options, wrong)
+    _journal_can_be_written(options, wrong)
+    if not _starts_by_itself():
+        sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
+    folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
+    try:
+        environ, journals = _environment(options, folder)
+        target = ["-m", options.target] if options.module else [options.target]
+        command = [sys.executable, *target, *options.args]
+        code = _wait(lambda: subprocess.Popen(command, env=environ))  # noqa: S603 - what was asked for
+        told = Told([read(path) for path in sorted(journals())])
+        code = _verdict(options, told, code, known)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return code if code >= 0 else _die_of(-code)
+
+
+def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str, Known]:
+    """The baseline's findings, read before the program runs: a wrong file is a wrong command line."""
+    if not options.baseline or options.update_baseline:
+        return {}
+    from whoholds.testing.baseline import WrongBaselineError, load
+
+    try:
+        return load(Path(options.baseline))
+    except WrongBaselineError as error:
+        wrong(str(error))
+        raise
+
+
+def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
+    """What is said at the end is read from it: a run without would look clean, and pass `--fail`."""
+    given = options.journal or os.environ.get("WHOHOLDS_JOURNAL")
+    if not given:
+        return
+    path = Path(os.path.abspath(given))
+    folder = next(one for one in path.parents if "{" not in one.name)
+    try:
+        if path.exists():
+            path.open("ab").close()
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        name = "--journal" if options.journal else "WHOHOLDS_JOURNAL"
+        wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror})")
+
+
+_NO_PTH = (
+    "whoholds.pth is in no site-packages that this Python reads; install whoholds with pip, or import whoholds.auto"
+)
+
+
+def _starts_by_itself() -> bool:
+    """Whether this Python reads the `.pth` line."""
+    return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path if folder.endswith("-packages"))
+
+
+def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, str], Callable[[], list[Path]]]:
+    environ = dict(os.environ)
+    if environ.get("WHOHOLDS", "").strip().lower() in OFF:
+        environ["WHOHOLDS"] = "1"
+    path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
+    environ["WHOHOLDS_JOURNAL"] = os.path.abspath(path)
+    environ["_WHOHOLDS_RUN"] = "verbose" if options.verbose else "1"  # the last line of a run is said here
+    pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
+    before = {file: file.stat().st_size for file in map(Path, glob.glob(pattern))}  # noqa: PTH207 - its folder may be one too
+    if options.journal and "{pid}" not in path:
+        for file in before:
+            file.unlink()  # one run, one journal
+            Path(f"{file}.1").unlink(missing_ok=True)
+        before = {}
+
+    def journals() -> list[Path]:
+        files = map(Path, glob.glob(pattern))  # noqa: PTH207
+        return [file for file in files if file.stat().st_size != before.get(file, -1)]
+
+    return environ, journals
+
+
+def _wait(start: Callable[[], subprocess.Popen[bytes]]) -> int:
+    """Start it and wait; signals that reach only this process are passed on. Ctrl-C reaches both by itself."""
+    program: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
+
+    def forward(received: int, _: Any) -> None:
+        if program:
+            program[0].send_signal(received)
+        else:
+            early.append(received)
+
+    handlers: dict[int, Any] = {getattr(signal, name): forward for name in _FORWARDED if hasattr(signal, name)}
+    handlers[signal.SIGINT] = lambda *_: None
+    # what is ignored here, as under nohup, the program must inherit ignored; a handler would be reset for it
+    heard = {number: one for number, one in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, one) for number, one in heard.items()}
+    try:
+        program.append(start())
+        while early:
+            forward(early.pop(0), None)
+        return program[0].wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known]) -> int:
+    failing: list[Any] = [record for record in told.findings if record["severity"] == ERROR]
+    if options.baseline:
+        failing = _against_baseline(options, told, known)
+    sys.stdout.flush()
+    lines = [headline(told), *lines_of(told)]
+    if code < 0 and not told.records:
+        lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
+    for line in lines:
+        sys.stderr.write(f"{line}\n")
+    if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
+        return FAILED
+    return code
+
+
+def _signal_name(number: int) -> str:
+    """`SIGTERM`; most of the real-time ones have a number only."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, Known]) -> list[Any]:
+    from whoholds.testing.baseline import compare, write
+
+    path = Path(options.baseline)
+    found = [record for record in told.findings if record["severity"] != INFO]
+    if options.update_baseline:
+        write(path, found)
+        return []
+    compared = compare(known, found)
+    for line in compared.lines():
+        sys.stderr.write(f"whoholds: {line}\n")
+    return compared.failing
+
+
+def _die_of(number: int) -> int:
+    """End as the program ended: by the same signal, so that whoever waits for this process sees it."""
+    if os.name == "posix":
+        signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
+        os.kill(os.getpid(), number)
+    return 128 + number

@@ -1,0 +1,85 @@
+"""How a process leaves: its exit, and the children of multiprocessing and Celery, which go through os._exit.
+
+It decides only when the last look comes; `ticking` takes it. It imports next to nothing: autostart needs it early.
+"""
+
+from __future__ import annotations
+
+import atexit
+import sys
+
+from whoholds.hooks import imports as waiting
+from whoholds.hooks import spawning as spawn
+from whoholds.hooks.seams import replace, stands_for
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+_registered: list[bool] = []
+_restore: list[Callable[[], None]] = []
+
+
+def watch() -> None:
+    """Stand at every way out. Twice is once; the earlier the first time, the later our look at the exit comes."""
+    if not _registered:
+        _registered.append(True)
+        atexit.register(_last_look)
+    if not _restore:
+        _restore.append(_nothing)
+        for name, stand in _STANDS.items():
+            waiting.when_imported(name, stand)
+
+
+def forget() -> None:
+    """Give every name back; what is registered for the exit finds nobody to look."""
+    for stand in _STANDS.values():
+        waiting.forget(stand)
+    while _restore:
+        _restore.pop()()
+
+
+def _nothing() -> None:
+    return None
+
+
+def _last_look() -> None:
+    ticking = sys.modules.get("whoholds.watching.ticker")
+    if ticking is not None:  # else nothing that we watch was ever imported
+        ticking.last_look()
+
+
+def _children(process: ModuleType) -> None:
+    """Those of multiprocessing: look when their threads have ended, before os._exit; finalizers come too early."""
+    original = process.BaseProcess._bootstrap
+
+    def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
+        given = getattr(self, "_whoholds_spawn", None)
+        if given is not None and process.parent_process() is None:
+            spawn.began_in_child(given)
+        try:
+            return original(self, *args, **kwargs)
+        finally:
+            _last_look()
+
+    _restore.append(replace(process.BaseProcess, "_bootstrap", stands_for(_bootstrap, original)))
+
+
+def _celerys_children(pool: ModuleType) -> None:
+    """Billiard's workers call os._exit themselves."""
+    original = pool.Worker._do_exit
+
+    def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _last_look()
+        return original(self, *args, **kwargs)
+
+    _restore.append(replace(pool.Worker, "_do_exit", stands_for(_do_exit, original)))
+
+
+_STANDS: dict[str, Callable[[ModuleType], None]] = {
+    "multiprocessing.process": _children,
+    "billiard.process": _children,
+    "billiard.pool": _celerys_children,
+}

@@ -1,0 +1,454 @@
+"""What is open, and what closed since the last look. Written by the user's threads, read by the one that ticks.
+
+No lock anywhere: every change below is one C call on a dict with int keys or a deque, hence atomic for threads,
+greenlets, signal handlers and the collector's callbacks. It never judges, never calls foreign code, never blocks.
+"""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import itertools
+import sys
+import time
+from collections import deque
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
+
+from whoholds.hooks import spawning as spawn
+from whoholds.hooks.tracing import opener_of_owner
+from whoholds.ledger.collector import Collections
+from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Database, Handle, Owner, Pool
+from whoholds.ledger.origin import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from whoholds.hooks.tracing import Opener
+    from whoholds.ledger.origin import Origin
+
+THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
+SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
+BURST_S = 1.0  # refusals within a second are one
+STORED = 100  # callers that share one connection, by name
+
+
+class Refusal:
+    """A server or a pool that would give no more, and what was open at that instant."""
+
+    __slots__ = ("at", "by_pool", "count", "database", "error", "note", "open", "opener", "origin", "owner", "stamp")
+
+    def __init__(self, at: float, database: Database, error: str, held: list[Handle]) -> None:
+        self.at = at
+        self.database = database
+        self.error = error  # "OperationalError: …", as the program got it
+        self.open = held
+        self.count = 1  # requests refused in this burst
+        self.by_pool: Pool | None = None
+        self.note = ""
+        self.owner: Owner | None = None
+        self.opener: Opener | None = None  # the trace of the request that was refused
+        self.origin: Origin = ()
+        self.stamp = 0
+
+
+PARENT = -1  # the caller inside a handle that a fork brought along: the first use meets it
+
+
+class Sharing(NamedTuple):
+    """Several callers inside calls on one connection at once: all of them, and the first two's stacks."""
+
+    callers: set[int]
+    inside: Origin
+    came_in: Origin
+    owner: Owner | None  # of the one who came in
+
+
+class Taken(NamedTuple):
+    """What `Ledger.take` gives the tick."""
+
+    now: float
+    stamp: int
+    open: list[Handle]
+    ended: list[Handle]
+    refusals: list[Refusal]
+    shared: list[Handle]
+    inherited: list[tuple[Handle, Owner | None, Origin]]
+    pools: list[Pool]
+    dropped: int
+    scopes: tuple[tuple[Any, int], ...] = ()  # scopes that are over, each with the stamp of its end
+
+
+class Asked(NamedTuple):
+    """For whom the next connection of this thread or task is opened, where a worker opens it for somebody else."""
+
+    owner: Owner | None  # None: the worker is the owner
+    origin: Origin
+    pool: Pool | None = None
+
+
+# Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
+asked: ContextVar[Asked | None] = ContextVar("whoholds_asked", default=None)
+
+
+class _Reference(ref):  # type: ignore[type-arg]  # generic only for the type checker
+    """A weak reference to what was opened; it and its handle keep each other until the handle is closed."""
+
+    __slots__ = ("handle",)
+    handle: Handle
+
+
+class Ledger:
+    """Where drivers tell of handles. One per Watch.
+
+    `clock` gives seconds, never going back; `owner` the Owner that runs now; `stamp` an iterator of rising ints;
+    `frames` how many frames an origin keeps; `most` how many handles are remembered, the others only counted.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        owner: Callable[[], Owner | None] = spawn.current_owner,
+        origin: Callable[[FrameType | None, int], Origin] = capture,
+        stamp: itertools.count[int] | None = None,
+        frames: int = 32,
+        most: int = 100_000,
+    ) -> None:
+        self.clock = clock
+        self.frames = frames
+        self.most = most
+        self.active = True
+        self.quiet_ident = 0  # the thread that ticks: what it opens is not watched
+        self.on_opened: Callable[[], None] = _nothing  # starts the ticking thread where it does not run
+        self.on_refused: Callable[[Refusal, BaseException], None] = _ignore
+        self.wake: Callable[[], None] = _nothing
+        # set only by WHOHOLDS_SPANS=queries, before a driver stands anywhere; neither may raise or keep an argument
+        self.on_statement: Callable[..., None] | None = None
+        self.on_connect_failed: Callable[[Database, BaseException, int, int], None] | None = None
+        self.current_scope: Callable[[Owner | None], Any] = spawn.no_scope
+        self.ask: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
+        self.server_limits: dict[str, int] = {}  # server → connections that it said it allows
+        self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
+        self._owner = owner
+        self._origin = origin
+        self._stamp = stamp or itertools.count(1)
+        self._open: dict[int, Handle] = {}
+        self._ended: deque[Handle] = deque(maxlen=most)
+        self._ends = itertools.count()
+        self._overflow = itertools.count()
+        self._refusals: deque[Refusal] = deque(maxlen=100)
+        self._shared: deque[Handle] = deque(maxlen=1000)
+        self._inherited: deque[tuple[Handle, Owner | None, Origin]] = deque(maxlen=1000)
+        self.settle_s = SETTLE_S
+        self._scopes: deque[tuple[Any, int, float]] = deque(maxlen=10_000)
+        self._pools: dict[int, Pool] = {}
+        self._taken_ends = 0
+        self._dropped_ends = 0
+        self._silent: set[int] = set()  # freed without a word, at the last look
+        self.collections = Collections()
+        self._at_end = self._gone  # bound once
+
+    # --- told by drivers, in the user's thread ------------------------------------------------------------------
+
+    def opened(
+        self,
+        kind: str,
+        driver: str,
+        where: Database,
+        thing: Any,
+        frame: FrameType | None,
+        *,
+        began: float | None = None,
+        parent: Handle | None = None,
+        pool: Pool | None = None,
+    ) -> Handle:
+        """A handle for `thing`, just opened by whoever runs now; `frame` is the caller's, `began` when it asked.
+
+        `thing` is held weakly, and its being freed noticed, where its type allows; the driver tells of its close.
+        """
+        if not self.active or _thread.get_ident() == self.quiet_ident:
+            return Handle(kind, driver, where, None, ())
+        by = asked.get()
+        if by is None:
+            handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
+        else:
+            asked.set(None)
+            handle = Handle(kind, driver, where, by.owner or self._owner(), by.origin)
+            pool = by.pool
+            handle.at_home = pool is not None
+        handle.ledger = self
+        handle.parent = parent
+        handle.pool = pool
+        handle.context = spawn.current_context()
+        handle.scope = self.current_scope(handle.owner)
+        if thing is not None:
+            try:
+                reference = _Reference(thing, self._at_end)
+            except TypeError:  # a type without weak references: its driver tells of its end
+                pass
+            else:
+                reference.handle = handle
+                handle.ref = reference
+        now = self.clock()
+        handle.opened_at = handle.used_at = now
+        if began is not None:
+            handle.connect_s = now - began
+        handle.opened_stamp = stamp = next(self._stamp)
+        if len(self._open) < self.most:
+            self._open[stamp] = handle
+        else:
+            next(self._overflow)
+        self.on_opened()
+        if self.ask is not None and kind == CONNECTION:
+            self.ask(handle, thing)
+        return handle
+
+    def closed(self, handle: Handle, how: str = CLOSED) -> None:
+        """`handle` was closed or given back just now, or freed. Telling it twice is once."""
+        if handle.closed_stamp is not None:
+            return
+        if handle.ledger is not None and handle.ledger is not self:
+            # a class that was made while another Watch ran, of before, stands above ours
+            handle.ledger.closed(handle, how)
+            return
+        handle.closed_at = self.clock()
+        spawn.at_closing(handle)
+        handle.how = how
+        if how == CLOSED and handle.inherited:
+            self.used_in_child(handle, sys._getframe(1))
+        handle.closed_stamp = next(self._stamp)
+        handle.ref = None
+        handle.caller = 0
+        if self._open.pop(handle.opened_stamp, None) is not None:
+            self._ended.append(handle)
+            next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
+
+    def given_back(self, loan: Handle) -> None:
+        """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
+        if loan.closed_stamp is None and loan.ref is not None and loan.ref() is None:
+            self._freed(loan)
+        else:
+            self.closed(loan)
+
+    def dropped(self, loan: Handle) -> None:
+        """A pool's own finalizer takes a loan back that its borrower let go."""
+        if loan.closed_stamp is None and loan.ref is not None:
+            self._freed(loan)
+
+    def reopened(self, handle: Handle) -> None:
+        """A close that failed: it is open after all."""
+        handle.closed_at = handle.closed_stamp = None
+        handle.how = ""
+        self._open[handle.opened_stamp] = handle
+
+    def refused(
+        self, exc: BaseException, where: Database, frame: FrameType | None, *, pool: Pool | None = None
+    ) -> None:
+        """`exc` is about to reach the program because the server or `pool` gives no more. One C call per burst."""
+        if not self.active or _thread.get_ident() == self.quiet_ident:
+            return
+        now = self.clock()
+        last = self._refusals[-1] if self._refusals else None
+        if last is not None and now - last.at < BURST_S and last.database is where and last.by_pool is pool:
+            last.count += 1
+        else:
+            last = Refusal(now, where, f"{type(exc).__name__}: {exc}".strip(), list(self._open.values()))
+            last.by_pool = pool
+            last.stamp = next(self._stamp)
+            last.owner = self._owner()
+            last.opener = spawn.current_context() or opener_of_owner(last.owner)
+            by = asked.get()
+            last.origin = by.origin if by is not None else self._origin(frame, self.frames)
+            self._refusals.append(last)
+        self.on_refused(last, exc)
+        self.wake()
+
+    def shared_at_once(self, handle: Handle, caller: int) -> None:
+        """`caller` came into a call on `handle` while another was inside one."""
+        sharing = handle.shared
+        if sharing is not None:
+            if caller not in sharing.callers and len(sharing.callers) < STORED:
+                sharing.callers.add(caller)
+                self._shared.append(handle)
+        else:
+            stacks = sys._current_frames()
+            other = stacks.get(handle.caller)
+            mine = stacks.get(caller)
+            handle.shared = Sharing(
+                {handle.caller, caller},
+                self._origin(other, self.frames),
+                self._origin(mine, self.frames),
+                self._owner(),
+            )
+            del stacks, other, mine
+            self._shared.append(handle)
+
+    def used_in_child(self, handle: Handle, frame: FrameType | None) -> None:
+        """A handle that the parent opened before the fork was used here; said once per handle."""
+        if handle.inherited:
+            handle.inherited = False
+            self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
+            self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
+
+    def pool_made(
+        self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = ""
+    ) -> Pool:
+        """A Pool for a library's pool object; it is forgotten when that object goes or `pool_gone` is told."""
+        key = next(self._stamp)
+        pool = Pool(key, name, self._origin(frame, self.frames), maximum, system)
+        self._pools[key] = pool
+        try:
+            pool.ref = ref(pool_object, lambda _: self.pool_gone(pool))
+        except TypeError:
+            pass
+        return pool
+
+    def pool_gone(self, pool: Pool) -> None:
+        """The pool was closed, disposed of or freed."""
+        pool.closed = True
+        self._pools.pop(pool.key, None)
+
+    def pool_back(self, pool: Pool) -> None:
+        """A pool that had given up all it held lends again."""
+        pool.closed = False
+        if pool.key:
+            self._pools[pool.key] = pool
+
+    def scope_over(self, scope: Any) -> None:
+        """A scope is over: what was opened in it and is still out at a tick soon after was not given back."""
+        if self.active:
+            self._scopes.append((scope, next(self._stamp), self.clock()))
+
+    def cannot_watch(self, driver: str) -> None:
+        """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
+        self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
+
+    def _gone(self, reference: _Reference) -> None:
+        """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
+        if self.active:  # not at the interpreter's end, when modules are gone
+            self._freed(reference.handle)
+
+    def _freed(self, handle: Handle) -> None:
+        if self.collections.here():
+            how = COLLECTED
+        else:
+            owner = handle.owner
+            ended = owner is not None and owner.kind in ("thread", "job") and (owner.thread or owner).gone()
+            how = THREAD_ENDED if ended else FREED
+        self.closed(handle, OVER if handle.pool is not None and handle.kind == CONNECTION else how)
+
+    # --- asked by the tick --------------------------------------------------------------------------------------
+
+    def take(self, *, last: bool = False) -> Taken:
+        """Everything that is open and what ended since the last call, which is then forgotten here.
+
+        Scopes that are over come once they have settled, and all of them with the `last`.
+        """
+        open_ = list(self._open.values())  # first: what closes meanwhile is in both, and never in neither
+        ends = _value(self._ends)
+        drained = _drain(self._ended)
+        self._taken_ends += len(drained)
+        self._dropped_ends = max(self._dropped_ends, ends - self._taken_ends)
+        drained += self._interrupted(open_)
+        ended = dict.fromkeys(one for one in drained if one.closed_stamp is not None)  # a close may have failed
+        return Taken(
+            self.clock(),
+            next(self._stamp),
+            [one for one in open_ if one not in ended] if ended else open_,
+            list(ended),
+            _drain(self._refusals),
+            _drain(self._shared),
+            _drain(self._inherited),
+            list(self._pools.values()),
+            self._dropped_ends + _value(self._overflow),
+            tuple(self._settled_scopes(last=last)),
+        )
+
+    def _interrupted(self, open_: list[Handle]) -> list[Handle]:
+        """Those that ended half: the program's signal handler raised in the middle of `closed`, or in a callback.
+
+        One that is freed is given until the next look: the collector calls back for many, one after the other.
+        """
+        ended = []
+        silent: set[int] = set()
+        for handle in open_:
+            if handle.closed_stamp is not None:
+                if self._open.pop(handle.opened_stamp, None) is not None:  # whoever pops it says that it ended
+                    ended.append(handle)
+            elif handle.ref is not None and handle.ref() is None:
+                if handle.opened_stamp in self._silent:
+                    self._freed(handle)
+                else:
+                    silent.add(handle.opened_stamp)
+        self._silent = silent
+        return ended
+
+    def _settled_scopes(self, *, last: bool) -> Iterator[tuple[Any, int]]:
+        settled = self.clock() - self.settle_s
+        while self._scopes and (last or self._scopes[0][2] <= settled):
+            yield self._scopes.popleft()[:2]
+
+    @property
+    def stamps(self) -> int:
+        """How many stamps were given out: the same as before, and nothing was opened or closed since. 0.3 µs."""
+        return _value(self._stamp)
+
+    @property
+    def unseen(self) -> bool:
+        """Whether something ended since the last `take`."""
+        return bool(self._ended)
+
+    def peek(self) -> list[Handle]:
+        """What is open now, oldest first; takes nothing away."""
+        return sorted(self._open.values(), key=_opened_stamp)
+
+    def in_child(self) -> None:
+        """After a fork, in the child: what the parent opened is inherited, not held here."""
+        for handle in list(self._open.values()):
+            handle.inherited = True
+            handle.caller = PARENT
+        self._open.clear()
+        self._ended.clear()
+        self._refusals.clear()
+        self._shared.clear()
+        self._inherited.clear()
+        self._scopes.clear()
+        self._taken_ends = _value(self._ends)
+        self._dropped_ends = 0
+        self._overflow = itertools.count()
+        self.quiet_ident = 0  # the thread that looked is the parent's
+
+    def collect(self) -> None:
+        """Let the collector run once, because something would be accused otherwise."""
+        gc.collect()
+
+
+def _drain(queue: deque[Any]) -> list[Any]:
+    taken: list[Any] = []
+    add, pop = taken.append, queue.popleft
+    try:
+        while queue:
+            add(pop())
+    except IndexError:  # a fork's child, or another look, was faster
+        pass
+    return taken
+
+
+def _value(count: itertools.count[int]) -> int:
+    """How often `next` was called on a count that began at 0; its repr is the one way to look without taking."""
+    return int(repr(count)[len("count(") : -1])
+
+
+def _opened_stamp(handle: Handle) -> int:
+    return handle.opened_stamp
+
+
+def _nothing() -> None:
+    return None
+
+
+def _ignore(refusal: Refusal, exc: BaseException) -> None:
+    del refusal, exc

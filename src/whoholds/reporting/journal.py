@@ -1,0 +1,256 @@
+"""A run as JSON lines: findings, handles and peaks as records, written whole or not at all, and read back.
+
+Fields are a contract (docs/findings.md). It decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from whoholds import __version__
+from whoholds.analysis.lines import frames
+from whoholds.reporting.wording import message
+from whoholds.text.redact import redact, redact_argv
+
+if TYPE_CHECKING:
+    from whoholds.analysis.finding import Finding, Part
+    from whoholds.analysis.history import Peak
+    from whoholds.analysis.lines import Frame, Site
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
+    from whoholds.limits import Limits
+
+OWNERS = 10
+HOST = socket.gethostname()
+
+
+def iso(seconds: float) -> str:
+    """ISO 8601 in UTC, milliseconds, from seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
+    """A finding as the journal's line, and as the fields of a log record."""
+    first = finding.handles[0] if finding.handles else None
+    spawn = finding.spawn
+    owners = finding.parts[0].owners if finding.parts else _owners(finding)
+    record: dict[str, Any] = {
+        "type": "finding",
+        "id": finding.id,
+        "fingerprint": finding.fingerprint,
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "message": message(finding),
+        "time": iso(finding.time),
+        "count": finding.count,
+        "database": finding.database.text,
+        "opened": _line(finding.site),
+        "spawned": _line(finding.spawned),
+        "owners": list(owners[:OWNERS]),
+        "stack": _stack(first.origin, source=source) if first else [],
+        "spawn_stack": _stack(spawn.origin, source=source) if spawn else [],
+        "pid": os.getpid(),
+        "host": HOST,
+    }
+    if finding.parts:
+        record["parts"] = [_part(part) for part in finding.parts]
+    if first is not None:
+        record["held_s"] = round(max(handle.held_s(finding.now) for handle in finding.handles), 3)
+        record["idle_s"] = round(max(handle.idle_s(finding.now) for handle in finding.handles), 3)
+        if first.backend_pid is not None:
+            record["backend_pid"] = first.backend_pid
+    if finding.spans[0]:
+        record["trace_id"], record["span_id"] = finding.spans
+    if finding.other[1] is not None:
+        record["other"] = {"what": finding.other[0], **(_line(finding.other[1]) or {})}
+    if finding.scope:
+        record["scope"] = redact(finding.scope)
+    if finding.error:
+        record["error"] = redact(finding.error)
+    if finding.why or finding.advice:
+        record["why"] = [redact(sentence) for sentence in (*finding.why, *finding.advice)]
+    if finding.stacks:
+        record["now"] = [{"owner": name, "stack": _stack(origin, source=source)} for name, origin in finding.stacks]
+    return record
+
+
+def _owners(finding: Finding) -> tuple[str, ...]:
+    from whoholds.analysis.finding import owner_names
+
+    return owner_names(finding.handles)
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "count": part.count,
+        "opened": _line(part.site),
+        "spawned": _line(part.spawned),
+        "owners": list(part.owners[:OWNERS]),
+    }
+
+
+def _line(site: Site | None) -> dict[str, Any] | None:
+    return frame_record(site.frame) if site is not None and site.origin else None
+
+
+def frame_record(frame: Frame) -> dict[str, Any]:
+    """A frame as its four fields."""
+    return {"file": frame.file, "line": frame.line, "function": frame.function, "source": frame.source}
+
+
+def _stack(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
+    return [frame_record(frame) for frame in frames(origin, source=source)]
+
+
+def run_record(limits: Limits, wall: float) -> dict[str, Any]:
+    """The first line of a journal: what ran, where, with which settings."""
+    return {
+        "type": "run",
+        "version": __version__,
+        "argv": redact_argv(getattr(sys, "orig_argv", sys.argv)),
+        "pid": os.getpid(),
+        "host": HOST,
+        "python": sys.version.split()[0],
+        "time": iso(wall),
+        "cwd": str(Path.cwd()),
+        "limits": limits.as_text(),
+    }
+
+
+def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
+    """A handle that ended, or is open at the end: enough to draw its bar."""
+    owner = handle.owner
+    spawn = owner.spawn if owner else None
+    return {
+        "type": "handle",
+        "key": handle.opened_stamp,
+        "kind": handle.kind,
+        "driver": handle.driver,
+        "database": handle.database.text,
+        "opened_at": iso(snapshot.wall_time(handle.opened_at)),
+        "closed_at": None if handle.closed_at is None else iso(snapshot.wall_time(handle.closed_at)),
+        "how": handle.how or "open",
+        "held_s": round(handle.held_s(snapshot.now), 6),
+        "busy_s": round((handle.parent or handle).busy_s, 6),
+        "uses": (handle.parent or handle).uses,
+        "opened": _line(handle.site),
+        "spawned": _line(spawn.site if spawn else None),
+        "owner": owner.name if owner else None,
+        "backend_pid": handle.backend_pid,
+        "pid": os.getpid(),
+    }
+
+
+def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]:
+    """A new high of handles open at once to one database."""
+    return {
+        "type": "peak",
+        "database": database,
+        "count": peak.count,
+        "time": iso(snapshot.wall_time(peak.at)),
+        "pid": os.getpid(),
+    }
+
+
+def end_record(wall: float) -> dict[str, Any]:
+    """The last line of a process that was looked at to its end: without it, it was killed or could not write."""
+    return {"type": "end", "time": iso(wall), "pid": os.getpid()}
+
+
+class Writer:
+    """Appends whole lines to a file of mode 0600; rotates once, to `<path>.1`, when it has grown to `most` bytes."""
+
+    def __init__(self, path: Path, most: float) -> None:
+        self.path = path
+        self._most = most
+        self._file = -1
+        self._rotated = False
+        self.dropped = 0
+
+    def write(self, records: list[dict[str, Any]]) -> None:
+        """One `write` call for all, so that lines of several processes do not mix. Raises OSError."""
+        data = "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in records).encode()
+        if not data:
+            return
+        if self._file < 0:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
+        size = os.fstat(self._file).st_size
+        if size and size + len(data) > self._most:
+            if self._rotated:
+                self.dropped += len(records)
+                return
+            self._rotate()
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._file, data[written:])
+        except OSError:
+            self._take_back(written)
+            raise
+
+    def _take_back(self, written: int) -> None:
+        """The disk is full: half a line would spoil what comes after it. Not where another process has written."""
+        size = os.fstat(self._file).st_size
+        if written and os.lseek(self._file, 0, os.SEEK_CUR) == size:
+            os.ftruncate(self._file, size - written)
+
+    def _rotate(self) -> None:
+        ours = os.fstat(self._file)
+        os.close(self._file)
+        self._rotated = True
+        try:
+            if os.path.samestat(ours, os.stat(self.path)):  # else another process has done it
+                os.replace(self.path, f"{self.path}.1")
+        except FileNotFoundError:
+            pass
+        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def close(self) -> None:
+        """Close the file; the next write opens it again."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+
+@dataclass
+class Journal:
+    """What a journal file said."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    cut: str = ""  # why reading stopped before the end, "" if it did not
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """The last word of every finding, in the order in which they first came."""
+        latest: dict[tuple[Any, Any], dict[str, Any]] = {}
+        for record in self.records:
+            if record["type"] == "finding":
+                latest[record.get("pid"), record["id"]] = record
+        return list(latest.values())
+
+
+def read(path: str | Path) -> Journal:
+    """The journal at `path`, and before it the file it was rotated to. Raises OSError; a cut line ends the reading."""
+    journal = Journal()
+    older = Path(f"{path}.1")
+    for file in ([older] if older.exists() else []) + [Path(path)]:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    record = json.loads(line)
+                except ValueError:
+                    record = None
+                if not line.endswith(b"\n") or not isinstance(record, dict) or "type" not in record:
+                    journal.cut = f"{file} is cut or damaged at line {number}; read up to there"
+                    break
+                journal.records.append(record)
+    return journal

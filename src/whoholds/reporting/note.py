@@ -1,0 +1,52 @@
+"""The note on the exception of a refusal: one line, composed in the user's thread, no numbers, hosts or users."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.lines import shown_path, user_index
+from whoholds.ledger.origin import line_at
+
+if TYPE_CHECKING:
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.ledger import Refusal
+    from whoholds.ledger.origin import Origin
+
+
+def note(refusal: Refusal, exc: BaseException) -> None:
+    """Add to `exc` where most of what is held was opened and spawned; nothing where nothing is held (or on 3.10)."""
+    if not hasattr(exc, "add_note"):
+        return
+    if not refusal.note:
+        refusal.note = _composed(refusal)
+    if refusal.note and refusal.note not in getattr(exc, "__notes__", ()):
+        exc.add_note(refusal.note)
+
+
+def _composed(refusal: Refusal) -> str:
+    groups: dict[tuple[int, object, int, object], list[Handle]] = {}
+    for handle in refusal.open:
+        if handle.origin and (refusal.by_pool is None or handle.pool is refusal.by_pool):
+            spawn = handle.owner.spawn if handle.owner else None
+            key = (*_key(handle.origin), *(_key(spawn.origin) if spawn and spawn.origin else (0, 0)))
+            groups.setdefault(key, []).append(handle)
+    if not groups:
+        return ""
+    largest = max(groups.values(), key=len)[0]
+    spawn = largest.owner.spawn if largest.owner else None
+    text = f"whoholds: most of what this process holds was opened at {_place(largest.origin)}"
+    if spawn and spawn.origin:
+        text += f", spawned at {_place(spawn.origin)}"
+    return text
+
+
+def _key(origin: Origin) -> tuple[int, object]:
+    index = user_index(origin)
+    return id(origin[index]), origin[index + 1]
+
+
+def _place(origin: Origin) -> str:
+    index = user_index(origin)
+    code, offset = origin[index], origin[index + 1]
+    line = line_at(code, offset)  # type: ignore[arg-type]  # a code object and its offset, in turn
+    return f"{shown_path(code.co_filename)}:{line} in {code.co_name}"  # type: ignore[union-attr]

@@ -1,0 +1,33 @@
+"""For tests, with any runner: blocks that must leak nothing or open few, a TestCase mixin, and fakes.
+
+Importing it patches nothing. The first block starts watching where nothing does yet; it lasts as long as the process.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False  # the pytest plug-in comes by here in every run, asked for or not
+if TYPE_CHECKING:
+    from whoholds.testing.blocks import LeakError, NoLeaksMixin, assert_max_connects, assert_max_open, assert_no_leaks
+    from whoholds.testing.fakes import FakeClock, FakeServer, fake_dbapi
+
+__all__ = [
+    "FakeClock",
+    "FakeServer",
+    "LeakError",
+    "NoLeaksMixin",
+    "assert_max_connects",
+    "assert_max_open",
+    "assert_no_leaks",
+    "fake_dbapi",
+]
+
+_FAKES = ("FakeClock", "FakeServer", "fake_dbapi")
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'whoholds.testing' has no attribute {name!r}")
+    from importlib import import_module
+
+    room = import_module("whoholds.testing." + ("fakes" if name in _FAKES else "blocks"))
+    return getattr(room, name)

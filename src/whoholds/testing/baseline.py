@@ -1,0 +1,138 @@
+"""The ratchet: findings that are known, by fingerprint and with their counts, kept in a file for the repository.
+
+It says what is new, what has grown and what has become fewer. It judges nothing else and prints nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from whoholds.analysis.lines import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    Record = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
+
+VERSION = 1
+UPDATE = "--update-baseline, in pytest --whoholds-update-baseline"
+
+
+class WrongBaselineError(ValueError):
+    """The file cannot be a baseline: names it, what is wrong with it, and how a good one is made."""
+
+    def __init__(self, path: Path, wrong: str) -> None:
+        super().__init__(f"baseline {path}: {wrong}; write a new one with {UPDATE}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """One fingerprint of a baseline. Lines are not kept: they move."""
+
+    fingerprint: str
+    rule: str
+    count: int
+    opened: str = ""  # shop/cars.py in load_cars
+    spawned: str = ""
+
+    def __str__(self) -> str:
+        spawned = f", spawned in {self.spawned}" if self.spawned else ""
+        return f"{self.rule}: opened in {self.opened or 'an unknown place'}{spawned}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What was found, held against what is known."""
+
+    new: list[Record] = field(default_factory=list)  # their fingerprints are not in the file
+    grown: list[Record] = field(default_factory=list)  # more of them than the file allows
+    fewer: list[tuple[Known, int]] = field(default_factory=list)  # known ones, and how many there are now
+    known: Mapping[str, Known] = field(default_factory=dict)
+
+    @property
+    def failing(self) -> list[Record]:
+        """The new ones and the grown."""
+        return [*self.new, *self.grown]
+
+    def lines(self) -> list[str]:
+        """What a person reads, a line each; none where everything is as the file has it."""
+        lines = [f"new, not in the baseline: {_known(record)}, {record['count']} ×" for record in self.new]
+        for record in self.grown:
+            before = self.known[record["fingerprint"]].count
+            lines.append(f"grown from {before} to {record['count']}: {_known(record)}")
+        for known, count in self.fewer:
+            less = f"fewer, {count} instead of {known.count}" if count else "gone"
+            lines.append(f"{less}: {known} ({UPDATE}, keeps it so)")
+        return lines
+
+
+def load(path: Path) -> dict[str, Known]:
+    """The file's findings by fingerprint. Raises `WrongBaselineError` for one that is missing or is no baseline."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise WrongBaselineError(path, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise WrongBaselineError(path, f"is not JSON ({error})") from None
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        got = content.get("version", "none") if isinstance(content, dict) else "none"
+        raise WrongBaselineError(path, f"version {got}, where this whoholds takes {VERSION}")
+    try:
+        entries = [Known(**{**entry, "count": int(entry["count"])}) for entry in content["findings"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise WrongBaselineError(
+            path, f"an entry has not fingerprint, rule, count, opened, spawned ({error})"
+        ) from None
+    return {entry.fingerprint: entry for entry in entries}
+
+
+def compare(known: Mapping[str, Known], found: Iterable[Record]) -> Comparison:
+    """`found` held against `known`; several of one fingerprint are added up."""
+    now = _added_up(found)
+    return Comparison(
+        [record for print_, record in now.items() if print_ not in known],
+        [record for print_, record in now.items() if print_ in known and record["count"] > known[print_].count],
+        [
+            (entry, count)
+            for print_, entry in known.items()
+            if (count := now[print_]["count"] if print_ in now else 0) < entry.count
+        ],
+        known,
+    )
+
+
+def write(path: Path, found: Iterable[Record]) -> None:
+    """Make `found` the baseline: sorted, one entry a fingerprint, so that a diff of it reads. Raises OSError."""
+    entries = sorted(
+        map(_known, _added_up(found).values()),
+        key=lambda entry: (entry.rule, entry.opened, entry.fingerprint),
+    )
+    content = {"version": VERSION, "findings": [vars(entry) for entry in entries]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _added_up(found: Iterable[Record]) -> dict[str, dict[str, Any]]:
+    now: dict[str, dict[str, Any]] = {}
+    for record in found:
+        before = now.get(record["fingerprint"])
+        count = record["count"] + (before["count"] if before else 0)
+        now[record["fingerprint"]] = {**record, "count": count}
+    return now
+
+
+def _known(record: Record) -> Known:
+    return Known(
+        record["fingerprint"],
+        record["rule"],
+        record["count"],
+        _place(record.get("opened")),
+        _place(record.get("spawned")),
+    )
+
+
+def _place(line: Mapping[str, Any] | None) -> str:
+    return f"{shown_path(line['file'])} in {line['function']}".replace("\\", "/") if line else ""

@@ -1,0 +1,205 @@
+"""For tests, with any runner: blocks that must leak nothing or open few, a TestCase mixin, and fakes.
+
+Importing it patches nothing. The first block starts watching where nothing does yet; it lasts as long as the process.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from whoholds.testing.fakes import FakeClock, FakeServer, fake_dbapi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import FrameType, TracebackType
+
+    from whoholds.testing.policy import Choices
+    from whoholds.testing.tally import Opened
+    from whoholds.testing.trial import Run
+
+__all__ = [
+    "FakeClock",
+    "FakeServer",
+    "LeakError",
+    "NoLeaksMixin",
+    "assert_max_connects",
+    "assert_max_open",
+    "assert_no_leaks",
+    "fake_dbapi",
+]
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+
+class LeakError(AssertionError):
+    """A block left something open, or had too much open at once. Its text is the whole report."""
+
+
+def assert_no_leaks(*, allow: object = ()) -> Block:
+    """A block at whose end everything must be closed that was opened in it, and by threads and tasks it started.
+
+    `allow` is what is meant: a rule, `rule@path-glob[:function]`, a function of a finding, or a list of these.
+    Raises `LeakError` at the end. For `with`, `async with`, or as a decorator of functions and coroutine functions.
+    """
+    from whoholds.testing.policy import ERROR, Choices
+
+    return Block("assert_no_leaks()", Choices(ERROR, allow=_allowed(allow)))
+
+
+def assert_max_open(most: int) -> Block:
+    """A block in which at most `most` connections and loans may be open at once: this does not fan out."""
+    from whoholds.testing.policy import Choices, number
+
+    return Block(f"assert_max_open({most})", Choices(max_open=number("assert_max_open(…)", most)))
+
+
+def assert_max_connects(most: int) -> Block:
+    """A block that may open at most `most` connections in all: this does not connect once an item."""
+    from whoholds.testing.policy import Choices, number
+
+    return Block(f"assert_max_connects({most})", Choices(max_connects=number("assert_max_connects(…)", most)))
+
+
+class Block:
+    """A stretch of a test that is judged at its end. One object may be used again and again, also inside itself."""
+
+    def __init__(self, name: str, choices: Choices) -> None:
+        self._name = name
+        self._choices = choices
+        self._runs: list[Run] = []  # entered and not left, innermost last
+
+    def _begin(self, where: str) -> Opened:
+        from whoholds.testing.trial import Run
+
+        run = Run(f"{self._name} {where}", "block", self._choices)
+        self._runs.append(run)
+        return run.opened
+
+    def __enter__(self) -> Opened:
+        return self._begin(_at(sys._getframe(1)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Judge. An exception of the block's own goes on, with what was found as a note (from Python 3.11 on)."""
+        report = self._runs.pop().end()
+        if report and value is None:
+            raise LeakError(report)
+        if report and value is not None and hasattr(value, "add_note"):
+            value.add_note(report)
+
+    async def __aenter__(self) -> Opened:
+        return self._begin(_at(sys._getframe(1)))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """The same, after the tasks that the block started had a moment to end."""
+        await self._runs[-1].settle()
+        self.__exit__(kind, value, traceback)
+
+    def __call__(self, function: Function) -> Function:
+        """Each call of `function`, a coroutine function too, is a block. Raises TypeError for anything else."""
+        if (
+            not inspect.isroutine(function)
+            or inspect.isgeneratorfunction(function)
+            or inspect.isasyncgenfunction(function)
+        ):
+            raise TypeError(f"{self._name} decorates a function or coroutine function, got {function!r}")
+        where = f"of {getattr(function, '__qualname__', str(function)).rpartition('<locals>.')[2]}"
+        decorated: Any = (
+            self._awaited(function, where) if inspect.iscoroutinefunction(function) else self._called(function, where)
+        )
+        return decorated  # type: ignore[no-any-return]  # wraps keeps the signature
+
+    def _called(self, function: Callable[..., Any], where: str) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def called(*args: Any, **kwargs: Any) -> Any:
+            block = Block(self._name, self._choices)
+            block._begin(where)
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                block.__exit__(type(error), error, None)
+                raise
+            block.__exit__(None, None, None)
+            return result
+
+        return called
+
+    def _awaited(self, function: Callable[..., Any], where: str) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def awaited(*args: Any, **kwargs: Any) -> Any:
+            block = Block(self._name, self._choices)
+            block._begin(where)
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                await block.__aexit__(type(error), error, None)
+                raise
+            await block.__aexit__(None, None, None)
+            return result
+
+        return awaited
+
+
+class NoLeaksMixin:
+    """`class TestCars(NoLeaksMixin, unittest.TestCase)`: each test is judged after its tearDown and cleanups.
+
+    Works with `IsolatedAsyncioTestCase` and Django's classes. A test that failed stays failed for its own reason.
+    """
+
+    max_open: ClassVar[int | None] = None  # connections and loans open at once in one test
+    max_connects: ClassVar[int | None] = None  # connections opened in one test
+    allow_leaks: ClassVar[object] = ()  # what is meant, as for `assert_no_leaks`
+
+    def run(self, result: Any = None) -> Any:
+        """Called by the runner: the cleanup that is added first is called last."""
+        from whoholds.testing.policy import ERROR, Choices
+        from whoholds.testing.trial import Run
+
+        test: Any = self
+        choices = Choices(
+            ERROR, max_open=self.max_open, max_connects=self.max_connects, allow=_allowed(self.allow_leaks)
+        )
+        run = Run(test.id(), "test", choices)
+        test.addCleanup(self._no_leaks, run, result)
+        try:
+            return super().run(result)  # type: ignore[misc]  # TestCase has it
+        finally:
+            run.end()
+
+    def _no_leaks(self, run: Run, result: Any) -> None:
+        report = run.end()
+        if report and not self._failed(result):
+            raise LeakError(report)
+
+    def _failed(self, result: Any) -> bool:
+        """Whether it failed for a reason of its own: kept in the result, up to 3.10 and by pytest elsewhere."""
+        told = [
+            *getattr(result, "failures", ()),
+            *getattr(result, "errors", ()),
+            *getattr(result, "expectedFailures", ()),
+        ]
+        until_then = getattr(getattr(self, "_outcome", None), "errors", ())
+        return (
+            any(test is self for test, _ in told)
+            or any(error for _, error in until_then)
+            or bool(getattr(result, "_excinfo", None))
+        )
+
+
+def _allowed(allow: object) -> tuple[Any, ...]:
+    from whoholds.testing.policy import allowed
+
+    many: Iterable[object] = allow if isinstance(allow, list | tuple | set) else (allow,)
+    return tuple(allowed("allow", one) for one in many)
+
+
+def _at(frame: FrameType) -> str:
+    from whoholds.analysis.lines import shown_path
+
+    return f"at {shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"

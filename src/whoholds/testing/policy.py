@@ -1,0 +1,144 @@
+"""What is asked of a test: which rules fail it, how much it may have open at once, what is allowed. Values.
+
+Made from options, ini keys and markers; what cannot be is a `WrongChoiceError` that names what exists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from whoholds.limits import RULES, IgnoreRule, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from whoholds.analysis.finding import Finding
+
+    Allowed = IgnoreRule | Callable[[Finding], bool]
+
+OFF, REPORT, ERROR = "off", "report", "error"
+MODES = (OFF, REPORT, ERROR)
+LEAKS = ("left-open", "collected-open", "owner-gone", "cursor-left-open")  # what `error` fails a test for
+OF_THE_RUN = (
+    "connect-storm",
+    "growing",
+)  # judge a program over time, and a suite is no program: only where chosen
+MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ for -
+
+
+class WrongChoiceError(ValueError):
+    """Names what was asked, what it got and what exists."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is asked of one test. An empty mode asks nothing but what is said besides."""
+
+    mode: str = ""
+    rules: Mapping[str, str] = field(default_factory=dict)  # rule → mode, where it differs
+    max_open: int | None = None
+    max_connects: int | None = None
+    allow: tuple[Allowed, ...] = ()
+
+    def of(self, rule: str) -> str:
+        """`off`, `report` or `error`: what a finding of `rule` does."""
+        if self.mode == OFF:
+            return OFF
+        if rule in self.rules:
+            return self.rules[rule]
+        if not self.mode or rule in OF_THE_RUN:
+            return OFF
+        return self.mode if rule in LEAKS else REPORT
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to look at."""
+        return self.mode != OFF and bool(
+            self.mode or self.rules or self.max_open is not None or self.max_connects is not None
+        )
+
+    def allows(self, finding: Finding) -> bool:
+        """Whether `finding` is meant."""
+        return any(_matches(one, finding) for one in self.allow)
+
+    def marked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Choices:
+        """With what `@pytest.mark.whoholds(*args, **kwargs)` says, which wins. Raises `WrongChoiceError`."""
+        if len(args) > 1:
+            raise WrongChoiceError(f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}")
+        changed = self if not args else replace(self, mode=mode("the marker whoholds", args[0]))
+        rules = dict(changed.rules)
+        for name, value in kwargs.items():
+            if name in ("max_open", "max_connects"):
+                most = number(f"whoholds({name}=…)", value)
+                changed = replace(changed, max_open=most) if name == "max_open" else replace(changed, max_connects=most)
+            elif name == "allow":
+                many = value if isinstance(value, list | tuple | set) else (value,)
+                changed = replace(changed, allow=(*changed.allow, *(allowed("whoholds(allow=…)", one) for one in many)))
+            else:
+                rule = _rule(name)
+                rules[rule] = mode(f"whoholds({name}=…)", value)
+        return replace(changed, rules=rules)
+
+
+def mode(what: str, value: object) -> str:
+    """`value` if it is one of the modes. Raises `WrongChoiceError`."""
+    if value not in MODES:
+        raise WrongChoiceError(f"{what} takes {_listed(MODES)}, got {value!r}{nearest(value, MODES)}")
+    return str(value)
+
+
+def number(what: str, value: object) -> int:
+    """`value` as a number of handles, 0 or more. Raises `WrongChoiceError`."""
+    if not isinstance(value, bool) and isinstance(value, int | str) and str(value).strip().isdigit():
+        return int(value)
+    raise WrongChoiceError(f"{what} takes a number, 0 or more, got {value!r}")
+
+
+def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
+    """`rule=mode` each, `left-open=report`. Raises `WrongChoiceError`."""
+    rules = {}
+    for line in lines:
+        name, equals, value = (part.strip() for part in line.partition("="))
+        rule = name.replace("_", "-")
+        if not equals or rule not in RULES:
+            known = f"; rules: {_listed(RULES)}{nearest(rule, RULES)}" if equals else ""
+            raise WrongChoiceError(
+                f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}{known}"
+            )
+        rules[rule] = mode(f"{what} {name}=", value)
+    return rules
+
+
+def allowed(what: str, value: object) -> Allowed:
+    """A rule's name, `rule@path-glob[:function]`, or a function of a finding. Raises `WrongChoiceError`."""
+    if callable(value):
+        return value
+    if isinstance(value, str):
+        name, at, pattern = value.partition("@")
+        if name in ("*", *RULES) and (pattern or not at):
+            return IgnoreRule(name, pattern or "*")
+    raise WrongChoiceError(
+        f"{what} takes a rule, rule@path-glob[:function] or a function of a finding, got {value!r}; "
+        f"rules: {_listed(('*', *RULES))}{nearest(str(value).partition('@')[0], RULES)}"
+    )
+
+
+def _matches(one: Allowed, finding: Finding) -> bool:
+    if not isinstance(one, IgnoreRule):
+        return bool(one(finding))
+    if one.pattern == "*":
+        return one.rule in ("*", finding.rule)
+    return one.matches(finding.rule, finding.lines)
+
+
+def _rule(name: str) -> str:
+    rule = name.replace("_", "-")
+    if rule not in RULES:
+        names = (*MARKER, *(one.replace("-", "_") for one in RULES))
+        raise WrongChoiceError(f"whoholds has no {name!r}{nearest(name, names)}; there are {_listed(names)}")
+    return rule
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)

@@ -1,0 +1,93 @@
+"""What pytest's options and ini keys say, as values; what cannot be raises an error that names what exists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from whoholds.analysis.lines import shown_path
+from whoholds.limits import Limits
+from whoholds.pytest_plugin import SETTINGS
+from whoholds.testing import baseline
+from whoholds.testing.policy import Choices, WrongChoiceError, allowed, mode, number, rules_from
+
+
+def choices_from(config: pytest.Config, mode_: str) -> Choices:
+    """What the command line and the ini file choose; raises UsageError for what does not exist."""
+
+    def of(name: str) -> Any:
+        given = config.getoption(f"whoholds_{name}", None)
+        return (
+            ("--whoholds-" + name.replace("_", "-"), given)
+            if given is not None
+            else (f"whoholds_{name}", config.getini(f"whoholds_{name}"))
+        )
+
+    numbers = {
+        name: number(what, value) for name in ("max_open", "max_connects") for what, value in [of(name)] if value
+    }
+    rules = rules_from("whoholds_rules", config.getini("whoholds_rules") or ())
+    rules |= rules_from("--whoholds-rule", config.getoption("whoholds_rule") or ())
+    allow = [allowed("whoholds_allow", one.partition("#")[0].strip()) for one in config.getini("whoholds_allow") or ()]
+    allow += [allowed("--whoholds-allow", one) for one in config.getoption("whoholds_allow") or ()]
+    chosen = mode("whoholds", mode_) if mode_ else ""
+    return Choices(chosen, rules, numbers.get("max_open"), numbers.get("max_connects"), tuple(allow))
+
+
+def settings_from(config: pytest.Config) -> dict[str, Any]:
+    """`whoholds_too_many` and its like: the fields of `Limits`, written as in the environment."""
+    given = {name: config.getini(f"whoholds_{name}") for name in SETTINGS}
+    parse = {one.name: one.metadata["parse"] for one in fields(Limits)}
+    return {name: parse[name](f"whoholds_{name}", str(text)) for name, text in given.items() if text}
+
+
+def baseline_path(config: pytest.Config) -> Path | None:
+    """Where the baseline is: on the command line, else in the ini file, else nowhere."""
+    given = config.getoption("whoholds_baseline")
+    if given:
+        return Path(given).absolute()
+    given = config.getini("whoholds_baseline")
+    return config.rootpath / given if given else None
+
+
+def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
+    """The findings that the baseline knows, by fingerprint; None without one."""
+    path = baseline_path(config)
+    if config.getoption("whoholds_update_baseline"):
+        if path is None:
+            raise WrongChoiceError("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
+        return None
+    return baseline.load(path) if path is not None else None
+
+
+def summary_from(config: pytest.Config) -> bool:
+    """Whether the table at the end is wanted."""
+    try:
+        wanted = config.getini("whoholds_summary")
+    except (ValueError, pytest.UsageError) as error:  # which of them, depends on pytest's version
+        raise WrongChoiceError(f"whoholds_summary takes true or false ({error})") from None
+    return bool(wanted) and not config.getoption("whoholds_no_summary")
+
+
+def is_controller(config: pytest.Config) -> bool:
+    """Whether pytest-xdist runs the tests elsewhere."""
+    return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
+
+
+_SETUPS = re.compile(r"_(?:unittest_(?P<unittest>setUpClass)|xunit_setup_(?P<xunit>\w+?))_fixture_(?P<of>.*)")
+
+
+def name_of(fixturedef: pytest.FixtureDef[Any]) -> str:
+    """`db (session scope, tests/conftest.py:12)`; pytest's own fixtures for setUpClass and its like by that name."""
+    name = fixturedef.argname
+    found = _SETUPS.fullmatch(name)
+    if found is not None:
+        shown = found["unittest"] or f"setup_{found['xunit']}"
+        return f"{shown} of {found['of']}" if found["of"] else shown
+    code = getattr(fixturedef.func, "__code__", None)
+    where = f", {shown_path(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""
+    return f"{name} ({fixturedef.scope} scope{where})"

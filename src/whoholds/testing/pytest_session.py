@@ -1,0 +1,347 @@
+"""One run of pytest that is watched: a scope for each test and each shared fixture, judged at its end.
+
+It wraps hooks and replaces nobody's function. A test that leaks is told of in its teardown's report.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from whoholds import scopes, startup
+from whoholds.analysis.lines import never_blame, shown_below, shown_path
+from whoholds.limits import WrongSetting
+from whoholds.reporting.wording import message, text
+from whoholds.scopes import Scope
+from whoholds.testing import baseline
+from whoholds.testing.policy import ERROR, Choices, WrongChoiceError
+from whoholds.testing.pytest_options import (
+    baseline_path,
+    choices_from,
+    is_controller,
+    known_from,
+    name_of,
+    settings_from,
+    summary_from,
+)
+from whoholds.testing.pytest_summary import Summary
+from whoholds.testing.tally import Opened, Record, Recorder
+from whoholds.testing.verdict import fails_for_new_only, judge, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from whoholds.analysis.finding import Finding
+    from whoholds.testing.verdict import Verdict
+    from whoholds.watching.watch import Watch
+
+
+# Whoever called the test: no line of theirs opened a connection, or started what did.
+RUNNERS = (
+    "_pytest",
+    "pytest",
+    "pluggy",
+    "pytest_asyncio",
+    "anyio",
+    "xdist",
+    "execnet",
+    "coverage",
+    "pytest_django",
+)
+
+
+class Session:
+    """Started by the plug-in when it is asked for; registered as a plug-in of its own."""
+
+    def __init__(self, config: pytest.Config, mode_: str) -> None:
+        self.config = config
+        self._tests: dict[pytest.Item, Scope] = {}
+        self._opened: dict[pytest.Item, Opened] = {}
+        self._fixtures: dict[Any, Scope] = {}
+        self._choices: dict[pytest.Item, Choices] = {}
+        self._wrong: dict[pytest.Item, str] = {}  # what is wrong with a test's marker, in a worker
+        self._pending: list[Verdict] = []  # of fixtures that ended, not told of yet
+        self._failed: set[str] = set()  # tests that failed for reasons of their own
+        self.summary = Summary(config)
+        self._recorder = Recorder()
+        self._watch: Watch | None = None
+        for runner in RUNNERS:
+            never_blame(runner)
+        shown_below(str(config.rootpath))
+        self._ours = False
+        self._log: list[Any] = []
+        try:
+            self.choices = choices_from(config, mode_)
+            self.known = known_from(config)
+            self._table = summary_from(config)
+            if not is_controller(config):
+                self._start(config)
+        except (WrongChoiceError, WrongSetting, baseline.WrongBaselineError) as wrong:
+            raise pytest.UsageError(f"whoholds: {wrong}") from None
+
+    # --- the watch ----------------------------------------------------------------------------------------------
+
+    def _start(self, config: pytest.Config) -> None:
+        settings = settings_from(config)
+        running = startup.current()
+        self._ours = running is None
+        if running is None:
+            wanted = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
+            outputs = startup.limits_for(**settings).outputs if wanted else ()
+            settings["outputs"] = tuple(name for name in outputs if name != "log")
+            running = startup.start(**settings)
+        else:
+            running.limits = running.limits.with_settings(**settings)
+        self._log = [one for one in running.outputs if getattr(one, "__module__", "") == "whoholds.outputs.log"]
+        for one in self._log:  # we tell of it, each test in its own report
+            running.outputs.remove(one)
+        running.outputs.append(self._recorder)
+        self._watch = running
+
+    def stop(self) -> None:
+        """Give every name back, or the watch to whom it was."""
+        watch, self._watch = self._watch, None
+        if watch is None:
+            return
+        if self._recorder in watch.outputs:
+            watch.outputs.remove(self._recorder)
+        watch.outputs.extend(self._log)
+        if self._ours and startup.current() is watch:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                startup.stop()
+
+    # --- what is asked ------------------------------------------------------------------------------------------
+
+    def read_markers(self, items: Sequence[pytest.Item]) -> None:
+        """Read the markers of `items`, the outermost first. Raises UsageError for what cannot be.
+
+        In a worker of pytest-xdist nobody would ever see that: there the test fails, with the same words.
+        """
+        for item in items:
+            choices = self.choices
+            for marker in reversed(list(item.iter_markers("whoholds"))):
+                try:
+                    choices = choices.marked(marker.args, marker.kwargs)
+                except WrongChoiceError as wrong:
+                    if not hasattr(self.config, "workerinput"):
+                        raise pytest.UsageError(f"{item.nodeid}: {wrong}") from None
+                    self._wrong[item] = f"{item.nodeid}: {wrong}"
+            self._choices[item] = choices
+
+    def choices_of(self, item: pytest.Item) -> Choices:
+        """What is asked of this test."""
+        return self._choices.get(item, self.choices)
+
+    def opened_by(self, item: pytest.Item) -> Opened:
+        """For the fixture: what the running test opened until now."""
+        return self._opened[item]
+
+    # --- tests --------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
+        """From here on what is opened is the test's."""
+        self._begin(item)
+        done = yield
+        if item in self._wrong:
+            pytest.fail(self._wrong[item], pytrace=False)
+        return done
+
+    def _begin(self, item: pytest.Item) -> None:
+        for other in list(self._tests):  # one that a KeyboardInterrupt or an exit ended
+            self._leave(other)
+        if self._watch is not None:
+            scope = self._tests[item] = Scope(item.nodeid, "test")
+            record = self._recorder.follow(scope, self._watch.ledger.stamps)
+            self._opened[item] = Opened(self._watch, record)
+            scopes.begin(scope)
+
+    def _leave(self, item: pytest.Item) -> Scope | None:
+        scope = self._tests.pop(item, None)
+        self._opened.pop(item, None)
+        if scope is not None:
+            scopes.over(scope)
+        return scope
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """After teardown the test is judged; its teardown's report carries what came of it."""
+        report = yield
+        if report.failed or hasattr(report, "wasxfail") or (call.excinfo is not None and not report.skipped):
+            self._failed.add(item.nodeid)
+        if call.when == "teardown":
+            self._judge(item, report)
+            self._failed.discard(item.nodeid)
+        return report
+
+    def _judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        scope = self._leave(item)
+        watch = self._watch
+        if scope is None or watch is None:
+            return
+        choices = self.choices_of(item)
+        if choices.asks:
+            judged = self._held_against_the_baseline(judge(watch, self._recorder, scope, choices))
+        else:
+            judged = verdict(scope, self._recorder.leave(scope), choices)
+        verdicts = [judged, *self._pending]
+        self._pending = []
+        if not any(one.record.handles or one.judged for one in verdicts):
+            return
+        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # reports take attributes, and carry them along
+        self._tell(report, verdicts, own=item.nodeid in self._failed)
+
+    def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
+        if self.config.getoption("whoholds_update_baseline"):
+            return fails_for_new_only(judged, {finding.fingerprint: None for finding in judged.failing})
+        return judged if self.known is None else fails_for_new_only(judged, self.known)
+
+    def _tell(self, report: pytest.TestReport, verdicts: list[Verdict], *, own: bool) -> None:
+        """Fail the report where it passed so far; else add a section to it."""
+        found = [finding for one in verdicts for finding, _ in one.judged]
+        failing = [finding for one in verdicts for finding in one.failing]
+        if not found:
+            return
+        report.user_properties = [
+            *report.user_properties,
+            *(("whoholds", message(finding)) for finding in found),
+        ]
+        if failing and not own:
+            report.outcome = "failed"
+            report.longrepr = _Failure(failing)  # type: ignore[assignment]  # anything that has toterminal
+            vars(report)["whoholds_failed"] = bool(verdicts[0].failing)
+            found = [finding for finding in found if finding not in failing]
+        if found:
+            report.sections.append(("whoholds at teardown", _texts(found)))
+
+    # --- fixtures -----------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+        """What a fixture for more than one test opens is its own, and judged when it ends."""
+        if self._watch is None or fixturedef.scope == "function":
+            return (yield)
+        scope = self._fixtures.get(fixturedef)
+        if scope is None:
+            scope = self._fixtures[fixturedef] = Scope(name_of(fixturedef), "fixture")
+            self._recorder.follow(scope)
+        scopes.begin(scope)
+        try:
+            return (yield)
+        finally:
+            scopes.over(scope)
+            # What the fixture's own end opens is its own too: this runs before the code after its `yield`.
+            fixturedef.addfinalizer(lambda: scopes.begin(scope))
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """A shared fixture has ended: judge it. The report of the teardown in which it ended tells of it."""
+        scope = self._fixtures.pop(fixturedef, None)
+        if scope is None or self._watch is None:
+            return
+        scopes.over(scope)
+        self._pending.append(self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices)))
+
+    # --- the end ------------------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary, and before a worker's farewell
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
+        """What has no report to be told in: fixtures that ended with the session, and late comers."""
+        result = yield
+        self._late()
+        data = [one.as_data() for one in self._pending if one.record.handles or one.judged]
+        failing = any(one.failing for one in self._pending)
+        self._pending = []
+        output = getattr(self.config, "workeroutput", None)
+        if output is not None:
+            output["whoholds"] = data
+            return result
+        self.summary.add(data, failed=failing)
+        failing = failing or self.summary.failed_late
+        if self._update():
+            return result
+        if self.known is not None:
+            self.summary.compared = baseline.compare(self.known, self.summary.records())
+        if failing and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        return result
+
+    def _late(self) -> None:
+        """What a thread left open for a test that was over by then: told at the end, under that test's name."""
+        if self._watch is None:
+            return
+        self._watch.tick()
+        by_scope: dict[Scope, Record] = {}
+        for handle in self._recorder.late:
+            by_scope.setdefault(handle.scope, Record()).handles[handle.opened_stamp] = handle
+        self._recorder.late.clear()
+        for scope, record in by_scope.items():
+            if any(handle.open for handle in record.handles.values()):
+                self._recorder.follow(scope).handles.update(record.handles)
+                self._pending.append(
+                    self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices))
+                )
+
+    def _update(self) -> bool:
+        path = baseline_path(self.config)
+        if path is None or not self.config.getoption("whoholds_update_baseline"):
+            return False
+        baseline.write(path, self.summary.records())
+        self.summary.written = shown_path(str(path))
+        return True
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """With pytest-xdist, in the controller: what a worker's session said at its end."""
+        data = getattr(node, "workeroutput", {}).get("whoholds", [])
+        self.summary.add(data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"]))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Everything that is told comes through here, from this process or from a worker."""
+        self.summary.add(getattr(report, "whoholds", []))
+        if getattr(report, "whoholds_failed", False):
+            self.summary.did_not_pass(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """A test that leaks has failed; pytest would call it an error of its teardown."""
+        if getattr(report, "whoholds_failed", False):
+            return "failed", "F", "FAILED"
+        return None
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """The table: leaks by opening line, tests by peak."""
+        if self._table:
+            self.summary.write(terminalreporter, asked=bool(self.choices.mode))
+
+
+class _Failure:
+    """The failure's text: the first line where pytest wants one line, the whole below the test's name."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.reprcrash = _Crash(message(findings[0]))
+        self._text = _texts(findings)
+
+    def toterminal(self, out: Any) -> None:
+        """Called by pytest to show it."""
+        for line in self._text.splitlines():
+            out.line(line, red=line.startswith("whoholds: "))
+
+    def __str__(self) -> str:
+        return self._text
+
+
+class _Crash:
+    """What pytest's short summary takes its one line from."""
+
+    def __init__(self, line: str) -> None:
+        self.message = f"whoholds: {line}"
+
+
+def _texts(findings: Sequence[Finding]) -> str:
+    return "\n\n".join(text(finding) for finding in findings)

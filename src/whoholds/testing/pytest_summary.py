@@ -1,0 +1,120 @@
+"""The table at the end of a pytest run: leaks by opening line, tests by peak. Made of plain data, from any process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whoholds.analysis.lines import shown_path
+from whoholds.testing.policy import ERROR
+
+if TYPE_CHECKING:
+    import pytest
+
+    from whoholds.testing.baseline import Comparison
+
+SHOWN = 5  # rows of each table, unless -v asks for all
+SHOWN_VERBOSE = 50
+
+
+class Summary:
+    """Collects what the reports carry."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._entries: list[dict[str, Any]] = []
+        self.failed_late = False
+        self.compared: Comparison | None = None
+        self.written = ""
+
+    def add(self, entries: list[dict[str, Any]], *, failed: bool = False) -> None:
+        """What one report, or one worker's end, brought."""
+        self._entries += entries
+        self.failed_late = self.failed_late or failed
+
+    def did_not_pass(self, report: pytest.TestReport) -> None:
+        """Its call's report said that it passed: it is counted once, as failed."""
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
+        passed = reporter.stats.get("passed", []) if reporter is not None else []
+        for one in [one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == report.nodeid]:
+            passed.remove(one)
+
+    def records(self) -> list[dict[str, Any]]:
+        """All findings as the journal has them."""
+        return [finding for entry in self._entries for finding in entry["findings"]]
+
+    def write(self, reporter: pytest.TerminalReporter, *, asked: bool) -> None:
+        """Print it; nothing where nothing was asked and nothing found."""
+        groups = self._by_line()
+        peaks = sorted((one for one in self._entries if one["peak"] > 1), key=lambda one: -one["peak"])
+        if not (asked or groups or self.written or self.compared):
+            return
+        verbose = reporter.verbosity > 0
+        reporter.section("whoholds", sep="=")
+        reporter.write_line(
+            self._headline(groups),
+            red=any(rows[0]["does"] == ERROR for rows in groups),
+            yellow=bool(groups),
+            green=not groups,
+        )
+        most = SHOWN_VERBOSE if verbose else SHOWN
+        for rows in groups[:most]:
+            self._leak(reporter, rows, verbose=verbose)
+        if len(groups) > most:
+            reporter.write_line(f"  and {len(groups) - most} more lines (-v shows them)")
+        if peaks:
+            reporter.write_line("most open at once:")
+        for one in peaks[:most]:
+            reporter.write_line(f"{one['peak']:>6}  {one['name']}  {one['largest']}".rstrip())
+        if self.written:
+            reporter.write_line(f"baseline written: {self.written}")
+        for line in self.compared.lines() if self.compared is not None else ():
+            reporter.write_line(line, yellow=True)
+
+    def _headline(self, groups: list[list[dict[str, Any]]]) -> str:
+        connects = sum(one["connects"] for one in self._entries)
+        said = f"{_n(connects, 'connection')} opened by tests and fixtures"
+        if not groups:
+            return f"{said}, nothing found"
+        names = {row["name"] for rows in groups for row in rows}
+        return f"{said}; {_n(sum(map(len, groups)), 'finding')} in {len(names)} of them, by opening line:"
+
+    def _leak(self, reporter: pytest.TerminalReporter, rows: list[dict[str, Any]], *, verbose: bool) -> None:
+        first = rows[0]
+        opened = first["opened"]
+        place = (
+            f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}" if opened else "an unknown place"
+        )
+        count = sum(row["count"] for row in rows)
+        known = (
+            ""
+            if first["does"] == ERROR
+            else " (reported only)"
+            if any(one["does"] == ERROR for one in self.records())
+            else ""
+        )
+        reporter.write_line(f"{count:>6} ×  {first['rule']}  {place}{known}")
+        names = list(dict.fromkeys(row["name"] for row in rows))
+        shown = names if verbose else names[:2]
+        for name in shown:
+            reporter.write_line(f"{'':>10}in {name}")
+        if len(names) > len(shown):
+            reporter.write_line(f"{'':>10}and {len(names) - len(shown)} more")
+        if verbose:
+            for line in first["longer"].splitlines():
+                reporter.write_line(f"{'':>10}{line}")
+
+    def _by_line(self) -> list[list[dict[str, Any]]]:
+        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for entry in self._entries:
+            for finding in entry["findings"]:
+                opened = finding["opened"] or {}
+                key = (finding["does"] != ERROR, finding["rule"], opened.get("file"), opened.get("line"))
+                groups.setdefault(key, []).append({**finding, "name": entry["name"]})
+        return [
+            rows
+            for _, rows in sorted(groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1])))
+        ]
+
+
+def _n(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

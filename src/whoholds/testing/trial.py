@@ -1,0 +1,71 @@
+"""One judged stretch of work in a suite that may not be pytest's: watching is started where nothing watches yet."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from whoholds import scopes, startup
+from whoholds.hooks.spawning import current_owner, current_task
+from whoholds.reporting.wording import text
+from whoholds.scopes import Scope
+from whoholds.testing.tally import Opened, Recorder
+from whoholds.testing.verdict import PATIENCE_S, busy_elsewhere, judge
+
+if TYPE_CHECKING:
+    from whoholds.testing.policy import Choices
+    from whoholds.watching.watch import Watch
+
+
+def attended() -> tuple[Watch, Recorder]:
+    """The watch of the process, started without outputs where there is none, and the recorder in it.
+
+    Raises WrongSetting where the environment's settings cannot be.
+    """
+    watch = startup.current() or startup.start(outputs=())
+    for output in watch.outputs:
+        if isinstance(output, Recorder):
+            return watch, output
+    recorder = Recorder()
+    watch.outputs.append(recorder)
+    return watch, recorder
+
+
+class Run:
+    """A test or block that runs: from here to `end`, what this thread or task opens belongs to it."""
+
+    def __init__(self, name: str, kind: str, choices: Choices) -> None:
+        self._watch, self._recorder = attended()
+        self._choices = choices
+        self._entered = ExitStack()
+        self._ended = False
+        self.scope = Scope(name, kind, scopes.current(current_owner()))
+        record = self._recorder.follow(self.scope)
+        self.opened = Opened(self._watch, record)
+        if kind == "block":
+            self._entered.enter_context(scopes.entered(self.scope))
+        else:  # an event loop that the test starts may have its context from before
+            scopes.begin(self.scope)
+            self._entered.callback(scopes.over, self.scope)
+
+    async def settle(self) -> None:
+        """Let tasks and threads that the block started end, if they hold something. Asyncio only."""
+        if current_task() is None:
+            return
+        import asyncio
+
+        await asyncio.sleep(0)  # those that were only created begin
+        pause, waited = 0.001, 0.0
+        while waited < PATIENCE_S and any(busy_elsewhere(handle) for handle in self.opened.open):
+            await asyncio.sleep(pause)
+            waited += pause
+            pause *= 2
+
+    def end(self) -> str:
+        """Judge: the whole report of what it fails for, or "". Twice is once."""
+        if self._ended:
+            return ""
+        self._ended = True
+        self._entered.close()
+        verdict = judge(self._watch, self._recorder, self.scope, self._choices)
+        return "\n\n".join(text(finding) for finding in verdict.failing)

@@ -1,0 +1,187 @@
+"""The one redactor over everything that leaves: source lines, arguments, notes, messages, connection strings.
+
+Must not let a secret through for the sake of a nicer text, nor take more than linear time, nor look at more
+than the first 16384 characters. It knows a secret by the name before it, by its place in a URL or a command,
+and a few by their shape; one that stands in the text with nothing to tell it cannot be known.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from whoholds.text import redact_patterns as known
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOK: Final = 16_384
+"""Characters looked at; the rest is not shown."""
+
+HIDDEN: Final = "***"
+
+
+@cache
+def _pattern(source: str) -> re.Pattern[str]:
+    """Give `source` compiled, at its first use: a program that starts need not wait for it."""
+    return re.compile(source, re.IGNORECASE | re.DOTALL)
+
+
+def redact(text: str) -> str:
+    """Give `text` with each secret in it replaced by `***`; any text, of any length, in any thread.
+
+    Text beyond LOOK characters is left out and " …" says so.
+    """
+    cut = len(text) > LOOK
+    if cut:  # not within a word
+        text = "".join(text[:LOOK].rsplit(None, 1)[:1])
+    small = text.lower()
+    if _any(known.NAMES, small):
+        text = _named(text)
+    if "://" in small and "@" in small:
+        text = _urls(text, cut=cut)
+    if _any(known.SHAPES, small):
+        text = _shaped(text)
+    return f"{text} …" if cut else text
+
+
+def _any(words: tuple[str, ...], text: str) -> bool:
+    for word in words:  # noqa: SIM110 - a generator costs as much as the ten looks
+        if word in text:
+            return True
+    return False
+
+
+def redact_argv(argv: Sequence[str]) -> list[str]:
+    """Give the arguments of a command, each on its own, with each secret in them replaced by `***`."""
+    shown: list[str] = []
+    flags: set[str] = set()
+    glued = follows = False
+    assigned = _pattern(rf"(-{{0,2}}[\w.-]*?{known.KEY}=).+")
+    flag = _pattern(rf"--?[\w.-]*?{known.KEY}")
+    for item in argv:
+        head = item[:LOOK]
+        name = head.rpartition("/")[2]
+        if follows and not item.startswith("--"):
+            shown.append(HIDDEN)
+            follows = False
+            continue
+        follows = item in flags or flag.fullmatch(head) is not None
+        if match := assigned.fullmatch(head):
+            shown.append(match[1] + HIDDEN)
+        elif glued and item.startswith("-p") and item != "-p":
+            shown.append("-p" + HIDDEN)
+        else:
+            shown.append(_urls(redact(item), whole=True))
+        glued = glued or name.startswith(("mysql", "mariadb", "mycli"))
+        if name in known.FLAGS:
+            flags.add(known.FLAGS[name])
+    return shown
+
+
+def _named(text: str) -> str:
+    """Hide the values of what is named like a secret."""
+    parts: list[str] = []
+    at = done = 0
+    while match := _pattern(known.NAMED).search(text, at):
+        at, value = match.end(), _value(text, match)
+        if value is not None:
+            start, at, shown = value
+            parts += (text[done:start], shown)
+            done = at
+    return "".join((*parts, text[done:]))
+
+
+def _value(text: str, match: re.Match[str]) -> tuple[int, int, str] | None:
+    """Give where the value begins and ends and what to show, or nothing if it is none or harmless."""
+    start = match.end()
+    before = text[max(0, match.start() - 64) : match.start()]
+    if match["colon"] and (kind := _pattern(known.TYPE).match(text, start)):
+        if not kind["default"]:
+            return None
+        start = kind.end()
+    quoted = _pattern(known.QUOTED).match(text, start)
+    if match["space"] and not quoted and not _pattern(r"(?:\A|[\s\"'\[(,])--?[\w-]*\Z").search(before):
+        return None
+    if match["comma"] and not _pattern(r"(?:\(\s*[\"'][\w.-]*|[\"']--?[\w-]*)\Z").search(before):
+        return None
+    harmless = _pattern(known.HARMLESS).match(text, start)
+    end, shown = (harmless.end(), "") if harmless else _end(text, start, before, match[0], quoted)
+    goes_on = _pattern(known.BESIDE if quoted and not match["space"] else known.FALLBACK)
+    while more := goes_on.match(text, end):
+        end, shown = more.end(), shown or HIDDEN
+    return (start, end, shown) if shown else None
+
+
+def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | None) -> tuple[int, str]:
+    """Give where the value that begins at `start` ends, and what to show for it: nothing if it is empty.
+
+    `name` is the name and what is between it and the value, `before` what stands before the name.
+    """
+    if quoted:
+        mark = quoted[0].lstrip("bfruBFRU")[0]
+        return _matched(known.TOUCHING, text, start), f"{mark}{HIDDEN}{mark}"
+    if escaped := _pattern(rf"(?P<mark>{known.ESCAPED}).*?(?:(?<!\\)(?P=mark)|\Z)").match(text, start):
+        return escaped.end(), f"{escaped['mark']}{HIDDEN}{escaped['mark']}"
+    if (opening := _pattern(r"[\"'](?=-{0,2}[\w.-]*\Z)").search(before)) and "'" not in name and '"' not in name:
+        whole = _matched(known.TOUCHING, text, start - len(name) - len(before) + opening.start())
+        if whole > start:  # '--password=a b', 'PGPASSWORD=a b': the quotes are around the name, too
+            return whole, HIDDEN + opening[0]
+    stop = "&" if _pattern(r"[?&][\w.-]*\Z").search(before) else ""  # in a URL's query
+    stop = ";" if _pattern(r";\s*[\w. -]*\Z").search(before) else stop  # in an ODBC string
+    end = _matched(known.BARE.format(stop), text, _matched(known.BRACED, text, start))
+    value = text[start:end]
+    line = text.find("\n", end)
+    line = len(text) if line < 0 else line
+    if any(value.count(opened) > value.count(closed) for opened, closed in ("()", "[]", "{}")):
+        return line, HIDDEN  # a call whose arguments go on behind a space
+    for mark in "\"'":  # PGPASSWORD=a"b c"d: a quote that opens here, for those before it are closed
+        opened = value.find(mark)
+        if opened >= 0 and text.count(mark, text.rfind("\n", 0, start) + 1, start) % 2 == 0:
+            closed = text.find(mark, start + opened + 1, line)
+            if closed >= end:
+                end = _matched(known.BARE.format(""), text, closed)
+    value = text[start:end]
+    value = value if value.startswith("{") else value.rstrip("\"')]},;>")
+    return start + len(value), HIDDEN if value else ""
+
+
+def _matched(source: str, text: str, start: int) -> int:
+    """Give where a match that begins at `start` ends: there, if there is none."""
+    match = _pattern(source).match(text, start)
+    return match.end() if match else start
+
+
+def _urls(text: str, *, cut: bool = False, whole: bool = False) -> str:
+    """Hide the passwords of URLs: all from the first `:` to the last `@`, which they may hold themselves.
+
+    A URL ends at a space, or where the quote before it closes; `whole` text is one URL if it begins like one.
+    """
+    parts: list[str] = []
+    at = done = 0
+    while match := _pattern(known.URL).search(text, at):
+        start = match.end()
+        ending = rf"[{match['quote']}\n]" if match["quote"] else r"\s"
+        if whole and match.start() == 0:
+            ending = r"(?!)"
+        closing = _pattern(ending).search(text, start)
+        at = closing.start() if closing else len(text)
+        last = at if cut and not closing else text.rfind("@", start, at)
+        colon = text.find(":", start, last)
+        if last <= start or text[start] in "/[":
+            continue
+        if colon >= 0:
+            parts += (text[done : colon + 1], HIDDEN)
+            done = last
+        elif match["scheme"].lower() in {"http", "https"} and not re.search(r"[/?#]", text[start:last]):
+            parts += (text[done:start], HIDDEN)  # a token without a name
+            done = last
+    return "".join((*parts, text[done:]))
+
+
+def _shaped(text: str) -> str:
+    """Hide what is a secret by its shape, and the password glued to the -p of a MySQL client."""
+    text = _pattern(known.SHAPED).sub(HIDDEN, text)
+    value = rf"(?:(?=[\"']){known.TOUCHING}|-p(?:(?=[\"']){known.TOUCHING}|{known.BARE.format('')}))"
+    return _pattern(rf"({known.CLIENT}){value}").sub(rf"\1-p{HIDDEN}", text)

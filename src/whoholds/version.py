@@ -1,3 +1,0 @@
-"""The version, read by the build too."""
-
-VERSION = "0.1.0"

@@ -1,0 +1,1 @@
+"""The running watch and the thread that ticks it."""

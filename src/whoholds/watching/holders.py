@@ -1,0 +1,84 @@
+"""Who holds what now: as values, as text, and printed when a signal asks."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from whoholds.reporting.wording import holders_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whoholds.ledger.handle import Handle
+    from whoholds.watching.watch import Watch
+
+
+class Holders:
+    """What is held at one moment: iterate for the handles, oldest first; `str()` for the report."""
+
+    def __init__(self, handles: list[Handle], now: float, *, source: bool = True) -> None:
+        self.handles = handles
+        self.now = now
+        self._source = source
+
+    def __iter__(self) -> Iterator[Handle]:
+        return iter(self.handles)
+
+    def __len__(self) -> int:
+        return len(self.handles)
+
+    def __str__(self) -> str:
+        return holders_text(self.handles, self.now, source=self._source) or "whoholds: nothing is held"
+
+
+def holders_of(watch: Watch | None) -> Holders:
+    """What `watch` sees held now, without what a pool has at home; nothing where nothing watches."""
+    if watch is None:
+        return Holders([], 0.0)
+    watch.tick()
+    held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
+    return Holders(held, watch.ledger.clock(), source=watch.limits.source)
+
+
+def holders() -> Holders:
+    """Who holds what now, in this process."""
+    from whoholds import startup
+
+    return holders_of(startup.current())
+
+
+def dump_on_signal(name: str) -> Callable[[], None]:
+    """Print the holders on stderr whenever the signal comes, then call the handler that was there.
+
+    The signal's handler only wakes a thread: the print is not made in the middle of the program's own write.
+    The call returned gives the signal back, where nobody has taken it since.
+    """
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def dump(received: int, frame: Any) -> None:
+        import _thread
+
+        _thread.start_new_thread(_print, ())
+        if callable(before):
+            before(received, frame)
+
+    try:
+        signal.signal(number, dump)
+    except ValueError:  # not in the main thread
+        sys.stderr.write(f"whoholds: WHOHOLDS_DUMP_SIGNAL={name}: signals can be set in the main thread only\n")
+
+    def restore() -> None:
+        try:
+            if signal.getsignal(number) is dump and before is not None:
+                signal.signal(number, before)
+        except ValueError:  # not in the main thread: the handler stays, and calls the one before
+            pass
+
+    return restore
+
+
+def _print() -> None:
+    sys.stderr.write(f"{holders()}\n")

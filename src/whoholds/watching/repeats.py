@@ -1,0 +1,115 @@
+"""Which findings are said, and when again: each once, then as it doubles, worsens or the interval passes.
+
+It knows nothing of what a finding means, and is bounded: beyond `MOST` lines only counts are kept.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.finding import SEVERITIES, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+MOST = 1000
+KEPT_HANDLES = 100  # of one finding, for showing
+
+
+@dataclass
+class _Running:
+    """One finding over the life of the process."""
+
+    finding: Finding
+    said_count: int = 0
+    said_severity: str = ""
+    said_at: float = 0.0
+    unsaid: int = 0
+
+
+class Tellings:
+    """All that was found so far; gives back what is to be said now."""
+
+    def __init__(self, repeat: float, pid: Callable[[], int] = os.getpid) -> None:
+        self._repeat = repeat
+        self._pid = pid
+        self._running: dict[tuple[object, ...], _Running] = {}
+        self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → findings, exact even where none is said
+        self.dropped = 0
+
+    def told(self) -> list[Finding]:
+        """Every finding so far, merged, in the order in which they first came."""
+        return [running.finding for running in self._running.values()]
+
+    def take(self, findings: Iterable[Finding], now: float, wall: float, *, last: bool = False) -> list[Finding]:
+        """What is to be said of `findings`, and at the end the last word of each that has grown since."""
+        said: list[Finding] = []
+        for finding in findings:
+            self._merge(finding, now, wall, said)
+        if last:
+            for running in self._running.values():
+                if running.unsaid:
+                    said.append(self._say(running, now, wall))
+        return said
+
+    def _merge(self, finding: Finding, now: float, wall: float, said: list[Finding]) -> None:
+        key = finding.key
+        running = self._running.get(key)
+        if running is None:
+            if len(self._running) >= MOST:
+                self.dropped += 1
+                self._count(finding.rule, finding.severity)
+                return
+            identity = f"{self._pid():x}-{len(self._running) + 1}"
+            kept = replace(finding, id=identity, handles=finding.handles[:KEPT_HANDLES], now=now, time=wall)
+            running = self._running[key] = _Running(kept)
+            self._count(kept.rule, kept.severity)
+        else:
+            running.unsaid += finding.count if finding.adds_up else finding.times or 1
+            running.finding = merged(running.finding, finding)
+        if self._due(running, now):
+            said.append(self._say(running, now, wall))
+
+    def _count(self, rule: str, severity: str) -> None:
+        self.counts[rule, severity] = self.counts.get((rule, severity), 0) + 1
+
+    def _due(self, running: _Running, now: float) -> bool:
+        finding = running.finding
+        if not running.said_severity:
+            return True
+        worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(running.said_severity)
+        return worse or finding.count >= 2 * running.said_count or now - running.said_at >= self._repeat
+
+    def _say(self, running: _Running, now: float, wall: float) -> Finding:
+        if running.said_severity:  # what holders did when it was first said is the past
+            running.finding = replace(running.finding, stacks=())
+        since = running.unsaid
+        running.said_count, running.said_severity, running.said_at = (
+            running.finding.count,
+            running.finding.severity,
+            now,
+        )
+        running.unsaid = 0
+        return replace(running.finding, since=since, now=now, time=wall)
+
+    def forget(self) -> None:
+        """In a forked child: what the parent found is the parent's to say."""
+        self._running.clear()
+        self.counts.clear()
+        self.dropped = 0
+
+
+def merged(old: Finding, new: Finding) -> Finding:
+    """The finding with both: counts added up, or the higher one with all that belongs to it; the worse severity."""
+    severity = max(old.severity, new.severity, key=SEVERITIES.index)
+    if not new.adds_up:
+        times = old.times + new.times
+        if new.count <= old.count:
+            return replace(old, severity=severity, times=times)
+        return replace(new, id=old.id, severity=severity, scope=old.scope, times=times)
+    handles = dict.fromkeys((*old.handles, *new.handles))
+    return replace(
+        new, id=old.id, severity=severity, count=old.count + new.count, handles=tuple(handles)[:KEPT_HANDLES]
+    )

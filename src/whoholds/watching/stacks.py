@@ -1,0 +1,34 @@
+"""What an owner does now: its live stack, as an origin. Called on the tick, when something is reported."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from whoholds.ledger.origin import capture
+
+if TYPE_CHECKING:
+    from whoholds.ledger.handle import Owner
+    from whoholds.ledger.origin import Origin
+
+FRAMES = 16
+
+
+def stack_of(owner: Owner) -> Origin:
+    """The innermost frames of a thread, or of a suspended task; empty where it has ended or cannot be seen."""
+    if owner.kind == "task":
+        task = owner.ref() if owner.ref is not None else None
+        if task is None or task.done():
+            return ()
+        stack = task.get_stack(limit=FRAMES)
+        pairs: list[object] = []
+        for frame in reversed(stack):
+            pairs += (frame.f_code, frame.f_lasti)
+        return tuple(pairs)  # type: ignore[arg-type]  # codes and offsets in turn
+    if owner.gone() or owner.kind == "greenlet":
+        return ()
+    frame = sys._current_frames().get(owner.ident)
+    try:
+        return capture(frame, FRAMES)
+    finally:
+        del frame

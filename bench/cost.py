@@ -260,7 +260,8 @@ def _inside() -> Iterator[str]:
     import gc
     import tracemalloc
 
-    from whoholds.ledger.handle import CONNECTION, database
+    from whoholds.ledger.database import database
+    from whoholds.ledger.handle import CONNECTION
     from whoholds.watching.watch import Watch
 
     class Thing:

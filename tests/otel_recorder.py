@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from whoholds.hooks import spawning as spawn
 from whoholds.hooks import tracing
-from whoholds.ledger.handle import CONNECTION, database
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import from_lines
 from whoholds.limits import Limits
@@ -40,7 +41,7 @@ class Thing:
     """What is opened: something that can be referred to weakly."""
 
 
-class Recorder:
+class Tallies:
     """A watch with a clock of its own, and all that its `otel` output has told."""
 
     def __init__(self, signals: str = "traces logs metrics", sampler: Sampler | None = None, **settings: Any) -> None:
@@ -108,13 +109,13 @@ class Recorder:
 
 
 @contextmanager
-def recording(**settings: Any) -> Iterator[Recorder]:
-    """A Recorder in a process where threads and tasks keep the trace context that they were started in."""
+def recording(**settings: Any) -> Iterator[Tallies]:
+    """A Tallies in a process where threads and tasks keep the trace context that they were started in."""
     undo_spawn = not spawn._restore
     spawn.watch()
     undo = tracing.install(trace)
     try:
-        yield Recorder(**settings)
+        yield Tallies(**settings)
     finally:
         undo()
         if undo_spawn:

@@ -111,7 +111,7 @@ def test_a_persistent_connection_is_at_home(watch: Watch, address: dict[str, Any
 
 
 def test_in_a_request_it_is_away(watch: Watch, address: dict[str, Any]) -> None:
-    """Taken up again it is judged again."""
+    """Entries up again it is judged again."""
     site = Site(address, PERSISTENT)
     site.request()
     site.connections["default"].cursor().execute("SELECT 1")

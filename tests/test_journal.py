@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, REPORT, SHOP, Program, thread
-from whoholds import __version__
 from whoholds.commands.report import report
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.reporting.journal import HOST, Journal, Writer, read
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -251,7 +251,7 @@ def test_the_run_comes_first(tmp_path: Path) -> None:
     finally:
         sys.orig_argv = before
     first = read(path).records[0]
-    assert (first["type"], first["version"], first["pid"]) == ("run", __version__, os.getpid())
+    assert (first["type"], first["version"], first["pid"]) == ("run", VERSION, os.getpid())
     assert first["python"] == sys.version.split()[0]
     assert first["limits"]["WHOHOLDS_TOO_MANY"] == "7"
     assert first["argv"][:2] == ["python", "app.py"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from whoholds import autostart, detectors, startup
-from whoholds.limits import RULES
+from whoholds import detectors
+from whoholds.analysis.rules import RULES
+from whoholds.drivers import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,41 +19,31 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "whoholds"
 
-# Lowest first: a module imports from its own room and from those above it in this table, at any time, lazily too.
-# A name stands for a module, or for all of a package.
+# Lowest first: a module imports from its own room and from those above it in this table, for the type checker and
+# inside functions too. A name stands for a module of the root, or for a folder.
 ROOMS = (
-    ("version", "redact", "redact_patterns", "sql", "sql_targets", "sql_tokens", "fakes"),
-    ("origin", "lines"),
-    ("handle",),
-    ("limits",),
-    ("seams", "waiting", "spawn", "tracing", "leaving"),
-    ("collector", "ledger", "history", "snapshot", "intervals", "live", "asking"),
-    ("finding",),
-    ("detectors",),
-    ("tellings", "wording"),
-    ("running", "ticking"),
-    ("journal", "report", "baseline"),
-    ("drivers", "outputs"),
-    ("scopes", "refusal", "choices", "records", "judging"),
+    ("version", "switch", "text"),
+    ("ledger",),
+    ("hooks", "analysis"),
+    ("matching", "limits"),
+    ("drivers",),
+    ("detectors", "reporting"),
+    ("watching",),
+    ("outputs",),
+    ("scopes",),
     ("startup",),
-    ("holding", "suite", "testing", "pytest_options", "pytest_plugin", "pytest_session", "pytest_summary"),
-    ("", "cli", "runner", "doctor", "auto", "autostart", "instrumentor", "__main__"),
+    ("testing",),
+    ("commands",),
+    ("", "auto", "autostart", "instrumentor", "pytest_plugin", "__main__"),
 )
 
 # Each family knows so much of the rest and no more.
 KNOWS = {
-    "drivers": {"origin", "lines", "handle", "seams", "waiting", "spawn", "ledger", "redact"},
-    "detectors": {"origin", "lines", "handle", "limits", "history", "snapshot", "live", "finding"},
-    "outputs": {
-        *("version", "sql", "redact", "origin", "lines", "handle", "limits", "spawn", "tracing", "finding"),
-        *("wording", "ticking", "journal", "report"),
-    },
-}
-
-# Arrows against the order, each with its reason.
-MEANT = {
-    ("startup", "holding"): "WHOHOLDS_DUMP_SIGNAL prints what `holders()` gives, and that asks for the running Watch",
-    ("drivers.generic", "startup"): "`watch_module` is a way in, and stands beside the driver that it makes",
+    "text": set[str](),
+    "hooks": {"ledger"},
+    "analysis": {"ledger", "text"},
+    "drivers": {"text", "ledger", "hooks", "analysis.blame"},
+    "detectors": {"text", "ledger", "analysis", "matching", "limits"},
 }
 
 
@@ -77,14 +68,8 @@ MODULES = {name_of(path): path for path in SOURCE.rglob("*.py")}
 
 
 def imports_of(path: Path) -> Iterator[Arrow]:
-    """Give what the file imports of ours, at its top and inside functions; not what only a type checker reads."""
-    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            waiting += node.orelse
-            continue
-        waiting += ast.iter_child_nodes(node)
+    """Give what the file imports of ours: at its top, inside functions, and what only a type checker reads."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -97,7 +82,7 @@ def imports_of(path: Path) -> Iterator[Arrow]:
 
 
 def module_in(name: str) -> str:
-    """Give the longest beginning of a dotted name that is a module of ours: `whoholds.analysis.lines.Site` is `lines`."""
+    """Give the longest beginning of a dotted name that is a module of ours: `whoholds.analysis.sites.Site` is `lines`."""
     parts = name.split(".")[1:]
     while parts and ".".join(parts) not in MODULES:
         parts.pop()
@@ -121,17 +106,31 @@ def test_every_module_has_its_room() -> None:
 
 def test_no_arrow_runs_against_the_order() -> None:
     """Whoever needs one changes the table, docs/design.md and this page in one commit."""
-    against = [
-        str(arrow)
-        for arrow in ARROWS
-        if FLOOR[top(arrow.imports)] > FLOOR[top(arrow.module)] and arrow[:2] not in MEANT
-    ]
+    against = [str(arrow) for arrow in ARROWS if FLOOR[top(arrow.imports)] > FLOOR[top(arrow.module)]]
     assert against == []
 
 
-def test_no_exception_is_kept_longer_than_it_is_needed() -> None:
-    """An arrow that has gone leaves the list."""
-    assert set(MEANT) <= {arrow[:2] for arrow in ARROWS}
+def test_no_circle() -> None:
+    """No module imports itself, however long the way: types and lazy imports count."""
+    imports: dict[str, set[str]] = {}
+    for arrow in ARROWS:
+        if arrow.module != arrow.imports:
+            imports.setdefault(arrow.module, set()).add(arrow.imports)
+    reached = {module: set(names) for module, names in imports.items()}
+    grown = True
+    while grown:
+        grown = False
+        for names in reached.values():
+            before = len(names)
+            names.update(*[reached.get(name, ()) for name in names])
+            grown = grown or len(names) > before
+    assert sorted(module for module, names in reached.items() if module in names) == []
+
+
+def test_nobody_looks_up_a_module_of_ours_in_sys_modules() -> None:
+    """Which would be an import that no test sees."""
+    looks = re.compile(r"""sys\.modules(?:\.get\(|\[)\s*f?["']whoholds""")
+    assert [name for name, path in MODULES.items() if looks.search(path.read_text(encoding="utf-8"))] == []
 
 
 @pytest.mark.parametrize("family", KNOWS)
@@ -140,14 +139,14 @@ def test_a_family_knows_its_own_part_of_the_rest(family: str) -> None:
     strange = [
         str(arrow)
         for arrow in ARROWS
-        if top(arrow.module) == family and top(arrow.imports) not in {family, *KNOWS[family]} and arrow[:2] not in MEANT
+        if top(arrow.module) == family and not {top(arrow.imports), arrow.imports} & {family, *KNOWS[family]}
     ]
     assert strange == []
 
 
 @pytest.mark.parametrize("family", ["drivers", "outputs"])
 def test_siblings_do_not_know_one_another(family: str) -> None:
-    """But what they share, whose name begins with `_`; the parts of one package are one."""
+    """But what they share: the kit, and what begins with `_`; the parts of one package are one."""
 
     def member(module: str) -> str:
         return module.split(".")[1] if "." in module else ""
@@ -158,6 +157,7 @@ def test_siblings_do_not_know_one_another(family: str) -> None:
         if top(arrow.module) == top(arrow.imports) == family
         and member(arrow.module) != member(arrow.imports)
         and not member(arrow.imports).startswith("_")
+        and member(arrow.imports) != "kit"
     ]
     assert cross == []
 
@@ -165,7 +165,9 @@ def test_siblings_do_not_know_one_another(family: str) -> None:
 @pytest.mark.parametrize("family", ["drivers", "outputs"])
 def test_only_startup_imports_drivers_and_outputs_and_only_when_they_are_wanted(family: str) -> None:
     """Inside functions, so that nothing is imported that the program does not use."""
+    light = {"drivers.table", "outputs.warn"}  # strings; `warn_caller` for the end of a scope
     foreign = [arrow for arrow in ARROWS if top(arrow.imports) == family != top(arrow.module)]
+    foreign = [arrow for arrow in foreign if arrow.imports not in light]
     assert {arrow.module for arrow in foreign} <= {"startup"}
     tree = ast.parse((SOURCE / "startup.py").read_text(encoding="utf-8"))
     at_top = {node.lineno for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
@@ -175,7 +177,9 @@ def test_only_startup_imports_drivers_and_outputs_and_only_when_they_are_wanted(
 def test_what_autostart_imports_at_once_is_light() -> None:
     """None of it imports typing, threading, asyncio, wrapt or OpenTelemetry at its top."""
     heavy = {"typing", "threading", "asyncio", "dataclasses", "wrapt", "opentelemetry", "logging", "weakref"}
-    light = ["autostart", "leaving", "waiting", "spawn", "handle", "origin", "seams", "tracing", ""]
+    light = "autostart switch hooks.exits hooks.imports hooks.spawning hooks.seams hooks.tracing".split()
+    light += [f"ledger.{name}" for name in "handle owner origin here opener scope database".split()]
+    light += ["", "ledger", "hooks", "drivers", "drivers.table"]
     found = []
     for name in light:
         for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:
@@ -186,34 +190,17 @@ def test_what_autostart_imports_at_once_is_light() -> None:
     assert found == []
 
 
-# What a library's own import brings, or who is watched by the driver of another.
-WITHIN = {
-    "psycopg2.pool": "psycopg2",
-    "dbutils.pooled_db": "dbutils",
-    "dbutils.steady_db": "dbutils",
-    "playhouse.pool": "peewee",
-}
-ON_REQUEST = {"pyodbc", "pymssql", "oracledb", "duckdb"}  # for `watch_module`: a watch must run to be asked
-
-
-def test_startup_and_autostart_name_the_same_libraries() -> None:
-    """A library with a driver wakes autostart up, and whatever wakes it up is there to be watched."""
-    watched = {WITHIN.get(name, name) for name in startup.DRIVERS}
-    assert set(autostart.LIBRARIES) == watched | ON_REQUEST
-    assert len(set(autostart.LIBRARIES)) == len(autostart.LIBRARIES)
-
-
 def test_every_driver_that_is_named_is_there() -> None:
     """The file, and the function in it; and no file of drivers/ is forgotten."""
     named = {}
-    for where in startup.DRIVERS.values():
+    for where in table.DRIVERS.values():
         module, _, function = where.partition(":")
         named.setdefault(module.removeprefix("whoholds."), set()).add(function)
     for module, functions in named.items():
         tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
         assert functions <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     files = {f"drivers.{path.stem}" for path in (SOURCE / "drivers").glob("[a-z]*.py")}
-    assert files - set(named) == {"drivers.generic"}
+    assert files - set(named) == {"drivers.generic", "drivers.kit", "drivers.table"}
 
 
 def test_a_detectors_name_is_its_rule() -> None:

@@ -14,14 +14,17 @@ import pytest
 
 from tests.worlds import CARS, SHOP, at, thread
 from whoholds.ledger.collector import Collections
+from whoholds.ledger.entries import THREAD_ENDED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
-from whoholds.ledger.ledger import THREAD_ENDED, Asked, Ledger, asked
+from whoholds.ledger.here import OpenedFor, opened_for
+from whoholds.ledger.ledger import Ledger
 from whoholds.testing.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger.handle import Handle, Owner
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.owner import Owner
 
 
 class Thing:
@@ -367,7 +370,7 @@ def test_a_worker_opens_for_whom_it_was_asked_once() -> None:
     """What a callback opens after that is its own."""
     ledger = ledger_of()
     borrower = thread("Thread-9")
-    asked.set(Asked(borrower, at("/srv/shop/a.py:1 wants")))
+    opened_for.set(OpenedFor(borrower, at("/srv/shop/a.py:1 wants")))
     first, second = opened(ledger), opened(ledger)
     assert (first.owner, first.origin[0].co_name) == (borrower, "wants")
     assert second.owner is MAIN

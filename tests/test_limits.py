@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from whoholds.analysis.lines import Frame
-from whoholds.limits import IgnoreRule, Limits, Threshold, WrongSetting
+from whoholds.analysis.frames import Frame
+from whoholds.limits import Limits
+from whoholds.matching import IgnoreRule, Threshold, WrongSetting
 
 CARS = Frame("/srv/shop/cars.py", 42, "load_cars", "")
 NIGHTLY = Frame("/srv/shop/jobs/nightly.py", 3, "load", "")

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.otel_recorder import SHOP, Recorder, recording
+from tests.otel_recorder import SHOP, Tallies, recording
 from whoholds.analysis.snapshot import Ending
-from whoholds.ledger.handle import CHECKOUT, database
-from whoholds.limits import Threshold
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import CHECKOUT
+from whoholds.matching import Threshold
 from whoholds.outputs.otel import metrics, names
 
 if TYPE_CHECKING:
@@ -21,13 +22,13 @@ LABEL = "127.0.0.1:5433/shop"
 
 
 @pytest.fixture
-def told() -> Iterator[Recorder]:
+def told() -> Iterator[Tallies]:
     """A watch that tells the SDK everything."""
     with recording(server_limit=30) as recorder:
         yield recorder
 
 
-def test_connections_are_counted_by_state(told: Recorder) -> None:
+def test_connections_are_counted_by_state(told: Tallies) -> None:
     """Used, idle in a pool, and back to nought; the label without a pool is server and database."""
     one, two = told.open(), told.open()
     told.watch.tick()
@@ -41,7 +42,7 @@ def test_connections_are_counted_by_state(told: Recorder) -> None:
     assert found["main pool", "idle"] == 1
 
 
-def test_what_a_pool_tells_is_told(told: Recorder) -> None:
+def test_what_a_pool_tells_is_told(told: Tallies) -> None:
     """Its sizes, who waits, and who ran out of patience, also after the pool has gone."""
 
     class Owned:
@@ -64,7 +65,7 @@ def test_what_a_pool_tells_is_told(told: Recorder) -> None:
     assert found[names.TIMEOUTS] == {("main pool",): 2}
 
 
-def test_times_are_histograms_with_the_opener_as_exemplar(told: Recorder) -> None:
+def test_times_are_histograms_with_the_opener_as_exemplar(told: Tallies) -> None:
     """How long opening took, and how long it was held, in seconds."""
     with told.tracer.start_as_current_span("GET /cars") as request:
         handle = told.open(began=told.clock() - 0.02)
@@ -79,7 +80,7 @@ def test_times_are_histograms_with_the_opener_as_exemplar(told: Recorder) -> Non
     assert used.exemplars[0].trace_id == request.get_span_context().trace_id
 
 
-def test_the_wait_for_a_loan_is_its_own_histogram(told: Recorder) -> None:
+def test_the_wait_for_a_loan_is_its_own_histogram(told: Tallies) -> None:
     """And its being held is the pool's use time; the pool's own connection is not counted there."""
     connection = told.open()
     connection.pool = pool = told.ledger.pool_made(connection, "main pool", None, 5)
@@ -109,7 +110,7 @@ def test_findings_are_counted_once_for_each_severity() -> None:
         assert told.metrics()[names.FINDINGS]["too-many-at-once", "error"] == 1
 
 
-def test_held_connections_are_counted_by_line_and_the_limit_is_told(told: Recorder) -> None:
+def test_held_connections_are_counted_by_line_and_the_limit_is_told(told: Tallies) -> None:
     """For the dashboard's two questions: who, and how many are left."""
     told.open()
     told.open()
@@ -119,7 +120,7 @@ def test_held_connections_are_counted_by_line_and_the_limit_is_told(told: Record
     assert found[names.SERVER_LIMIT] == {("127.0.0.1", 5433): 30}
 
 
-def test_label_sets_are_bounded(told: Recorder) -> None:
+def test_label_sets_are_bounded(told: Tallies) -> None:
     """A hundred databases, then `_other`; whatever comes after that too."""
     for number in range(150):
         told.open(where=database("postgresql", "app", "db", 5432, f"tenant{number}"))
@@ -129,7 +130,7 @@ def test_label_sets_are_bounded(told: Recorder) -> None:
     assert told.metrics()[names.COUNT][names.OTHER, "used"] == 50
 
 
-def test_the_driver_of_a_library_is_told(told: Recorder) -> None:
+def test_the_driver_of_a_library_is_told(told: Tallies) -> None:
     """1 where it watches, 0 where it stands aside."""
     told.watch.history.drivers.update({"sqlite3": True, "psycopg2": False})
     told.watch.tick()
@@ -137,7 +138,7 @@ def test_the_driver_of_a_library_is_told(told: Recorder) -> None:
     assert found == {"sqlite3": 1, "psycopg2": 0}
 
 
-def test_after_the_watch_nothing_is_counted(told: Recorder) -> None:
+def test_after_the_watch_nothing_is_counted(told: Tallies) -> None:
     """But the end of the process leaves the last counts for the exporter's last collection."""
     told.open()
     told.watch.end(Ending("process"))
@@ -146,7 +147,7 @@ def test_after_the_watch_nothing_is_counted(told: Recorder) -> None:
     assert names.COUNT not in told.metrics()
 
 
-def test_a_second_watch_uses_the_same_instruments(told: Recorder) -> None:
+def test_a_second_watch_uses_the_same_instruments(told: Tallies) -> None:
     """The SDK would ignore the callbacks of a second set, and the counts would stand still."""
     provider = told.providers["metrics"]
     assert metrics.of(provider) is metrics.of(provider)
@@ -154,7 +155,7 @@ def test_a_second_watch_uses_the_same_instruments(told: Recorder) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_the_forked_child_does_not_count_the_parents(told: Recorder) -> None:
+def test_the_forked_child_does_not_count_the_parents(told: Tallies) -> None:
     """Until its own first look there is nothing, and then its own."""
     told.open()
     told.watch.tick()

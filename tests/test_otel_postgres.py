@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.needs import needed
-from tests.otel_recorder import Recorder, recording
+from tests.otel_recorder import Tallies, recording
 from whoholds.outputs.otel import names
 
 psycopg2 = needed("psycopg2")
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def told() -> Iterator[Recorder]:
+def told() -> Iterator[Tallies]:
     """A watch with psycopg2's driver entered."""
     from whoholds.drivers import psycopg2 as driver
 
@@ -30,13 +30,13 @@ def told() -> Iterator[Recorder]:
         recorder.watch.stop()
 
 
-def statements(told: Recorder) -> list[tuple[str, dict[str, Any]]]:
+def statements(told: Tallies) -> list[tuple[str, dict[str, Any]]]:
     return [
         (span.name, dict(span.attributes or {})) for span in told.spans if not span.name.startswith(("hold", "process"))
     ]
 
 
-def test_every_statement_has_a_span(told: Recorder, postgres: str) -> None:
+def test_every_statement_has_a_span(told: Tallies, postgres: str) -> None:
     """Of execute, executemany, callproc and the three kinds of copy, and none of fetch and commit."""
     connection = psycopg2.connect(postgres)
     cursor = connection.cursor()
@@ -67,7 +67,7 @@ def test_every_statement_has_a_span(told: Recorder, postgres: str) -> None:
     assert said[names.QUERY_TEXT] == "SELECT * FROM cars WHERE vin = ?"
 
 
-def test_an_sqlstate_and_a_refused_connect_are_told(told: Recorder, postgres: str) -> None:
+def test_an_sqlstate_and_a_refused_connect_are_told(told: Tallies, postgres: str) -> None:
     """42P01 is undefined_table."""
     connection = psycopg2.connect(postgres)
     with pytest.raises(psycopg2.Error):

@@ -12,9 +12,9 @@ from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from tests.otel_recorder import Recorder, recording
+from tests.otel_recorder import Tallies, recording
 from whoholds.drivers import sqlite
-from whoholds.ledger.handle import database
+from whoholds.ledger.database import database
 from whoholds.outputs.otel import names
 from whoholds.outputs.otel.statements import Statements
 
@@ -28,7 +28,7 @@ PG = database("postgresql", "app", "db.example", 5432, "shop")
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tallies]:
     """A watch with sqlite3's driver entered, and a database at hand."""
     monkeypatch.chdir(tmp_path)
     with recording(spans="queries") as recorder:
@@ -39,7 +39,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorder]:
         recorder.watch.stop()
 
 
-def statements(told: Recorder) -> list[ReadableSpan]:
+def statements(told: Tallies) -> list[ReadableSpan]:
     return [span for span in told.spans if not span.name.startswith(("hold", "process"))]
 
 
@@ -47,7 +47,7 @@ def shown(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-def test_a_statement_has_a_span_by_the_conventions(told: Recorder) -> None:
+def test_a_statement_has_a_span_by_the_conventions(told: Tallies) -> None:
     """Name and summary, text without literals, kind client, true times, below the current span."""
     connection = sqlite3.connect("shop.db")
     connection.execute("CREATE TABLE cars (vin, price)")
@@ -68,7 +68,7 @@ def test_a_statement_has_a_span_by_the_conventions(told: Recorder) -> None:
     connection.close()
 
 
-def test_parameterised_text_is_shown_as_it_is(told: Recorder) -> None:
+def test_parameterised_text_is_shown_as_it_is(told: Tallies) -> None:
     """Its parameters never."""
     connection = sqlite3.connect("shop.db")
     connection.execute("SELECT 'kept', ?", ("secret",))
@@ -114,7 +114,7 @@ def test_every_way_of_saying_it_is_named(method: str, args: tuple[Any, ...], nam
         assert names.PORT not in said
 
 
-def test_executemany_consumes_nothing(told: Recorder) -> None:
+def test_executemany_consumes_nothing(told: Tallies) -> None:
     """An iterator of parameters reaches the driver whole."""
     connection = sqlite3.connect("shop.db")
     connection.execute("CREATE TABLE cars (vin)")
@@ -124,7 +124,7 @@ def test_executemany_consumes_nothing(told: Recorder) -> None:
     connection.close()
 
 
-def test_a_failed_statement_says_how_and_not_what(told: Recorder) -> None:
+def test_a_failed_statement_says_how_and_not_what(told: Tallies) -> None:
     """The kind of error and the server's code; a message may quote a literal."""
     connection = sqlite3.connect("shop.db")
     with pytest.raises(sqlite3.OperationalError):
@@ -150,7 +150,7 @@ def test_an_sqlstate_is_told() -> None:
         assert shown(told.spans[0])[names.STATUS_CODE] == "23505"
 
 
-def test_a_failed_connect_has_a_span(told: Recorder) -> None:
+def test_a_failed_connect_has_a_span(told: Tallies) -> None:
     """One that succeeds has the span of what was held."""
     with pytest.raises(sqlite3.OperationalError):
         sqlite3.connect("nowhere/shop.db")
@@ -160,7 +160,7 @@ def test_a_failed_connect_has_a_span(told: Recorder) -> None:
     assert names.DURATION not in told.metrics()
 
 
-def test_the_duration_is_a_histogram_with_the_advised_buckets(told: Recorder) -> None:
+def test_the_duration_is_a_histogram_with_the_advised_buckets(told: Tallies) -> None:
     """By system, database, server and error; never by statement."""
     connection = sqlite3.connect("shop.db")
     connection.execute("SELECT 1")
@@ -172,7 +172,7 @@ def test_the_duration_is_a_histogram_with_the_advised_buckets(told: Recorder) ->
     connection.close()
 
 
-def test_shortcuts_and_nested_calls_are_one_span(told: Recorder) -> None:
+def test_shortcuts_and_nested_calls_are_one_span(told: Tallies) -> None:
     """`Connection.execute` makes a cursor and executes: that is one statement."""
     connection = sqlite3.connect("shop.db")
     connection.execute("SELECT 1")
@@ -181,7 +181,7 @@ def test_shortcuts_and_nested_calls_are_one_span(told: Recorder) -> None:
     connection.close()
 
 
-def test_a_statement_in_a_spawned_thread_is_in_the_trace(told: Recorder) -> None:
+def test_a_statement_in_a_spawned_thread_is_in_the_trace(told: Tallies) -> None:
     """Of the span that was current where the thread was started."""
 
     def load() -> None:
@@ -196,7 +196,7 @@ def test_a_statement_in_a_spawned_thread_is_in_the_trace(told: Recorder) -> None
     assert statements(told)[0].parent == request.get_span_context()
 
 
-def test_unsampled_and_suppressed_statements_have_no_span(told: Recorder) -> None:
+def test_unsampled_and_suppressed_statements_have_no_span(told: Tallies) -> None:
     """A duration the first has all the same."""
     connection = sqlite3.connect("shop.db")
     with trace.use_span(NonRecordingSpan(SpanContext(1, 2, is_remote=True, trace_flags=TraceFlags(0)))):
@@ -220,7 +220,7 @@ def test_a_huge_statement_costs_no_more_than_a_short_one() -> None:
     assert len(said[names.QUERY_SUMMARY]) <= 255
 
 
-def test_after_the_watch_it_is_quiet(told: Recorder) -> None:
+def test_after_the_watch_it_is_quiet(told: Tallies) -> None:
     """A connection that outlives it goes on as if we were not there."""
     connection = sqlite3.connect("shop.db")
     told.watch.stop()
@@ -230,7 +230,7 @@ def test_after_the_watch_it_is_quiet(told: Recorder) -> None:
     connection.close()
 
 
-def test_an_sdk_that_raises_does_not_reach_the_program(told: Recorder) -> None:
+def test_an_sdk_that_raises_does_not_reach_the_program(told: Tallies) -> None:
     """Its fault is not the statement's."""
 
     class Broken:

@@ -14,10 +14,11 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from tests.otel_recorder import EPOCH, SHOP, Recorder, recording
+from tests.otel_recorder import EPOCH, SHOP, Tallies, recording
 from whoholds.analysis.snapshot import Ending
-from whoholds.hooks.tracing import opener_of, runs
-from whoholds.ledger.handle import CHECKOUT, database
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import CHECKOUT
+from whoholds.ledger.opener import opener_of, runs
 from whoholds.outputs.otel import spans as spans_module
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PROCESS = Ending("process")
 
 
 @pytest.fixture
-def told() -> Iterator[Recorder]:
+def told() -> Iterator[Tallies]:
     """A watch that tells the SDK everything."""
     with recording() as recorder:
         yield recorder
@@ -39,7 +40,7 @@ def run_in_thread(target: Any, *args: Any) -> None:
     thread.join()
 
 
-def test_the_span_has_the_true_times_and_names_the_line(told: Recorder) -> None:
+def test_the_span_has_the_true_times_and_names_the_line(told: Tallies) -> None:
     """It is made at the next look, and lasts from the opening to the closing."""
     handle = told.open()
     told.clock.advance(2)
@@ -69,7 +70,7 @@ def test_the_span_has_the_true_times_and_names_the_line(told: Recorder) -> None:
     assert span.status.status_code is StatusCode.UNSET
 
 
-def test_a_default_port_is_left_out(told: Recorder) -> None:
+def test_a_default_port_is_left_out(told: Tallies) -> None:
     """The conventions want `server.port` only where it is not the system's own."""
     told.ledger.closed(told.open(where=database("postgresql", "app", "db.example", 5432, "shop")))
     told.watch.tick()
@@ -79,7 +80,7 @@ def test_a_default_port_is_left_out(told: Recorder) -> None:
     assert "network.peer.address" not in said  # a name's address is not known without I/O
 
 
-def test_a_span_that_still_runs_at_the_closing_is_the_parent(told: Recorder) -> None:
+def test_a_span_that_still_runs_at_the_closing_is_the_parent(told: Tallies) -> None:
     """Also when it has ended, and is forgotten, before anybody looked."""
     with told.tracer.start_as_current_span("GET /cars") as request:
         expected = request.get_span_context()
@@ -92,7 +93,7 @@ def test_a_span_that_still_runs_at_the_closing_is_the_parent(told: Recorder) -> 
     assert not span.links
 
 
-def test_a_span_that_ended_before_the_closing_is_linked(told: Recorder) -> None:
+def test_a_span_that_ended_before_the_closing_is_linked(told: Tallies) -> None:
     """A connection that outlives the request that opened it does not make its trace as long as the connection."""
     with told.tracer.start_as_current_span("GET /cars") as request:
         expected = request.get_span_context()
@@ -107,7 +108,7 @@ def test_a_span_that_ended_before_the_closing_is_linked(told: Recorder) -> None:
     assert told.spans[0].name.startswith("process ")
 
 
-def test_forty_threads_of_one_request_are_forty_bars_in_its_trace(told: Recorder) -> None:
+def test_forty_threads_of_one_request_are_forty_bars_in_its_trace(told: Tallies) -> None:
     """Plain threads inherit no context: the span current where they were spawned is their parent."""
     with told.tracer.start_as_current_span("GET /report") as request:
         expected = request.get_span_context()
@@ -121,7 +122,7 @@ def test_forty_threads_of_one_request_are_forty_bars_in_its_trace(told: Recorder
     assert {span.attributes["whoholds.hooks.spawning.file.path"] for span in told.held} == {__file__}
 
 
-def test_ancestry_leads_to_the_request(told: Recorder) -> None:
+def test_ancestry_leads_to_the_request(told: Tallies) -> None:
     """A thread that a thread has started, a job that it has submitted: each is in the trace."""
 
     def outer() -> None:
@@ -136,7 +137,7 @@ def test_ancestry_leads_to_the_request(told: Recorder) -> None:
     assert [span.parent for span in told.held] == [expected, expected]
 
 
-def test_tasks_are_in_the_trace(told: Recorder) -> None:
+def test_tasks_are_in_the_trace(told: Tallies) -> None:
     """A task inherits the context, and its handles have its span as parent."""
 
     async def load() -> None:
@@ -153,7 +154,7 @@ def test_tasks_are_in_the_trace(told: Recorder) -> None:
     assert len({span.context.trace_id for span in told.held}) == 1
 
 
-def test_where_no_span_is_current_there_is_one_root(told: Recorder) -> None:
+def test_where_no_span_is_current_there_is_one_root(told: Tallies) -> None:
     """Everything that was opened outside a trace hangs on one span that bears the program's name."""
     for _ in range(3):
         told.ledger.closed(told.open())
@@ -165,7 +166,7 @@ def test_where_no_span_is_current_there_is_one_root(told: Recorder) -> None:
     assert {span.parent.span_id for span in told.held if span.parent} == {roots[0].context.span_id}
 
 
-def test_a_trace_ends_somewhere(told: Recorder) -> None:
+def test_a_trace_ends_somewhere(told: Tallies) -> None:
     """After a thousand handles, or an hour, the next root begins: back ends refuse traces without end."""
     told.ledger.closed(told.open())
     told.watch.tick()
@@ -190,7 +191,7 @@ def test_a_trace_that_is_not_sampled_gets_no_spans(sampler: Any) -> None:
         assert told.spans == []
 
 
-def test_where_instrumentation_is_suppressed_there_is_no_span(told: Recorder) -> None:
+def test_where_instrumentation_is_suppressed_there_is_no_span(told: Tallies) -> None:
     """An exporter that keeps its queue in a database must not trace itself."""
     with suppress_instrumentation():
         told.ledger.closed(told.open())
@@ -199,7 +200,7 @@ def test_where_instrumentation_is_suppressed_there_is_no_span(told: Recorder) ->
     assert told.spans == []
 
 
-def test_what_is_open_at_the_end_has_its_span(told: Recorder) -> None:
+def test_what_is_open_at_the_end_has_its_span(told: Tallies) -> None:
     """To the last look; a finding's rule and its severity are on it."""
     handle = told.open()
     told.open()
@@ -212,7 +213,7 @@ def test_what_is_open_at_the_end_has_its_span(told: Recorder) -> None:
     assert {span.status.status_code for span in told.held} == {StatusCode.ERROR}
 
 
-def test_a_finding_is_a_log_record_in_the_openers_trace(told: Recorder) -> None:
+def test_a_finding_is_a_log_record_in_the_openers_trace(told: Tallies) -> None:
     """Long before the handle ends, also when that trace has ended long ago; the span names the rule when it comes."""
     with told.tracer.start_as_current_span("GET /cars") as request:
         expected = request.get_span_context()
@@ -237,7 +238,7 @@ def test_a_finding_is_a_log_record_in_the_openers_trace(told: Recorder) -> None:
     assert span.attributes["whoholds.rule"] == "held-too-long"
 
 
-def test_a_finding_bears_the_ids_for_journal_and_logging(told: Recorder) -> None:
+def test_a_finding_bears_the_ids_for_journal_and_logging(told: Tallies) -> None:
     """As hex, from the first handle that was opened in a trace."""
     told.open()
     with told.tracer.start_as_current_span("GET /cars") as request:
@@ -248,7 +249,7 @@ def test_a_finding_bears_the_ids_for_journal_and_logging(told: Recorder) -> None
     assert finding.spans == (f"{expected.trace_id:032x}", f"{expected.span_id:016x}")
 
 
-def test_a_refusal_is_in_the_trace_of_the_request_that_was_refused(told: Recorder) -> None:
+def test_a_refusal_is_in_the_trace_of_the_request_that_was_refused(told: Tallies) -> None:
     """Not in that of whoever holds what it wanted; and through its ancestry, where a thread of the request asked."""
     with told.tracer.start_as_current_span("GET /holds"):
         told.open()
@@ -261,7 +262,7 @@ def test_a_refusal_is_in_the_trace_of_the_request_that_was_refused(told: Recorde
     assert (record.trace_id, record.span_id) == (expected.trace_id, expected.span_id)
 
 
-def test_a_record_outside_any_trace_has_none(told: Recorder) -> None:
+def test_a_record_outside_any_trace_has_none(told: Tallies) -> None:
     """Not that of whoever happens to look."""
     told.open()
     told.open()
@@ -288,7 +289,7 @@ def test_with_traces_alone_a_finding_is_an_event_of_the_span() -> None:
         assert told.records == []
 
 
-def test_an_ignored_finding_does_not_mark_the_span(told: Recorder) -> None:
+def test_an_ignored_finding_does_not_mark_the_span(told: Tallies) -> None:
     """What is meant is not said anywhere."""
     told.watch.predicates = [lambda _: True]
     handles = [told.open(), told.open()]
@@ -322,7 +323,7 @@ def test_the_flight_recorder_is_for_spans_that_a_finding_named(spans: str, expec
             assert (first.start_time, first.end_time) == ((EPOCH + 0.5) * 1e9, (EPOCH + 0.75) * 1e9)
 
 
-def test_a_loan_has_the_pools_name_and_its_connections_uses(told: Recorder) -> None:
+def test_a_loan_has_the_pools_name_and_its_connections_uses(told: Tallies) -> None:
     """A checkout is used when its connection is."""
     connection = told.open()
     pool = told.ledger.pool_made(connection, "the pool", None, 5)
@@ -336,7 +337,7 @@ def test_a_loan_has_the_pools_name_and_its_connections_uses(told: Recorder) -> N
     assert said["whoholds.uses"] == 7
 
 
-def test_spans_off_makes_none(told: Recorder) -> None:
+def test_spans_off_makes_none(told: Tallies) -> None:
     """But findings and metrics."""
     with recording(spans="off") as quiet:
         quiet.open()
@@ -349,7 +350,7 @@ def test_spans_off_makes_none(told: Recorder) -> None:
     assert told.spans == []
 
 
-def test_no_span_is_kept_alive(told: Recorder) -> None:
+def test_no_span_is_kept_alive(told: Tallies) -> None:
     """The opener's span is held weakly, and not at all once the handle is closed."""
     with told.tracer.start_as_current_span("GET /cars"):
         handle = told.open()
@@ -362,7 +363,7 @@ def test_no_span_is_kept_alive(told: Recorder) -> None:
     assert handle.context[1] is None
 
 
-def test_a_context_without_a_span_costs_nothing(told: Recorder) -> None:
+def test_a_context_without_a_span_costs_nothing(told: Tallies) -> None:
     """Baggage alone is no trace."""
     token = context.attach(context.set_value("a", 1))
     try:

@@ -19,9 +19,10 @@ import pytest
 from tests.needs import needed
 from tests.programs import Programs
 from tests.worlds import at
-from whoholds.analysis.lines import Sites
+from whoholds.analysis.sites import Sites
 from whoholds.hooks import spawning as spawn
-from whoholds.ledger.handle import Owner, Spawn
+from whoholds.ledger import here
+from whoholds.ledger.owner import Owner, Spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -51,16 +52,16 @@ class Seen(list[Owner]):
 
     def here(self, *_: object) -> None:
         """Remember who runs."""
-        owner = spawn.current_owner()
+        owner = here.current_owner()
         assert owner is not None
-        assert spawn.current_owner() is owner
+        assert here.current_owner() is owner
         self.append(owner)
 
     async def there(self, *_: object) -> None:
         """Do it in a coroutine, before and after others had their turn."""
         self.here()
         await asyncio.sleep(0)
-        assert spawn.current_owner() is self[-1] or len(self) > 1
+        assert here.current_owner() is self[-1] or len(self) > 1
 
 
 def line_of(owner: Owner) -> tuple[str, str]:
@@ -114,7 +115,7 @@ def test_a_thread_knows_the_line_of_its_start(seen: Seen, starts: Callable[[Seen
 
 def test_the_main_thread_was_started_by_nobody() -> None:
     """It lives."""
-    owner = spawn.current_owner()
+    owner = here.current_owner()
     assert owner is not None
     assert (owner.kind, owner.name, owner.spawn, owner.gone()) == ("thread", "MainThread", None, False)
 
@@ -284,7 +285,7 @@ def test_a_task_factory_of_the_programs_own_is_respected(seen: Seen) -> None:
         return Strict(coro, loop=loop, **kwargs)
 
     async def there() -> None:
-        seen.append(spawn.current_owner())
+        seen.append(here.current_owner())
 
     async def main() -> None:
         asyncio.get_running_loop().set_task_factory(factory)
@@ -400,7 +401,7 @@ def test_a_chain_of_ten_thousand_tasks_does_not_grow() -> None:
     last: list[Owner] = []
 
     async def link(left: int, done: asyncio.Event) -> None:
-        last[:] = [spawn.current_owner()]
+        last[:] = [here.current_owner()]
         if left:
             keep.add(following := asyncio.create_task(link(left - 1, done)))
             following.add_done_callback(keep.discard)
@@ -428,7 +429,7 @@ def test_a_chain_of_threads_does_not_grow() -> None:
     end = threading.Event()
 
     def link(left: int) -> None:
-        spawn.current_owner()
+        here.current_owner()
         if left % 2:
             threading.Thread(target=link, args=(left - 1,)).start()
         elif left:

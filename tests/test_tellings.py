@@ -8,12 +8,13 @@ import pytest
 
 from tests.worlds import CARS, REPORT, SHOP, USERS, at
 from whoholds.analysis.finding import Finding
-from whoholds.analysis.lines import Sites
-from whoholds.ledger.handle import CONNECTION, Handle, Spawn
-from whoholds.watching.repeats import KEPT_HANDLES, MOST, Tellings
+from whoholds.analysis.sites import Sites
+from whoholds.ledger.handle import CONNECTION, Handle
+from whoholds.ledger.owner import Spawn
+from whoholds.watching.repeats import KEPT_HANDLES, MOST, Repeats
 
 if TYPE_CHECKING:
-    from whoholds.analysis.lines import Site
+    from whoholds.analysis.sites import Site
 
 SITES = Sites()
 
@@ -31,10 +32,10 @@ def finding(count: int = 1, rule: str = "held-too-long", where: str = CARS, **ab
 
 
 class Day:
-    """Tellings, and a clock to say them by."""
+    """Repeats, and a clock to say them by."""
 
     def __init__(self, repeat: float = 600.0) -> None:
-        self.tellings = Tellings(repeat, pid=lambda: 0xABC)
+        self.tellings = Repeats(repeat, pid=lambda: 0xABC)
         self.now = 0.0
 
     def hears(self, *findings: Finding, after: float = 1.0, last: bool = False) -> list[tuple[str, int, int]]:
@@ -46,7 +47,7 @@ class Day:
 
 def test_a_finding_is_said_when_it_is_found() -> None:
     """With an id, its time, and no "since"."""
-    tellings = Tellings(600, pid=lambda: 0xABC)
+    tellings = Repeats(600, pid=lambda: 0xABC)
     (said,) = tellings.take([finding(3)], 10.0, 1e6)
     assert (said.id, said.count, said.since, said.time, said.now) == ("abc-1", 3, 0, 1e6, 10.0)
 
@@ -64,7 +65,7 @@ def test_more_of_the_same_is_held_back_until_it_doubles() -> None:
 
 def test_it_keeps_its_id() -> None:
     """Whoever reads takes the last word of an id; another line has another."""
-    tellings = Tellings(600, pid=lambda: 1)
+    tellings = Repeats(600, pid=lambda: 1)
     (first,) = tellings.take([finding(1)], 0.0, 0.0)
     (again,) = tellings.take([finding(1)], 1.0, 1.0)
     (other,) = tellings.take([finding(1, where=USERS)], 2.0, 2.0)
@@ -145,7 +146,7 @@ def test_what_differs_in_rule_line_spawn_scope_or_second_line_is_another_finding
 
 def test_beyond_so_many_lines_only_counts_are_kept() -> None:
     """The buffer is bounded, what it drops is counted, and the counters stay exact."""
-    tellings = Tellings(600)
+    tellings = Repeats(600)
     many = [finding(scope=f"request {number}") for number in range(MOST + 10)]
     assert len(tellings.take(many, 0.0, 0.0)) == MOST
     assert (len(tellings.told()), tellings.dropped) == (MOST, 10)
@@ -164,7 +165,7 @@ def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
 def test_a_forked_child_has_its_own_findings() -> None:
     """What the parent found is the parent's to say; the child says the same as its own, with an id of its own."""
     pids = [1]
-    tellings = Tellings(600, pid=lambda: pids[0])
+    tellings = Repeats(600, pid=lambda: pids[0])
     (parents,) = tellings.take([finding()], 0.0, 0.0)
     pids[0] = 2
     tellings.forget()

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from whoholds import startup
-from whoholds.analysis.intervals import most_at_once
-from whoholds.ledger.handle import Handle, database
+from whoholds.analysis.peaks import most_at_once
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import Handle
 from whoholds.ledger.ledger import Ledger
 from whoholds.testing import (
     FakeClock,
@@ -30,7 +31,7 @@ from whoholds.testing import (
     baseline,
     fake_dbapi,
 )
-from whoholds.testing.policy import Choices, WrongChoiceError
+from whoholds.testing.policy import Policy, WrongPolicy
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
@@ -151,9 +152,7 @@ def test_what_is_meant_is_allowed() -> None:
     ):
         with assert_no_leaks(allow=allow):
             leak()
-    with pytest.raises(
-        WrongChoiceError, match=r"allow takes a rule, .* got 'left-opn'; rules: .*did you mean left-open"
-    ):
+    with pytest.raises(WrongPolicy, match=r"allow takes a rule, .* got 'left-opn'; rules: .*did you mean left-open"):
         assert_no_leaks(allow="left-opn")
 
 
@@ -354,15 +353,15 @@ def test_the_peak_is_exact(spans: list[tuple[int, int | None]], most: int) -> No
 
 def test_choices_of_a_marker_win_key_by_key() -> None:
     """What it does not name stays as it was."""
-    choices = Choices("error", {"left-open": "report"}, max_open=5).marked(
+    choices = Policy("error", {"left-open": "report"}, max_open=5).marked(
         ("report",), {"max_connects": 2, "refused": "error"}
     )
-    assert choices == Choices("report", {"left-open": "report", "refused": "error"}, 5, 2)
+    assert choices == Policy("report", {"left-open": "report", "refused": "error"}, 5, 2)
     assert choices.of("refused") == "error"
     assert choices.of("owner-gone") == choices.of("idle-in-transaction") == "report"
-    assert Choices("error").of("connect-storm") == Choices("off", {"refused": "error"}).of("refused") == "off"
-    assert not Choices().asks
-    assert Choices(max_open=0).asks
+    assert Policy("error").of("connect-storm") == Policy("off", {"refused": "error"}).of("refused") == "off"
+    assert not Policy().asks
+    assert Policy(max_open=0).asks
 
 
 # --- the ratchet ----------------------------------------------------------------------------------------------------

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, thread
-from whoholds.analysis import lines
-from whoholds.analysis.lines import Sites
-from whoholds.ledger.handle import CONNECTION, Database, Handle
+from whoholds.analysis import frames
+from whoholds.analysis.sites import Sites
+from whoholds.ledger.database import Database
+from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.origin import from_lines
 from whoholds.reporting.journal import finding_record
 from whoholds.reporting.wording import first_line, holders_text, message, text
@@ -46,26 +47,26 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def shown_anew() -> Iterator[None]:
     """Let paths be shown below the working directory again afterwards."""
     yield
-    lines.shown_below(None)
+    frames.shown_below(None)
 
 
 @pytest.mark.usefixtures("shown_anew")
 def test_a_program_that_goes_elsewhere_is_shown_as_before(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A daemon goes to the root, a test to its folder: one line has one name."""
-    lines.shown_below_here()
-    before = lines.shown_path(f"{shop}/cars.py")
+    frames.shown_below_here()
+    before = frames.shown_path(f"{shop}/cars.py")
     monkeypatch.chdir("/")
-    assert before == lines.shown_path(f"{shop}/cars.py") == os.path.join("shop", "cars.py")
-    assert lines.shown_path("/elsewhere/cars.py") == "/elsewhere/cars.py"
+    assert before == frames.shown_path(f"{shop}/cars.py") == os.path.join("shop", "cars.py")
+    assert frames.shown_path("/elsewhere/cars.py") == "/elsewhere/cars.py"
 
 
 @pytest.mark.usefixtures("shown_anew")
 def test_in_the_root_paths_are_whole(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A service is started there: without its first character a path leads nowhere."""
     monkeypatch.chdir("/")
-    assert lines.shown_path(f"{shop}/cars.py") == f"{shop}/cars.py"
-    lines.shown_below_here()
-    assert lines.shown_path(f"{shop}/cars.py") == f"{shop}/cars.py"
+    assert frames.shown_path(f"{shop}/cars.py") == f"{shop}/cars.py"
+    frames.shown_below_here()
+    assert frames.shown_path(f"{shop}/cars.py") == f"{shop}/cars.py"
 
 
 def crowd(shop: Path, **limits: object) -> Finding:

@@ -8,10 +8,14 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.history import History
-from whoholds.analysis.snapshot import Ending, Snapshot, see
-from whoholds.ledger.handle import CLOSED, CONNECTION, Database, Handle, Owner, Pool, Spawn
-from whoholds.ledger.ledger import Ledger, Refusal, Taken
+from whoholds.analysis.placing import see
+from whoholds.analysis.snapshot import Ending, Snapshot
+from whoholds.ledger.database import Database
+from whoholds.ledger.entries import Entries, Refusal
+from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Pool
+from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import from_lines
+from whoholds.ledger.owner import Owner, Spawn
 from whoholds.limits import Limits
 from whoholds.testing.fakes import FakeClock
 from whoholds.watching.watch import Watch
@@ -141,7 +145,7 @@ class World:
 
     def look(self, ending: Ending | None = None) -> Snapshot:
         """Give the snapshot of now; what ended is forgotten then."""
-        taken = Taken(
+        taken = Entries(
             self.clock(),
             next(self.stamps),
             list(self.open),

@@ -7,17 +7,16 @@ PYTEST_DONT_REWRITE: pytest would warn that it cannot rewrite what a .pth line h
 
 from __future__ import annotations
 
-__version__ = "0.1.0"  # read by the build, too
-
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
-    from whoholds.drivers.generic import watch_module
-    from whoholds.limits import Limits, WrongSetting
+    from whoholds.limits import Limits
+    from whoholds.matching import WrongSetting
     from whoholds.outputs.warn import HeldConnectionWarning
     from whoholds.scopes import scope
-    from whoholds.startup import current, ignore, start, stop, watch
-    from whoholds.watching.holders import Holders, holders
+    from whoholds.startup import holders, ignore, start, stop, watch, watch_module
+    from whoholds.watching.holders import Holders
+    from whoholds.watching.running import current
     from whoholds.watching.watch import Watch
 
 # Name → its module: each is imported when it is first asked for.
@@ -27,15 +26,15 @@ _PUBLIC = {
     "Holders": "watching.holders",
     "Limits": "limits",
     "Watch": "watching.watch",
-    "WrongSetting": "limits",
-    "current": "startup",
-    "holders": "watching.holders",
+    "WrongSetting": "matching",
+    "current": "watching.running",
+    "holders": "startup",
     "ignore": "startup",
     "scope": "scopes",
     "start": "startup",
     "stop": "startup",
     "watch": "startup",
-    "watch_module": "drivers.generic",
+    "watch_module": "startup",
 }
 
 __all__ = [
@@ -58,6 +57,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from whoholds.version import VERSION
+
+        return VERSION
     if name not in _PUBLIC:
         raise AttributeError(f"module 'whoholds' has no attribute {name!r}")
     from importlib import import_module

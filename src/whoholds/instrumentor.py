@@ -53,7 +53,8 @@ class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untype
         if said in OFF:
             return
         from whoholds import startup
-        from whoholds.limits import Limits, WrongSetting
+        from whoholds.limits import Limits
+        from whoholds.matching import WrongSetting
 
         settings = {name: value for name, value in kwargs.items() if name in Limits.__dataclass_fields__}
         if not said and "outputs" not in settings:

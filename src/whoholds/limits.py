@@ -5,80 +5,21 @@ It reads no environment but the mapping it is given, and changes nothing.
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 import os
 import signal
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis.rules import RULES
+from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
+from whoholds.switch import OFF, ON
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
-    from whoholds.analysis.lines import Frame
 
-ON = ("1", "true", "on", "yes")
-OFF = ("", "0", "false", "off", "no")
 OUTPUTS = ("log", "warn", "otel", "journal")
-
-
-class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
-    """A setting that cannot be: names the variable, what it got and what it takes."""
-
-    def __init__(self, name: str, got: object, takes: str) -> None:
-        super().__init__(f"{name}={got}: it takes {takes}")
-        self.name = name
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A number, and other numbers for some opening lines: `60,600@jobs/*.py`."""
-
-    default: float
-    exceptions: tuple[tuple[float, str], ...] = ()
-
-    def at(self, frame: Frame | None) -> float:
-        """The number for this opening line; the first exception that matches counts."""
-        if frame is not None:
-            for number, pattern in self.exceptions:
-                if matches(frame, pattern):
-                    return number
-        return self.default
-
-    @property
-    def least(self) -> float:
-        """The smallest number anywhere: below it nothing needs a look."""
-        return min([self.default, *(number for number, _ in self.exceptions)]) if self.exceptions else self.default
-
-    def __str__(self) -> str:
-        return ",".join([f"{self.default:g}", *(f"{number:g}@{pattern}" for number, pattern in self.exceptions)])
-
-
-@dataclass(frozen=True)
-class IgnoreRule:
-    """`rule@path-glob[:function]`: findings of that rule (or `*`) with such an opening or spawn line are meant."""
-
-    rule: str
-    pattern: str
-    reason: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.rule}@{self.pattern}"
-
-    def matches(self, rule: str, frames: tuple[Frame | None, ...]) -> bool:
-        """Whether a finding of `rule` at one of these lines is meant."""
-        return self.rule in ("*", rule) and any(frame and matches(frame, self.pattern) for frame in frames)
-
-
-def matches(frame: Frame, pattern: str) -> bool:
-    """Whether `path-glob[:function]` matches: the glob against the end of the path, at a folder's boundary."""
-    glob, colon, function = pattern.rpartition(":")
-    if not colon or "/" in function or len(glob) <= 1:  # no function, or a Windows drive
-        glob, function = pattern, "*"
-    path = frame.file.replace("\\", "/")
-    fits = fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")
-    return fits and fnmatch.fnmatchcase(frame.function, function)
 
 
 def _setting(default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str) -> Any:
@@ -216,33 +157,6 @@ def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
     return IgnoreRule(rule, pattern, reason)
 
 
-def nearest(got: object, known: Iterable[str]) -> str:
-    """` (did you mean …?)` with the one that begins as `got` does, else the most alike; empty where none is."""
-    names = list(known)
-    near = [name for name in names if got and name.startswith(str(got))]
-    near = near or difflib.get_close_matches(str(got), names, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
-
-
-RULES = (
-    "left-open",
-    "collected-open",
-    "owner-gone",
-    "held-too-long",
-    "idle-in-transaction",
-    "cursor-left-open",
-    "too-many-at-once",
-    "connect-storm",
-    "second-while-holding",
-    "shared-at-once",
-    "shared-across-fork",
-    "refused",
-    "growing",
-    "given-back",
-)
-BITS = {rule: 1 << place for place, rule in enumerate(RULES)}  # what `Handle.told` is made of
-
-
 @dataclass(frozen=True)
 class Limits:
     """Every setting. Durations are seconds; each field's variable, form and meaning are in its metadata."""
@@ -317,7 +231,7 @@ class Limits:
                 known = sorted(by_variable)
                 raise WrongSetting(variable, text, f"nothing: there is no such setting{nearest(variable, known)}")
         values.update(given)
-        return cls(**values).told_by_journal()
+        return cls(**values).with_journal_output()
 
     def with_settings(self, **given: Any) -> Limits:
         """A copy with fields replaced; text is parsed as the environment's would be. Unknown names raise TypeError."""
@@ -327,9 +241,9 @@ class Limits:
             if name not in by_name:
                 raise TypeError(f"there is no setting {name!r}{nearest(name, by_name)}")
             values[name] = _given(name, value, getattr(self, name), by_name[name].metadata)
-        return replace(self, **values).told_by_journal()
+        return replace(self, **values).with_journal_output()
 
-    def told_by_journal(self) -> Limits:
+    def with_journal_output(self) -> Limits:
         """With the output `journal` where a path for it is set."""
         if not self.journal or "journal" in self.outputs:
             return self

@@ -30,11 +30,6 @@ _INI = {
     "whoholds_baseline": ("file of the leaks that are known", None),
     "whoholds_summary": ("whether to print the table at the end", "bool"),
 }
-# And one for each field of `Limits`, which is not imported for that: a test holds the two together.
-SETTINGS = (
-    "journal journal_mb held_too_long idle_in_transaction owner_gone too_many storm storm_for server_limit "
-    "ask_server every repeat frames source notes spans max_handles dump_signal exit_collect ignore"
-).split()
 
 session_key = pytest.StashKey["Session"]()
 
@@ -81,7 +76,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--whoholds-no-summary", action="store_true", help="no table at the end")
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
-    for name in SETTINGS:
+    for name in settings():
         parser.addini(f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over")
 
 
@@ -126,6 +121,15 @@ def _mode(config: pytest.Config) -> str:
         return str(given).strip().lower()
     on = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
     return REPORT if on else ""
+
+
+def settings() -> list[str]:
+    """The fields of `Limits` that have an ini key: all but `outputs`, which `--whoholds` stands for."""
+    from dataclasses import fields
+
+    from whoholds.limits import Limits
+
+    return [one.name for one in fields(Limits) if one.name != "outputs"]
 
 
 def _anything_else(config: pytest.Config) -> bool:

@@ -10,13 +10,17 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis import lines
+from whoholds.analysis import frames
+from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger.ledger import Ledger
-from whoholds.limits import OFF, Limits, WrongSetting
+from whoholds.limits import Limits
+from whoholds.matching import WrongSetting
+from whoholds.switch import OFF
 from whoholds.watching import ticker as ticking
+from whoholds.watching.running import current, watches
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
@@ -24,27 +28,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from whoholds.analysis.finding import Finding
+    from whoholds.watching.holders import Holders
     from whoholds.watching.watch import Driver, Output, Predicate
 
-# The module that is waited for → where its driver is. Nothing is imported before the program imports it.
-DRIVERS: dict[str, str] = {
-    "sqlite3": "whoholds.drivers.sqlite:watch",
-    "psycopg2": "whoholds.drivers.psycopg2:watch",
-    "psycopg2.pool": "whoholds.drivers.psycopg2_pool:watch",
-    "psycopg": "whoholds.drivers.psycopg:watch",
-    "psycopg_pool": "whoholds.drivers.psycopg_pool:watch",
-    "pymysql": "whoholds.drivers.pymysql:watch",
-    "asyncpg": "whoholds.drivers.asyncpg:watch",
-    "aiosqlite": "whoholds.drivers.aiosqlite:watch",
-    "MySQLdb": "whoholds.drivers.mysqldb:watch",
-    "mysql.connector": "whoholds.drivers.mysql_connector:watch",
-    "pg8000": "whoholds.drivers.pg8000:watch",
-    "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
-    "django.db.backends.base.base": "whoholds.drivers.django:watch",
-    "dbutils.pooled_db": "whoholds.drivers.dbutils:watch",
-    "dbutils.steady_db": "whoholds.drivers.dbutils:watch_persistent",
-    "playhouse.pool": "whoholds.drivers.peewee:watch",
-}
 
 _current: list[Watch] = []  # the one that was started for the process, or none
 _predicates: list[Predicate] = []
@@ -100,8 +86,8 @@ def watch(**settings: Any) -> Iterator[Watch]:
 
     Where the process is watched already, it gives the running Watch, and judges at its end what the block opened.
     """
-    if ticking.watches():
-        with _within(ticking.watches()[-1]) as running:
+    if watches():
+        with _within(watches()[-1]) as running:
             yield running
         return
     limits = limits_for(**settings)
@@ -135,10 +121,8 @@ def _made(limits: Limits) -> Watch:
         if statements is not None:
             ledger.on_statement, ledger.on_connect_failed = statements.statement, statements.failed_connect
     running.predicates = _predicates
-    from whoholds import scopes
     from whoholds.reporting import note as refusal
 
-    ledger.current_scope = spawn.current_scope = scopes.current
     if limits.ask_server:
         from whoholds.watching.server_limit import asking
 
@@ -149,10 +133,10 @@ def _made(limits: Limits) -> Watch:
 
 
 def _begin(running: Watch) -> None:
-    lines.shown_below_here()
+    frames.shown_below_here()
     spawn.watch()
     running.start()
-    for module, where in DRIVERS.items():
+    for module, where in table.DRIVERS.items():
         _enter_when_imported(running, module, partial(_driver, where))
     for driver in _added:
         running.enter(driver)
@@ -186,10 +170,10 @@ def _stopped(running: Watch) -> list[Finding]:
     for enter in running.waits:
         waiting.forget(enter)
     said = running.stop()
-    if not _current and not ticking.watches():
+    if not _current and not watches():
         spawn.forget()
         leaving.forget()
-        lines.shown_below(None)
+        frames.shown_below(None)
     warn_caller(said)
     return said
 
@@ -252,17 +236,29 @@ _added: list[Driver] = []
 def add_driver(driver: Driver) -> None:
     """One more driver, for the Watch that runs and for those that start later."""
     _added.append(driver)
-    for running in ticking.watches():
+    for running in watches():
         running.enter(driver)
+
+
+def watch_module(module: ModuleType, system: str = "") -> None:
+    """Watch a DB-API 2.0 `module` from now on, in the Watch that runs or the next that starts.
+
+    `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …); without it the module's
+    name stands. Raises TypeError where the module has no `connect`.
+    """
+    from whoholds.drivers import generic
+
+    add_driver(generic.driver_for(module, system))
 
 
 # --- asked at any moment ----------------------------------------------------------------------------------------
 
 
-def current() -> Watch | None:
-    """The Watch that runs, the innermost `with whoholds.watch()` first, or None."""
-    watches = ticking.watches()
-    return watches[-1] if watches else None
+def holders() -> Holders:
+    """Who holds what now, in this process."""
+    from whoholds.watching.holders import holders_of
+
+    return holders_of(current())
 
 
 def ignore(predicate: Predicate) -> Predicate:
@@ -275,4 +271,4 @@ def _listen_for_dump(limits: Limits) -> None:
     if limits.dump_signal:
         from whoholds.watching.holders import dump_on_signal
 
-        _signals.append(dump_on_signal(limits.dump_signal))
+        _signals.append(dump_on_signal(limits.dump_signal, holders))

@@ -8,10 +8,11 @@ import pytest
 
 from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
 from whoholds.analysis.history import MANY
+from whoholds.analysis.rules import BITS
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
-from whoholds.ledger import handle as handle_module
-from whoholds.ledger.handle import OVER, Database, Handle, database
-from whoholds.limits import BITS
+from whoholds.ledger import database as databases
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.handle import OVER, Handle
 from whoholds.reporting.wording import message
 
 
@@ -280,16 +281,16 @@ def test_after_thousands_of_databases_the_next_is_still_one() -> None:
     crowd = [world.opens(to=database("postgresql", host="db", name="late")) for _ in range(20)]
     (finding,) = world.found(too_many_at_once)
     assert finding.count == 20
-    assert len({id(handle.database) for handle in crowd}) == 1
+    assert len({id(database.database) for handle in crowd}) == 1
 
 
 def test_a_database_that_nobody_has_is_forgotten() -> None:
     """A file for every request leaves nothing behind in the process."""
-    before = len(handle_module._databases)
+    before = len(databases._databases)
     kept = [database("sqlite", name=f"request-{number}.db") for number in range(50)]
-    assert len(handle_module._databases) == before + 50
+    assert len(databases._databases) == before + 50
     del kept
-    assert len(handle_module._databases) == before
+    assert len(databases._databases) == before
 
 
 # --- connect-storm ----------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.worlds import AT_EXIT, CARS, REPORT, SHOP, STOCK, USERS, World, ends, job, said, task, thread
+from whoholds.analysis.rules import BITS
 from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
-from whoholds.limits import BITS
 from whoholds.scopes import Scope
 
 # --- left-open --------------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
+from whoholds.analysis.rules import BITS
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
-from whoholds.ledger.handle import database
-from whoholds.ledger.ledger import Sharing
-from whoholds.limits import BITS
+from whoholds.ledger.database import database
+from whoholds.ledger.entries import Sharing
 
 AUDIT = "/srv/shop/audit.py:5 write"
 

@@ -16,8 +16,9 @@ import pytest
 
 from tests.drivers import libraries
 from tests.drivers.libraries import SLEEP, Library, maybe
-from whoholds.analysis.lines import frame_at, user_index
-from whoholds.hooks.spawning import current_owner
+from whoholds.analysis.blame import user_index
+from whoholds.analysis.frames import frame_at
+from whoholds.ledger.here import current_owner
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

@@ -6,16 +6,19 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from whoholds.hooks.tracing import opener_of
+from whoholds.ledger.opener import opener_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from whoholds.analysis.lines import Frame, Site
+    from whoholds.analysis.frames import Frame
+    from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.hooks.tracing import Opener
-    from whoholds.ledger.handle import Database, Handle, Owner, Spawn
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.opener import Opener
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner, Spawn
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 SEVERITIES = (INFO, WARNING, ERROR)

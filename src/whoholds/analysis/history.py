@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.lines import Site, Sites
-from whoholds.ledger.handle import CLOSED, CONNECTION, Database, Handle, Owner
+from whoholds.analysis.sites import Site, Sites
+from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
-    from whoholds.ledger.ledger import Taken
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.entries import Entries
+    from whoholds.ledger.owner import Owner
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
 SLOTS = 10  # of a second, in which openings are counted
@@ -81,7 +83,7 @@ class History:
         default_factory=dict
     )  # library → whether it is watched, or its driver stands aside
 
-    def take(self, taken: Taken, new: list[Handle]) -> list[tuple[Handle, Handle]]:
+    def take(self, taken: Entries, new: list[Handle]) -> list[tuple[Handle, Handle]]:
         """What this look brought, its `new` handles placed; gives (held, asked for while it was held) among them."""
         now = taken.now
         self.opened += len(new)
@@ -101,7 +103,7 @@ def counted(handle: Handle) -> bool:
     return handle.pool is None or handle.pool.max is None
 
 
-def _peaks(taken: Taken, new: list[Handle], history: History) -> None:
+def _peaks(taken: Entries, new: list[Handle], history: History) -> None:
     """The exact peak of each database since the last look, by a sweep over the stamps."""
     for trend in history.trends.values():
         if trend.latest.count:
@@ -137,7 +139,7 @@ def _forget_quiet(history: History, seen: Container[Database]) -> None:
             del history.trends[trend.database]
 
 
-def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Taken, new: list[Handle]) -> None:
+def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Entries, new: list[Handle]) -> None:
     """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
     count = now_open + sum(-1 if stamp > 0 else 1 for stamp in changes)
     best, at = count, 0  # stamp 0: the most were open at the last look
@@ -163,7 +165,7 @@ def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Taken, new: l
         trend.latest = trend.highest = Peak(best, reached, at, tuple(there))
 
 
-def _rates(taken: Taken, history: History) -> None:
+def _rates(taken: Entries, history: History) -> None:
     """How many connections each database opened and closed again in each tenth of a second, over the last minute.
 
     Of a pool's those that it closed: more than it keeps, opened for one loan.
@@ -201,7 +203,7 @@ def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) 
             climbs[site] = Climb(count, 0, now)
 
 
-def _nestings(taken: Taken, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
+def _nestings(taken: Entries, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
     """(held, asked for while it was held) for each new handle, by a sweep over each owner's handles.
 
     Where one line opened both, only once the inner one was given back while the outer was held: a loop that keeps

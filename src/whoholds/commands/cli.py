@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from whoholds import __version__
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="whoholds", description="Who holds my database connections? Settings: environment variables WHOHOLDS_…"
     )
-    parser.add_argument("--version", action="version", version=f"whoholds {__version__}")
+    parser.add_argument("--version", action="version", version=f"whoholds {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="run | report | doctor")
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
     report = commands.add_parser("report", help="what a journal says")

@@ -7,9 +7,12 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from whoholds import __version__
-from whoholds.limits import OFF, Limits, WrongSetting
-from whoholds.startup import DRIVERS, limits_for
+from whoholds.drivers import table
+from whoholds.limits import Limits
+from whoholds.matching import WrongSetting
+from whoholds.startup import limits_for
+from whoholds.switch import OFF
+from whoholds.version import VERSION
 
 # A module's distribution, where it is called otherwise.
 _DISTRIBUTIONS = {
@@ -25,7 +28,7 @@ _DISTRIBUTIONS = {
 def doctor() -> int:
     """Print the diagnosis; 0 where whoholds is active, 1 where it is not."""
     say = sys.stdout.write
-    say(f"whoholds {__version__}, Python {sys.version.split()[0]} at {sys.executable}\n")
+    say(f"whoholds {VERSION}, Python {sys.version.split()[0]} at {sys.executable}\n")
     reasons, limits = _reasons()
     say("active here: yes\n" if not reasons else "active here: no\n")
     for reason in reasons:
@@ -69,7 +72,7 @@ def _pth() -> bool:
 
 def _libraries() -> list[tuple[str, str]]:
     seen: dict[str, str] = {}
-    for module in DRIVERS:
+    for module in table.DRIVERS:
         top = module.partition(".")[0]
         if top not in seen:
             seen[top] = _installed(top)

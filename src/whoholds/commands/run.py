@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
-from whoholds.commands.report import Told, headline, lines_of
-from whoholds.limits import OFF
 from whoholds.reporting.journal import read
+from whoholds.reporting.summary import Told, headline, lines_of
+from whoholds.switch import OFF
 
 if TYPE_CHECKING:
     import argparse

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import Finding, parts_of
+from whoholds.analysis.rules import BITS
 from whoholds.ledger.handle import CONNECTION, CURSOR, Handle
-from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -5,23 +5,22 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.blame import kind_of
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.history import SLOTS
-from whoholds.analysis.lines import kind_of
+from whoholds.analysis.rules import BITS
 from whoholds.detectors._groups import loans
 from whoholds.detectors.idle import HIGH, allowed_by
-from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle, database
-from whoholds.limits import BITS
-from whoholds.watching.stacks import stack_of
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from whoholds.analysis.history import Climb, Rate, Trend
-    from whoholds.analysis.lines import Site
+    from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.ledger import Refusal
-    from whoholds.ledger.origin import Origin
+    from whoholds.ledger.entries import Refusal
     from whoholds.limits import Limits
 
 HABIT_LOOKS = 5  # looks before a program has a habit
@@ -246,7 +245,6 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             why=_why_refused(refusal, held, allowed),
             advice=_advice(parts[0]) if parts else (),
             other=("refused", _asked_at(refusal, snapshot)),
-            stacks=stacks(held, snapshot),
             error=refusal.error,
             adds_up=False,
             times=refusal.count,
@@ -292,16 +290,3 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
         )
         why.append(f"{few} Ask the server: {ask}")
     return tuple(why)
-
-
-def stacks(handles: tuple[Handle, ...], snapshot: Snapshot, most: int = 3) -> tuple[tuple[str, Origin], ...]:
-    """What the oldest holders do now, for those of them that still live."""
-    del snapshot
-    found = []
-    for handle in handles:
-        origin = stack_of(handle.owner) if handle.owner is not None and handle.open else ()
-        if origin:
-            found.append((handle.owner.name if handle.owner else "", origin))
-        if len(found) == most:
-            break
-    return tuple(found)

@@ -6,15 +6,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
+from whoholds.analysis.rules import BITS
 from whoholds.detectors._groups import loans, one_each
 from whoholds.ledger.handle import CURSOR, Handle
-from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.limits import Limits, Threshold
+    from whoholds.limits import Limits
+    from whoholds.matching import Threshold
 
 HIGH, LOW = 0.8, 0.2  # of what the server allows: where severity rises, and falls
 

@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
+from whoholds.analysis.rules import BITS
 from whoholds.detectors._groups import loans, one_each
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
-from whoholds.limits import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from whoholds.analysis.lines import Site
+    from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.scope import Scope
     from whoholds.limits import Limits
-    from whoholds.scopes import Scope
 
 _HELD = sum(BITS[rule] for rule in ("left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"))
 _CLOSE = {

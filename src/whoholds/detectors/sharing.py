@@ -6,13 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, WARNING, Finding
-from whoholds.limits import BITS
+from whoholds.analysis.rules import BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.handle import Database, Handle
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle
     from whoholds.limits import Limits
 
 _STARVES = (

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.drivers.kit import Known
-from whoholds.ledger.handle import CHECKOUT, UNSEEN, Handle, database
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import CHECKOUT, UNSEEN, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
-    from whoholds.ledger.handle import Database, Pool
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Pool
     from whoholds.ledger.ledger import Ledger
 
 

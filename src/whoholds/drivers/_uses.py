@@ -17,7 +17,8 @@ from whoholds.ledger.handle import RING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.ledger.handle import Database, Handle
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
     HandleOf = Callable[[Any], Handle]

@@ -9,10 +9,10 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import in_range, replace, stands_for
-from whoholds.hooks import spawning as spawn
-from whoholds.ledger.ledger import Asked, asked
+from whoholds.ledger import here
+from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 def _connect(ledger: Ledger, original: Any) -> Any:
     async def _connect(self: Any, *args: Any, **kwargs: Any) -> Any:
         connector = self._connector
-        for_whom = Asked(spawn.current_owner(), capture(sys._getframe(1), ledger.frames))
+        for_whom = OpenedFor(here.current_owner(), capture(sys._getframe(1), ledger.frames))
         try:
             self._connector = _for_somebody(connector, for_whom)
             return await original(self, *args, **kwargs)
@@ -53,13 +53,13 @@ def _connect(ledger: Ledger, original: Any) -> Any:
     return stands_for(_connect, original)
 
 
-def _for_somebody(connector: Any, for_whom: Asked) -> Any:
+def _for_somebody(connector: Any, for_whom: OpenedFor) -> Any:
     def connect() -> Any:
         """Runs in the worker thread, whose context is its own."""
-        asked.set(for_whom)
+        opened_for.set(for_whom)
         try:
             return connector()
         finally:
-            asked.set(None)
+            opened_for.set(None)
 
     return stands_for(connect, connector)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from weakref import ref
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers._loans import asking, lend
 from whoholds.drivers.kit import (
     Known,
@@ -24,12 +24,13 @@ from whoholds.drivers.kit import (
     replace,
     stands_for,
 )
-from whoholds.ledger.handle import Database, Pool, database
-from whoholds.ledger.ledger import Asked, asked
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.here import OpenedFor, opened_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.ledger.handle import Pool
     from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
@@ -164,14 +165,14 @@ class _Loans:
         async def _get_new_connection(pool: Any, *args: Any, **kwargs: Any) -> Any:
             made = self._pools.get(id(pool))
             if made is not None:
-                asked.set(Asked(None, made.origin, made))
+                opened_for.set(OpenedFor(None, made.origin, made))
             try:
                 connection = await original(pool, *args, **kwargs)
             except BaseException:
                 del pool, args, kwargs
                 raise
             finally:
-                asked.set(None)
+                opened_for.set(None)
             try:
                 handle = self._known.of(connection)
             except KeyError:

@@ -9,15 +9,16 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers._loans import asking, handle_on, lend
 from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger.handle import Handle, Pool, database
+from whoholds.ledger.database import database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
 
 _POOL = "_whoholds_pool"  # on a PooledDB: ours; None while it fills itself

@@ -10,12 +10,14 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import called, connect_failed, is_refusal, noticed, replace, stands_for
-from whoholds.ledger.handle import CONNECTION, Database, database
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.handle import CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import ModuleType
 
     from whoholds.ledger.ledger import Ledger
@@ -25,20 +27,15 @@ _CONNECTION_CALLS = ("commit", "rollback")
 _FETCHES = ("fetchone", "fetchmany", "fetchall", "nextset")
 
 
-def watch_module(module: ModuleType, system: str = "") -> None:
-    """Watch a DB-API 2.0 `module` from now on, in the Watch that runs or the next that starts.
-
-    `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …); without it the module's
-    name stands. Raises TypeError where the module has no `connect`.
-    """
+def driver_for(module: ModuleType, system: str = "") -> Callable[[Ledger], AbstractContextManager[None]]:
+    """A driver that watches `module`. Raises TypeError where the module has no `connect`."""
     if not callable(getattr(module, "connect", None)):
         raise TypeError(f"watch_module({module!r}): it takes a DB-API 2.0 module, with a connect function")
-    from whoholds import startup
 
-    def driver(ledger: Ledger) -> Any:
+    def driver(ledger: Ledger) -> AbstractContextManager[None]:
         return watching(ledger, module, system or module.__name__)
 
-    startup.add_driver(driver)
+    return driver
 
 
 @contextmanager

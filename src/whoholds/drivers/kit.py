@@ -24,11 +24,12 @@ from whoholds.drivers._importlib_bootstrap.calls import (
 )
 from whoholds.drivers._uses import connect_failed, is_refusal, refused, task_or_thread
 from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger.handle import Database, Handle, database
+from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 __all__ = [

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import called, in_range, keep_anew, noticed, opening, replace, whoholds_of
-from whoholds.ledger.handle import Database, Handle, database
+from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 _CLOSES = ("close", "disconnect", "shutdown")

@@ -9,10 +9,11 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers._loans import asking, handle_on, lend
 from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger.handle import OVER, Handle, Pool, database
+from whoholds.ledger.database import database
+from whoholds.ledger.handle import OVER, Handle, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import (
     called,
     in_range,
@@ -20,7 +20,7 @@ from whoholds.drivers.kit import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger.handle import Database
+    from whoholds.ledger.database import Database
     from whoholds.ledger.ledger import Ledger
 
 _ARGUMENTS = ("user", "host", "database", "port")

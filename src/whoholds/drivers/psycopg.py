@@ -10,7 +10,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import (
     Known,
     called,
@@ -29,7 +29,8 @@ from whoholds.drivers.kit import (
     whoholds_of,
     within,
 )
-from whoholds.ledger.handle import CURSOR, Database, Handle, database
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

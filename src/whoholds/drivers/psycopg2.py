@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import (
     called,
     connect_failed,
@@ -22,7 +22,8 @@ from whoholds.drivers.kit import (
     stands_for,
     statement,
 )
-from whoholds.ledger.handle import CONNECTION, CURSOR, Database, Handle, database
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.handle import CONNECTION, CURSOR, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

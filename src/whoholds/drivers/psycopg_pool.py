@@ -9,17 +9,18 @@ import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers._loans import asking, lend
 from whoholds.drivers.kit import in_range, postgres_asked, replace, stands_for
-from whoholds.ledger.ledger import Asked, asked
+from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from whoholds.ledger.handle import Database, Handle, Pool
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
 
 
@@ -84,12 +85,12 @@ class _Loans:
             return None
         lends_its_own = pool.max is None and pool.idle_min == 0
         origin = capture(frame, self.ledger.frames) if lends_its_own else pool.origin
-        return asked.set(Asked(None, origin, pool))
+        return opened_for.set(OpenedFor(None, origin, pool))
 
     def stocked(self, token: Any) -> None:
         """That connection was opened, or was not."""
         if token is not None:
-            asked.set(None)
+            opened_for.set(None)
 
     def waits(self, pool_object: Any) -> Callable[[], None]:
         """A request for a connection waits from now on; the call ends that."""

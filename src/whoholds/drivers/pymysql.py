@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import never_blame
+from whoholds.analysis.blame import never_blame
 from whoholds.drivers.kit import (
     called,
     in_range,
@@ -21,11 +21,12 @@ from whoholds.drivers.kit import (
     whoholds_of,
 )
 from whoholds.hooks.seams import stays_ours
-from whoholds.ledger.handle import Database, Handle, database
+from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 _ANSWERED_OK = ("commit", "rollback", "begin", "ping", "select_db", "autocommit")

@@ -11,10 +11,11 @@ import types
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import kind_of, never_blame
+from whoholds.analysis.blame import kind_of, never_blame
 from whoholds.drivers._loans import Pools, asking, handle_on, lend
 from whoholds.hooks.seams import replace, stands_for, stays_ours
-from whoholds.ledger.handle import OVER, Database, Handle, Pool, database
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.handle import OVER, Handle, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

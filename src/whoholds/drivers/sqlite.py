@@ -28,7 +28,8 @@ from whoholds.drivers.kit import (
     stands_for,
     statement,
 )
-from whoholds.ledger.handle import CONNECTION, Database, Handle, database
+from whoholds.ledger.database import Database, database
+from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:

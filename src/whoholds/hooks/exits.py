@@ -6,11 +6,10 @@ It decides only when the last look comes; `ticking` takes it. It imports next to
 from __future__ import annotations
 
 import atexit
-import sys
 
 from whoholds.hooks import imports as waiting
-from whoholds.hooks import spawning as spawn
 from whoholds.hooks.seams import replace, stands_for
+from whoholds.ledger import here
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _registered: list[bool] = []
+_looks: list[Callable[[], None]] = []  # none until a watch has run: nothing that we watch was ever imported
 _restore: list[Callable[[], None]] = []
 
 
@@ -45,10 +45,15 @@ def _nothing() -> None:
     return None
 
 
+def at_exit(look: Callable[[], None]) -> None:
+    """Call `look` wherever this process, or a child of it, leaves. Twice is once."""
+    if look not in _looks:
+        _looks.append(look)
+
+
 def _last_look() -> None:
-    ticking = sys.modules.get("whoholds.watching.ticker")
-    if ticking is not None:  # else nothing that we watch was ever imported
-        ticking.last_look()
+    for look in _looks:
+        look()
 
 
 def _children(process: ModuleType) -> None:
@@ -58,7 +63,7 @@ def _children(process: ModuleType) -> None:
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
         given = getattr(self, "_whoholds_spawn", None)
         if given is not None and process.parent_process() is None:
-            spawn.began_in_child(given)
+            here.began_in_child(given)
         try:
             return original(self, *args, **kwargs)
         finally:

@@ -9,31 +9,26 @@ from __future__ import annotations
 import sys
 from _weakref import ref
 
-from whoholds.hooks import spawning as spawn
+from whoholds.ledger import here
+from whoholds.ledger.opener import SUPPRESSED, closing
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-    from typing import Any, TypeAlias
+    from typing import Any
 
-    from whoholds.ledger.handle import Handle, Owner
-
-    # (its SpanContext, a weak reference to the span), and once the handle is closed whether the span still ran
-    # then. A plain tuple: a class of its own would double the price of an opening's 0.4 µs.
-    Opener: TypeAlias = tuple[Any, ...]
-
-SUPPRESSED: Opener = (None, None, False)  # the program asked that nothing be recorded here
+    from whoholds.ledger.opener import Opener
 
 
 def install(trace: ModuleType) -> Callable[[], None]:
     """Read the trace context from now on; `trace` is `opentelemetry.trace`. The call returned undoes it."""
-    spawn.current_context = _reader(trace)
-    spawn.at_closing = closing
+    here.current_context = _reader(trace)
+    here.at_closing = closing
 
     def restore() -> None:
-        spawn.current_context = spawn.no_context
-        spawn.at_closing = spawn.nothing_at_closing
+        here.current_context = here.no_context
+        here.at_closing = here.nothing_at_closing
 
     return restore
 
@@ -60,34 +55,3 @@ def _reader(trace: ModuleType) -> Callable[[], Opener | None]:
         return (span_context, ref(span)) if span_context.is_valid else None
 
     return current
-
-
-def opener_of(handle: Handle) -> Opener | None:
-    """The span current at the opening, else at the spawning of its owner or of one of that owner's ancestors."""
-    if handle.context is not None:
-        return handle.context  # type: ignore[no-any-return]  # what `current` gave
-    return opener_of_owner(handle.owner)
-
-
-def opener_of_owner(owner: Owner | None) -> Opener | None:
-    """The span current at the spawning of `owner` or of one of its ancestors, the nearest first."""
-    while owner is not None and owner.spawn is not None:
-        if owner.spawn.context is not None:
-            return owner.spawn.context  # type: ignore[no-any-return]
-        owner = owner.spawn.by
-    return None
-
-
-def runs(opener: Opener) -> bool:
-    """Whether the opener's span has not ended; one that cannot tell runs as long as somebody keeps it."""
-    if len(opener) > 2:  # noqa: PLR2004 - the answer was kept at the closing
-        return bool(opener[2])
-    span = opener[1]()
-    return span is not None and getattr(span, "end_time", None) is None
-
-
-def closing(handle: Handle) -> None:
-    """Keep whether the opener's span runs at this moment. Called where `handle` is closed, any thread: 0.3 µs."""
-    opener = opener_of(handle)
-    if opener is not None:
-        handle.context = (opener[0], None, runs(opener))

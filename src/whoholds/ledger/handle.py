@@ -1,168 +1,32 @@
-"""What was opened, by whom and where: Database, Owner, Handle and Pool, filled in by the user's threads.
+"""Handle, one thing opened that must be given back, and Pool. Filled in by the user's threads.
 
 Nothing here locks, logs, compares the user's objects or keeps one alive.
 """
 
 from __future__ import annotations
 
-import sys
 from _functools import partial  # type: ignore[import-not-found]  # functools brings half of the standard library
-from _weakref import ref
-
-from whoholds.ledger.origin import from_lines, line_at
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
+    from _weakref import ref
     from collections.abc import Callable
     from typing import Any
 
-    from whoholds.analysis.lines import Site
-    from whoholds.ledger.ledger import Ledger
+    from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
+
 
 CONNECTION = "connection"
 CHECKOUT = "checkout"
 CURSOR = "cursor"
-
 CLOSED = "closed"  # close was called, or the loan was given back
 RING = 5  # statements remembered of each connection
 COLLECTED = "collected"  # freed by the cyclic collector, nobody had closed it
 FREED = "freed"  # freed when its last reference went, nobody had closed it
 UNSEEN = -1  # the caller of a loan whose connection nobody watches: whether it is used cannot be seen
 OVER = "over"  # its connection or pool went first, and it with that
-
-
-class Database:
-    """One database as the client names it; never a password. `private` tells apart those that only one can see."""
-
-    __slots__ = ("__weakref__", "host", "name", "port", "private", "system", "text", "user")
-
-    def __init__(
-        self,
-        system: str,
-        user: str = "",
-        host: str = "",
-        port: int | None = None,
-        name: str = "",
-        *,
-        private: bool = False,
-    ) -> None:
-        self.system = system
-        self.user = user
-        self.host = host
-        self.port = port
-        self.name = name
-        self.private = private
-        at = f"{user}@{host}" if user else host
-        where = f"{at}:{port}" if port else at
-        self.text = f"{system}://{where}/{name}"
-
-    def __str__(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return f"Database({self.text!r})"
-
-    @property
-    def server(self) -> str:
-        """The server alone, `system://host:port`: what has a limit of its own. A file is its own server."""
-        if not self.host:
-            return self.text
-        return f"{self.system}://{self.host}:{self.port}" if self.port else f"{self.system}://{self.host}"
-
-
-_databases: dict[tuple[Any, ...], ref[Database]] = {}  # one C call per change; each goes with its last handle
-
-
-def database(system: str, user: str = "", host: str = "", port: int | None = None, name: str = "") -> Database:
-    """The one Database with these values while anybody has it, so that handles are grouped by identity."""
-    key = (system, user, host, port, name)
-    known = _databases.get(key)
-    found = known() if known is not None else None
-    if found is None:
-        found = Database(system, user, host, port, name)
-        # pop(key, reference): called with the reference for its default
-        first = _databases.setdefault(key, ref(found, partial(_databases.pop, key)))()
-        found = first if first is not None else found
-    return found
-
-
-class Spawn:
-    """The call that started an owner: where, whose, and the trace that was current there."""
-
-    __slots__ = ("by", "context", "origin", "scope", "site", "width")
-
-    def __init__(self, origin: Origin, by: Owner | None, context: Any = None, scope: Any = None) -> None:
-        self.origin = origin
-        self.by = by  # the owner that made the call; ancestry is cut at Owner.MAX_DEPTH
-        self.context = context  # what tracing.current() gave, or None
-        self.scope = scope  # the scope that the call was made in, or None
-        self.width: int | None = None  # of an executor: how many workers it may have
-        self.site: Site | None = None  # filled in on the tick
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As lines of text: a Process that is spawned is pickled, and with it the call that started it."""
-        pairs = zip(self.origin[::2], self.origin[1::2], strict=True)
-        return _spawned, ([(code.co_filename, line_at(code, at), code.co_name) for code, at in pairs],)  # type: ignore[union-attr,arg-type]
-
-
-def _spawned(lines: list[tuple[str, int, str]]) -> Spawn:
-    return Spawn(from_lines(lines), None)
-
-
-class Owner:
-    """The thread, and the task, greenlet or executor job in it, that opened a handle. Held weakly."""
-
-    __slots__ = (
-        "__weakref__",
-        "depth",
-        "ended_at",
-        "ident",
-        "is_worker",
-        "job_over_at",
-        "kind",
-        "name",
-        "ref",
-        "spawn",
-        "thread",
-    )
-
-    MAX_DEPTH = 4
-
-    def __init__(self, kind: str, name: str, ref: Any, ident: int, spawn: Spawn | None, thread: Any = None) -> None:
-        self.kind = kind  # "thread", "task", "job" or "greenlet"
-        self.name = name
-        self.ref = ref  # weak reference to the Thread, Task or greenlet, or None where there is none
-        self.ident = ident  # of the thread it ran in when it first opened something
-        self.thread = thread  # for a job: the owner that is its worker thread
-        self.ended_at: float | None = None  # monotonic seconds; when a tick first saw it gone
-        self.job_over_at: float | None = None  # when a job returned, though its worker lives
-        self.is_worker = False  # a thread that runs an executor's jobs
-        by = spawn.by if spawn else None
-        self.depth: int = by.depth + 1 if by else 0
-        if spawn and self.depth >= self.MAX_DEPTH:
-            spawn.by = None
-        self.spawn = spawn
-
-    def gone(self) -> bool:
-        """Whether it has ended; a job is not gone while its worker lives. Called by the thread that ticks."""
-        if self.kind == "job":
-            worker: Owner | None = self.thread
-            return worker.gone() if worker is not None else self.job_over_at is not None
-        if self.ref is None:
-            return self.ident not in sys._current_frames()
-        alive = self.ref()
-        if alive is None:
-            return True
-        if self.kind == "thread":
-            threading = sys.modules.get("threading")
-            return threading is None or threading._active.get(alive.ident) is not alive
-        if self.kind == "task":
-            return bool(alive.done())
-        return bool(alive.dead)
-
-    def __repr__(self) -> str:
-        return f"<{self.kind} {self.name}>"
 
 
 class Pool:
@@ -196,7 +60,7 @@ class Pool:
         self.timeouts = 0  # requests that ran out of patience
         self.closed = False
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
-        self.site: Site | None = None
+        self.site: Any = None
 
     @property
     def pending(self) -> int:
@@ -264,7 +128,7 @@ class Handle:
         self.database = where
         self.owner = owner
         self.origin = origin
-        self.ledger: Ledger | None = None  # where it was told of
+        self.ledger: Any = None  # where it was told of
         self.opened_at = self.used_at = 0.0
         self.opened_stamp = 0
         self.closed_at: float | None = None
@@ -289,9 +153,9 @@ class Handle:
         self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at uses % RING
         self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
         self.probed = -1  # `uses` when the tick last asked
-        self.unread: Site | None = None  # what it was told: the line that made the cursor, where known
+        self.unread: Any = None  # what it was told: the line that made the cursor, where known
         self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once
-        self.site: Site | None = None  # filled in on the tick
+        self.site: Any = None  # filled in on the tick
         self.told = 0  # bits of the rules that a finding has named it for
         self.lost_s = 0.0  # seconds in which the machine slept: nobody held anything then
 

@@ -7,90 +7,34 @@ greenlets, signal handlers and the collector's callbacks. It never judges, never
 from __future__ import annotations
 
 import _thread
-import gc
 import itertools
 import sys
 import time
 from collections import deque
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from whoholds.hooks import spawning as spawn
-from whoholds.hooks.tracing import opener_of_owner
+from whoholds.ledger import here
 from whoholds.ledger.collector import Collections
-from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Database, Handle, Owner, Pool
+from whoholds.ledger.entries import PARENT, THREAD_ENDED, Entries, Refusal, Sharing
+from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool
+from whoholds.ledger.here import opened_for
+from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture
+from whoholds.ledger.scope import current as current_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from whoholds.hooks.tracing import Opener
+    from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
 
-THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
+
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
 STORED = 100  # callers that share one connection, by name
-
-
-class Refusal:
-    """A server or a pool that would give no more, and what was open at that instant."""
-
-    __slots__ = ("at", "by_pool", "count", "database", "error", "note", "open", "opener", "origin", "owner", "stamp")
-
-    def __init__(self, at: float, database: Database, error: str, held: list[Handle]) -> None:
-        self.at = at
-        self.database = database
-        self.error = error  # "OperationalError: …", as the program got it
-        self.open = held
-        self.count = 1  # requests refused in this burst
-        self.by_pool: Pool | None = None
-        self.note = ""
-        self.owner: Owner | None = None
-        self.opener: Opener | None = None  # the trace of the request that was refused
-        self.origin: Origin = ()
-        self.stamp = 0
-
-
-PARENT = -1  # the caller inside a handle that a fork brought along: the first use meets it
-
-
-class Sharing(NamedTuple):
-    """Several callers inside calls on one connection at once: all of them, and the first two's stacks."""
-
-    callers: set[int]
-    inside: Origin
-    came_in: Origin
-    owner: Owner | None  # of the one who came in
-
-
-class Taken(NamedTuple):
-    """What `Ledger.take` gives the tick."""
-
-    now: float
-    stamp: int
-    open: list[Handle]
-    ended: list[Handle]
-    refusals: list[Refusal]
-    shared: list[Handle]
-    inherited: list[tuple[Handle, Owner | None, Origin]]
-    pools: list[Pool]
-    dropped: int
-    scopes: tuple[tuple[Any, int], ...] = ()  # scopes that are over, each with the stamp of its end
-
-
-class Asked(NamedTuple):
-    """For whom the next connection of this thread or task is opened, where a worker opens it for somebody else."""
-
-    owner: Owner | None  # None: the worker is the owner
-    origin: Origin
-    pool: Pool | None = None
-
-
-# Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
-asked: ContextVar[Asked | None] = ContextVar("whoholds_asked", default=None)
 
 
 class _Reference(ref):  # type: ignore[type-arg]  # generic only for the type checker
@@ -111,7 +55,7 @@ class Ledger:
         self,
         *,
         clock: Callable[[], float] = time.monotonic,
-        owner: Callable[[], Owner | None] = spawn.current_owner,
+        owner: Callable[[], Owner | None] = here.current_owner,
         origin: Callable[[FrameType | None, int], Origin] = capture,
         stamp: itertools.count[int] | None = None,
         frames: int = 32,
@@ -128,7 +72,6 @@ class Ledger:
         # set only by WHOHOLDS_SPANS=queries, before a driver stands anywhere; neither may raise or keep an argument
         self.on_statement: Callable[..., None] | None = None
         self.on_connect_failed: Callable[[Database, BaseException, int, int], None] | None = None
-        self.current_scope: Callable[[Owner | None], Any] = spawn.no_scope
         self.ask: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
         self.server_limits: dict[str, int] = {}  # server → connections that it said it allows
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
@@ -171,19 +114,19 @@ class Ledger:
         """
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return Handle(kind, driver, where, None, ())
-        by = asked.get()
+        by = opened_for.get()
         if by is None:
             handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
         else:
-            asked.set(None)
+            opened_for.set(None)
             handle = Handle(kind, driver, where, by.owner or self._owner(), by.origin)
             pool = by.pool
             handle.at_home = pool is not None
         handle.ledger = self
         handle.parent = parent
         handle.pool = pool
-        handle.context = spawn.current_context()
-        handle.scope = self.current_scope(handle.owner)
+        handle.context = here.current_context()
+        handle.scope = current_scope(handle.owner)
         if thing is not None:
             try:
                 reference = _Reference(thing, self._at_end)
@@ -215,7 +158,7 @@ class Ledger:
             handle.ledger.closed(handle, how)
             return
         handle.closed_at = self.clock()
-        spawn.at_closing(handle)
+        here.at_closing(handle)
         handle.how = how
         if how == CLOSED and handle.inherited:
             self.used_in_child(handle, sys._getframe(1))
@@ -259,8 +202,8 @@ class Ledger:
             last.by_pool = pool
             last.stamp = next(self._stamp)
             last.owner = self._owner()
-            last.opener = spawn.current_context() or opener_of_owner(last.owner)
-            by = asked.get()
+            last.opener = here.current_context() or opener_of_owner(last.owner)
+            by = opened_for.get()
             last.origin = by.origin if by is not None else self._origin(frame, self.frames)
             self._refusals.append(last)
         self.on_refused(last, exc)
@@ -342,7 +285,7 @@ class Ledger:
 
     # --- asked by the tick --------------------------------------------------------------------------------------
 
-    def take(self, *, last: bool = False) -> Taken:
+    def take(self, *, last: bool = False) -> Entries:
         """Everything that is open and what ended since the last call, which is then forgotten here.
 
         Scopes that are over come once they have settled, and all of them with the `last`.
@@ -354,7 +297,7 @@ class Ledger:
         self._dropped_ends = max(self._dropped_ends, ends - self._taken_ends)
         drained += self._interrupted(open_)
         ended = dict.fromkeys(one for one in drained if one.closed_stamp is not None)  # a close may have failed
-        return Taken(
+        return Entries(
             self.clock(),
             next(self._stamp),
             [one for one in open_ if one not in ended] if ended else open_,
@@ -420,10 +363,6 @@ class Ledger:
         self._dropped_ends = 0
         self._overflow = itertools.count()
         self.quiet_ident = 0  # the thread that looked is the parent's
-
-    def collect(self) -> None:
-        """Let the collector run once, because something would be accused otherwise."""
-        gc.collect()
 
 
 def _drain(queue: deque[Any]) -> list[Any]:

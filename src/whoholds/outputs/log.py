@@ -12,8 +12,8 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO
-from whoholds.commands.report import counted
 from whoholds.reporting.journal import finding_record
+from whoholds.reporting.summary import counted
 from whoholds.reporting.wording import first_line, text
 
 if TYPE_CHECKING:

@@ -14,15 +14,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whoholds import __version__
-from whoholds.analysis.lines import frames
+from whoholds.analysis.frames import frames
 from whoholds.reporting.wording import message
 from whoholds.text.redact import redact, redact_argv
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding, Part
+    from whoholds.analysis.frames import Frame
     from whoholds.analysis.history import Peak
-    from whoholds.analysis.lines import Frame, Site
+    from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
@@ -114,7 +115,7 @@ def run_record(limits: Limits, wall: float) -> dict[str, Any]:
     """The first line of a journal: what ran, where, with which settings."""
     return {
         "type": "run",
-        "version": __version__,
+        "version": VERSION,
         "argv": redact_argv(getattr(sys, "orig_argv", sys.argv)),
         "pid": os.getpid(),
         "host": HOST,

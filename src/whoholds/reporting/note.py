@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.lines import shown_path, user_index
+from whoholds.analysis.blame import user_index
+from whoholds.analysis.frames import shown_path
 from whoholds.ledger.origin import line_at
 
 if TYPE_CHECKING:
+    from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle
-    from whoholds.ledger.ledger import Refusal
     from whoholds.ledger.origin import Origin
 
 

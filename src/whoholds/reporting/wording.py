@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.blame import kind_of
 from whoholds.analysis.finding import parts_of
-from whoholds.analysis.lines import frames, kind_of
+from whoholds.analysis.frames import frames
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from whoholds.analysis.finding import Finding, Part
-    from whoholds.analysis.lines import Frame, Site
+    from whoholds.analysis.frames import Frame
+    from whoholds.analysis.sites import Site
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
 

@@ -6,14 +6,10 @@ The end of one blocks nothing and collects nothing: it is noted, and judged at a
 from __future__ import annotations
 
 import re
-import sys
-from typing import TYPE_CHECKING
 
-from whoholds.hooks import spawning as spawn
-from whoholds.scopes import Scope, _scope, current
-
-if TYPE_CHECKING:
-    from whoholds.watching.watch import Watch
+from whoholds.ledger import here
+from whoholds.ledger.scope import Scope, current, entered_scope
+from whoholds.watching import running
 
 _PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")  # of Flask's and Django's routes: <int:id>
 _VALUE = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{24,})(?=/|$)")
@@ -27,19 +23,19 @@ class Unit(Scope):
     MAX_DEPTH = 4  # a server that never closes its answers must not make an endless chain
 
     def __init__(self, name: str, kind: str) -> None:
-        before = _scope.get()
+        before = entered_scope.get()
         self.depth: int = before.depth + 1 if isinstance(before, Unit) else 0
         if self.depth > self.MAX_DEPTH:
             before, self.depth = None, 0
         self.before = before
-        self.owner = spawn.current_owner()
+        self.owner = here.current_owner()
         super().__init__(name, kind, current(self.owner))
 
 
 def begin(name: str, kind: str = "request") -> Unit:
     """From now on what this thread or task opens belongs to a new unit. A microsecond."""
     unit = Unit(name, kind)
-    _scope.set(unit)
+    entered_scope.set(unit)
     return unit
 
 
@@ -47,10 +43,9 @@ def end(unit: Unit, name: str = "") -> None:
     """The unit is over, its `name` may be known better by now; what its owner opened should be closed."""
     if name:
         unit.name = name
-    if _scope.get() is unit:
-        _scope.set(unit.before)
-    startup = sys.modules.get("whoholds.startup")
-    watch: Watch | None = startup.current() if startup is not None else None
+    if entered_scope.get() is unit:
+        entered_scope.set(unit.before)
+    watch = running.current()
     if watch is not None and not unit.around:  # a test around it judges by itself
         watch.ledger.scope_over(unit)
 

@@ -9,13 +9,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import shown_path
+from whoholds.analysis.frames import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    Record = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
+    Tally = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
 
 VERSION = 1
 UPDATE = "--update-baseline, in pytest --whoholds-update-baseline"
@@ -47,13 +47,13 @@ class Known:
 class Comparison:
     """What was found, held against what is known."""
 
-    new: list[Record] = field(default_factory=list)  # their fingerprints are not in the file
-    grown: list[Record] = field(default_factory=list)  # more of them than the file allows
+    new: list[Tally] = field(default_factory=list)  # their fingerprints are not in the file
+    grown: list[Tally] = field(default_factory=list)  # more of them than the file allows
     fewer: list[tuple[Known, int]] = field(default_factory=list)  # known ones, and how many there are now
     known: Mapping[str, Known] = field(default_factory=dict)
 
     @property
-    def failing(self) -> list[Record]:
+    def failing(self) -> list[Tally]:
         """The new ones and the grown."""
         return [*self.new, *self.grown]
 
@@ -89,7 +89,7 @@ def load(path: Path) -> dict[str, Known]:
     return {entry.fingerprint: entry for entry in entries}
 
 
-def compare(known: Mapping[str, Known], found: Iterable[Record]) -> Comparison:
+def compare(known: Mapping[str, Known], found: Iterable[Tally]) -> Comparison:
     """`found` held against `known`; several of one fingerprint are added up."""
     now = _added_up(found)
     return Comparison(
@@ -104,7 +104,7 @@ def compare(known: Mapping[str, Known], found: Iterable[Record]) -> Comparison:
     )
 
 
-def write(path: Path, found: Iterable[Record]) -> None:
+def write(path: Path, found: Iterable[Tally]) -> None:
     """Make `found` the baseline: sorted, one entry a fingerprint, so that a diff of it reads. Raises OSError."""
     entries = sorted(
         map(_known, _added_up(found).values()),
@@ -115,7 +115,7 @@ def write(path: Path, found: Iterable[Record]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _added_up(found: Iterable[Record]) -> dict[str, dict[str, Any]]:
+def _added_up(found: Iterable[Tally]) -> dict[str, dict[str, Any]]:
     now: dict[str, dict[str, Any]] = {}
     for record in found:
         before = now.get(record["fingerprint"])
@@ -124,7 +124,7 @@ def _added_up(found: Iterable[Record]) -> dict[str, dict[str, Any]]:
     return now
 
 
-def _known(record: Record) -> Known:
+def _known(record: Tally) -> Known:
     return Known(
         record["fingerprint"],
         record["rule"],

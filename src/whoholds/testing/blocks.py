@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
 
-    from whoholds.testing.policy import Choices
+    from whoholds.testing.policy import Policy
     from whoholds.testing.tally import Opened
-    from whoholds.testing.trial import Run
+    from whoholds.testing.trial import Trial
 
 __all__ = [
     "FakeClock",
@@ -44,37 +44,37 @@ def assert_no_leaks(*, allow: object = ()) -> Block:
     `allow` is what is meant: a rule, `rule@path-glob[:function]`, a function of a finding, or a list of these.
     Raises `LeakError` at the end. For `with`, `async with`, or as a decorator of functions and coroutine functions.
     """
-    from whoholds.testing.policy import ERROR, Choices
+    from whoholds.testing.policy import ERROR, Policy
 
-    return Block("assert_no_leaks()", Choices(ERROR, allow=_allowed(allow)))
+    return Block("assert_no_leaks()", Policy(ERROR, allow=_allowed(allow)))
 
 
 def assert_max_open(most: int) -> Block:
     """A block in which at most `most` connections and loans may be open at once: this does not fan out."""
-    from whoholds.testing.policy import Choices, number
+    from whoholds.testing.policy import Policy, number
 
-    return Block(f"assert_max_open({most})", Choices(max_open=number("assert_max_open(…)", most)))
+    return Block(f"assert_max_open({most})", Policy(max_open=number("assert_max_open(…)", most)))
 
 
 def assert_max_connects(most: int) -> Block:
     """A block that may open at most `most` connections in all: this does not connect once an item."""
-    from whoholds.testing.policy import Choices, number
+    from whoholds.testing.policy import Policy, number
 
-    return Block(f"assert_max_connects({most})", Choices(max_connects=number("assert_max_connects(…)", most)))
+    return Block(f"assert_max_connects({most})", Policy(max_connects=number("assert_max_connects(…)", most)))
 
 
 class Block:
     """A stretch of a test that is judged at its end. One object may be used again and again, also inside itself."""
 
-    def __init__(self, name: str, choices: Choices) -> None:
+    def __init__(self, name: str, choices: Policy) -> None:
         self._name = name
         self._choices = choices
-        self._runs: list[Run] = []  # entered and not left, innermost last
+        self._runs: list[Trial] = []  # entered and not left, innermost last
 
     def _begin(self, where: str) -> Opened:
-        from whoholds.testing.trial import Run
+        from whoholds.testing.trial import Trial
 
-        run = Run(f"{self._name} {where}", "block", self._choices)
+        run = Trial(f"{self._name} {where}", "block", self._choices)
         self._runs.append(run)
         return run.opened
 
@@ -158,21 +158,21 @@ class NoLeaksMixin:
 
     def run(self, result: Any = None) -> Any:
         """Called by the runner: the cleanup that is added first is called last."""
-        from whoholds.testing.policy import ERROR, Choices
-        from whoholds.testing.trial import Run
+        from whoholds.testing.policy import ERROR, Policy
+        from whoholds.testing.trial import Trial
 
         test: Any = self
-        choices = Choices(
+        choices = Policy(
             ERROR, max_open=self.max_open, max_connects=self.max_connects, allow=_allowed(self.allow_leaks)
         )
-        run = Run(test.id(), "test", choices)
+        run = Trial(test.id(), "test", choices)
         test.addCleanup(self._no_leaks, run, result)
         try:
             return super().run(result)  # type: ignore[misc]  # TestCase has it
         finally:
             run.end()
 
-    def _no_leaks(self, run: Run, result: Any) -> None:
+    def _no_leaks(self, run: Trial, result: Any) -> None:
         report = run.end()
         if report and not self._failed(result):
             raise LeakError(report)
@@ -200,6 +200,6 @@ def _allowed(allow: object) -> tuple[Any, ...]:
 
 
 def _at(frame: FrameType) -> str:
-    from whoholds.analysis.lines import shown_path
+    from whoholds.analysis.frames import shown_path
 
     return f"at {shown_path(frame.f_code.co_filename)}:{frame.f_lineno}"

@@ -1,6 +1,6 @@
 """What is asked of a test: which rules fail it, how much it may have open at once, what is allowed. Values.
 
-Made from options, ini keys and markers; what cannot be is a `WrongChoiceError` that names what exists.
+Made from options, ini keys and markers; what cannot be is a `WrongPolicy` that names what exists.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from whoholds.limits import RULES, IgnoreRule, nearest
+from whoholds.analysis.rules import RULES
+from whoholds.matching import IgnoreRule, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -27,12 +28,12 @@ OF_THE_RUN = (
 MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ for -
 
 
-class WrongChoiceError(ValueError):
+class WrongPolicy(ValueError):  # noqa: N818 - it is what it is called
     """Names what was asked, what it got and what exists."""
 
 
 @dataclass(frozen=True)
-class Choices:
+class Policy:
     """What is asked of one test. An empty mode asks nothing but what is said besides."""
 
     mode: str = ""
@@ -62,10 +63,10 @@ class Choices:
         """Whether `finding` is meant."""
         return any(_matches(one, finding) for one in self.allow)
 
-    def marked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Choices:
-        """With what `@pytest.mark.whoholds(*args, **kwargs)` says, which wins. Raises `WrongChoiceError`."""
+    def marked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Policy:
+        """With what `@pytest.mark.whoholds(*args, **kwargs)` says, which wins. Raises `WrongPolicy`."""
         if len(args) > 1:
-            raise WrongChoiceError(f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}")
+            raise WrongPolicy(f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}")
         changed = self if not args else replace(self, mode=mode("the marker whoholds", args[0]))
         rules = dict(changed.rules)
         for name, value in kwargs.items():
@@ -82,43 +83,41 @@ class Choices:
 
 
 def mode(what: str, value: object) -> str:
-    """`value` if it is one of the modes. Raises `WrongChoiceError`."""
+    """`value` if it is one of the modes. Raises `WrongPolicy`."""
     if value not in MODES:
-        raise WrongChoiceError(f"{what} takes {_listed(MODES)}, got {value!r}{nearest(value, MODES)}")
+        raise WrongPolicy(f"{what} takes {_listed(MODES)}, got {value!r}{nearest(value, MODES)}")
     return str(value)
 
 
 def number(what: str, value: object) -> int:
-    """`value` as a number of handles, 0 or more. Raises `WrongChoiceError`."""
+    """`value` as a number of handles, 0 or more. Raises `WrongPolicy`."""
     if not isinstance(value, bool) and isinstance(value, int | str) and str(value).strip().isdigit():
         return int(value)
-    raise WrongChoiceError(f"{what} takes a number, 0 or more, got {value!r}")
+    raise WrongPolicy(f"{what} takes a number, 0 or more, got {value!r}")
 
 
 def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
-    """`rule=mode` each, `left-open=report`. Raises `WrongChoiceError`."""
+    """`rule=mode` each, `left-open=report`. Raises `WrongPolicy`."""
     rules = {}
     for line in lines:
         name, equals, value = (part.strip() for part in line.partition("="))
         rule = name.replace("_", "-")
         if not equals or rule not in RULES:
             known = f"; rules: {_listed(RULES)}{nearest(rule, RULES)}" if equals else ""
-            raise WrongChoiceError(
-                f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}{known}"
-            )
+            raise WrongPolicy(f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}{known}")
         rules[rule] = mode(f"{what} {name}=", value)
     return rules
 
 
 def allowed(what: str, value: object) -> Allowed:
-    """A rule's name, `rule@path-glob[:function]`, or a function of a finding. Raises `WrongChoiceError`."""
+    """A rule's name, `rule@path-glob[:function]`, or a function of a finding. Raises `WrongPolicy`."""
     if callable(value):
         return value
     if isinstance(value, str):
         name, at, pattern = value.partition("@")
         if name in ("*", *RULES) and (pattern or not at):
             return IgnoreRule(name, pattern or "*")
-    raise WrongChoiceError(
+    raise WrongPolicy(
         f"{what} takes a rule, rule@path-glob[:function] or a function of a finding, got {value!r}; "
         f"rules: {_listed(('*', *RULES))}{nearest(str(value).partition('@')[0], RULES)}"
     )
@@ -136,7 +135,7 @@ def _rule(name: str) -> str:
     rule = name.replace("_", "-")
     if rule not in RULES:
         names = (*MARKER, *(one.replace("-", "_") for one in RULES))
-        raise WrongChoiceError(f"whoholds has no {name!r}{nearest(name, names)}; there are {_listed(names)}")
+        raise WrongPolicy(f"whoholds has no {name!r}{nearest(name, names)}; there are {_listed(names)}")
     return rule
 
 

@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from whoholds.analysis.lines import shown_path
+from whoholds.analysis.frames import shown_path
 from whoholds.limits import Limits
-from whoholds.pytest_plugin import SETTINGS
 from whoholds.testing import baseline
-from whoholds.testing.policy import Choices, WrongChoiceError, allowed, mode, number, rules_from
+from whoholds.testing.policy import Policy, WrongPolicy, allowed, mode, number, rules_from
 
 
-def choices_from(config: pytest.Config, mode_: str) -> Choices:
+def choices_from(config: pytest.Config, mode_: str) -> Policy:
     """What the command line and the ini file choose; raises UsageError for what does not exist."""
 
     def of(name: str) -> Any:
@@ -35,13 +34,13 @@ def choices_from(config: pytest.Config, mode_: str) -> Choices:
     allow = [allowed("whoholds_allow", one.partition("#")[0].strip()) for one in config.getini("whoholds_allow") or ()]
     allow += [allowed("--whoholds-allow", one) for one in config.getoption("whoholds_allow") or ()]
     chosen = mode("whoholds", mode_) if mode_ else ""
-    return Choices(chosen, rules, numbers.get("max_open"), numbers.get("max_connects"), tuple(allow))
+    return Policy(chosen, rules, numbers.get("max_open"), numbers.get("max_connects"), tuple(allow))
 
 
 def settings_from(config: pytest.Config) -> dict[str, Any]:
     """`whoholds_too_many` and its like: the fields of `Limits`, written as in the environment."""
-    given = {name: config.getini(f"whoholds_{name}") for name in SETTINGS}
-    parse = {one.name: one.metadata["parse"] for one in fields(Limits)}
+    parse = {one.name: one.metadata["parse"] for one in fields(Limits) if one.name != "outputs"}
+    given = {name: config.getini(f"whoholds_{name}") for name in parse}
     return {name: parse[name](f"whoholds_{name}", str(text)) for name, text in given.items() if text}
 
 
@@ -59,7 +58,7 @@ def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
     path = baseline_path(config)
     if config.getoption("whoholds_update_baseline"):
         if path is None:
-            raise WrongChoiceError("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
+            raise WrongPolicy("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
         return None
     return baseline.load(path) if path is not None else None
 
@@ -69,7 +68,7 @@ def summary_from(config: pytest.Config) -> bool:
     try:
         wanted = config.getini("whoholds_summary")
     except (ValueError, pytest.UsageError) as error:  # which of them, depends on pytest's version
-        raise WrongChoiceError(f"whoholds_summary takes true or false ({error})") from None
+        raise WrongPolicy(f"whoholds_summary takes true or false ({error})") from None
     return bool(wanted) and not config.getoption("whoholds_no_summary")
 
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from whoholds import scopes, startup
-from whoholds.analysis.lines import never_blame, shown_below, shown_path
-from whoholds.limits import WrongSetting
+from whoholds import startup
+from whoholds.analysis.blame import never_blame
+from whoholds.analysis.frames import shown_below, shown_path
+from whoholds.ledger import scope as scoping
+from whoholds.ledger.scope import Scope
+from whoholds.matching import WrongSetting
 from whoholds.reporting.wording import message, text
-from whoholds.scopes import Scope
 from whoholds.testing import baseline
-from whoholds.testing.policy import ERROR, Choices, WrongChoiceError
+from whoholds.testing.policy import ERROR, Policy, WrongPolicy
 from whoholds.testing.pytest_options import (
     baseline_path,
     choices_from,
@@ -28,8 +30,9 @@ from whoholds.testing.pytest_options import (
     summary_from,
 )
 from whoholds.testing.pytest_summary import Summary
-from whoholds.testing.tally import Opened, Record, Recorder
+from whoholds.testing.tally import Opened, Tallies, Tally
 from whoholds.testing.verdict import fails_for_new_only, judge, verdict
+from whoholds.watching.running import current
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -61,12 +64,12 @@ class Session:
         self._tests: dict[pytest.Item, Scope] = {}
         self._opened: dict[pytest.Item, Opened] = {}
         self._fixtures: dict[Any, Scope] = {}
-        self._choices: dict[pytest.Item, Choices] = {}
+        self._choices: dict[pytest.Item, Policy] = {}
         self._wrong: dict[pytest.Item, str] = {}  # what is wrong with a test's marker, in a worker
         self._pending: list[Verdict] = []  # of fixtures that ended, not told of yet
         self._failed: set[str] = set()  # tests that failed for reasons of their own
         self.summary = Summary(config)
-        self._recorder = Recorder()
+        self._recorder = Tallies()
         self._watch: Watch | None = None
         for runner in RUNNERS:
             never_blame(runner)
@@ -79,14 +82,14 @@ class Session:
             self._table = summary_from(config)
             if not is_controller(config):
                 self._start(config)
-        except (WrongChoiceError, WrongSetting, baseline.WrongBaselineError) as wrong:
+        except (WrongPolicy, WrongSetting, baseline.WrongBaselineError) as wrong:
             raise pytest.UsageError(f"whoholds: {wrong}") from None
 
     # --- the watch ----------------------------------------------------------------------------------------------
 
     def _start(self, config: pytest.Config) -> None:
         settings = settings_from(config)
-        running = startup.current()
+        running = current()
         self._ours = running is None
         if running is None:
             wanted = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
@@ -109,7 +112,7 @@ class Session:
         if self._recorder in watch.outputs:
             watch.outputs.remove(self._recorder)
         watch.outputs.extend(self._log)
-        if self._ours and startup.current() is watch:
+        if self._ours and current() is watch:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 startup.stop()
@@ -126,13 +129,13 @@ class Session:
             for marker in reversed(list(item.iter_markers("whoholds"))):
                 try:
                     choices = choices.marked(marker.args, marker.kwargs)
-                except WrongChoiceError as wrong:
+                except WrongPolicy as wrong:
                     if not hasattr(self.config, "workerinput"):
                         raise pytest.UsageError(f"{item.nodeid}: {wrong}") from None
                     self._wrong[item] = f"{item.nodeid}: {wrong}"
             self._choices[item] = choices
 
-    def choices_of(self, item: pytest.Item) -> Choices:
+    def choices_of(self, item: pytest.Item) -> Policy:
         """What is asked of this test."""
         return self._choices.get(item, self.choices)
 
@@ -158,13 +161,13 @@ class Session:
             scope = self._tests[item] = Scope(item.nodeid, "test")
             record = self._recorder.follow(scope, self._watch.ledger.stamps)
             self._opened[item] = Opened(self._watch, record)
-            scopes.begin(scope)
+            scoping.begin(scope)
 
     def _leave(self, item: pytest.Item) -> Scope | None:
         scope = self._tests.pop(item, None)
         self._opened.pop(item, None)
         if scope is not None:
-            scopes.over(scope)
+            scoping.over(scope)
         return scope
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -231,20 +234,20 @@ class Session:
         if scope is None:
             scope = self._fixtures[fixturedef] = Scope(name_of(fixturedef), "fixture")
             self._recorder.follow(scope)
-        scopes.begin(scope)
+        scoping.begin(scope)
         try:
             return (yield)
         finally:
-            scopes.over(scope)
+            scoping.over(scope)
             # What the fixture's own end opens is its own too: this runs before the code after its `yield`.
-            fixturedef.addfinalizer(lambda: scopes.begin(scope))
+            fixturedef.addfinalizer(lambda: scoping.begin(scope))
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """A shared fixture has ended: judge it. The report of the teardown in which it ended tells of it."""
         scope = self._fixtures.pop(fixturedef, None)
         if scope is None or self._watch is None:
             return
-        scopes.over(scope)
+        scoping.over(scope)
         self._pending.append(self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices)))
 
     # --- the end ------------------------------------------------------------------------------------------------
@@ -276,9 +279,9 @@ class Session:
         if self._watch is None:
             return
         self._watch.tick()
-        by_scope: dict[Scope, Record] = {}
+        by_scope: dict[Scope, Tally] = {}
         for handle in self._recorder.late:
-            by_scope.setdefault(handle.scope, Record()).handles[handle.opened_stamp] = handle
+            by_scope.setdefault(handle.scope, Tally()).handles[handle.opened_stamp] = handle
         self._recorder.late.clear()
         for scope, record in by_scope.items():
             if any(handle.open for handle in record.handles.values()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import shown_path
+from whoholds.analysis.frames import shown_path
 from whoholds.testing.policy import ERROR
 
 if TYPE_CHECKING:

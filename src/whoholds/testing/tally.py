@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from whoholds.analysis.intervals import loans_of, most_at_once
+from whoholds.analysis.peaks import loans_of, most_at_once
 from whoholds.ledger.handle import CONNECTION, Handle
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding, Look
     from whoholds.analysis.snapshot import Ending
-    from whoholds.scopes import Scope
+    from whoholds.ledger.scope import Scope
     from whoholds.watching.watch import Watch
 
 MOST = 1000  # findings of one test, and late comers, that are remembered
@@ -24,7 +24,7 @@ AT_ITS_END = ("left-open", "cursor-left-open")  # what only the end of a scope b
 
 
 @dataclass
-class Record:
+class Tally:
     """What was seen of one scope until now."""
 
     handles: dict[int, Handle] = field(default_factory=dict)
@@ -50,11 +50,11 @@ class Record:
 class Opened:
     """What a test or block opened until now, or until its end. Looked at anew whenever it is asked."""
 
-    def __init__(self, watch: Watch, record: Record) -> None:
+    def __init__(self, watch: Watch, record: Tally) -> None:
         self._watch = watch
         self._record = record
 
-    def _now(self) -> Record:
+    def _now(self) -> Tally:
         self._watch.tick()
         return self._record
 
@@ -87,29 +87,29 @@ class Opened:
         return f"<whoholds: {self.connects} connections opened, {len(self.open)} open, at most {self.peak} at once>"
 
 
-class Recorder:
+class Tallies:
     """An output of the watch: what each look brought, sorted by the scopes that are followed."""
 
     name = "suite"
 
     def __init__(self) -> None:
-        self._records: dict[Scope, Record] = {}
+        self._records: dict[Scope, Tally] = {}
         self._over: WeakSet[Scope] = WeakSet()  # scopes that were followed
         self.late: list[Handle] = []  # opened for a scope that was over: by a thread that outlived its test
 
-    def follow(self, scope: Scope, since: int = -1) -> Record:
+    def follow(self, scope: Scope, since: int = -1) -> Tally:
         """Collect what belongs to `scope` from now on; `since` is what the ledger's `stamps` are now."""
-        record = self._records[scope] = Record(since=since)
+        record = self._records[scope] = Tally(since=since)
         return record
 
     def untouched(self, scope: Scope, stamps: int) -> bool:
         """Whether nothing at all was opened or closed since `scope` began: then there is nothing to look at."""
         return self._records[scope].since == stamps
 
-    def leave(self, scope: Scope) -> Record:
+    def leave(self, scope: Scope) -> Tally:
         """What belonged to it, and no more of that."""
         self._over.add(scope)
-        return self._records.pop(scope, None) or Record()
+        return self._records.pop(scope, None) or Tally()
 
     def __call__(self, look: Look) -> None:
         """Called by the thread that ticks."""

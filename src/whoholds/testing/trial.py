@@ -6,47 +6,49 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from whoholds import scopes, startup
-from whoholds.hooks.spawning import current_owner, current_task
+from whoholds.ledger import scope as scoping
+from whoholds.ledger.here import current_owner, current_task
+from whoholds.ledger.scope import Scope
 from whoholds.reporting.wording import text
-from whoholds.scopes import Scope
-from whoholds.testing.tally import Opened, Recorder
+from whoholds.testing.tally import Opened, Tallies
 from whoholds.testing.verdict import PATIENCE_S, busy_elsewhere, judge
+from whoholds.watching.running import current
 
 if TYPE_CHECKING:
-    from whoholds.testing.policy import Choices
+    from whoholds.testing.policy import Policy
     from whoholds.watching.watch import Watch
 
 
-def attended() -> tuple[Watch, Recorder]:
+def attended() -> tuple[Watch, Tallies]:
     """The watch of the process, started without outputs where there is none, and the recorder in it.
 
     Raises WrongSetting where the environment's settings cannot be.
     """
-    watch = startup.current() or startup.start(outputs=())
+    watch = current() or startup.start(outputs=())
     for output in watch.outputs:
-        if isinstance(output, Recorder):
+        if isinstance(output, Tallies):
             return watch, output
-    recorder = Recorder()
+    recorder = Tallies()
     watch.outputs.append(recorder)
     return watch, recorder
 
 
-class Run:
+class Trial:
     """A test or block that runs: from here to `end`, what this thread or task opens belongs to it."""
 
-    def __init__(self, name: str, kind: str, choices: Choices) -> None:
+    def __init__(self, name: str, kind: str, choices: Policy) -> None:
         self._watch, self._recorder = attended()
         self._choices = choices
         self._entered = ExitStack()
         self._ended = False
-        self.scope = Scope(name, kind, scopes.current(current_owner()))
+        self.scope = Scope(name, kind, scoping.current(current_owner()))
         record = self._recorder.follow(self.scope)
         self.opened = Opened(self._watch, record)
         if kind == "block":
             self._entered.enter_context(scopes.entered(self.scope))
         else:  # an event loop that the test starts may have its context from before
-            scopes.begin(self.scope)
-            self._entered.callback(scopes.over, self.scope)
+            scoping.begin(self.scope)
+            self._entered.callback(scoping.over, self.scope)
 
     async def settle(self) -> None:
         """Let tasks and threads that the block started end, if they hold something. Asyncio only."""

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR as SEVERE
 from whoholds.analysis.finding import INFO, Finding, parts_of
-from whoholds.analysis.intervals import loans_of
+from whoholds.analysis.peaks import loans_of
 from whoholds.analysis.snapshot import Ending
-from whoholds.hooks.spawning import current_owner, current_task
+from whoholds.ledger.here import current_owner, current_task
 from whoholds.reporting.journal import finding_record
 from whoholds.reporting.wording import text
-from whoholds.testing.policy import ERROR, OFF, REPORT, Choices
+from whoholds.testing.policy import ERROR, OFF, REPORT, Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from whoholds.ledger.handle import Handle
-    from whoholds.scopes import Scope
-    from whoholds.testing.tally import Record, Recorder
+    from whoholds.ledger.scope import Scope
+    from whoholds.testing.tally import Tallies, Tally
     from whoholds.watching.watch import Watch
 
 PATIENCE_S = 0.1  # for other threads to close what they hold, where something would be accused
@@ -35,7 +35,7 @@ class Verdict:
     """What came of one test, fixture or block."""
 
     scope: Scope
-    record: Record
+    record: Tally
     judged: tuple[tuple[Finding, str], ...]  # each with what it does: `report` or `error`
 
     @property
@@ -68,9 +68,9 @@ class Verdict:
 
 def judge(
     watch: Watch,
-    recorder: Recorder,
+    recorder: Tallies,
     scope: Scope,
-    choices: Choices,
+    choices: Policy,
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verdict:
@@ -90,7 +90,7 @@ def judge(
     return verdict(scope, recorder.leave(scope), choices)
 
 
-def verdict(scope: Scope, record: Record, choices: Choices) -> Verdict:
+def verdict(scope: Scope, record: Tally, choices: Policy) -> Verdict:
     """What `choices` make of a record."""
     judged = [(finding, does(finding, choices)) for finding in _once(record.findings)]
     judged = [(finding, what) for finding, what in judged if what != OFF and not choices.allows(finding)]
@@ -98,7 +98,7 @@ def verdict(scope: Scope, record: Record, choices: Choices) -> Verdict:
     return Verdict(scope, record, tuple(judged))
 
 
-def does(finding: Finding, choices: Choices) -> str:
+def does(finding: Finding, choices: Policy) -> str:
     """What it does to its test; one that is only worth an info does nothing unless its rule was chosen."""
     if finding.severity == INFO and finding.rule not in choices.rules:
         return OFF
@@ -115,7 +115,7 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
     ]
 
 
-def over_the_top(record: Record, choices: Choices) -> list[Finding]:
+def over_the_top(record: Tally, choices: Policy) -> list[Finding]:
     """Findings of `max-open` and `max-connects`, with the composition of what was too much."""
     found = []
     if choices.max_open is not None and choices.asks:

@@ -42,15 +42,8 @@ def holders_of(watch: Watch | None) -> Holders:
     return Holders(held, watch.ledger.clock(), source=watch.limits.source)
 
 
-def holders() -> Holders:
-    """Who holds what now, in this process."""
-    from whoholds import startup
-
-    return holders_of(startup.current())
-
-
-def dump_on_signal(name: str) -> Callable[[], None]:
-    """Print the holders on stderr whenever the signal comes, then call the handler that was there.
+def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:
+    """Print what `holders` gives on stderr whenever the signal comes, then call the handler that was there.
 
     The signal's handler only wakes a thread: the print is not made in the middle of the program's own write.
     The call returned gives the signal back, where nobody has taken it since.
@@ -61,7 +54,7 @@ def dump_on_signal(name: str) -> Callable[[], None]:
     def dump(received: int, frame: Any) -> None:
         import _thread
 
-        _thread.start_new_thread(_print, ())
+        _thread.start_new_thread(_print, (holders,))
         if callable(before):
             before(received, frame)
 
@@ -80,5 +73,5 @@ def dump_on_signal(name: str) -> Callable[[], None]:
     return restore
 
 
-def _print() -> None:
+def _print(holders: Callable[[], Holders]) -> None:
     sys.stderr.write(f"{holders()}\n")

@@ -29,7 +29,7 @@ class _Running:
     unsaid: int = 0
 
 
-class Tellings:
+class Repeats:
     """All that was found so far; gives back what is to be said now."""
 
     def __init__(self, repeat: float, pid: Callable[[], int] = os.getpid) -> None:

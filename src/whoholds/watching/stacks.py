@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
-    from whoholds.ledger.handle import Owner
+    from collections.abc import Iterable
+
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
 
 FRAMES = 16
 
@@ -32,3 +35,15 @@ def stack_of(owner: Owner) -> Origin:
         return capture(frame, FRAMES)
     finally:
         del frame
+
+
+def stacks_of(handles: Iterable[Handle], most: int = 3) -> tuple[tuple[str, Origin], ...]:
+    """What the oldest holders do now, for at most `most` of those that still live: (owner's name, its stack)."""
+    stacks: list[tuple[str, Origin]] = []
+    for handle in handles:
+        origin = stack_of(handle.owner) if handle.owner is not None and handle.open else ()
+        if origin:
+            stacks.append((handle.owner.name if handle.owner else "", origin))
+        if len(stacks) == most:
+            break
+    return tuple(stacks)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.snapshot import Ending
 from whoholds.hooks import exits as leaving
-from whoholds.hooks import spawning as spawn
-from whoholds.ledger.handle import Spawn
+from whoholds.ledger import here
 from whoholds.ledger.origin import capture
+from whoholds.ledger.owner import Spawn
+from whoholds.watching.running import attended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 GATHER_S = 0.1  # from being woken to the look: what comes with it, a burst of refusals, is then one
 WAIT_S = 1.0  # at most, for the ticking thread to stop
 
-# Taken before gevent may have patched them: this is a real thread with a real queue, or it would block the hub.
+# Entries before gevent may have patched them: this is a real thread with a real queue, or it would block the hub.
 _monkey = sys.modules.get("gevent.monkey")
 _start_new_thread = _monkey.get_original("_thread", "start_new_thread") if _monkey else _thread.start_new_thread
 _get_ident = _monkey.get_original("_thread", "get_ident") if _monkey else _thread.get_ident
@@ -88,7 +89,6 @@ class Ticker:
 
 # --- fork and exit: hooks that can never be taken out again stand once and ask who is there -------------------------
 
-_watching: list[tuple[Watch, Ticker]] = []
 _after: list[Callable[[], None]] = []
 _hooked: list[bool] = []
 
@@ -99,25 +99,21 @@ def attend(watch: Watch) -> Ticker:
     ticker = Ticker(watch, watch.limits.every)
     watch.ledger.on_opened = ticker.ensure
     watch.ledger.wake = ticker.wake
-    _watching.append((watch, ticker))
+    attended.append((watch, ticker))
     return ticker
 
 
 def leave(watch: Watch) -> None:
     """Tick it no more."""
-    for entry in [entry for entry in _watching if entry[0] is watch]:
+    for entry in [entry for entry in attended if entry[0] is watch]:
         entry[1].stop()
-        _watching.remove(entry)
-
-
-def watches() -> list[Watch]:
-    """Those that tick, in the order in which they began."""
-    return [watch for watch, _ in _watching]
+        attended.remove(entry)
 
 
 def hook() -> None:
     """Stand at fork, at the exit and where children leave."""
     leaving.watch()
+    leaving.at_exit(last_look)
     if not _hooked:
         _hooked.append(True)
         if hasattr(os, "register_at_fork"):
@@ -131,7 +127,7 @@ def after_last_look(call: Callable[[], None]) -> None:
 
 def last_look() -> None:
     """The end of the process: after its own atexit handlers where we came before them."""
-    for watch, ticker in _watching:
+    for watch, ticker in attended:
         ticker.stop()
         try:
             watch.stop(Ending("process"))
@@ -146,17 +142,17 @@ _forking: list[Any] = []
 
 
 def _before_fork() -> None:
-    if not _watching:
+    if not attended:
         return
-    for _, ticker in _watching:
+    for _, ticker in attended:
         ticker.stop()
-    _forking[:] = [Spawn(capture(sys._getframe(1), spawn.FRAMES), spawn.current_owner(), spawn.current_context())]
+    _forking[:] = [Spawn(capture(sys._getframe(1), here.FRAMES), here.current_owner(), here.current_context())]
 
 
 def _in_child() -> None:
-    if not _watching:
+    if not attended:
         return
-    spawn.began_in_child(_forking.pop() if _forking else None)
-    for watch, ticker in _watching:
+    here.began_in_child(_forking.pop() if _forking else None)
+    for watch, ticker in attended:
         ticker.renew()
         watch.in_child()

@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.history import History
-from whoholds.analysis.snapshot import Ending, Snapshot, see
+from whoholds.analysis.placing import see
+from whoholds.analysis.rules import BITS
+from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
 from whoholds.ledger.ledger import Ledger
-from whoholds.limits import BITS, Limits
-from whoholds.watching.repeats import Tellings
+from whoholds.limits import Limits
+from whoholds.watching.repeats import Repeats
+from whoholds.watching.stacks import stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -56,7 +59,7 @@ class Watch:
         self.ledger = ledger or Ledger(frames=self.limits.frames, most=self.limits.max_handles)
         self.history = History(server_limits=self.ledger.server_limits)
         self.history.sites.source = self.limits.source
-        self.tellings = Tellings(self.limits.repeat)
+        self.tellings = Repeats(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
         self.predicates: list[Predicate] = []  # findings of which one says True are meant
         self.ignored = dict.fromkeys(self.limits.ignore, 0)
@@ -155,6 +158,7 @@ class Watch:
         snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
         found = [finding for detector in self._detectors for finding in detector(snapshot, self.limits)]
+        found = [self._with_stacks(finding) for finding in found]
         kept = [finding for finding in found if not self._is_meant(finding)]
         for finding in found:
             bit = BITS[finding.rule]
@@ -171,6 +175,11 @@ class Watch:
         told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())
         self._tell(Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept)))
         return said
+
+    @staticmethod
+    def _with_stacks(finding: Finding) -> Finding:
+        """The finding with what its holders do now, where its rule is about who holds what at this moment."""
+        return replace(finding, stacks=stacks_of(finding.handles)) if finding.rule == "refused" else finding
 
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""

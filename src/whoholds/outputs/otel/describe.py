@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.lines import frames
+from whoholds.analysis.frames import frames
 from whoholds.outputs.otel import names
 
 if TYPE_CHECKING:
-    from whoholds.analysis.lines import Site
-    from whoholds.ledger.handle import Database, Owner
+    from whoholds.analysis.sites import Site
+    from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
 
     Attributes = dict[str, Any]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds import __version__
 from whoholds.outputs.otel import describe, names
 from whoholds.reporting.journal import finding_record
 from whoholds.reporting.wording import text
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
@@ -34,7 +34,7 @@ class Records:
             "warning": SeverityNumber.WARN,
             "error": SeverityNumber.ERROR,
         }
-        self._logger = provider.get_logger(names.SCOPE, __version__, names.SCHEMA)
+        self._logger = provider.get_logger(names.SCOPE, VERSION, names.SCHEMA)
 
     def emit(self, finding: Finding, *, source: bool) -> None:
         """One log record: the first line as body, the whole report and the journal's fields as attributes."""

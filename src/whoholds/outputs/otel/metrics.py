@@ -11,17 +11,18 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from whoholds import __version__
-from whoholds.hooks.tracing import opener_of
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
+from whoholds.ledger.opener import opener_of
 from whoholds.outputs.otel import describe, names
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from whoholds.analysis.finding import Look
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.handle import Database, Handle, Pool
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle, Pool
 
     Key = tuple[tuple[str, Any], ...]
 
@@ -71,7 +72,7 @@ class Metrics:
         self._observation = metrics.Observation
         self._trace = trace
         self._empty = Context
-        self._meter = provider.get_meter(names.SCOPE, __version__, names.SCHEMA)
+        self._meter = provider.get_meter(names.SCOPE, VERSION, names.SCHEMA)
         self._create_time = self._histogram(names.CREATE_TIME, "how long it took to open a connection")
         self._use_time = self._histogram(names.USE_TIME, "how long a connection was held")
         self._wait_time = self._histogram(names.WAIT_TIME, "how long it took to get a connection from the pool")
@@ -243,7 +244,7 @@ def version_of(library: str) -> str:
     """The version that the library's module gives, "" where it gives none; imports nothing."""
     for name in (library, library.partition(".")[0]):
         module = sys.modules.get(name)
-        found = getattr(module, "sqlite_version", None) or getattr(module, "__version__", None)
+        found = getattr(module, "sqlite_version", None) or getattr(module, "VERSION", None)
         if isinstance(found, str):
             return found.split(" ", 1)[0]
     return ""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import SEVERITIES
-from whoholds.limits import BITS
+from whoholds.analysis.rules import BITS
 from whoholds.outputs.otel import names
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
-    from whoholds.analysis.lines import Site
+    from whoholds.analysis.sites import Site
     from whoholds.ledger.handle import Handle
 
     Note = tuple[str, int, dict[str, Any]]

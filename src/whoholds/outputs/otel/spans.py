@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds import __version__
-from whoholds.hooks.tracing import opener_of, runs
+from whoholds.ledger.opener import opener_of, runs
 from whoholds.outputs.otel import describe, names
 from whoholds.text.sql import sanitise, summary
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from whoholds.analysis.snapshot import Snapshot
@@ -34,7 +34,7 @@ class Spans:
         self._trace = trace
         self._empty = Context
         self._recorder = recorder
-        self._tracer = provider.get_tracer(names.SCOPE, __version__, schema_url=names.SCHEMA)
+        self._tracer = provider.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA)
         self._root: Any = None
         self._root_since = 0.0
         self._root_left = 0

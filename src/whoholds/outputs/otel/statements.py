@@ -10,16 +10,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds import __version__
-from whoholds.hooks import spawning as spawn
-from whoholds.hooks.tracing import opener_of_owner, runs
+from whoholds.ledger import here
+from whoholds.ledger.opener import opener_of_owner, runs
 from whoholds.outputs.otel import describe, metrics, names, sdk
 from whoholds.text.sql import LOOK, sanitise, summary
+from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.ledger.handle import Database, Handle
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle
 
     Shape = tuple[str, dict[str, Any]]  # a span's name and attributes
 
@@ -113,7 +114,7 @@ class Statements:
         if tracer is None or doubled:
             return
         if span is None:
-            opener = opener_of_owner(spawn.current_owner())
+            opener = opener_of_owner(here.current_owner())
             if opener is not None and (opener[0] is None or runs(opener)):
                 if opener[0] is None or not opener[0].trace_flags.sampled:
                     return
@@ -162,9 +163,7 @@ class Statements:
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
         found = self._provider("traces")
-        self._tracer = (
-            found.get_tracer(names.SCOPE, __version__, schema_url=names.SCHEMA) if found is not None else None
-        )
+        self._tracer = found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
         found = self._provider("metrics")
         self._histogram = metrics.of(found).duration() if found is not None else None
         self._trace = trace

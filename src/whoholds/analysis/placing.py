@@ -1,0 +1,110 @@
+"""From the ledger's entries to a snapshot: handles get their lines here, once a tick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.blame import kind_of
+from whoholds.analysis.snapshot import Ending, Snapshot
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
+
+if TYPE_CHECKING:
+    from whoholds.analysis.history import History
+    from whoholds.ledger.entries import Entries
+    from whoholds.ledger.owner import Spawn
+
+
+SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
+
+
+def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None) -> Snapshot:
+    """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
+    _forgive_sleep(taken, history, every)
+    new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
+    for handle in new:
+        _place(handle, history)
+    for pool in taken.pools:
+        if pool.site is None and pool.origin:
+            pool.site = history.sites.of(pool.origin)
+    for handle in taken.open:
+        owner = handle.owner
+        if owner is not None and owner.ended_at is None and owner.gone():
+            owner.ended_at = taken.now
+        if (
+            handle.at_home
+            and handle.home_at
+            and (handle.used_at > handle.home_at or (owner is not None and owner.gone()))
+        ):
+            handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
+        if handle.probe is not None and (handle.unread is not None or handle.probed != handle.uses):
+            _ask(handle, taken.now, history)
+    nestings = history.take(taken, new)
+    return Snapshot(
+        taken.now,
+        wall,
+        taken.open,
+        taken.ended,
+        new,
+        taken.refusals,
+        taken.shared,
+        taken.inherited,
+        taken.pools,
+        history,
+        ending,
+        nestings=nestings,
+        scopes=taken.scopes,
+    )
+
+
+def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
+    """The time in which the machine was suspended counts neither as held nor as idle."""
+    lost = 0.0 if history.last_at is None else taken.now - history.last_at - every
+    if lost > SUSPENDED_S:
+        for handle in taken.open:
+            if handle.opened_at <= taken.now - lost:
+                handle.lost_s += lost
+                handle.used_at = min(handle.used_at + lost, taken.now)
+
+
+def _ask(handle: Handle, now: float, history: History) -> None:
+    """Whether a statement on it is not read to its end, and whose; where one was read since, it was used until now."""
+    was, handle.probed = handle.unread, handle.uses
+    origin = handle.probe(handle) if handle.caller == 0 else None
+    if origin is None:
+        handle.unread = None
+        if was is not None:
+            handle.used_at = now
+        return
+    made = history.sites.of(origin) if origin else None
+    ours = made is not None and not kind_of(made.frame.file)
+    handle.unread = made if ours or handle.site is None else handle.site
+
+
+def _place(handle: Handle, history: History) -> None:
+    if handle.origin:
+        handle.origin, site = history.sites.shared(handle.origin)
+        handle.site = site
+        if handle.pool is None or handle.kind != CONNECTION:  # a pool's own stock is nobody's of that line
+            site.opened += 1
+            site.borrows = handle.kind == CHECKOUT
+    owner = handle.owner
+    spawn = owner.spawn if owner else None
+    if spawn is not None and spawn.site is None:
+        _place_spawn(spawn, history)
+    if handle.kind == CONNECTION:
+        history.connections += 1
+
+
+def _place_spawn(spawn: Spawn, history: History) -> None:
+    """The line that started the owner; where only a library's frames are on the stack, the line that started theirs."""
+    by = spawn.by.spawn if spawn.by else None
+    if by is not None and by.site is None:
+        _place_spawn(by, history)
+    if not spawn.origin:
+        return
+    spawn.origin, site = history.sites.shared(spawn.origin)
+    above = by.site if by is not None else None
+    if above is not None and kind_of(site.frame.file) and not kind_of(above.frame.file):
+        site = above
+    if site.tells:
+        spawn.site = site

@@ -1,0 +1,24 @@
+"""Which libraries are watched, and by which driver. Strings and nothing else: autostart reads it at every start."""
+
+# The module that is waited for → where its driver is. A driver is one file and one row.
+DRIVERS: dict[str, str] = {
+    "sqlite3": "whoholds.drivers.sqlite:watch",
+    "psycopg2": "whoholds.drivers.psycopg2:watch",
+    "psycopg2.pool": "whoholds.drivers.psycopg2_pool:watch",
+    "psycopg": "whoholds.drivers.psycopg:watch",
+    "psycopg_pool": "whoholds.drivers.psycopg_pool:watch",
+    "pymysql": "whoholds.drivers.pymysql:watch",
+    "asyncpg": "whoholds.drivers.asyncpg:watch",
+    "aiosqlite": "whoholds.drivers.aiosqlite:watch",
+    "MySQLdb": "whoholds.drivers.mysqldb:watch",
+    "mysql.connector": "whoholds.drivers.mysql_connector:watch",
+    "pg8000": "whoholds.drivers.pg8000:watch",
+    "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
+    "django.db.backends.base.base": "whoholds.drivers.django:watch",
+    "dbutils.pooled_db": "whoholds.drivers.dbutils:watch",
+    "dbutils.steady_db": "whoholds.drivers.dbutils:watch_persistent",
+    "playhouse.pool": "whoholds.drivers.peewee:watch",
+}
+
+# Libraries without a driver of their own that start the watch all the same, so that `watch_module` finds one running.
+WAKES = ("pyodbc", "pymssql", "oracledb", "duckdb")

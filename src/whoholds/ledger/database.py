@@ -1,0 +1,65 @@
+"""Which database: as the client names it, one value for all that is opened to it, never a password."""
+
+from __future__ import annotations
+
+from _functools import partial  # type: ignore[import-not-found]  # functools brings half of the standard library
+from _weakref import ref
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Database:
+    """One database as the client names it; never a password. `private` tells apart those that only one can see."""
+
+    __slots__ = ("__weakref__", "host", "name", "port", "private", "system", "text", "user")
+
+    def __init__(
+        self,
+        system: str,
+        user: str = "",
+        host: str = "",
+        port: int | None = None,
+        name: str = "",
+        *,
+        private: bool = False,
+    ) -> None:
+        self.system = system
+        self.user = user
+        self.host = host
+        self.port = port
+        self.name = name
+        self.private = private
+        at = f"{user}@{host}" if user else host
+        where = f"{at}:{port}" if port else at
+        self.text = f"{system}://{where}/{name}"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Database({self.text!r})"
+
+    @property
+    def server(self) -> str:
+        """The server alone, `system://host:port`: what has a limit of its own. A file is its own server."""
+        if not self.host:
+            return self.text
+        return f"{self.system}://{self.host}:{self.port}" if self.port else f"{self.system}://{self.host}"
+
+
+_databases: dict[tuple[Any, ...], ref[Database]] = {}  # one C call per change; each goes with its last handle
+
+
+def database(system: str, user: str = "", host: str = "", port: int | None = None, name: str = "") -> Database:
+    """The one Database with these values while anybody has it, so that handles are grouped by identity."""
+    key = (system, user, host, port, name)
+    known = _databases.get(key)
+    found = known() if known is not None else None
+    if found is None:
+        found = Database(system, user, host, port, name)
+        # pop(key, reference): called with the reference for its default
+        first = _databases.setdefault(key, ref(found, partial(_databases.pop, key)))()
+        found = first if first is not None else found
+    return found

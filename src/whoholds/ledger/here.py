@@ -1,0 +1,176 @@
+"""Who runs here, in which trace, and what started it: answered in the user's thread, without a lock or a new object."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+from _contextvars import ContextVar  # contextvars is one more file at interpreter start
+from _weakref import ref
+
+from whoholds.ledger.origin import capture
+from whoholds.ledger.owner import Owner, Spawn
+from whoholds.ledger.scope import current as current_scope
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+    from whoholds.ledger.handle import Handle, Pool
+    from whoholds.ledger.origin import Origin
+
+
+FRAMES = 8  # kept of each spawning call
+SPAWN = "_whoholds_spawn"  # on a Thread or Task: the Spawn that started it, or what makes one
+OWNER = "_whoholds_owner"  # on a Thread or Task: its Owner, once it has opened something
+JOB = "_whoholds_job"  # on a Thread: the Owner of the job that its executor runs now
+
+# Set around `create_task`, because an eager task runs before that returns. One per thread; a greenlet that
+# switches there would see another's: the task it then names was spawned by the same thread all the same.
+starting: dict[int, Spawn] = {}
+
+
+def no_context() -> Any:
+    """Trace context where nobody traces."""
+    return None
+
+
+def nothing_at_closing(handle: Handle) -> None:
+    """What a closing keeps of the trace where nobody traces."""
+    del handle
+
+
+# `hooks.tracing` puts its own here
+current_context: Callable[[], Any] = no_context
+at_closing: Callable[[Handle], None] = nothing_at_closing
+
+
+def current_owner() -> Owner | None:
+    """The owner that runs now: the asyncio task, else the executor's job, else the greenlet or thread.
+
+    Called in the user's thread, about 0.5 µs once the owner is known.
+    """
+    ident = _thread.get_ident()
+    modules = sys.modules
+    if "asyncio.tasks" in modules:
+        task = current_task()
+        if task is not None:
+            owner: Owner | None = getattr(task, OWNER, None)
+            return owner or _new_owner("task", task.get_name(), task, ident, starting.get(ident))
+    threading = modules.get("threading")
+    thread = threading._active.get(ident) if threading is not None else None
+    if thread is None:
+        return _greenlet_owner(ident) or _bare_owner(ident)
+    if type(thread).__name__ == "_DummyThread":  # a greenlet that has logged something has one
+        return _greenlet_owner(ident) or thread_owner(thread, ident)
+    return getattr(thread, JOB, None) or getattr(thread, OWNER, None) or thread_owner(thread, ident)
+
+
+def current_task() -> Any:
+    """The asyncio task that runs in this thread, or None; imports nothing."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None:
+        return None
+    try:
+        loop = tasks.events._get_running_loop()
+        return tasks.current_task(loop) if loop is not None else None
+    except AttributeError:  # asyncio is being imported just now
+        return None
+
+
+def thread_object(ident: int) -> Any:
+    """The Thread of this ident; never made up, as `current_thread` would."""
+    threading = sys.modules.get("threading")
+    return threading._active.get(ident) if threading is not None else None
+
+
+def thread_owner(thread: Any, ident: int) -> Owner:
+    """The Owner of a Thread, made at the first question."""
+    owner: Owner | None = getattr(thread, OWNER, None)
+    return owner or _new_owner("thread", thread.name, thread, ident, None)
+
+
+def _new_owner(kind: str, name: str, of: Any, ident: int, spawn: Spawn | None) -> Owner:
+    started = getattr(of, SPAWN, None)
+    if type(started) is tuple:
+        started = Spawn(*started)
+    owner = Owner(kind, name, ref(of), ident, started or spawn)
+    try:
+        setattr(of, OWNER, owner)
+    except AttributeError:  # a task class of somebody's with slots: its owner is made anew each time
+        pass
+    return owner
+
+
+_MANY = 1000
+_bare: dict[int, Owner] = {}  # by ident, for threads without a Thread object and for greenlets; swept below
+
+
+def _greenlet_owner(ident: int) -> Owner | None:
+    """The greenlet that runs here, or None where it is the thread's own."""
+    greenlet = sys.modules.get("greenlet")
+    current = greenlet.getcurrent() if greenlet is not None else None
+    if current is None or current.parent is None:
+        return None
+    found: Owner | None = getattr(current, OWNER, None)
+    name = getattr(current, "name", None) or f"greenlet {id(current):#x}"
+    return found or _new_owner("greenlet", name, current, ident, _greenlet_spawn(current))
+
+
+def _bare_owner(ident: int) -> Owner:
+    """The owner where `threading` knows no thread: one that C code started."""
+    main = "threading" not in sys.modules
+    owner = _bare.get(ident)
+    if owner is None or owner.gone():
+        if len(_bare) > _MANY:
+            _bare.clear()
+        owner = _bare[ident] = Owner("thread", "MainThread" if main else f"thread {ident}", None, ident, None)
+    return owner
+
+
+def _greenlet_spawn(greenlet: Any) -> Spawn | None:
+    """From gevent's own record of the spawning stack, which has lines and no offsets."""
+    frame = getattr(greenlet, "spawning_stack", None)
+    pairs: list[Any] = []
+    while frame is not None and len(pairs) < 2 * FRAMES:
+        pairs += (frame.f_code, -frame.f_lineno)
+        frame = frame.f_back
+    return Spawn(tuple(pairs), None) if pairs else None
+
+
+def spawning(frame: FrameType | None) -> Spawn:
+    """A Spawn of the call whose frame is given, by whoever runs now. About 1 µs."""
+    return Spawn(*noted(frame))
+
+
+def noted(frame: FrameType | None) -> tuple[Any, ...]:
+    """What makes it: most threads and tasks never open anything, and need none."""
+    owner = current_owner()
+    return capture(frame, FRAMES), owner, current_context(), current_scope(owner)
+
+
+def began_in_child(spawn: Spawn | None) -> None:
+    """Begin anew in a process that was started by that call: its main thread is nobody's of the parent's any more."""
+    _bare.clear()
+    starting.clear()
+    thread = thread_object(_thread.get_ident())
+    if thread is not None:
+        setattr(thread, OWNER, None)
+        setattr(thread, JOB, None)
+        setattr(thread, SPAWN, spawn)
+
+
+class OpenedFor:
+    """For whom the next connection of this thread or task is opened, where a worker opens it for somebody else."""
+
+    __slots__ = ("origin", "owner", "pool")
+
+    def __init__(self, owner: Owner | None, origin: Origin, pool: Pool | None = None) -> None:
+        self.owner = owner  # None: the worker is the owner
+        self.origin = origin
+        self.pool = pool
+
+
+# Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
+opened_for: ContextVar[OpenedFor | None] = ContextVar("whoholds_opened_for", default=None)

@@ -1,0 +1,91 @@
+"""Who holds: the thread, task, job or greenlet, and the call that started it."""
+
+from __future__ import annotations
+
+import sys
+
+from whoholds.ledger.origin import from_lines, line_at
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from typing import Any
+
+    from whoholds.ledger.origin import Origin
+
+
+class Spawn:
+    """The call that started an owner: where, whose, and the trace that was current there."""
+
+    __slots__ = ("by", "context", "origin", "scope", "site", "width")
+
+    def __init__(self, origin: Origin, by: Owner | None, context: Any = None, scope: Any = None) -> None:
+        self.origin = origin
+        self.by = by  # the owner that made the call; ancestry is cut at Owner.MAX_DEPTH
+        self.context = context  # what tracing.current() gave, or None
+        self.scope = scope  # the scope that the call was made in, or None
+        self.width: int | None = None  # of an executor: how many workers it may have
+        self.site: Any = None  # filled in on the tick
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As lines of text: a Process that is spawned is pickled, and with it the call that started it."""
+        pairs = zip(self.origin[::2], self.origin[1::2], strict=True)
+        return _spawned, ([(code.co_filename, line_at(code, at), code.co_name) for code, at in pairs],)  # type: ignore[union-attr,arg-type]
+
+
+def _spawned(lines: list[tuple[str, int, str]]) -> Spawn:
+    return Spawn(from_lines(lines), None)
+
+
+class Owner:
+    """The thread, and the task, greenlet or executor job in it, that opened a handle. Held weakly."""
+
+    __slots__ = (
+        "__weakref__",
+        "depth",
+        "ended_at",
+        "ident",
+        "is_worker",
+        "job_over_at",
+        "kind",
+        "name",
+        "ref",
+        "spawn",
+        "thread",
+    )
+
+    MAX_DEPTH = 4
+
+    def __init__(self, kind: str, name: str, ref: Any, ident: int, spawn: Spawn | None, thread: Any = None) -> None:
+        self.kind = kind  # "thread", "task", "job" or "greenlet"
+        self.name = name
+        self.ref = ref  # weak reference to the Thread, Task or greenlet, or None where there is none
+        self.ident = ident  # of the thread it ran in when it first opened something
+        self.thread = thread  # for a job: the owner that is its worker thread
+        self.ended_at: float | None = None  # monotonic seconds; when a tick first saw it gone
+        self.job_over_at: float | None = None  # when a job returned, though its worker lives
+        self.is_worker = False  # a thread that runs an executor's jobs
+        by = spawn.by if spawn else None
+        self.depth: int = by.depth + 1 if by else 0
+        if spawn and self.depth >= self.MAX_DEPTH:
+            spawn.by = None
+        self.spawn = spawn
+
+    def gone(self) -> bool:
+        """Whether it has ended; a job is not gone while its worker lives. Called by the thread that ticks."""
+        if self.kind == "job":
+            worker: Owner | None = self.thread
+            return worker.gone() if worker is not None else self.job_over_at is not None
+        if self.ref is None:
+            return self.ident not in sys._current_frames()
+        alive = self.ref()
+        if alive is None:
+            return True
+        if self.kind == "thread":
+            threading = sys.modules.get("threading")
+            return threading is None or threading._active.get(alive.ident) is not alive
+        if self.kind == "task":
+            return bool(alive.done())
+        return bool(alive.dead)
+
+    def __repr__(self) -> str:
+        return f"<{self.kind} {self.name}>"

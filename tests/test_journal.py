@@ -15,7 +15,8 @@ from tests.worlds import CARS, REPORT, SHOP, Program, thread
 from whoholds.commands.report import report
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
-from whoholds.reporting.journal import HOST, Journal, Writer, read
+from whoholds.reporting.journal import Journal, Writer, read
+from whoholds.reporting.records import HOST
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:

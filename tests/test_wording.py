@@ -15,7 +15,7 @@ from whoholds.analysis.sites import Sites
 from whoholds.ledger.database import Database
 from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.origin import from_lines
-from whoholds.reporting.journal import finding_record
+from whoholds.reporting.records import finding_record
 from whoholds.reporting.wording import first_line, holders_text, message, text
 from whoholds.watching.holders import Holders
 

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whoholds.reporting.journal import HOST, Writer, end_record, finding_record, handle_record, peak_record, run_record
+from whoholds.reporting.journal import Writer
+from whoholds.reporting.records import HOST, end_record, finding_record, handle_record, peak_record, run_record
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Look

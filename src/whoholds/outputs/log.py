@@ -12,7 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO
-from whoholds.reporting.journal import finding_record
+from whoholds.reporting.records import finding_record
 from whoholds.reporting.summary import counted
 from whoholds.reporting.wording import first_line, text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whoholds.outputs.otel import describe, names
-from whoholds.reporting.journal import finding_record
+from whoholds.reporting.records import finding_record
 from whoholds.reporting.wording import text
 from whoholds.version import VERSION
 

@@ -1,0 +1,165 @@
+"""Findings, handles, peaks, the run and its end as records: the JSON objects of the journal and of log records.
+
+Their fields are a contract (docs/findings.md). Nothing here opens a file or decides what is said.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from whoholds.analysis.finding import owner_names
+from whoholds.analysis.frames import frames
+from whoholds.reporting.wording import message
+from whoholds.text.redact import redact, redact_argv
+from whoholds.version import VERSION
+
+if TYPE_CHECKING:
+    from whoholds.analysis.finding import Finding, Part
+    from whoholds.analysis.frames import Frame
+    from whoholds.analysis.history import Peak
+    from whoholds.analysis.sites import Site
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
+    from whoholds.limits import Limits
+
+OWNERS = 10
+HOST = socket.gethostname()
+
+
+def iso(seconds: float) -> str:
+    """ISO 8601 in UTC, milliseconds, from seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
+    """A finding as the journal's line, and as the fields of a log record."""
+    first = finding.handles[0] if finding.handles else None
+    spawn = finding.spawn
+    owners = finding.parts[0].owners if finding.parts else owner_names(finding.handles)
+    record: dict[str, Any] = {
+        "type": "finding",
+        "id": finding.id,
+        "fingerprint": finding.fingerprint,
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "message": message(finding),
+        "time": iso(finding.time),
+        "count": finding.count,
+        "database": finding.database.text,
+        "opened": _line(finding.site),
+        "spawned": _line(finding.spawned),
+        "owners": list(owners[:OWNERS]),
+        "stack": _stack(first.origin, source=source) if first else [],
+        "spawn_stack": _stack(spawn.origin, source=source) if spawn else [],
+        "pid": os.getpid(),
+        "host": HOST,
+    }
+    if finding.parts:
+        record["parts"] = [_part(part) for part in finding.parts]
+    if first is not None:
+        record["held_s"] = round(max(handle.held_s(finding.now) for handle in finding.handles), 3)
+        record["idle_s"] = round(max(handle.idle_s(finding.now) for handle in finding.handles), 3)
+        if first.backend_pid is not None:
+            record["backend_pid"] = first.backend_pid
+    if finding.spans[0]:
+        record["trace_id"], record["span_id"] = finding.spans
+    if finding.other[1] is not None:
+        record["other"] = {"what": finding.other[0], **(_line(finding.other[1]) or {})}
+    if finding.scope:
+        record["scope"] = redact(finding.scope)
+    if finding.error:
+        record["error"] = redact(finding.error)
+    if finding.why or finding.advice:
+        record["why"] = [redact(sentence) for sentence in (*finding.why, *finding.advice)]
+    if finding.stacks:
+        record["now"] = [{"owner": name, "stack": _stack(origin, source=source)} for name, origin in finding.stacks]
+    return record
+
+
+def _part(part: Part) -> dict[str, Any]:
+    return {
+        "count": part.count,
+        "opened": _line(part.site),
+        "spawned": _line(part.spawned),
+        "owners": list(part.owners[:OWNERS]),
+    }
+
+
+def _line(site: Site | None) -> dict[str, Any] | None:
+    return frame_record(site.frame) if site is not None and site.origin else None
+
+
+def frame_record(frame: Frame) -> dict[str, Any]:
+    """A frame as its four fields."""
+    return {"file": frame.file, "line": frame.line, "function": frame.function, "source": frame.source}
+
+
+def _stack(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
+    return [frame_record(frame) for frame in frames(origin, source=source)]
+
+
+def run_record(limits: Limits, wall: float) -> dict[str, Any]:
+    """The first line of a journal: what ran, where, with which settings."""
+    return {
+        "type": "run",
+        "version": VERSION,
+        "argv": redact_argv(getattr(sys, "orig_argv", sys.argv)),
+        "pid": os.getpid(),
+        "host": HOST,
+        "python": sys.version.split()[0],
+        "time": iso(wall),
+        "cwd": _working_directory(),
+        "limits": limits.as_text(),
+    }
+
+
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # the folder was deleted while the program ran in it: a release that was replaced
+        return ""
+
+
+def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
+    """A handle that ended, or is open at the end: enough to draw its bar."""
+    owner = handle.owner
+    spawn = owner.spawn if owner else None
+    return {
+        "type": "handle",
+        "key": handle.opened_stamp,
+        "kind": handle.kind,
+        "driver": handle.driver,
+        "database": handle.database.text,
+        "opened_at": iso(snapshot.wall_time(handle.opened_at)),
+        "closed_at": None if handle.closed_at is None else iso(snapshot.wall_time(handle.closed_at)),
+        "how": handle.how or "open",
+        "held_s": round(handle.held_s(snapshot.now), 6),
+        "busy_s": round((handle.parent or handle).busy_s, 6),
+        "uses": (handle.parent or handle).uses,
+        "opened": _line(handle.site),
+        "spawned": _line(spawn.site if spawn else None),
+        "owner": owner.name if owner else None,
+        "backend_pid": handle.backend_pid,
+        "pid": os.getpid(),
+    }
+
+
+def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]:
+    """A new high of handles open at once to one database."""
+    return {
+        "type": "peak",
+        "database": database,
+        "count": peak.count,
+        "time": iso(snapshot.wall_time(peak.at)),
+        "pid": os.getpid(),
+    }
+
+
+def end_record(wall: float) -> dict[str, Any]:
+    """The last line of a process that was looked at to its end: without it, it was killed or could not write."""
+    return {"type": "end", "time": iso(wall), "pid": os.getpid()}

@@ -104,6 +104,91 @@ def test_stamps_order_what_the_clock_cannot() -> None:
     assert len(set(order)) == 4
 
 
+def used(connection: Handle, times: int, clock: FakeClock) -> None:
+    """Let so many calls of half a second run on it, as a driver tells of them."""
+    for _ in range(times):
+        began = clock()
+        clock.advance(0.5)
+        connection.ring = [*connection.ring, (f"SELECT {connection.calls}", began, 0.5)][-5:]
+        connection.calls += 1
+        connection.calls_s += 0.5
+        connection.used_at = clock()
+
+
+def lent(ledger: Ledger, connection: Handle) -> Handle:
+    """Tell the ledger of a loan of that connection."""
+    return ledger.opened(CHECKOUT, "psycopg2.pool", SHOP, None, None, parent=connection)
+
+
+def test_the_numbers_of_a_loan_are_its_own() -> None:
+    """Not those of its connection, and not those of the loans before and after it."""
+    ledger = ledger_of()
+    clock = ledger.clock
+    connection = opened(ledger)
+    used(connection, 3, clock)
+    first = lent(ledger, connection)
+    used(connection, 2, clock)
+    clock.advance(4)
+    ledger.closed(first)
+    unused = lent(ledger, connection)
+    clock.advance(7)
+    ledger.closed(unused)
+    last = lent(ledger, connection)
+    used(connection, 1, clock)
+    assert [(one.uses, one.busy_s) for one in (connection, first, unused, last)] == [(6, 3), (2, 1), (0, 0), (1, 0.5)]
+    assert [one.idle_s(clock()) for one in (first, unused, last)] == [4, 7, 0]
+    assert [[sql for sql, _, _ in one.statements] for one in (first, unused, last)] == [
+        ["SELECT 3", "SELECT 4"],
+        [],
+        ["SELECT 5"],
+    ]
+
+
+def test_what_a_pool_does_when_it_takes_a_loan_back_is_no_use_of_the_borrower() -> None:
+    """Settled first: the rollback after it counts for the connection alone."""
+    ledger = ledger_of()
+    connection = opened(ledger)
+    loan = lent(ledger, connection)
+    loan.settle()
+    used(connection, 1, ledger.clock)
+    ledger.closed(loan)
+    assert (loan.uses, loan.busy_s, connection.uses) == (0, 0, 1)
+
+
+def test_a_loan_that_the_pool_would_not_take_back_goes_on_counting() -> None:
+    """Settled too early: the connection is still the borrower's."""
+    ledger = ledger_of()
+    connection = opened(ledger)
+    loan = lent(ledger, connection)
+    ledger.closed(loan)
+    ledger.reopened(loan)
+    used(connection, 2, ledger.clock)
+    assert (loan.uses, loan.busy_s, loan.idle_s(ledger.clock())) == (2, 1, 0)
+
+
+def test_a_loan_whose_connection_was_made_anew_counts_from_there() -> None:
+    """A pool that found it dead lends another to the same borrower."""
+    ledger = ledger_of()
+    connection, again = opened(ledger), opened(ledger)
+    used(again, 4, ledger.clock)
+    loan = lent(ledger, connection)
+    loan.lent(again)
+    used(again, 1, ledger.clock)
+    assert loan.uses == 1
+
+
+def test_a_call_that_the_next_borrower_is_in_is_none_of_the_loan_before() -> None:
+    """It ended idle."""
+    ledger = ledger_of()
+    connection = opened(ledger)
+    loan = lent(ledger, connection)
+    ledger.clock.advance(3)
+    ledger.closed(loan)
+    following = lent(ledger, connection)
+    connection.caller = 1
+    assert [(one.running, one.idle_s(ledger.clock())) for one in (loan, following)] == [(False, 3), (True, 0)]
+
+
 def test_peek_takes_nothing_away() -> None:
     """Oldest first."""
     ledger = ledger_of()

@@ -114,10 +114,13 @@ class World:
         kind: str = CONNECTION,
         **state: Any,
     ) -> Handle:
-        """Give a handle opened now; `state` are attributes of it."""
+        """Give a handle opened now; `state` are attributes of it, `parent` what it is a loan of."""
         handle = Handle(kind, "psycopg2", to, by or self.main, at(line))
         handle.opened_at = handle.used_at = self.clock()
         handle.opened_stamp = next(self.stamps)
+        connection = state.pop("parent", None)
+        if connection is not None:
+            handle.lent(connection)
         for name, value in state.items():
             setattr(handle, name, value)
         self.open.append(handle)

@@ -281,7 +281,7 @@ def test_after_thousands_of_databases_the_next_is_still_one() -> None:
     crowd = [world.opens(to=database("postgresql", host="db", name="late")) for _ in range(20)]
     (finding,) = world.found(too_many_at_once)
     assert finding.count == 20
-    assert len({id(database.database) for handle in crowd}) == 1
+    assert len({id(handle.database) for handle in crowd}) == 1
 
 
 def test_a_database_that_nobody_has_is_forgotten() -> None:

@@ -36,7 +36,7 @@ def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, en
             and (handle.used_at > handle.home_at or (owner is not None and owner.gone()))
         ):
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
-        if handle.probe is not None and (handle.unread is not None or handle.probed != handle.uses):
+        if handle.probe is not None and (handle.unread is not None or handle.probed != handle.calls):
             _ask(handle, taken.now, history)
     nestings = history.take(taken, new)
     return Snapshot(
@@ -68,7 +68,7 @@ def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
 
 def _ask(handle: Handle, now: float, history: History) -> None:
     """Whether a statement on it is not read to its end, and whose; where one was read since, it was used until now."""
-    was, handle.probed = handle.unread, handle.uses
+    was, handle.probed = handle.unread, handle.calls
     origin = handle.probe(handle) if handle.caller == 0 else None
     if origin is None:
         handle.unread = None

@@ -95,13 +95,9 @@ def _words(scope: Scope) -> Callable[[tuple[Handle, ...]], tuple[str, tuple[obje
 
 def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, tuple[object, ...]]:
     what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
-    never_used = " and never used" if all(not _uses(handle) for handle in group) else ""
+    never_used = " and never used" if not any(handle.uses or not handle.seen for handle in group) else ""
     back = "not given back" if group[0].kind == "checkout" else "still open"
     return f"{{n}} to %s {back} at the end of {what}%s%s", (name, never_used)
-
-
-def _uses(handle: Handle) -> int:
-    return handle.parent.uses if handle.parent else handle.uses
 
 
 def _who_keeps(group: tuple[Handle, ...], now: float) -> tuple[str, ...]:

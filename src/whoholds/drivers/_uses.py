@@ -111,7 +111,7 @@ class Uses:
     def leave(self, thing: Any, handle: Handle, began: float, args: tuple[Any, ...]) -> None:
         """The call that began then has returned."""
         now = self._clock()
-        handle.busy_s += now - began
+        handle.calls_s += now - began
         handle.used_at = now
         handle.used_by = handle.caller or handle.used_by
         handle.caller = 0
@@ -121,11 +121,11 @@ class Uses:
             stays_ours(error)
         if self._sql and args:
             remember(handle, args[0], began, now - began)
-        handle.uses += 1
+        handle.calls += 1
 
     def fail(self, thing: Any, handle: Handle, exc: BaseException, began: float, args: tuple[Any, ...]) -> None:
         """The call that began then raises `exc`."""
-        handle.uses += 1
+        handle.calls += 1
         handle.used_at = now = self._clock()
         handle.caller = 0
         try:
@@ -155,7 +155,7 @@ def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
     ring = handle.ring
     if not ring:
         ring = handle.ring = [None] * RING
-    ring[handle.uses % RING] = (sql, began, seconds)
+    ring[handle.calls % RING] = (sql, began, seconds)
 
 
 def met(ledger: Ledger, handle: Handle, me: int, frame: Any) -> None:

@@ -212,8 +212,8 @@ def _lend(ledger: Ledger, ours: Pool, record: Any, fairy: Any, frame: FrameType 
     before: Handle | None = getattr(record, _LOAN, None)
     if before is not None and before.closed_stamp is None:
         if before.ref is not None and before.ref() is fairy:  # connected anew: a listener found it dead
-            before.parent = handle
             if handle is not None:
+                before.lent(handle)
                 handle.at_home = False
             return
         ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it

@@ -84,10 +84,13 @@ class Handle:
     """
 
     __slots__ = (
+        "after",
         "at_home",
         "backend_pid",
-        "busy_s",
+        "before",
         "caller",
+        "calls",
+        "calls_s",
         "closed_at",
         "closed_stamp",
         "connect_s",
@@ -119,7 +122,6 @@ class Handle:
         "unread",
         "used_at",
         "used_by",
-        "uses",
     )
 
     def __init__(self, kind: str, driver: str, where: Database, owner: Owner | None, origin: Origin) -> None:
@@ -135,8 +137,8 @@ class Handle:
         self.closed_stamp: int | None = None
         self.how = ""  # how it ended: one of the constants above
         self.connect_s: float | None = None  # how long opening took
-        self.uses = 0
-        self.busy_s = 0.0
+        self.calls = 0  # that have ended; of a loan none: its connection's are
+        self.calls_s = 0.0  # seconds inside them
         self.caller = 0  # who is inside a call now: a thread ident or the id of a task; 0: nobody
         self.used_by: int = 0  # the last caller
         self.in_transaction = False
@@ -145,14 +147,14 @@ class Handle:
         self.home_at = 0.0  # when a thread put it aside: used after that, it is at home no more
         self.inherited = False  # opened before a fork, by the parent
         self.pool: Pool | None = None
-        self.parent: Handle | None = None
+        self.parent: Handle | None = None  # of a loan the connection that was lent: see `lent`
         self.backend_pid: int | None = None
         self.ref: ref[Any] | None = None
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None
-        self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at uses % RING
+        self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at calls % RING
         self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
-        self.probed = -1  # `uses` when the tick last asked
+        self.probed = -1  # `calls` when the tick last asked
         self.unread: Any = None  # what it was told: the line that made the cursor, where known
         self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once
         self.site: Any = None  # filled in on the tick
@@ -168,18 +170,78 @@ class Handle:
         """Seconds from opening to closing, or to `now`."""
         return max((now if self.closed_at is None else self.closed_at) - self.opened_at - self.lost_s, 0.0)
 
+    def lent(self, connection: Handle) -> None:
+        """It is a loan of `connection` from now on: what is called on that until `settle` are the loan's own uses."""
+        self.before = (connection.calls, connection.calls_s)
+        self.after: tuple[int, float, float] | None = None
+        self.parent = connection
+
+    def settle(self) -> None:
+        """The borrower's uses are over: what is called on the connection from now on is the pool's, or the next one's.
+
+        Twice is once. Told when the loan is given back, before the pool resets the connection.
+        """
+        connection = self.parent
+        if connection is not None and self.after is None:
+            self.after = (connection.calls, connection.calls_s, connection.used_at)
+
+    @property
+    def uses(self) -> int:
+        """Calls on it that have ended; of a loan those on its connection while it was lent."""
+        connection = self.parent
+        if connection is None:
+            return self.calls
+        after = self.after
+        return (connection.calls if after is None else after[0]) - self.before[0]
+
+    @uses.setter
+    def uses(self, calls: int) -> None:
+        self.calls = calls
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds inside those calls."""
+        connection = self.parent
+        if connection is None:
+            return self.calls_s
+        after = self.after
+        return max((connection.calls_s if after is None else after[1]) - self.before[1], 0.0)
+
+    @busy_s.setter
+    def busy_s(self, seconds: float) -> None:
+        self.calls_s = seconds
+
+    @property
+    def running(self) -> bool:
+        """Whether a call is under way on it, or on the connection that it is a loan of."""
+        return self.closed_stamp is None and (self.parent or self).caller > 0
+
+    @property
+    def seen(self) -> bool:
+        """Whether its uses can be seen: not those of a loan whose connection nobody watches."""
+        return self.kind != CHECKOUT or self.parent is not None
+
     def idle_s(self, now: float) -> float:
-        """Seconds since its last use ended, 0 while a call runs on it; a loan is used when its connection is."""
-        inner = self.parent or self
-        if inner.caller:
+        """Seconds since its last use ended, until `now` or its end; 0 while a call runs on it or may run."""
+        if self.closed_stamp is None and (self.parent or self).caller:
             return 0.0
-        used = max(self.used_at, inner.used_at)
+        used, connection = self.used_at, self.parent
+        if connection is not None:
+            used = max(used, connection.used_at if self.after is None else self.after[2])
         return max((now if self.closed_at is None else self.closed_at) - used, 0.0)
 
     @property
     def statements(self) -> list[tuple[Any, float, float]]:
-        """The last few (sql or None, started at, seconds), oldest first."""
-        return sorted(filter(None, self.ring), key=_second)
+        """The last few (sql or None, started at, seconds), oldest first; of a loan those run while it was lent."""
+        connection = self.parent
+        if connection is None:
+            return sorted(filter(None, self.ring), key=_second)
+        until = self.closed_at
+        return [
+            one
+            for one in connection.statements
+            if one[1] >= self.opened_at and (until is None or one[1] + one[2] <= until)
+        ]
 
     def __repr__(self) -> str:
         state = "open" if self.open else self.how

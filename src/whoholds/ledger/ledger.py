@@ -123,7 +123,8 @@ class Ledger:
             pool = by.pool
             handle.at_home = pool is not None
         handle.ledger = self
-        handle.parent = parent
+        if parent is not None:
+            handle.lent(parent)
         handle.pool = pool
         handle.context = here.current_context()
         handle.scope = current_scope(handle.owner)
@@ -153,10 +154,13 @@ class Ledger:
         """`handle` was closed or given back just now, or freed. Telling it twice is once."""
         if handle.closed_stamp is not None:
             return
-        if handle.ledger is not None and handle.ledger is not self:
+        ledger = handle.ledger
+        if ledger is not self and ledger is not None:
             # a class that was made while another Watch ran, of before, stands above ours
-            handle.ledger.closed(handle, how)
+            ledger.closed(handle, how)
             return
+        if handle.parent is not None:
+            handle.settle()
         handle.closed_at = self.clock()
         here.at_closing(handle)
         handle.how = how
@@ -185,6 +189,7 @@ class Ledger:
         """A close that failed: it is open after all."""
         handle.closed_at = handle.closed_stamp = None
         handle.how = ""
+        handle.after = None
         self._open[handle.opened_stamp] = handle
 
     def refused(

@@ -124,8 +124,8 @@ def _who(part: Part, now: float) -> str:
 def _clocks(handles: tuple[Handle, ...], now: float) -> str:
     longest = max((handle.held_s(now) for handle in handles), default=0.0)
     clocks = f"longest {longest:.1f} s"
-    waiting = sum((one.parent or one).in_transaction and not (one.parent or one).caller for one in handles if one.open)
-    running = sum((one.parent or one).caller > 0 for one in handles if one.open)
+    waiting = sum((one.parent or one).in_transaction and not one.running for one in handles if one.open)
+    running = sum(one.running for one in handles)
     if running:
         clocks += f", {running} running a statement"
     if waiting:
@@ -161,11 +161,11 @@ def _last_statement(finding: Finding) -> tuple[str, ...]:
     from whoholds.text.sql import summary
 
     for handle in finding.handles[:1]:
-        inner = handle.parent or handle
-        if inner.statements:
-            sql, started, seconds = inner.statements[-1]
+        statements = handle.statements
+        if statements:
+            sql, started, seconds = statements[-1]
             ago = max(finding.now - started - seconds, 0.0)
-            uses = f"{inner.uses} use{'s' * (inner.uses != 1)} in {handle.held_s(finding.now):.1f} s held"
+            uses = f"{handle.uses} use{'s' * (handle.uses != 1)} in {handle.held_s(finding.now):.1f} s held"
             return (f"Last: {summary(sql) or 'a statement'} {seconds * 1000:.0f} ms, {ago:.1f} s ago; {uses}.",)
     return ()
 

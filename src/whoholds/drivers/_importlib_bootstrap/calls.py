@@ -138,7 +138,7 @@ def statement(
             raise
         now = clock()
         took = now - began
-        handle.busy_s += took
+        handle.calls_s += took
         handle.used_at = now
         handle.used_by = me
         handle.caller = 0
@@ -146,12 +146,12 @@ def statement(
             handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error)
-        number, ring = handle.uses, handle.ring
+        number, ring = handle.calls, handle.ring
         if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
             ring[number % RING] = (sql, began, took)
         else:
             remember(handle, sql, began, took)
-        handle.uses = number + 1
+        handle.calls = number + 1
         return result
 
     if keywords is not None:

@@ -76,18 +76,20 @@ class Spans:
         span.end(_ns(snapshot.wall_time(snapshot.now if handle.closed_at is None else handle.closed_at)))
 
     def _attributes(self, handle: Handle, snapshot: Snapshot, *, source: bool) -> dict[str, Any]:
-        used = handle.parent or handle
         spawn = handle.owner.spawn if handle.owner else None
         found = {
             **describe.of_lines(handle.site, spawn.site if spawn else None),
             **describe.of_owner(handle.owner),
             names.HANDLE_KIND: handle.kind,
             names.HANDLE_END: handle.how or "open",
-            names.USES: used.uses,
-            names.BUSY: round(used.busy_s, 6),
-            names.IDLE: round(handle.idle_s(snapshot.now), 6),
             names.HELD: round(handle.held_s(snapshot.now), 6),
         }
+        if handle.seen:
+            found |= {
+                names.USES: handle.uses,
+                names.BUSY: round(handle.busy_s, 6),
+                names.IDLE: round(handle.idle_s(snapshot.now), 6),
+            }
         if handle.origin:
             found[names.STACK] = describe.stack(handle.origin, source=source)
         if handle.pool is not None:
@@ -100,9 +102,7 @@ class Spans:
         """The flight recorder: the last few statements as children of a span that a finding named."""
         system = handle.database.system
         below = self._below(context)
-        for sql, began, seconds in (handle.parent or handle).statements:
-            if began < handle.opened_at:
-                continue
+        for sql, began, seconds in handle.statements:
             attributes = dict(database)
             name = summary(sql, system=system)
             if name:

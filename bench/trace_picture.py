@@ -141,11 +141,9 @@ def told(span: Span) -> str:
         lines.append(
             f"opened {Path(said['code.file.path']).name}:{said['code.line.number']} in {said['code.function.name']}"
         )
-    if "whoholds.hooks.spawning.file.path" in said:
-        file = Path(said["whoholds.hooks.spawning.file.path"]).name
-        lines.append(
-            f"spawned {file}:{said['whoholds.hooks.spawning.line.number']} in {said['whoholds.hooks.spawning.function.name']}"
-        )
+    if "whoholds.spawn.file.path" in said:
+        file = Path(said["whoholds.spawn.file.path"]).name
+        lines.append(f"spawned {file}:{said['whoholds.spawn.line.number']} in {said['whoholds.spawn.function.name']}")
     lines += [f"{name} {said[name]}" for name in ("thread.name", "whoholds.uses", "whoholds.rule") if name in said]
     return "\n".join(lines)
 

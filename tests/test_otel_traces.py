@@ -64,7 +64,7 @@ def test_the_span_has_the_true_times_and_names_the_line(told: Tallies) -> None:
     assert 'File "shop/cars.py", line 42, in load_cars' in said["code.stacktrace"]
     assert said["thread.id"] == threading.get_ident()
     assert said["thread.name"] == "MainThread"
-    assert said["whoholds.ledger.handle.kind"] == "connection"
+    assert said["whoholds.handle.kind"] == "connection"
     assert (said["whoholds.uses"], said["whoholds.busy_s"], said["whoholds.idle_s"]) == (3, 0.5, 1.5)
     assert "whoholds.rule" not in said
     assert span.status.status_code is StatusCode.UNSET
@@ -119,7 +119,7 @@ def test_forty_threads_of_one_request_are_forty_bars_in_its_trace(told: Tallies)
             thread.join()
     told.watch.tick()
     assert [span.parent for span in told.held] == [expected] * 40
-    assert {span.attributes["whoholds.hooks.spawning.file.path"] for span in told.held} == {__file__}
+    assert {span.attributes["whoholds.spawn.file.path"] for span in told.held} == {__file__}
 
 
 def test_ancestry_leads_to_the_request(told: Tallies) -> None:
@@ -209,7 +209,7 @@ def test_what_is_open_at_the_end_has_its_span(told: Tallies) -> None:
     assert handle.open
     assert [span.end_time for span in told.held] == [(EPOCH + 30) * 1e9] * 2
     assert {span.attributes["whoholds.rule"] for span in told.held} == {"left-open"}
-    assert {span.attributes["whoholds.ledger.handle.end"] for span in told.held} == {"open"}
+    assert {span.attributes["whoholds.handle.end"] for span in told.held} == {"open"}
     assert {span.status.status_code for span in told.held} == {StatusCode.ERROR}
 
 
@@ -231,7 +231,7 @@ def test_a_finding_is_a_log_record_in_the_openers_trace(told: Tallies) -> None:
     assert said["whoholds.count"] == 2
     assert said["code.line.number"] == 42
     assert said["db.namespace"] == "shop"
-    assert "shop/cars.py:42" in said["whoholds.commands.report"]
+    assert "shop/cars.py:42" in said["whoholds.report"]
     told.ledger.closed(leaked[0])
     told.watch.tick()
     (span,) = told.held
@@ -332,7 +332,7 @@ def test_a_loan_has_the_pools_name_and_its_connections_uses(told: Tallies) -> No
     told.ledger.closed(loan)
     told.watch.tick()
     said = told.held[0].attributes
-    assert said["whoholds.ledger.handle.kind"] == "checkout"
+    assert said["whoholds.handle.kind"] == "checkout"
     assert said["db.client.connection.pool.name"] == "the pool"
     assert said["whoholds.uses"] == 7
 

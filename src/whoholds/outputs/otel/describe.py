@@ -62,7 +62,7 @@ def label_of(database: Database) -> str:
 
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
-    """The opening line as `code.*`, the spawn line as `whoholds.hooks.spawning.*`."""
+    """The opening line as `code.*`, the spawn line as `whoholds.spawn.*`."""
     found: Attributes = {}
     if site is not None and site.origin:
         frame = site.frame

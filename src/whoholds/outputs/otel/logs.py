@@ -82,7 +82,7 @@ def _attributes(finding: Finding, record: dict[str, Any], *, source: bool) -> di
         names.RULE: finding.rule,
         names.SEVERITY: finding.severity,
         names.HANDLE_KIND: finding.kind,
-        "whoholds.commands.report": text(finding, source=source),
+        "whoholds.report": text(finding, source=source),
     }
     if first is not None and first.origin:
         found[names.STACK] = describe.stack(first.origin, source=source)

@@ -51,11 +51,11 @@ USE_TIME: Final = "db.client.connection.use_time"
 
 # --- ours -----------------------------------------------------------------------------------------------------------
 
-SPAWN_FILE: Final = "whoholds.hooks.spawning.file.path"
-SPAWN_LINE: Final = "whoholds.hooks.spawning.line.number"
-SPAWN_FUNCTION: Final = "whoholds.hooks.spawning.function.name"
-HANDLE_KIND: Final = "whoholds.ledger.handle.kind"
-HANDLE_END: Final = "whoholds.ledger.handle.end"
+SPAWN_FILE: Final = "whoholds.spawn.file.path"
+SPAWN_LINE: Final = "whoholds.spawn.line.number"
+SPAWN_FUNCTION: Final = "whoholds.spawn.function.name"
+HANDLE_KIND: Final = "whoholds.handle.kind"
+HANDLE_END: Final = "whoholds.handle.end"
 OWNER_KIND: Final = "whoholds.owner.kind"
 OWNER_NAME: Final = "whoholds.owner.name"
 USES: Final = "whoholds.uses"

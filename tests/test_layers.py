@@ -204,9 +204,12 @@ def test_every_driver_that_is_named_is_there() -> None:
 
 
 def test_a_detectors_name_is_its_rule() -> None:
-    """Each rule has one, and each is in the pass."""
-    assert {detector.__name__.replace("_", "-") for detector in detectors.ALL} == set(RULES)
-    assert len(detectors.ALL) == len(RULES)
+    """Each row of the rules has one, each is in the pass, and no row names a rule that is not there."""
+    assert {rule: detector.__name__.replace("_", "-") for rule, detector in detectors.ALL.items()} == {
+        rule: rule for rule in detectors.ALL
+    }
+    assert set(detectors.ALL) == set(RULES)
+    assert {row.contained_in for row in RULES.values()} <= {"", *RULES}
 
 
 def test_every_rule_has_a_section_in_the_findings() -> None:

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, job, said, task, thread
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, Program, World, job, said, task, thread
 from whoholds.analysis.history import MANY
 from whoholds.analysis.rules import BITS
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
@@ -595,14 +595,14 @@ def test_refused_by_a_server_to_which_one_is_just_being_connected_counts_it() ->
 
 
 def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:
-    """What the oldest holders do now; none for those that have ended."""
-    world = World()
-    world.opens(by=thread("MainThread"))
+    """What the oldest holders do now, added by the watch; none for those that have ended."""
+    program = Program()
+    program.opens(by=thread("MainThread"))
     gone = thread("Thread-1", REPORT)
     gone.ident = -1
-    world.opens(by=gone)
-    world.refuses()
-    (found,) = world.found(refused)
+    program.opens(by=gone)
+    program.ledger.refused(OSError("too many clients"), SHOP, None)
+    (found,) = [finding for finding in program.looks() if finding.rule == "refused"]
     ((name, origin),) = found.stacks
     assert name == "MainThread"
     assert any(code.co_name == "test_the_holders_live_stack_stands_beside_the_opening_one" for code in origin[::2])

@@ -55,7 +55,7 @@ def watched(library: Library) -> Iterator[Callable[[], Watch]]:
     started: list[Watch] = []
 
     def start() -> Watch:
-        watch = Watch(ledger=Ledger(), detectors=(), drivers=drivers_of(library))
+        watch = Watch(ledger=Ledger(), detectors={}, drivers=drivers_of(library))
         started.append(watch.start())
         assert not watch.failed
         return watch

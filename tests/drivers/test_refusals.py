@@ -40,7 +40,7 @@ def test_a_refusal_names_the_database_that_was_asked_for_and_who_holds_it(
     if not kind.there():
         lacking(f"{kind.module} is not installed")
     library = kind(small[kind.system])
-    watch = Watch(ledger=Ledger(), detectors=(), drivers=drivers_of(library)).start()
+    watch = Watch(ledger=Ledger(), detectors={}, drivers=drivers_of(library)).start()
 
     async def fill() -> None:
         held = []
@@ -73,7 +73,7 @@ def drivers(*modules: str) -> Watch:
     for module in modules:
         file, _, function = startup.DRIVERS[module].partition(":")
         found.append(getattr(import_module(file), function))
-    return Watch(ledger=Ledger(), detectors=(), drivers=found).start()
+    return Watch(ledger=Ledger(), detectors={}, drivers=found).start()
 
 
 def test_psycopgs_pool_lends(postgres: str) -> None:

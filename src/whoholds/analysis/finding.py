@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis.rules import rule_of
 from whoholds.ledger.opener import opener_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 SEVERITIES = (INFO, WARNING, ERROR)
-_OF_ONE_DATABASE = ("too-many-at-once", "connect-storm", "refused")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Finding:
     @property
     def key(self) -> tuple[object, ...]:
         """What makes two tellings one finding: rule, lines, scope; the database where the rule is about one."""
-        database = self.database.text if self.rule in _OF_ONE_DATABASE else ""
+        database = self.database.text if rule_of(self.rule).of_one_database else ""
         return (self.rule, database, self.site, self.spawned, self.scope, self.other[1])
 
     @property

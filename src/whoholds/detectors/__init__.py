@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 
     Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
 
-# The moment of failure first: what is said first is read first.
-ALL: tuple[Detector, ...] = (
-    refused,
-    too_many_at_once,
-    shared_across_fork,
-    shared_at_once,
-    second_while_holding,
-    owner_gone,
-    left_open,
-    held_too_long,
-    idle_in_transaction,
-    cursor_left_open,
-    growing,
-    connect_storm,
-    collected_open,
-    given_back,
-)
+# Rule → its detector, which has the rule's name. The moment of failure first: what is said first is read first.
+ALL: dict[str, Detector] = {
+    "refused": refused,
+    "too-many-at-once": too_many_at_once,
+    "shared-across-fork": shared_across_fork,
+    "shared-at-once": shared_at_once,
+    "second-while-holding": second_while_holding,
+    "owner-gone": owner_gone,
+    "left-open": left_open,
+    "held-too-long": held_too_long,
+    "idle-in-transaction": idle_in_transaction,
+    "cursor-left-open": cursor_left_open,
+    "growing": growing,
+    "connect-storm": connect_storm,
+    "collected-open": collected_open,
+    "given-back": given_back,
+}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
-from whoholds.analysis.rules import BITS
+from whoholds.analysis.rules import BITS, RULES
 from whoholds.detectors._groups import loans, one_each
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from whoholds.ledger.scope import Scope
     from whoholds.limits import Limits
 
-_HELD = sum(BITS[rule] for rule in ("left-open", "owner-gone", "held-too-long", "idle-in-transaction", "growing"))
 _CLOSE = {
     "psycopg2": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
     "sqlite3": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
@@ -203,9 +202,10 @@ def _unused_since(handle: Handle, ended_at: float) -> bool:
 def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Something a finding had named was closed after all."""
     del limits
+    retracted = sum(BITS[rule.name] for rule in RULES.values() if rule.retracted)
     yield from one_each(
         "given-back",
-        [handle for handle in snapshot.ended if handle.told & _HELD and handle.how == CLOSED],
+        [handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED],
         lambda _: INFO,
         lambda group: ("{n} to %s given back after %.1f s", (max(one.held_s(snapshot.now) for one in group),)),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.finding import parts_of
 from whoholds.analysis.frames import frames
+from whoholds.analysis.rules import rule_of
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAM
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
     what, other = finding.other
-    if other is not None and finding.rule != "refused":
+    if other is not None and rule_of(finding.rule).repeats_other:
         lines.append(f"     also  {what}  {_where(other.frame, source=source)}")
     if not finding.parts and finding.handles:
         lines += _stack("how it was opened", finding.handles[0].origin, most_frames)

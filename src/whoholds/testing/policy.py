@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.rules import RULES
+from whoholds.analysis.rules import RULES, rule_of
 from whoholds.matching import IgnoreRule, nearest
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 OFF, REPORT, ERROR = "off", "report", "error"
 MODES = (OFF, REPORT, ERROR)
-LEAKS = ("left-open", "collected-open", "owner-gone", "cursor-left-open")  # what `error` fails a test for
-OF_THE_RUN = (
-    "connect-storm",
-    "growing",
-)  # judge a program over time, and a suite is no program: only where chosen
 MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ for -
 
 
@@ -48,9 +43,9 @@ class Policy:
             return OFF
         if rule in self.rules:
             return self.rules[rule]
-        if not self.mode or rule in OF_THE_RUN:
+        if not self.mode or rule_of(rule).of_the_run:
             return OFF
-        return self.mode if rule in LEAKS else REPORT
+        return self.mode if rule_of(rule).fails_tests else REPORT
 
     @property
     def asks(self) -> bool:

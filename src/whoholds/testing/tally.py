@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from whoholds.analysis.peaks import loans_of, most_at_once
+from whoholds.analysis.rules import rule_of
 from whoholds.ledger.handle import CONNECTION, Handle
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from whoholds.watching.watch import Watch
 
 MOST = 1000  # findings of one test, and late comers, that are remembered
-UNSAID = ("given-back",)
-AT_ITS_END = ("left-open", "cursor-left-open")  # what only the end of a scope brings
 
 
 @dataclass
@@ -116,7 +115,7 @@ class Tallies:
         for handle in look.snapshot.new:
             self._sort(handle)
         for finding in look.found:
-            if finding.rule not in UNSAID:
+            if rule_of(finding.rule).said_in_suites:
                 now = replace(finding, now=look.snapshot.now, time=look.snapshot.wall)
                 self._attribute(now, look.snapshot.ending)
 
@@ -136,7 +135,7 @@ class Tallies:
             if (
                 ending is not None
                 and ending.kind == "block"
-                and finding.rule in AT_ITS_END
+                and rule_of(finding.rule).at_an_end
                 and scope is not ending.scope
             ):
                 continue  # the block says it, and whoever catches that has judged

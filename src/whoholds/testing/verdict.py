@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import ERROR as SEVERE
 from whoholds.analysis.finding import INFO, Finding, parts_of
 from whoholds.analysis.peaks import loans_of
+from whoholds.analysis.rules import rule_of
 from whoholds.analysis.snapshot import Ending
 from whoholds.ledger.here import current_owner, current_task
 from whoholds.reporting.records import finding_record
@@ -106,12 +107,18 @@ def does(finding: Finding, choices: Policy) -> str:
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
-    """Without those whose handles another finding says to be left open already."""
+    """Without those that another finding contains: one of the rule that says this too, about the same handles."""
     all_ = list(findings)
-    left = {one.opened_stamp for finding in all_ if finding.rule == "left-open" for one in finding.handles}
-    hidden = ("cursor-left-open", "owner-gone")
+    named: dict[str, set[int]] = {}
+    for finding in all_:
+        named.setdefault(finding.rule, set()).update(handle.opened_stamp for handle in finding.handles)
     return [
-        one for one in all_ if one.rule not in hidden or not all(handle.opened_stamp in left for handle in one.handles)
+        finding
+        for finding in all_
+        if not named.get(rule_of(finding.rule).contained_in, set()).issuperset(
+            handle.opened_stamp for handle in finding.handles
+        )
+        or not finding.handles
     ]
 
 

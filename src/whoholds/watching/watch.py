@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.history import History
 from whoholds.analysis.placing import see
-from whoholds.analysis.rules import BITS
+from whoholds.analysis.rules import BITS, rule_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
 from whoholds.ledger.ledger import Ledger
@@ -24,7 +24,7 @@ from whoholds.watching.repeats import Repeats
 from whoholds.watching.stacks import stacks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from contextlib import AbstractContextManager
     from types import ModuleType
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     Predicate = Callable[[Finding], bool]
 
 PATIENCE_S = 2.0  # for a look in another thread to end
-ACCUSERS = ("left_open", "owner_gone", "cursor_left_open")  # detectors whose findings a collection may clear
 
 
 class Watch:
@@ -52,7 +51,7 @@ class Watch:
         ledger: Ledger | None = None,
         drivers: Iterable[Driver] = (),
         outputs: Iterable[Output] = (),
-        detectors: Iterable[Detector] = ALL,
+        detectors: Mapping[str, Detector] = ALL,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.limits = limits or Limits()
@@ -66,7 +65,7 @@ class Watch:
         self.failed: list[str] = []  # drivers and outputs that were switched off, each with its reason
         self.snapshot: Snapshot | None = None  # the last
         self._drivers = list(drivers)
-        self._detectors = tuple(detectors)
+        self._detectors = dict(detectors)  # rule → detector, in the order of speaking
         self._wall = wall
         self._entered: list[AbstractContextManager[None]] = []
         self.waits: list[Callable[[ModuleType], None]] = []  # drivers whose library is not imported yet
@@ -126,7 +125,7 @@ class Watch:
         if seen is None:
             return False
         with_ending = replace(seen, ending=ending, ended=[])
-        accusers = [detector for detector in self._detectors if detector.__name__ in ACCUSERS]
+        accusers = [one for rule, one in self._detectors.items() if rule_of(rule).a_collection_may_clear_it]
         return any(finding.severity != INFO for detector in accusers for finding in detector(with_ending, self.limits))
 
     def in_child(self) -> None:
@@ -157,7 +156,7 @@ class Watch:
         taken = self.ledger.take(last=ending is not None)
         snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
-        found = [finding for detector in self._detectors for finding in detector(snapshot, self.limits)]
+        found = [finding for detector in self._detectors.values() for finding in detector(snapshot, self.limits)]
         found = [self._with_stacks(finding) for finding in found]
         kept = [finding for finding in found if not self._is_meant(finding)]
         for finding in found:
@@ -167,7 +166,7 @@ class Watch:
         scope = ending.name if ending else ""
         if scope:
             kept = [
-                replace(finding, scope=finding.scope or scope) if finding.rule == "left-open" else finding
+                replace(finding, scope=finding.scope or scope) if rule_of(finding.rule).named_by_scope else finding
                 for finding in kept
             ]
         last = ending is not None and ending.kind in ("process", "watch")
@@ -179,7 +178,7 @@ class Watch:
     @staticmethod
     def _with_stacks(finding: Finding) -> Finding:
         """The finding with what its holders do now, where its rule is about who holds what at this moment."""
-        return replace(finding, stacks=stacks_of(finding.handles)) if finding.rule == "refused" else finding
+        return replace(finding, stacks=stacks_of(finding.handles)) if rule_of(finding.rule).shows_holders else finding
 
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""

@@ -1,0 +1,42 @@
+"""The rules' table: what the watch, the judge of tests and the reports read of a rule stands in its row and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from whoholds import detectors
+from whoholds.analysis.rules import BITS, RULES, Rule, rule_of
+
+SOURCE = Path(__file__).parents[1] / "src" / "whoholds"
+
+
+def test_every_rule_has_a_bit_of_its_own() -> None:
+    """`Handle.told` is made of them."""
+    assert list(BITS) == list(RULES)
+    assert sorted(BITS.values()) == [1 << place for place in range(len(RULES))]
+
+
+def test_a_name_that_is_no_rule_has_no_property() -> None:
+    """A test's own demands, `max-open` and `max-connects`, are findings too."""
+    assert rule_of("max-open") == Rule("max-open")
+
+
+def test_rules_are_named_by_their_detectors_and_by_their_rows_only() -> None:
+    """A list of rules' names anywhere else is a property that has no column."""
+    quoted = re.compile(rf'"({"|".join(RULES)})"')
+    elsewhere = {
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        if path.parent.name != "detectors"
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if quoted.search(line) and "__all__" not in line
+    }
+    assert elsewhere == {"analysis/rules.py", "drivers/kit.py"}  # the kit's `refused` is a function's name in `__all__`
+
+
+def test_a_detector_speaks_of_its_own_rule() -> None:
+    """The table's key is the detector's name."""
+    assert [detector.__name__ for detector in detectors.ALL.values()] == [
+        rule.replace("-", "_") for rule in detectors.ALL
+    ]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
 import os
 import signal
+import sqlite3
+import threading
 import types
 from typing import TYPE_CHECKING
 
 import pytest
 
 from whoholds.hooks.seams import replace, stands_for, stays_ours
+from whoholds.ledger import faults
+from whoholds.ledger.ledger import Ledger
+from whoholds.ledger.origin import from_lines
+from whoholds.limits import Limits
+from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -124,3 +132,45 @@ def test_a_hooks_own_fault_ends_there(handled: Callable[[object], None]) -> None
     assert hook(lambda: 1 // 0) == "ours"
     assert hook({}.popitem) == "ours"
     assert hook(int) == "no fault"
+
+
+class AsynchronousError(Exception):
+    """What another thread sets by `PyThreadState_SetAsyncExc`."""
+
+
+def test_an_asynchronous_exception_is_the_programs() -> None:
+    """It comes without a handler's frame, in the middle of ours, as a class without arguments."""
+    ident, raised = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(AsynchronousError)
+    began = threading.Event()
+
+    def set_it() -> None:
+        began.wait()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ident, raised)
+
+    def work() -> None:
+        began.set()
+        from_lines([("cars.py", 1, "load")] * 3_000_000)  # a second or two in one frame of ours
+
+    setter = threading.Thread(target=set_it)
+    setter.start()
+    with pytest.raises(AsynchronousError):
+        hook(work)
+    setter.join()
+
+
+def test_a_fault_is_said_once_with_its_hook_and_the_librarys_version() -> None:
+    """On stderr and with the last look, however often it came."""
+    faults.take()
+    watch = Watch(Limits(outputs=()), ledger=Ledger())
+    for _ in range(3):
+        try:
+            stands_for(None, len)
+        except Exception as error:  # noqa: BLE001 - as in a hook
+            stays_ours(error, sqlite3.Cursor.execute)
+    watch.tick()
+    watch.tick()
+    (said,) = watch.failed
+    assert said.startswith("a fault of whoholds in sqlite3.Cursor.execute: AttributeError: ")
+    assert ", at hooks/seams.py:" in said
+    watch.stop()
+    assert watch.failed == [said]

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import sys
 
+from whoholds.ledger.faults import note
+
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
 _MISSING = object()
+_HERE = __file__.removesuffix("seams.py").removesuffix("hooks/").removesuffix("hooks\\")  # the package's folder
 
 
 def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
@@ -31,20 +34,45 @@ def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
     return restore
 
 
-def stays_ours(error: Exception) -> None:
-    """Nothing, where `error` is a hook's own fault; raises it again where it is the program's.
+def stays_ours(error: Exception, original: Any = None) -> None:
+    """Note `error`, a fault of a hook's own; raise it again where it is the program's, which must not lose it.
 
-    A signal's handler that raises may run in the middle of a hook: a timeout must not be lost there.
+    The program's is what a signal's handler raises, which may run in the middle of a hook, and what another thread has
+    set by `PyThreadState_SetAsyncExc`. `original` is what the hook stands for; a look names it. Every hook's one guard:
+
+        try:
+            … what is ours
+        except Exception as error:
+            stays_ours(error, original)
     """
+    if _is_the_programs(error):
+        raise error
+    try:
+        note(error, original)
+    except Exception as again:
+        if _is_the_programs(again):
+            raise
+
+
+_OUR_BARE = (StopIteration, StopAsyncIteration, MemoryError, AssertionError)  # C raises these without a word
+
+
+def _is_the_programs(error: Exception) -> bool:
+    """Whether a frame of its traceback is a signal handler's, or nobody but the interpreter can have raised it."""
     signals: Any = sys.modules.get("_signal")
-    if signals is None:  # nobody can have set a handler
-        return
-    handlers = {_code_of(signals.getsignal(number)) for number in signals.valid_signals()} - {None}
+    # where the module is not imported nobody can have set a handler
+    handlers = {_code_of(signals.getsignal(number)) for number in signals.valid_signals()} if signals else set()
+    handlers.discard(None)
     at = error.__traceback__
+    innermost = None
     while at is not None:
-        if at.tb_frame.f_code in handlers:
-            raise error
+        innermost = at.tb_frame.f_code
+        if innermost in handlers:
+            return True
         at = at.tb_next
+    # an asynchronous exception is a class, raised without arguments between two instructions of ours
+    bare = not error.args and not isinstance(error, _OUR_BARE)
+    return bare and innermost is not None and innermost.co_filename.startswith(_HERE)
 
 
 def _code_of(handler: Any) -> Any:

@@ -18,6 +18,7 @@ from whoholds.analysis.placing import see
 from whoholds.analysis.rules import BITS, rule_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
+from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.limits import Limits
 from whoholds.watching.repeats import Repeats
@@ -64,6 +65,7 @@ class Watch:
         self.ignored = dict.fromkeys(self.limits.ignore, 0)
         self.failed: list[str] = []  # drivers and outputs that were switched off, each with its reason
         self.snapshot: Snapshot | None = None  # the last
+        self._faults: dict[tuple[str, str], str] = {}  # (hook, place) of each fault of ours → what was said of it
         self._drivers = list(drivers)
         self._detectors = dict(detectors)  # rule → detector, in the order of speaking
         self._wall = wall
@@ -153,6 +155,7 @@ class Watch:
             self._lock.release()
 
     def _look(self, ending: Ending | None) -> list[Finding]:
+        self._say_faults()
         taken = self.ledger.take(last=ending is not None)
         snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
@@ -183,6 +186,7 @@ class Watch:
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""
         remarks = [f"ignore rule {rule} matched nothing" for rule, count in self.ignored.items() if not count]
+        remarks += self._faults.values()
         dropped = self.history.dropped + self.tellings.dropped
         if dropped:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
@@ -205,6 +209,17 @@ class Watch:
                 self.outputs.remove(output)
                 name = getattr(output, "name", getattr(output, "__qualname__", repr(output)))
                 self.fail(f"output {name} is switched off: {type(error).__name__}: {error}")
+
+    def _say_faults(self) -> None:
+        """Say each fault of ours in the program's threads once: what the program does there is not all seen."""
+        for hook, error, at in faults.take():
+            if (hook, at) not in self._faults:
+                library = sys.modules.get(hook.partition(".")[0])
+                version = getattr(library, "__version__", "")
+                which = f"{hook} ({library.__name__} {version})" if library and version else hook
+                said = f"a fault of whoholds in {which}: {error}, at {at}; the program's call was not touched"
+                self._faults[hook, at] = said
+                self.fail(said)
 
     def _is_meant(self, finding: Finding) -> bool:
         for rule in self.limits.ignore:

@@ -40,7 +40,7 @@ ROOMS = (
 # Each family knows so much of the rest and no more.
 KNOWS = {
     "text": set[str](),
-    "hooks": {"ledger"},
+    "hooks": {"ledger", "text.streams"},
     "analysis": {"ledger", "text"},
     "drivers": {"text", "ledger", "hooks", "analysis.blame"},
     "detectors": {"text", "ledger", "analysis", "matching", "limits"},
@@ -179,7 +179,7 @@ def test_what_autostart_imports_at_once_is_light() -> None:
     heavy = {"typing", "threading", "asyncio", "dataclasses", "wrapt", "opentelemetry", "logging", "weakref"}
     light = "autostart switch hooks.exits hooks.imports hooks.spawning hooks.seams hooks.tracing".split()
     light += [f"ledger.{name}" for name in "handle owner origin here opener scope database".split()]
-    light += ["", "ledger", "hooks", "drivers", "drivers.table"]
+    light += ["", "text", "text.streams", "ledger", "hooks", "drivers", "drivers.table"]
     found = []
     for name in light:
         for node in ast.parse(MODULES[name].read_text(encoding="utf-8")).body:

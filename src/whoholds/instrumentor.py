@@ -7,7 +7,6 @@ module gives a class that does the same when called by hand.
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untype
         from whoholds import startup
         from whoholds.limits import Limits
         from whoholds.matching import WrongSetting
+        from whoholds.text.streams import say
 
         settings = {name: value for name, value in kwargs.items() if name in Limits.__dataclass_fields__}
         if not said and "outputs" not in settings:
@@ -62,7 +62,7 @@ class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untype
         try:
             startup.start(**settings)
         except WrongSetting as wrong:
-            sys.stderr.write(f"whoholds: not watching: {wrong}\n")
+            say(f"whoholds: not watching: {wrong}")
 
     def _uninstrument(self, **kwargs: Any) -> None:
         del kwargs

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,8 @@ from whoholds.hooks import spawning as spawn
 from whoholds.ledger.ledger import Ledger
 from whoholds.limits import Limits
 from whoholds.matching import WrongSetting
-from whoholds.switch import OFF
+from whoholds.switch import OFF, is_on, stands_aside
+from whoholds.text.streams import say
 from whoholds.watching import ticker as ticking
 from whoholds.watching.running import current, watches
 from whoholds.watching.watch import Watch
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 
 _current: list[Watch] = []  # the one that was started for the process, or none
+_asked: list[bool] = []  # [True] once a watch of the process was started, or could not be
 _predicates: list[Predicate] = []
 _signals: list[Callable[[], None]] = []  # each gives a signal's handler back
 
@@ -42,7 +43,7 @@ def from_environment() -> Watch | None:
     try:
         return start()
     except WrongSetting as wrong:
-        sys.stderr.write(f"whoholds: not watching: {wrong}\n")
+        say(f"whoholds: not watching: {wrong}")
         return None
 
 
@@ -53,7 +54,10 @@ def start(**settings: Any) -> Watch:
     """
     if _current:
         return _current[0]
+    _asked[:] = [True]
     limits = limits_for(**settings)
+    if stands_aside():
+        return Watch(limits)
     watch = _made(limits)
     _current.append(watch)
     ticking.attend(watch)
@@ -91,6 +95,9 @@ def watch(**settings: Any) -> Iterator[Watch]:
             yield running
         return
     limits = limits_for(**settings)
+    if stands_aside():
+        yield Watch(limits)
+        return
     running = _made(replace(limits, outputs=tuple(name for name in limits.outputs if name != "log")))
     ticking.attend(running)
     _begin(running)
@@ -234,14 +241,22 @@ _added: list[Driver] = []
 
 
 def add_driver(driver: Driver) -> None:
-    """One more driver, for the Watch that runs and for those that start later."""
+    """One more driver, for the Watch that runs and for those that start later.
+
+    Where the environment asks for a Watch and no library that it waits for has been imported yet, it starts now.
+    """
+    running = watches()
     _added.append(driver)
-    for running in watches():
-        running.enter(driver)
+    for watch in running:
+        watch.enter(driver)
+    if not (running or _asked) and is_on(os.environ.get("WHOHOLDS", "")):
+        from_environment()
 
 
 def watch_module(module: ModuleType, system: str = "") -> None:
-    """Watch a DB-API 2.0 `module` from now on, in the Watch that runs or the next that starts.
+    """Watch a DB-API 2.0 `module`, asynchronous or not, from now on: in the Watch that runs or the next that starts.
+
+    With `WHOHOLDS` set the Watch runs from here on at the latest.
 
     `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …); without it the module's
     name stands. Raises TypeError where the module has no `connect`.

@@ -7,6 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from whoholds.text.streams import show_everything
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. 2 is a wrong command line."""
+    show_everything(sys.stdout, sys.stderr)
     parser = argparse.ArgumentParser(
         prog="whoholds", description="Who holds my database connections? Settings: environment variables WHOHOLDS_…"
     )

@@ -11,7 +11,7 @@ from whoholds.drivers import table
 from whoholds.limits import Limits
 from whoholds.matching import WrongSetting
 from whoholds.startup import limits_for
-from whoholds.switch import OFF
+from whoholds.switch import OFF, unsupported
 from whoholds.version import VERSION
 
 # A module's distribution, where it is called otherwise.
@@ -47,7 +47,7 @@ def doctor() -> int:
 
 def _reasons() -> tuple[list[str], Limits | None]:
     """Why it is not active here, none where it is; and the limits, where they can be read."""
-    reasons = []
+    reasons = [unsupported()] if unsupported() else []
     value = os.environ.get("WHOHOLDS", "")
     if value.strip().lower() in OFF:
         state = f"is {value!r}" if value else "is unset"

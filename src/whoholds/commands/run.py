@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import ERROR, INFO
 from whoholds.reporting.journal import read
 from whoholds.reporting.summary import Told, headline, lines_of
-from whoholds.switch import OFF
+from whoholds.switch import OFF, stands_aside
 
 if TYPE_CHECKING:
     import argparse
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         wrong("--update-baseline needs --baseline FILE")
     if not options.module and not Path(options.target).exists():
         wrong(f"{options.target}: no such script; for a module, write: whoholds run -m {options.target}")
+    if stands_aside():
+        return _unwatched(options)
     known = _known(options, wrong)
     _journal_can_be_written(options, wrong)
     if not _starts_by_itself():
@@ -43,14 +45,24 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
     try:
         environ, journals = _environment(options, folder)
-        target = ["-m", options.target] if options.module else [options.target]
-        command = [sys.executable, *target, *options.args]
-        code = _wait(lambda: subprocess.Popen(command, env=environ))  # noqa: S603 - what was asked for
+        code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
         told = Told([read(path) for path in sorted(journals())])
         code = _verdict(options, told, code, known)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return code if code >= 0 else _die_of(-code)
+
+
+def _unwatched(options: argparse.Namespace) -> int:
+    """The program's own exit code, on a Python on which nothing is watched: it hears of that once, from us."""
+    environ = {name: value for name, value in os.environ.items() if name != "WHOHOLDS"}
+    code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
+    return code if code >= 0 else _die_of(-code)
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    target = ["-m", options.target] if options.module else [options.target]
+    return [sys.executable, *target, *options.args]
 
 
 def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str, Known]:

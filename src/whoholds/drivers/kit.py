@@ -23,6 +23,7 @@ from whoholds.drivers._importlib_bootstrap.calls import (
     within,
 )
 from whoholds.drivers._uses import connect_failed, is_refusal, refused, task_or_thread
+from whoholds.hooks.imports import names_of
 from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import Database, database
 
@@ -183,8 +184,9 @@ def rebind(old: Any, new: Any) -> Callable[[], None]:
     """Where a module's global is `old`, imported by name before the start, let it be `new`; the call undoes it."""
     changed: list[tuple[dict[str, Any], str]] = []
     for module in list(sys.modules.values()):
-        names = getattr(module, "__dict__", None)
-        if type(names) is not dict or str(names.get("__name__", "")).startswith("whoholds"):
+        names = names_of(module)
+        place = names.get("__name__")
+        if type(place) is str and place.partition(".")[0] == "whoholds":
             continue
         for name, value in list(names.items()):
             if value is old and name != "_connect":

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from whoholds.text.streams import say
+
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +26,13 @@ _executed: set[str] = set()  # modules whose code has run although their import 
 def when_imported(name: str, callback: Callback) -> None:
     """Call `callback(module)` now if the module `name` is imported and complete, else right after it is."""
     module = sys.modules.get(name)
-    importing = getattr(getattr(module, "__spec__", None), "_initializing", False)
-    if module is not None and (name in _executed or not importing):
+    if module is not None and (name in _executed or not (_is_lazy(module) or _under_way(module))):
         callback(module)
         return
     _waiting.setdefault(name, []).append(callback)
-    if _finder not in sys.meta_path:
+    if module is not None:
+        _call_back_at_its_end(module)
+    if not any(one is _finder for one in sys.meta_path):
         sys.meta_path.insert(0, _finder)
 
 
@@ -40,26 +43,130 @@ def forget(callback: Callback) -> None:
             callbacks.remove(callback)
             if not callbacks:
                 _waiting.pop(name, None)
-    if not _waiting and _finder in sys.meta_path:
-        sys.meta_path.remove(_finder)
+    _leave()
+
+
+def _leave() -> None:
+    """Out of `sys.meta_path`, unless a module is waited for. By identity: a finder's `==` is the program's code."""
+    if not _waiting:
+        for number, one in enumerate(sys.meta_path):
+            if one is _finder:
+                del sys.meta_path[number]
+                return
+
+
+def names_of(module: Any) -> dict[str, Any]:
+    """The names of a module, read without asking it; none where it is no module.
+
+    What stands in `sys.modules` may answer an attribute with an exception, or load the rest of itself for it.
+    """
+    if issubclass(type(module), _Module):
+        names: dict[str, Any] = _module_names.__get__(module)
+        return names
+    return {}
+
+
+_Module = type(sys)
+_module_names: Any = vars(_Module)["__dict__"]
+
+
+def _under_way(module: Any) -> bool:
+    """Whether the code of the module has not run to its end."""
+    spec = names_of(module).get("__spec__")
+    return issubclass(type(spec), _Spec) and bool(spec.__dict__.get("_initializing"))
+
+
+_Spec: Any = type(sys.__spec__)
+
+
+class _Watched(_Spec):  # type: ignore[misc]  # the type of a spec is known only when it runs
+    """The spec of a module that was being imported when somebody began to wait for it.
+
+    Its loader is at work already and cannot be stood in. The import's last act is `spec._initializing = False`.
+    """
+
+    @property
+    def _initializing(self) -> bool:
+        return bool(self.__dict__["_initializing"])
+
+    @_initializing.setter
+    def _initializing(self, value: bool) -> None:
+        self.__dict__["_initializing"] = value
+        if not value:
+            self.__class__ = _Spec
+            module = sys.modules.get(self.name)
+            if module is not None and names_of(module).get("__spec__") is self:  # else its code raised
+                _call_back(self.name, module)
+
+
+def _is_lazy(module: Any) -> bool:
+    """Whether the module's code runs only once somebody asks for one of its names (`importlib.util.LazyLoader`)."""
+    util = sys.modules.get("importlib.util")
+    if util is None or type(module) is not names_of(util).get("_LazyModule"):
+        return False
+    state = names_of(module)["__spec__"].loader_state
+    return not state.get("is_loading")  # which 3.12 and later write there when somebody has asked
+
+
+def _call_back_at_its_end(module: Any) -> None:
+    spec = names_of(module)["__spec__"]
+    if _is_lazy(module):
+        spec.loader = _Loader(spec.loader)
+    elif type(spec) is _Spec:
+        spec.__class__ = _Watched
+
+
+def _call_back(name: str, module: ModuleType) -> None:
+    _executed.add(name)
+    for callback in _waiting.pop(name, []):
+        try:
+            callback(module)
+        except Exception as error:  # noqa: BLE001 - our fault must not become the program's import error
+            say(f"whoholds: {name} is not watched: {type(error).__name__}: {error}")
+    _executed.discard(name)
+    _leave()
+
+
+_before_foreign: list[Callable[[], None]] = []
+
+
+def before_first_foreign(callback: Callable[[], None] | None) -> None:
+    """Call `callback()` once, before the first import of a module that does not come with Python; None: no more."""
+    _before_foreign[:] = [] if callback is None else [callback]
+
+
+def _foreign_comes() -> None:
+    callback = _before_foreign.pop()
+    try:
+        callback()
+    except Exception as error:  # noqa: BLE001 - our fault must not become the program's import error
+        say(f"whoholds: drivers of other distributions are not waited for: {type(error).__name__}: {error}")
 
 
 class _Finder:
     """Finds nothing itself: asks the others, and stands in the loader of a module that is waited for."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if _before_foreign and name.partition(".")[0] not in sys.stdlib_module_names:
+            _foreign_comes()
         if name not in _waiting:
             return None
         for finder in list(sys.meta_path):
             if finder is self:
                 continue
             find = getattr(finder, "find_spec", None)
-            spec: ModuleSpec | None = find(name, path, target) if find else None
+            spec: ModuleSpec | None = find(name, path, target) if find else _found_by_legacy(finder, name, path)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
                     spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it has what the import needs
                 return spec
         return None
+
+
+def _found_by_legacy(finder: Any, name: str, path: Any) -> Any:
+    """What a finder with `find_module` alone finds, where this Python still asks such (3.10 and 3.11)."""
+    asking = names_of(sys.modules.get("_frozen_importlib")).get("_find_spec_legacy")
+    return asking(finder, name, path) if asking is not None else None
 
 
 class _Loader:
@@ -80,17 +187,12 @@ class _Loader:
         if spec is not None:
             spec.loader = self._loader
         module.__loader__ = self._loader
-        self._loader.exec_module(module)
         name = module.__name__
-        _executed.add(name)
-        for callback in _waiting.pop(name, []):
-            try:
-                callback(module)
-            except Exception as error:  # noqa: BLE001 - our fault must not become the program's import error
-                sys.stderr.write(f"whoholds: {name} is not watched: {type(error).__name__}: {error}\n")
-        _executed.discard(name)
-        if not _waiting and _finder in sys.meta_path:
-            sys.meta_path.remove(_finder)
+        self._loader.exec_module(module)
+        if _is_lazy(module):
+            _call_back_at_its_end(module)
+        else:
+            _call_back(name, module)
 
 
 _finder = _Finder()

@@ -5,7 +5,10 @@ Nothing here locks, logs, compares the user's objects or keeps one alive.
 
 from __future__ import annotations
 
-from _functools import partial  # type: ignore[import-not-found]  # functools brings half of the standard library
+try:
+    from _functools import partial  # type: ignore[import-not-found]  # functools brings half of the standard library
+except ImportError:  # not CPython, where nothing is watched
+    from functools import partial
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:

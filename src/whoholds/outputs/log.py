@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import INFO
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.summary import counted
 from whoholds.reporting.wording import first_line, text
+from whoholds.text.streams import say
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding, Look
@@ -34,10 +34,10 @@ def log(look: Look) -> None:
     if ending is not None and ending.kind == "process":
         found = [finding for finding in look.told if finding.severity != INFO]
         if found and not run:  # `whoholds run` says its own
-            _to_stderr(_summary(found, look.snapshot))
+            say(_summary(found, look.snapshot))
         if found or look.remarks:
             for remark in look.remarks:
-                _to_stderr(f"whoholds:   {remark}")
+                say(f"whoholds:   {remark}")
 
 
 def _summary(found: list[Finding], snapshot: Snapshot) -> str:
@@ -62,7 +62,7 @@ def _say(finding: Finding, *, source: bool) -> None:
     logger = logging.getLogger("whoholds")
     report = text(finding, source=source)
     if not logger.hasHandlers():
-        _to_stderr(report)
+        say(report)
         return
     template, arguments = first_line(finding)
     extra = {_free(name): value for name, value in finding_record(finding, source=source).items()}
@@ -76,13 +76,3 @@ def _say(finding: Finding, *, source: bool) -> None:
 def _free(name: str) -> str:
     """A name that a log record does not use itself."""
     return f"finding_{name}" if name in _TAKEN else name
-
-
-def _to_stderr(report: str) -> None:
-    stream: Any = sys.stderr
-    if stream is not None:
-        try:
-            stream.write(f"{report}\n")
-            stream.flush()
-        except ValueError:  # closed by the program
-            pass

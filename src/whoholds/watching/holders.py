@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.wording import holders_text
+from whoholds.text.streams import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,7 +61,7 @@ def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], No
     try:
         signal.signal(number, dump)
     except ValueError:  # not in the main thread
-        sys.stderr.write(f"whoholds: WHOHOLDS_DUMP_SIGNAL={name}: signals can be set in the main thread only\n")
+        say(f"whoholds: WHOHOLDS_DUMP_SIGNAL={name}: signals can be set in the main thread only")
 
     def restore() -> None:
         try:
@@ -74,4 +74,4 @@ def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], No
 
 
 def _print(holders: Callable[[], Holders]) -> None:
-    sys.stderr.write(f"{holders()}\n")
+    say(str(holders()))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import _thread
 import os
 import sys
-from _queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.snapshot import Ending
@@ -17,6 +16,11 @@ from whoholds.ledger import here
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Spawn
 from whoholds.watching.running import attended
+
+try:
+    from _queue import Empty, SimpleQueue
+except ImportError:  # not CPython, where nothing is watched; queue's own are gevent's after its patching
+    from queue import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

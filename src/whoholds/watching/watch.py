@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 import gc
-import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from whoholds.detectors import ALL
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.limits import Limits
+from whoholds.text.streams import say
 from whoholds.watching.repeats import Repeats
 from whoholds.watching.stacks import stacks_of
 
@@ -234,12 +234,7 @@ class Watch:
     def fail(self, reason: str) -> None:
         """One line on stderr: what stands aside, and why. The program runs on."""
         self.failed.append(reason)
-        stderr = sys.stderr
-        if stderr is not None:
-            try:
-                stderr.write(f"whoholds: {reason}\n")
-            except Exception:  # noqa: BLE001, S110 - stderr is the program's, and may be closed
-                pass
+        say(f"whoholds: {reason}")
 
     # --- asked --------------------------------------------------------------------------------------------------
 

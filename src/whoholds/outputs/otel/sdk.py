@@ -9,10 +9,14 @@ from __future__ import annotations
 import _thread
 import atexit
 import sys
-from _queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from whoholds.watching import ticker as ticking
+
+try:
+    from _queue import Empty, SimpleQueue
+except ImportError:  # not CPython, where nothing is watched; queue's own are gevent's after its patching
+    from queue import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import gc
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING

@@ -106,6 +106,32 @@ class Finding:
     since: int = 0  # how many more since it was said last
     scope: str = ""  # name of the test, request or job that ended
 
+    @classmethod
+    def of(
+        cls,
+        part: Part,
+        rule: str,
+        severity: str,
+        phrase: str,
+        *numbers: object,
+        why: tuple[str, ...] = (),
+        advice: tuple[str, ...] = (),
+    ) -> Finding:
+        """A finding about the handles of one part: its lines, its count, and the database of its first handle."""
+        return cls(
+            rule,
+            severity,
+            part.handles[0].database,
+            part.handles,
+            part.count,
+            phrase,
+            numbers,
+            part.site,
+            part.spawn,
+            why=why,
+            advice=advice,
+        )
+
     @property
     def kind(self) -> str:
         """`connection`, `checkout` or `cursor`."""

@@ -213,7 +213,7 @@ def _nestings(taken: Entries, new: list[Handle], history: History) -> list[tuple
     by_owner: dict[Owner, list[Handle]] = {}
     for handle in (*taken.ended, *taken.open):
         owner = handle.owner
-        if owner is not None and owner in moved and _lendable(handle):
+        if owner is not None and owner in moved and handle.must_be_returned:
             by_owner.setdefault(owner, []).append(handle)
     fresh, ended = set(map(id, new)), set(map(id, taken.ended))
     pairs = []
@@ -250,10 +250,6 @@ def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
         owners = trend.nested.setdefault((outer.site, inner.site), set())
         if len(owners) < MANY:
             owners.add(id(inner.owner))
-
-
-def _lendable(handle: Handle) -> bool:
-    return handle.kind == "checkout" or (handle.kind == CONNECTION and handle.pool is None)
 
 
 def _same(outer: Handle, inner: Handle) -> bool:

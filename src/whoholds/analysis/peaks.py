@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.ledger.handle import CONNECTION, CURSOR, Handle
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from whoholds.ledger.handle import Handle
 
 
 def loans_of(handles: Iterable[Handle]) -> list[Handle]:
     """Those that somebody has to give back: not a pool's own stock, which its loans stand for, and not cursors."""
-    return [one for one in handles if one.kind != CURSOR and (one.pool is None or one.kind != CONNECTION)]
+    return [handle for handle in handles if handle.must_be_returned]
 
 
 def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:

@@ -26,14 +26,13 @@ def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, en
     for pool in taken.pools:
         if pool.site is None and pool.origin:
             pool.site = history.sites.of(pool.origin)
+    _note_the_gone(taken)
     for handle in taken.open:
         owner = handle.owner
-        if owner is not None and owner.ended_at is None and owner.gone():
-            owner.ended_at = taken.now
         if (
             handle.at_home
             and handle.home_at
-            and (handle.used_at > handle.home_at or (owner is not None and owner.gone()))
+            and (handle.used_at > handle.home_at or (owner is not None and owner.ended_at is not None))
         ):
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
         if handle.probe is not None and (handle.unread is not None or handle.probed != handle.calls):
@@ -54,6 +53,16 @@ def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, en
         nestings=nestings,
         scopes=taken.scopes,
     )
+
+
+def _note_the_gone(taken: Entries) -> None:
+    """Each owner that this look meets is asked once whether it has ended; a job's worker is met with it."""
+    owners = {handle.owner for handle in taken.open}
+    owners.update([handle.owner for handle in taken.ended])
+    owners.update([owner.thread for owner in owners if owner is not None])
+    for owner in owners:
+        if owner is not None and owner.ended_at is None and owner.gone():
+            owner.ended_at = taken.now
 
 
 def _forgive_sleep(taken: Entries, history: History, every: float) -> None:

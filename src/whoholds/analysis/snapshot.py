@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.history import History
+from whoholds.analysis.rules import BITS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from whoholds.analysis.sites import Site
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle, Pool
@@ -50,6 +53,29 @@ class Snapshot:
     nestings: list[tuple[Handle, Handle]] = field(default_factory=list)  # (held, new one of the same owner)
     _singles: dict[Site, bool] = field(default_factory=dict)  # answers of `only_of_its_line`, each worked out once
 
+    def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:
+        """The open handles that somebody must give back and that no finding of `rule` has named, of `among` or all.
+
+        Not what a pool or a thread keeps at home for the next request.
+        """
+        bit = BITS[rule]
+        return [
+            handle
+            for handle in (self.open if among is None else among)
+            if not handle.told & bit and handle.must_be_returned and not handle.at_home
+        ]
+
+    def gone(self, owner: Owner) -> bool:
+        """Whether `owner` had ended at this instant, as the look that made this snapshot saw it.
+
+        A job is not gone while its worker lives.
+        """
+        return owner.ended_at is not None and owner.ended_at <= self.now
+
+    def job_is_over(self, owner: Owner) -> bool:
+        """Whether the job that `owner` is had returned at this instant, though its worker may live."""
+        return owner.job_over_at is not None and owner.job_over_at <= self.now
+
     def wall_time(self, at: float) -> float:
         """Seconds since the epoch of a time of the ledger's clock."""
         return self.wall - (self.now - at)
@@ -68,7 +94,7 @@ class Snapshot:
         mates = [other for other in self.open if other.site is site]
         threads = {_thread_of(other) for other in mates}
         return len(mates) == site.opened == len(threads) and not any(
-            owner is None or owner.kind == "task" or owner.gone() for owner in threads
+            owner is None or owner.kind == "task" or self.gone(owner) for owner in threads
         )
 
 

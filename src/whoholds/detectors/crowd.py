@@ -9,7 +9,6 @@ from whoholds.analysis.blame import kind_of
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
-from whoholds.detectors._groups import loans
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
@@ -170,7 +169,7 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         if climb.rises < RISES or climb.count < GROWN:
             continue
         mine = [handle for handle in snapshot.open if handle.site is site]
-        new = loans(mine, "growing")
+        new = snapshot.unreturned("growing", mine)
         if not new or not _mostly_unused(mine, climb, snapshot.now):
             continue
         part = parts_of(new)[0]

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS
-from whoholds.detectors._groups import loans, one_each
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -52,22 +51,26 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     now, least = snapshot.now, limits.held_too_long.least
     late = [
         handle
-        for handle in loans([one for one in snapshot.open if now - one.used_at > least], "held-too-long")
+        for handle in snapshot.unreturned("held-too-long", [one for one in snapshot.open if now - one.used_at > least])
         if _longer(handle, handle.idle_s(now), limits.held_too_long)
         and not handle.unread
         and not listens(handle.parent or handle)
         and not snapshot.only_of_its_line(handle)
     ]
-    yield from one_each(
-        "held-too-long",
-        late,
-        lambda group: _by_pressure(snapshot, limits, group),
-        lambda group: (
+    for part in parts_of(late):
+        yield Finding.of(
+            part,
+            "held-too-long",
+            _by_pressure(snapshot, limits, part.handles),
             "{n} to %s held for %.0f s, idle for %.0f s",
-            (max(one.held_s(now) for one in group), max(one.idle_s(now) for one in group)),
-        ),
-        advice=("Give it back as soon as the work on it is done, or lend it from a pool.",),
-    )
+            max(handle.held_s(now) for handle in part.handles),
+            _idle_for(part.handles, now),
+            advice=("Give it back as soon as the work on it is done, or lend it from a pool.",),
+        )
+
+
+def _idle_for(handles: tuple[Handle, ...], now: float) -> float:
+    return max(handle.idle_s(now) for handle in handles)
 
 
 def listens(handle: Handle) -> bool:
@@ -78,19 +81,22 @@ def listens(handle: Handle) -> bool:
 def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """A transaction is open on it and nothing has been run for longer than the limit."""
     now, least = snapshot.now, limits.idle_in_transaction.least
+    begun = [handle for handle in snapshot.open if (handle.parent or handle).in_transaction]
     late = [
         handle
-        for handle in loans([one for one in snapshot.open if (one.parent or one).in_transaction], "idle-in-transaction")
+        for handle in snapshot.unreturned("idle-in-transaction", begun)
         if now - handle.used_at > least and _longer(handle, handle.idle_s(now), limits.idle_in_transaction)
     ]
-    yield from one_each(
-        "idle-in-transaction",
-        late,
-        lambda group: _by_pressure(snapshot, limits, group),
-        lambda group: ("{n} to %s idle in transaction for %.0f s", (max(one.idle_s(now) for one in group),)),
-        why=lambda _: ("It keeps its locks and its snapshot: others wait, and vacuum cannot clean up.",),
-        advice=("Commit or roll back at once after the last statement, also after a SELECT; or set autocommit.",),
-    )
+    for part in parts_of(late):
+        yield Finding.of(
+            part,
+            "idle-in-transaction",
+            _by_pressure(snapshot, limits, part.handles),
+            "{n} to %s idle in transaction for %.0f s",
+            _idle_for(part.handles, now),
+            why=("It keeps its locks and its snapshot: others wait, and vacuum cannot clean up.",),
+            advice=("Commit or roll back at once after the last statement, also after a SELECT; or set autocommit.",),
+        )
 
 
 def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -105,16 +111,16 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
             continue
         late.append(handle)
-    for finding in one_each(
-        "cursor-left-open",
-        late,
-        lambda _: WARNING,
-        lambda group: (
+    for part in parts_of(late):
+        first = part.handles[0]
+        finding = Finding.of(
+            part,
+            "cursor-left-open",
+            WARNING,
             "{n} on %s open and unread for %.0f s"
-            if group[0].kind == CURSOR
+            if first.kind == CURSOR
             else "{n} to %s with a statement not read to its end, and so a lock, for %.0f s",
-            (max(one.idle_s(now) for one in group),),
-        ),
-        advice=("Read the result to its end (fetchall), or close the cursor.",),
-    ):
-        yield replace(finding, site=finding.handles[0].unread or finding.site)
+            _idle_for(part.handles, now),
+            advice=("Read the result to its end (fetchall), or close the cursor.",),
+        )
+        yield replace(finding, site=first.unread or finding.site)

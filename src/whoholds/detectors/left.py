@@ -5,19 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS, RULES
-from whoholds.detectors._groups import loans, one_each
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.scope import Scope
     from whoholds.limits import Limits
 
+_UNTIL_COLLECTED = (
+    "Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked."
+)
 _CLOSE = {
     "psycopg2": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
     "sqlite3": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
@@ -30,12 +32,13 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     ending = snapshot.ending
     if ending is None and not snapshot.scopes:
         return
-    open_ = loans(snapshot.open, "left-open")
+    open_ = snapshot.unreturned("left-open")
     over = _out_of_scope(snapshot, open_)
     for scope, handles in over.items():
         for group, severity in _singles_apart(snapshot, handles):
-            said = one_each("left-open", group, lambda _, severity=severity: severity, _words(scope))  # type: ignore[misc]
-            yield from (replace(finding, scope=scope.name) for finding in said)
+            for part in parts_of(group):
+                finding = Finding.of(part, "left-open", severity, *_left(part.handles, scope.kind, scope.name))
+                yield replace(finding, scope=scope.name)
     if ending is None:
         return
     named = {handle for handles in over.values() for handle in handles}
@@ -44,24 +47,21 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
         single = {handle for handle in open_ if snapshot.only_of_its_line(handle)}
-        yield from one_each(
-            "left-open",
-            sorted(single, key=lambda one: one.opened_stamp),
-            lambda _: INFO,
-            lambda group: _left(group, ending.kind, ending.name),
-        )
+        for part in parts_of(single):
+            yield Finding.of(part, "left-open", INFO, *_left(part.handles, ending.kind, ending.name))
         open_ = [handle for handle in open_ if handle not in single]
-    yield from one_each(
-        "left-open",
-        open_,
-        lambda _: ERROR,
-        lambda group: _left(group, ending.kind, ending.name),
-        why=lambda group: _who_keeps(group, snapshot.now),
-        advice=(
-            "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
-            "a finally with close() (of a pool's loan: putconn, or the session's close).",
-        ),
-    )
+    for part in parts_of(open_):
+        yield Finding.of(
+            part,
+            "left-open",
+            ERROR,
+            *_left(part.handles, ending.kind, ending.name),
+            why=_who_keeps(snapshot, part.handles),
+            advice=(
+                "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
+                "a finally with close() (of a pool's loan: putconn, or the session's close).",
+            ),
+        )
 
 
 def _out_of_scope(snapshot: Snapshot, open_: list[Handle]) -> dict[Scope, list[Handle]]:
@@ -70,16 +70,16 @@ def _out_of_scope(snapshot: Snapshot, open_: list[Handle]) -> dict[Scope, list[H
     found: dict[Scope, list[Handle]] = {}
     for handle in open_ if ends else ():
         scope: Scope | None = handle.scope
-        if scope is not None and handle.opened_stamp < ends.get(scope, 0) and not _at_work(handle, scope):
+        if scope is not None and handle.opened_stamp < ends.get(scope, 0) and not _at_work(snapshot, handle, scope):
             found.setdefault(scope, []).append(handle)
     return found
 
 
-def _at_work(handle: Handle, scope: Scope) -> bool:
+def _at_work(snapshot: Snapshot, handle: Handle, scope: Scope) -> bool:
     owner = handle.owner
     if owner is None or owner is getattr(scope, "owner", None):
         return False
-    return owner.job_over_at is None if owner.kind == "job" else not owner.gone()
+    return not (snapshot.job_is_over(owner) if owner.kind == "job" else snapshot.gone(owner))
 
 
 def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list[Handle], str]]:
@@ -88,22 +88,19 @@ def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list
     return [(single, INFO), ([handle for handle in handles if handle not in single], ERROR)]
 
 
-def _words(scope: Scope) -> Callable[[tuple[Handle, ...]], tuple[str, tuple[object, ...]]]:
-    return lambda group: _left(group, scope.kind, scope.name)
-
-
-def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, tuple[object, ...]]:
+def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, str, str]:
+    """The phrase, and what fills it: the scope's name, and whether no handle was ever used."""
     what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
     never_used = " and never used" if not any(handle.uses or not handle.seen for handle in group) else ""
     back = "not given back" if group[0].kind == "checkout" else "still open"
-    return f"{{n}} to %s {back} at the end of {what}%s%s", (name, never_used)
+    return f"{{n}} to %s {back} at the end of {what}%s%s", name, never_used
 
 
-def _who_keeps(group: tuple[Handle, ...], now: float) -> tuple[str, ...]:
-    gone = [handle.owner for handle in group if handle.owner is not None and handle.owner.ended_at is not None]
+def _who_keeps(snapshot: Snapshot, group: tuple[Handle, ...]) -> tuple[str, ...]:
+    gone = [handle.owner for handle in group if handle.owner is not None and snapshot.gone(handle.owner)]
     if not gone:
         return ()
-    longest = max(now - (owner.ended_at or now) for owner in gone)
+    longest = max(snapshot.now - (owner.ended_at or snapshot.now) for owner in gone)
     return (f"Still referenced: {_owners(group)} ended {longest:.1f} s ago.",)
 
 
@@ -119,22 +116,21 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     freed = [handle for handle in snapshot.ended if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR]
     if not freed:
         return
-    kept = {handle.site for handle in (*snapshot.ended, *snapshot.open) if _kept_between_jobs(handle)}
-    freed = [handle for handle in freed if not _workers_own(handle, kept)]
+    kept = {handle.site for handle in (*snapshot.ended, *snapshot.open) if _kept_between_jobs(snapshot, handle)}
+    freed = [handle for handle in freed if not _workers_own(snapshot, handle, kept)]
     for how, severity, words in (
         (COLLECTED, WARNING, "{n} to %s freed by the garbage collector, never closed"),
         (FREED, INFO, "{n} to %s freed with its last reference, never closed"),
     ):
-        yield from one_each(
-            "collected-open",
-            [handle for handle in freed if handle.how == how],
-            lambda _, severity=severity: severity,  # type: ignore[misc]
-            lambda _, words=words: (words, ()),  # type: ignore[misc]
-            why=_with_is_not_close,
-            advice=(
-                "Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked.",
-            ),
-        )
+        for part in parts_of([handle for handle in freed if handle.how == how]):
+            yield Finding.of(
+                part,
+                "collected-open",
+                severity,
+                words,
+                why=_with_is_not_close(part.handles),
+                advice=(_UNTIL_COLLECTED,),
+            )
 
 
 def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
@@ -144,46 +140,46 @@ def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
     return (_CLOSE[group[0].driver],) if misread and group[0].driver in _CLOSE else ()
 
 
-def _workers_own(handle: Handle, kept: set[Site | None]) -> bool:
+def _workers_own(snapshot: Snapshot, handle: Handle, kept: set[Site | None]) -> bool:
     """A connection that a worker thread kept for itself between jobs, freed because that thread ended.
 
     A worker that ran one job only never shows it, so what its line does in another worker tells: `kept`.
     """
     owner = handle.owner
-    if owner is None or not owner.gone():
+    if owner is None or not snapshot.gone(owner):
         return False
     return handle.site in kept if owner.kind == "job" else owner.kind == "thread" and owner.is_worker
 
 
-def _kept_between_jobs(handle: Handle) -> bool:
+def _kept_between_jobs(snapshot: Snapshot, handle: Handle) -> bool:
     owner = handle.owner
-    if owner is None or owner.kind != "job" or owner.job_over_at is None:
+    if owner is None or owner.kind != "job" or not snapshot.job_is_over(owner):
         return False
-    return handle.used_at > owner.job_over_at
+    return handle.used_at > (owner.job_over_at or 0.0)
 
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Its thread or task ended a while ago, and nobody has used it since."""
     late = [
         handle
-        for handle in loans(snapshot.open, "owner-gone")
+        for handle in snapshot.unreturned("owner-gone")
         if handle.owner is not None
         and handle.owner.ended_at is not None
         and snapshot.now - handle.owner.ended_at >= limits.owner_gone
         and _unused_since(handle, handle.owner.ended_at)
         and not (handle.site is not None and handle.site.opened == 1)
     ]
-    yield from one_each(
-        "owner-gone",
-        late,
-        lambda _: ERROR,
-        lambda group: (
+    for part in parts_of(late):
+        yield Finding.of(
+            part,
+            "owner-gone",
+            ERROR,
             "{n} to %s still open though %s ended %.1f s ago",
-            (_owners(group), _gone_for(group, snapshot.now)),
-        ),
-        why=lambda _: ("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
-        advice=("Close the connection before the function that opened it returns.",),
-    )
+            _owners(part.handles),
+            _gone_for(part.handles, snapshot.now),
+            why=("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
+            advice=("Close the connection before the function that opened it returns.",),
+        )
 
 
 def _gone_for(group: tuple[Handle, ...], now: float) -> float:
@@ -203,9 +199,6 @@ def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Something a finding had named was closed after all."""
     del limits
     retracted = sum(BITS[rule.name] for rule in RULES.values() if rule.retracted)
-    yield from one_each(
-        "given-back",
-        [handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED],
-        lambda _: INFO,
-        lambda group: ("{n} to %s given back after %.1f s", (max(one.held_s(snapshot.now) for one in group),)),
-    )
+    for part in parts_of([handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED]):
+        longest = max(handle.held_s(snapshot.now) for handle in part.handles)
+        yield Finding.of(part, "given-back", INFO, "{n} to %s given back after %.1f s", longest)

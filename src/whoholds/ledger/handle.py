@@ -169,6 +169,11 @@ class Handle:
         """Whether nobody has closed it and it is not freed."""
         return self.closed_stamp is None
 
+    @property
+    def must_be_returned(self) -> bool:
+        """Whether somebody has to close it or give it back: not a pool's own connection, not a cursor."""
+        return self.kind == CHECKOUT or (self.kind == CONNECTION and self.pool is None)
+
     def held_s(self, now: float) -> float:
         """Seconds from opening to closing, or to `now`."""
         return max((now if self.closed_at is None else self.closed_at) - self.opened_at - self.lost_s, 0.0)

@@ -87,8 +87,8 @@ class Tallies:
 
     @property
     def held(self) -> list[ReadableSpan]:
-        """Our spans of what was held."""
-        return [one for one in self.spans if one.name.startswith("hold ")]
+        """Our spans of what was held, a pool's connections and cursors among them."""
+        return [one for one in self.spans if one.name.startswith(("hold ", "pool ", "cursor "))]
 
     @property
     def records(self) -> list[Any]:

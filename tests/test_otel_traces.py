@@ -17,7 +17,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusC
 from tests.otel_recorder import EPOCH, SHOP, Tallies, recording
 from whoholds.analysis.snapshot import Ending
 from whoholds.ledger.database import database
-from whoholds.ledger.handle import CHECKOUT
+from whoholds.ledger.handle import CHECKOUT, CURSOR
 from whoholds.ledger.opener import opener_of, runs
 from whoholds.outputs.otel import spans as spans_module
 
@@ -93,19 +93,110 @@ def test_a_span_that_still_runs_at_the_closing_is_the_parent(told: Tallies) -> N
     assert not span.links
 
 
-def test_a_span_that_ended_before_the_closing_is_linked(told: Tallies) -> None:
+@pytest.mark.parametrize("freed", [True, False])
+def test_a_span_that_ended_long_before_the_closing_is_linked(told: Tallies, *, freed: bool) -> None:
     """A connection that outlives the request that opened it does not make its trace as long as the connection."""
     with told.tracer.start_as_current_span("GET /cars") as request:
         expected = request.get_span_context()
         handle = told.open()
-    told.ledger.closed(handle)
+    kept = [] if freed else [request]
+    del request
     told.watch.tick()
+    told.clock.advance(3)
+    told.ledger.closed(handle)
+    told.watch.end(PROCESS)
     (span,) = told.held
     assert [link.context for link in span.links] == [expected]
     assert span.parent is not None
     assert span.parent.trace_id != expected.trace_id
-    assert span.parent.span_id == told.spans[0].context.span_id
-    assert told.spans[0].name.startswith("process ")
+    assert span.parent.span_id == told.spans[-1].context.span_id
+    assert told.spans[-1].name.startswith("process ")
+    assert len(kept) == (not freed)
+
+
+@pytest.mark.parametrize("freed", [True, False])
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_loan_that_ends_a_moment_after_its_request_is_a_part_of_it(
+    told: Tallies, *, freed: bool, looked: bool
+) -> None:
+    """As sessions do that a server closes once the answer is out: also with a look in between."""
+    with told.tracer.start_as_current_span("GET /cars") as request:
+        expected = request.get_span_context()
+        handle = told.open()
+        told.clock.advance(0.1)
+    kept = [] if freed else [request]
+    del request
+    if looked:
+        told.watch.tick()
+    told.clock.advance(0.9)
+    told.ledger.closed(handle)
+    told.watch.tick()
+    (span,) = told.held
+    assert (span.parent, list(span.links)) == (expected, [])
+    assert len(kept) == (not freed)
+
+
+@pytest.mark.parametrize(("inside", "after", "part"), [(10, 9, True), (10, 11, False)])
+def test_a_hold_that_lies_mostly_in_its_request_is_a_part_of_it(
+    told: Tallies, inside: float, after: float, *, part: bool
+) -> None:
+    """Whose greater half came after the request's end is none: a pool's connection, opened by the first request."""
+    with told.tracer.start_as_current_span("GET /report") as request:
+        expected = request.get_span_context()
+        handle = told.open()
+        told.clock.advance(inside)
+    del request
+    told.watch.tick()
+    told.clock.advance(after)
+    told.ledger.closed(handle)
+    told.watch.tick()
+    (span,) = told.held
+    assert (span.parent == expected) is part
+    assert [link.context for link in span.links] == ([] if part else [expected])
+
+
+def test_the_process_s_span_covers_its_children(told: Tallies) -> None:
+    """Those that began before the first ended, and the last to end, whatever hangs in a request's trace."""
+    long = told.open()
+    told.clock.advance(2)
+    told.ledger.closed(told.open())
+    told.watch.tick()
+    told.clock.advance(60)
+    told.ledger.closed(long)
+    late = told.open()
+    told.watch.tick()
+    told.clock.advance(1)
+    told.ledger.closed(late)
+    told.watch.end(PROCESS)
+    (root,) = [span for span in told.spans if span.parent is None]
+    assert len(told.held) == 3
+    assert all(root.start_time <= span.start_time <= span.end_time <= root.end_time for span in told.held)
+
+
+def test_a_pool_s_own_connection_is_no_hold(told: Tallies) -> None:
+    """The loan is: of the two that begin together, one counts as held."""
+    connection = told.open()
+    pool = connection.pool = told.ledger.pool_made(connection, "the pool", None, 5)
+    for kind in (CHECKOUT, CURSOR):
+        told.ledger.closed(told.open(kind, parent=connection if kind == CHECKOUT else None, pool=pool))
+    told.ledger.closed(connection)
+    told.watch.tick()
+    assert [span.name.split()[0] for span in told.held] == ["hold", "cursor", "pool"]
+
+
+def test_a_task_has_its_thread_s_name_too(told: Tallies) -> None:
+    """Beside its own: which loop it ran in."""
+
+    async def main() -> None:
+        told.ledger.closed(told.open())
+
+    thread = threading.Thread(target=lambda: asyncio.run(main()), name="the loop's")
+    thread.start()
+    thread.join()
+    told.watch.tick()
+    said = told.held[0].attributes or {}
+    assert (said["whoholds.owner.kind"], said["thread.name"]) == ("task", "the loop's")
+    assert said["whoholds.owner.name"].startswith("Task-")
 
 
 def test_forty_threads_of_one_request_are_forty_bars_in_its_trace(told: Tallies) -> None:
@@ -160,6 +251,7 @@ def test_where_no_span_is_current_there_is_one_root(told: Tallies) -> None:
         told.ledger.closed(told.open())
         told.clock.advance(1)
         told.watch.tick()
+    told.watch.end(PROCESS)
     roots = [span for span in told.spans if span.parent is None]
     assert len(roots) == 1
     assert roots[0].start_time == EPOCH * 1e9
@@ -167,16 +259,18 @@ def test_where_no_span_is_current_there_is_one_root(told: Tallies) -> None:
 
 
 def test_a_trace_ends_somewhere(told: Tallies) -> None:
-    """After a thousand handles, or an hour, the next root begins: back ends refuse traces without end."""
+    """After a thousand handles, or five minutes, the next root begins: back ends refuse traces without end."""
     told.ledger.closed(told.open())
     told.watch.tick()
     told.clock.advance(spans_module.ROOT_S + 1)
     told.ledger.closed(told.open())
     told.watch.tick()
-    assert len([span for span in told.spans if span.parent is None]) == 2
+    assert len([span for span in told.spans if span.parent is None]) == 1
     for _ in range(spans_module.ROOT_CHILDREN):
         told.ledger.closed(told.open())
     told.watch.tick()
+    assert len([span for span in told.spans if span.parent is None]) == 2
+    told.watch.end(PROCESS)
     assert len([span for span in told.spans if span.parent is None]) == 3
 
 

@@ -96,6 +96,9 @@ def _new_owner(kind: str, name: str, of: Any, ident: int, spawn: Spawn | None) -
     if type(started) is tuple:
         started = Spawn(*started)
     owner = Owner(kind, name, ref(of), ident, started or spawn)
+    if kind == "task":
+        thread = thread_object(ident)
+        owner.thread_name = thread.name if thread is not None else ""
     try:
         setattr(of, OWNER, owner)
     except AttributeError:  # a task class of somebody's with slots: its owner is made anew each time

@@ -51,6 +51,7 @@ class Owner:
         "ref",
         "spawn",
         "thread",
+        "thread_name",
     )
 
     MAX_DEPTH = 4
@@ -61,6 +62,7 @@ class Owner:
         self.ref = ref  # weak reference to the Thread, Task or greenlet, or None where there is none
         self.ident = ident  # of the thread it ran in when it first opened something
         self.thread = thread  # for a job: the owner that is its worker thread
+        self.thread_name = name if kind in ("thread", "job") else ""  # of a task: that of the thread it ran in
         self.ended_at: float | None = None  # monotonic seconds; when a tick first saw it gone
         self.job_over_at: float | None = None  # when a job returned, though its worker lives
         self.is_worker = False  # a thread that runs an executor's jobs

@@ -72,13 +72,18 @@ class OtelOutput:
         provider = self._provider("traces")
         if provider is None or self._limits.spans == "off":
             return
+        snapshot = look.snapshot
         if self._spans is None or self._spans.provider is not provider:
             from whoholds.outputs.otel.spans import Spans
 
+            if self._spans is not None:
+                self._spans.finish(snapshot)
             self._spans = Spans(provider, recorder=self._limits.spans == "connections")
-        snapshot = look.snapshot
+        self._spans.follow(snapshot)
         for handle in (*snapshot.ended, *snapshot.open) if look.last else snapshot.ended:
             self._spans.held(handle, snapshot, self._told, source=look.source)
+        if look.last:
+            self._spans.finish(snapshot)
 
     def _measure(self, look: Look) -> None:
         provider = self._provider("metrics")

@@ -98,7 +98,7 @@ def _printed(origin: Origin, *, source: bool) -> str:
 
 
 def of_owner(owner: Owner | None) -> Attributes:
-    """`thread.*` of the thread, and the task or job where it is one."""
+    """`thread.*` of the thread that it ran in, and the task or job where it is one."""
     if owner is None:
         return {}
     found: Attributes = {
@@ -106,6 +106,6 @@ def of_owner(owner: Owner | None) -> Attributes:
         names.OWNER_KIND: owner.kind,
         names.OWNER_NAME: owner.name,
     }
-    if owner.kind in ("thread", "job"):
-        found[names.THREAD_NAME] = owner.name
+    if owner.thread_name:
+        found[names.THREAD_NAME] = owner.thread_name
     return found

@@ -1,6 +1,7 @@
 """Spans of what was held: each made afterwards, with its true start and end, when the handle has ended.
 
-No span of ours is ever open: one kept open for as long as its connection would be a leak itself.
+No span of a handle is ever open: one kept open for as long as its connection would be a leak itself. The process's
+own span stays open until its last child is known: it covers them all.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds.ledger.opener import opener_of, runs
+from whoholds.ledger.handle import CONNECTION, CURSOR
+from whoholds.ledger.opener import follow, opener_of, runs
 from whoholds.outputs.otel import describe, names
 from whoholds.text.sql import sanitise, summary
 from whoholds.version import VERSION
@@ -16,10 +18,12 @@ from whoholds.version import VERSION
 if TYPE_CHECKING:
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.opener import Opener
     from whoholds.outputs.otel.named import Told
 
 ROOT_CHILDREN = 1000  # handles opened outside any trace that share one; then the next begins,
-ROOT_S = 3600.0  # as it does after an hour: a trace must end somewhere
+ROOT_S = 300.0  # as it does after five minutes: only then a back end shows what the children hang on
+MOMENT_S = 1.0  # after its parent's end in which a hold is still a part of it: servers close sessions after the answer
 _NS = 1_000_000_000
 
 
@@ -35,9 +39,21 @@ class Spans:
         self._empty = Context
         self._recorder = recorder
         self._tracer = provider.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA)
-        self._root: Any = None
+        self._root: Any = None  # the process's span, still open
         self._root_since = 0.0
         self._root_left = 0
+        self._root_end = 0  # nanoseconds since the epoch: when the last of its children ended
+
+    def follow(self, snapshot: Snapshot) -> None:
+        """Once a look: which of the spans, in which something is open, have ended meanwhile."""
+        for handle in snapshot.open:
+            follow(handle, snapshot.now)
+
+    def finish(self, snapshot: Snapshot) -> None:
+        """Nothing will hang below the process's span any more."""
+        if self._root is not None:
+            self._root.end(max(self._root_end, _ns(snapshot.wall)))
+            self._root = None
 
     def held(self, handle: Handle, snapshot: Snapshot, told: Told, *, source: bool) -> None:
         """The span of one handle, to its end or to this moment; nothing where its trace is not sampled."""
@@ -48,19 +64,21 @@ class Spans:
             context = opener[0]
             if context is None or not context.trace_flags.sampled:  # suppressed, or a trace that is not kept
                 return
-            if runs(opener):
+            if _is_part(handle, opener, snapshot):
                 parent = context
             else:
                 links = (self._trace.Link(context),)
+        ended = _ns(snapshot.wall_time(_until(handle, snapshot)))
         if parent is None:
             parent = self._root_for(handle, snapshot)
             if not parent.trace_flags.sampled:
                 return
+            self._root_end = max(self._root_end, ended)
         severity, rules = told.of(handle)
         database = describe.of_database(handle.database)
         namespace = handle.database.name or handle.database.host
         span = self._tracer.start_span(
-            f"hold {handle.database.system} {namespace}".rstrip(),
+            f"{_verb(handle)} {handle.database.system} {namespace}".rstrip(),
             self._below(parent),
             self._trace.SpanKind.CLIENT,
             {**database, **self._attributes(handle, snapshot, source=source), **_rules(rules)},
@@ -73,7 +91,7 @@ class Spans:
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, rules[0]))
         if rules and self._recorder:
             self._recorded(handle, snapshot, span.get_span_context(), database)
-        span.end(_ns(snapshot.wall_time(snapshot.now if handle.closed_at is None else handle.closed_at)))
+        span.end(ended)
 
     def _attributes(self, handle: Handle, snapshot: Snapshot, *, source: bool) -> dict[str, Any]:
         spawn = handle.owner.spawn if handle.owner else None
@@ -122,21 +140,42 @@ class Spans:
             span.end(_ns(start + seconds))
 
     def _root_for(self, handle: Handle, snapshot: Snapshot) -> Any:
-        """The context of the process's root, which has ended at once: children of it may come for an hour."""
+        """The context of the process's span. It begins with the oldest handle that may still come to hang below it."""
         if self._root is None or not self._root_left or snapshot.now - self._root_since > ROOT_S:
+            self.finish(snapshot)
             oldest = min((one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at)
-            self._root_since, self._root_left = snapshot.now, ROOT_CHILDREN
-            began = handle.opened_at if self._root is not None else min(oldest, handle.opened_at)
-            span = self._tracer.start_span(
-                f"process {_program()}", self._empty(), start_time=_ns(snapshot.wall_time(began))
-            )
-            span.end(_ns(snapshot.wall))
-            self._root = span.get_span_context()
+            began = _ns(snapshot.wall_time(min(oldest, handle.opened_at)))
+            self._root_since, self._root_left, self._root_end = snapshot.now, ROOT_CHILDREN, 0
+            self._root = self._tracer.start_span(f"process {_program()}", self._empty(), start_time=began)
         self._root_left -= 1
-        return self._root
+        return self._root.get_span_context()
 
     def _below(self, parent: Any) -> Any:
         return self._trace.set_span_in_context(self._trace.NonRecordingSpan(parent), self._empty())
+
+
+def _until(handle: Handle, snapshot: Snapshot) -> float:
+    """When it was closed, by the ledger's clock; the moment of the look while it is open."""
+    return snapshot.now if handle.closed_at is None else handle.closed_at
+
+
+def _is_part(handle: Handle, opener: Opener, snapshot: Snapshot) -> bool:
+    """Whether the hold is a part of the span that it was opened in.
+
+    It is where that span still ran at its end, had ended a moment before, or lasted for more than half of the hold.
+    """
+    if runs(opener):
+        return True
+    until = _until(handle, snapshot)
+    after = until - (opener[2] if len(opener) > 2 else until)  # noqa: PLR2004 - known when it ended
+    return after < MOMENT_S or 2 * after < until - handle.opened_at
+
+
+def _verb(handle: Handle) -> str:
+    """What the span's name begins with: only what somebody holds is a `hold`, so that nothing counts twice."""
+    if handle.kind == CURSOR:
+        return "cursor"
+    return "pool" if handle.kind == CONNECTION and handle.pool is not None else "hold"
 
 
 def _rules(rules: tuple[str, ...]) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tests.worlds import REPORT, Program, thread
 from whoholds.analysis.snapshot import Ending
 from whoholds.outputs.log import log
 from whoholds.outputs.warn import HeldConnectionWarning, warn
+from whoholds.reporting.records import finding_record
+from whoholds.reporting.wording import message
 from whoholds.scopes import Scope
 from whoholds.testing.fakes import fake_dbapi
 from whoholds.watching.watch import PATIENCE_S
@@ -185,6 +187,20 @@ def test_a_closed_stderr_is_no_ones_trouble(monkeypatch: pytest.MonkeyPatch) -> 
         leaks(program)
         assert program.looks()
         assert program.watch.failed == []
+
+
+def test_a_repeat_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its story was told; the journal's record has the whole again, for whoever reads the last word only."""
+    said = []
+    program = Program(Configured(), lambda look: said.extend(look.findings), repeat=5)
+    program.ledger.closed(program.opens(), "collected")
+    program.looks()
+    program.clock.advance(6)
+    program.ledger.closed(program.opens(), "collected")
+    capsys.readouterr()
+    program.looks()
+    assert capsys.readouterr().err == f"whoholds: {message(said[-1])}\n"
+    assert finding_record(said[-1])["report"].startswith(f"whoholds: {message(said[-1])}\n")
 
 
 def test_a_summary_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:

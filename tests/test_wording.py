@@ -174,14 +174,13 @@ def test_a_percent_sign_in_a_name_is_no_place() -> None:
 
 
 def test_a_repeat_says_how_many_since() -> None:
-    """And is one line: its story was told."""
+    """In its first line."""
     program = Program(repeat=5)
     program.ledger.closed(program.opens(), "collected")
     program.looks()
     program.clock.advance(6)
     program.ledger.closed(program.opens(), "collected")
     (again,) = program.looks()
-    assert text(again) == f"whoholds: {message(again)}"
     assert message(again).endswith("(×1 since)")
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from whoholds.analysis.finding import INFO
-from whoholds.analysis.frames import shown_path
 from whoholds.reporting.journal import read
-from whoholds.reporting.summary import Told, headline, lines_of
+from whoholds.reporting.summary import Told, lines_of
 
 
 def report(paths: list[str], *, verbose: bool = False) -> int:
@@ -26,22 +24,7 @@ def report(paths: list[str], *, verbose: bool = False) -> int:
     told = Told(journals)
     for finding in told.findings:
         if verbose or finding["severity"] != INFO:
-            sys.stdout.write(finding_text(finding) + "\n")
-    for line in (headline(told), *lines_of(told)):
+            sys.stdout.write(finding.get("report", f"whoholds: {finding['message']}") + "\n")
+    for line in lines_of(told):
         sys.stdout.write(line + "\n")
     return 0
-
-
-def finding_text(record: dict[str, Any]) -> str:
-    """One finding of a journal as a person reads it."""
-    lines = [f"{record['severity']}: {record['message']}"]
-    parts = record.get("parts") or [{key: record.get(key) for key in ("count", "opened", "spawned", "owners")}]
-    for part in parts:
-        for what in ("opened", "spawned"):
-            frame = part.get(what)
-            if frame:
-                head = f"{part['count']:>6} ×  opened " if what == "opened" else f"{'':>10}spawned"
-                source = f"      {frame['source']}" if frame["source"] else ""
-                lines.append(f"{head}  {shown_path(frame['file'])}:{frame['line']}  in {frame['function']}{source}")
-    lines += [f"  {sentence}" for sentence in record.get("why", ())]
-    return "\n".join(lines)

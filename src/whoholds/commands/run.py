@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
 from whoholds.reporting.journal import read
-from whoholds.reporting.summary import Told, headline, lines_of
+from whoholds.reporting.summary import Told, lines_of
 from whoholds.switch import OFF, stands_aside
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     if options.baseline:
         failing = _against_baseline(options, told, known)
     sys.stdout.flush()
-    lines = [headline(told), *lines_of(told)]
+    lines = lines_of(told)
     if code < 0 and not told.records:
         lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
     for line in lines:

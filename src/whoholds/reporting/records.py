@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import owner_names
 from whoholds.analysis.frames import frames
-from whoholds.reporting.wording import message
+from whoholds.reporting.wording import message, text
 from whoholds.text.redact import redact, redact_argv
 from whoholds.version import VERSION
 
@@ -37,7 +37,11 @@ def iso(seconds: float) -> str:
 
 
 def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
-    """A finding as the journal's line, and as the fields of a log record."""
+    """A finding as the journal's line, and as the fields of a log record.
+
+    Its `message` and `report` are what every output says, rendered here once.
+    """
+    first_line = message(finding)
     first = finding.handles[0] if finding.handles else None
     spawn = finding.spawn
     owners = finding.parts[0].owners if finding.parts else owner_names(finding.handles)
@@ -47,7 +51,7 @@ def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
         "fingerprint": finding.fingerprint,
         "rule": finding.rule,
         "severity": finding.severity,
-        "message": message(finding),
+        "message": first_line,
         "time": iso(finding.time),
         "count": finding.count,
         "database": finding.database.text,
@@ -78,6 +82,7 @@ def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
         record["why"] = [redact(sentence) for sentence in (*finding.why, *finding.advice)]
     if finding.stacks:
         record["now"] = [{"owner": name, "stack": _stack(origin, source=source)} for name, origin in finding.stacks]
+    record["report"] = text(finding, source=source, first=first_line)
     return record
 
 

@@ -1,8 +1,9 @@
-"""A run in two lines and its busiest opening lines: from the live history and from journals alike."""
+"""A run in one line, and its busiest opening lines: the same words from the live history and from journals."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO, SEVERITIES
@@ -11,11 +12,38 @@ from whoholds.analysis.frames import shown_path
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from whoholds.analysis.finding import Look
     from whoholds.reporting.journal import Journal
-
 
 BUSIEST = 3
 MANY = 10  # pids
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the end of a run is told from."""
+
+    severities: tuple[str, ...]  # of each finding above info
+    connections: int  # opened
+    peak: tuple[int, str]  # the most open at once to one database by one process, and that database
+    busiest: tuple[str, ...]  # the lines that opened or borrowed most, as `busy_line` gives them
+    processes: int = 1
+    ended: bool = True  # whether every process was looked at to its end
+
+
+def run_of(look: Look) -> Run:
+    """The run of this process, from its last look."""
+    history = look.snapshot.history
+    trends = history.trends.values()
+    sites = sorted((site for site in history.sites if site.opened), key=lambda site: -site.opened)
+    return Run(
+        tuple(finding.severity for finding in look.told if finding.severity != INFO),
+        history.connections,
+        max(((trend.highest.count, trend.database.text) for trend in trends), default=(0, "")),
+        tuple(
+            busy_line(site.frame.place, site.frame.function, site.opened, loan=site.borrows) for site in sites[:BUSIEST]
+        ),
+    )
 
 
 class Told:
@@ -54,19 +82,29 @@ class Told:
         peaks = [(record["count"], record["database"]) for record in self.records if record["type"] == "peak"]
         return max(peaks, default=(min(len(self.handles), 1), self.handles[0]["database"] if self.handles else ""))
 
+    @property
+    def run(self) -> Run:
+        """All processes as one run."""
+        return Run(
+            tuple(finding["severity"] for finding in self.above_info),
+            sum(record["kind"] == "connection" for record in self.handles),
+            self.peak,
+            busiest(self.handles),
+            self.runs,
+            not self.unended,
+        )
 
-def headline(told: Told) -> str:
+
+def headline(run: Run) -> str:
     """The one line that a run ends with, also when all is clean."""
-    opened = sum(record["kind"] == "connection" for record in told.handles)
-    most, database = told.peak
-    held = f"{opened} connection{'s' * (opened != 1)} opened"
-    held += " and closed" * bool(told.unended)  # what is open is written at the end
-    held += f", at most {most} at once to {database}" if opened else ""
-    processes = f" in {told.runs} processes" if told.runs > 1 else ""
-    found = told.above_info
-    if not found:
-        return f"whoholds: clean{' so far' if told.unended else ''}: {held}{processes}"
-    return f"whoholds: {counted(finding['severity'] for finding in found)}: {held}{processes}"
+    most, database = run.peak
+    held = f"{run.connections} connection{'s' * (run.connections != 1)} opened"
+    held += " and closed" * (not run.ended)  # what is open is written at the end
+    held += f", at most {most} at once to {database}" if run.connections and most else ""
+    processes = f" in {run.processes} processes" if run.processes > 1 else ""
+    if not run.severities:
+        return f"whoholds: clean{'' if run.ended else ' so far'}: {held}{processes}"
+    return f"whoholds: {counted(run.severities)}: {held}{processes}"
 
 
 def counted(severities: Iterable[str]) -> str:
@@ -77,28 +115,34 @@ def counted(severities: Iterable[str]) -> str:
     return f"{total} finding{'s' * (total != 1)} ({', '.join(parts)})"
 
 
-def busiest(handles: Iterable[dict[str, Any]]) -> list[str]:
-    """The lines that opened or borrowed most: `shop/cars.py:42 in load_cars opened 41`."""
+def busy_line(place: str, function: str, count: int, *, loan: bool) -> str:
+    """`shop/cars.py:42 in load_cars opened 41`; of a pool's loans `borrowed`."""
+    return f"{place} in {function} {'borrowed' if loan else 'opened'} {count}"
+
+
+def busiest(handles: Iterable[dict[str, Any]]) -> tuple[str, ...]:
+    """The lines that opened or borrowed most, from a journal's records."""
     counts = Counter(
         (one["opened"]["file"], one["opened"]["line"], one["opened"]["function"], one["kind"] == "checkout")
         for one in handles
         if one.get("opened")
     )
-    return [
-        f"{shown_path(file)}:{line} in {function} {'borrowed' if loan else 'opened'} {count}"
+    return tuple(
+        busy_line(f"{shown_path(file)}:{line}", function, count, loan=loan)
         for (file, line, function, loan), count in counts.most_common(BUSIEST)
-    ]
+    )
 
 
 def lines_of(told: Told) -> list[str]:
-    """What follows the headline: which journals end early, and with findings the busiest opening lines."""
-    lines = [f"whoholds: {cut}" for cut in told.cuts]
+    """The headline, and what follows it: which journals end early, and with findings the busiest opening lines."""
+    run = told.run
+    lines = [headline(run), *(f"whoholds: {cut}" for cut in told.cuts)]
     if told.unended:
         some = ", ".join(map(str, told.unended[:MANY])) + ", …" * (len(told.unended) > MANY)
         lines.append(
             f"whoholds: no end in the journal of process {some}: still running, killed, or no room to write; "
             "what it held at last is not told"
         )
-    if told.above_info:
-        lines += [f"whoholds:   {line}" for line in busiest(told.handles)]
+    if run.severities:
+        lines += [f"whoholds:   {line}" for line in run.busiest]
     return lines

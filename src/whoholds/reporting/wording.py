@@ -66,11 +66,9 @@ def message(finding: Finding) -> str:
     return redact(template % arguments)
 
 
-def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAMES) -> str:
-    """The whole report: first line, who, why, what to do."""
-    lines = [f"whoholds: {message(finding)}"]
-    if finding.since:  # said before: its first line tells what is new
-        return lines[0]
+def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAMES, first: str = "") -> str:
+    """The whole report: first line, who, why, what to do. `first` is its `message`, where the caller has it already."""
+    lines = [f"whoholds: {first or message(finding)}"]
     if finding.error:
         lines.append(f"    {redact(finding.error)}")
     parts = finding.parts or parts_of(finding.handles)

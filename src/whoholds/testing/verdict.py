@@ -59,7 +59,6 @@ class Verdict:
                 {
                     **finding_record(finding),
                     "does": does,
-                    "text": text(finding),
                     "longer": text(finding, most_frames=16),
                 }
                 for finding, does in self.judged

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.outputs.otel import describe, names
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import text
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _attributes(finding: Finding, record: dict[str, Any], *, source: bool) -> di
         names.RULE: finding.rule,
         names.SEVERITY: finding.severity,
         names.HANDLE_KIND: finding.kind,
-        "whoholds.report": text(finding, source=source),
+        "whoholds.report": record["report"],
     }
     if first is not None and first.origin:
         found[names.STACK] = describe.stack(first.origin, source=source)

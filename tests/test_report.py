@@ -1,0 +1,65 @@
+"""`whoholds report` says of a run what the run said: one renderer, and one closing line."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from tests.worlds import REPORT, SHOP, USERS, Program, thread
+from whoholds.commands.report import report
+from whoholds.limits import Limits
+from whoholds.outputs.journal import JournalOutput
+from whoholds.outputs.log import log
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+    from whoholds.analysis.finding import Look
+
+
+def _unconfigured(look: Look) -> None:
+    """Call the log output as in a program without logging: pytest's own handlers stand aside."""
+    logger = logging.getLogger("whoholds")
+    before = logger.propagate
+    logger.propagate = False
+    try:
+        log(look)
+    finally:
+        logger.propagate = before
+
+
+def test_the_report_prints_what_the_run_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Word for word: threads, clocks, stacks, statements, source lines, advice, the headline and the busiest lines."""
+    path = tmp_path / "journal.jsonl"
+    limits = {"too_many": 8, "idle_in_transaction": 2, "owner_gone": 1}
+    program = Program(_unconfigured, JournalOutput(Limits().with_settings(journal=str(path))), **limits)
+    crowd = program.fans_out(9)
+    program.ledger.refused(OSError("too many clients"), SHOP, None)
+    program.looks()
+    for handle in crowd[1:]:
+        program.ledger.closed(handle)
+    program.opens(USERS, thread("Thread-x", REPORT), in_transaction=True).ring = [("select 1", program.clock(), 0.25)]
+    program.looks(5.0)
+    program.exits()
+    live = capsys.readouterr().err
+    assert {"too-many-at-once", "refused", "idle-in-transaction", "left-open"} <= {
+        line.split(": ")[1] for line in live.splitlines() if line.startswith("whoholds: ")
+    }
+    assert "idle in transaction" in live
+    assert "is now:" in live
+    assert report([str(path)]) == 0
+    assert capsys.readouterr().out == live
+
+
+def test_a_journal_of_an_older_version_has_first_lines_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its findings have no `report`."""
+    path = tmp_path / "old.jsonl"
+    path.write_text(
+        '{"type":"run","pid":1}\n'
+        '{"type":"finding","id":"1-1","pid":1,"severity":"error","message":"left-open: 1 connection"}\n'
+        '{"type":"end","pid":1}\n'
+    )
+    assert report([str(path)]) == 0
+    assert capsys.readouterr().out.startswith("whoholds: left-open: 1 connection\nwhoholds: 1 finding (1 error): ")

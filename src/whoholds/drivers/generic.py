@@ -1,19 +1,34 @@
 """Any other DB-API 2.0 module: its `connect` gives a `wrapt.ObjectProxy` that stands before the connection.
 
 For types that allow nothing better (pyodbc, pymssql, …). `isinstance` sees the real class; checks in C do not, and
-every call pays for the proxy: about 0.7 µs.
+every call pays for the proxy: about 0.7 µs. Of an asynchronous module (aiomysql, aioodbc, asyncmy, …) the connection
+is awaited into its proxy; what a watched library has opened further in (aiopg's psycopg2) is that library's.
 """
 
 from __future__ import annotations
 
+import inspect
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import called, connect_failed, is_refusal, noticed, replace, stands_for
+from whoholds.drivers._awaited import Step, awaited, is_awaitable
+from whoholds.drivers._proxies import as_itself, proxy_class
+from whoholds.drivers.kit import (
+    called,
+    called_async,
+    connect_failed,
+    is_refusal,
+    noticed,
+    noticed_async,
+    replace,
+    stands_for,
+)
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION
+from whoholds.ledger.here import OpenedFor, opened_for
+from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +37,10 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.ledger import Ledger
 
-_CURSOR_CALLS = ("execute", "executemany", "callproc")
-_CONNECTION_CALLS = ("commit", "rollback")
+_STATEMENTS = ("execute", "executemany", "callproc")
+_CONNECTION_CALLS = ("commit", "rollback", "begin")
 _FETCHES = ("fetchone", "fetchmany", "fetchall", "nextset")
+_CLOSES = ("close", "ensure_closed", "aclose")
 
 
 def driver_for(module: ModuleType, system: str = "") -> Callable[[Ledger], AbstractContextManager[None]]:
@@ -42,111 +58,360 @@ def driver_for(module: ModuleType, system: str = "") -> Callable[[Ledger], Abstr
 def watching(ledger: Ledger, module: ModuleType, system: str) -> Iterator[None]:
     """Watch `module` while the block lasts."""
     never_blame(module.__name__.partition(".")[0])
-    make = _proxies(ledger)
-    restore = replace(module, "connect", _connect(ledger, module.__name__, system, module.connect, make))
+    connect = _async_connect if _is_coroutine_function(module.connect) else _connect
+    restore = replace(module, "connect", connect(_Connects(ledger, module.__name__, system), module.connect))
     try:
         yield
     finally:
         restore()
 
 
-def _connect(ledger: Ledger, driver: str, system: str, original: Any, make: Callable[..., Any]) -> Any:
-    clock = ledger.clock
+def _is_coroutine_function(function: Any) -> bool:
+    """Whether `function` is an `async def`, compiled by Cython too, which marks its own."""
+    return inspect.iscoroutinefunction(function) or hasattr(type(function), "_is_coroutine")
+
+
+def _connect(connects: _Connects, original: Any) -> Any:
+    """The module's `connect`, which gives a connection or what is awaited for one."""
 
     def connect(*args: Any, **kwargs: Any) -> Any:
-        began = clock()
-        where = _where(system, args, kwargs)
+        began = connects.ledger.clock()
+        where = connects.where(args, kwargs)
         try:
-            connection = original(*args, **kwargs)
+            made = original(*args, **kwargs)
         except BaseException as exc:
-            if is_refusal(exc):
-                ledger.refused(exc, where, sys._getframe(1))
-            connect_failed(ledger, where, exc, began)
+            connects.failed(exc, where, sys._getframe(1), began)
             del args, kwargs, exc
             raise
-        proxy = make(connection)
-        proxy._self_handle = ledger.opened(CONNECTION, driver, where, proxy, sys._getframe(1), began=began)
-        return proxy
+        if hasattr(type(made), "cursor") or not is_awaitable(made):
+            return connects.took(made, where, began, sys._getframe(1), opens=not hasattr(type(made), "__await__"))
+        return awaited(made, *connects.waiting(where, sys._getframe(1)))
 
     return stands_for(connect, original)
 
 
-def _where(system: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
-    """From the keywords that DB-API drivers have in common; a connection string is not taken apart."""
-    port = kwargs.get("port")
-    name = kwargs.get("database") or kwargs.get("db") or kwargs.get("dbname") or ""
-    if not kwargs and len(args) == 1 and isinstance(args[0], str) and "=" not in args[0] and ";" not in args[0]:
-        name = args[0]
-    user, host = kwargs.get("user") or kwargs.get("uid") or "", kwargs.get("host") or kwargs.get("server") or ""
-    return database(system, str(user), str(host), port if isinstance(port, int) else None, str(name))
+def _async_connect(connects: _Connects, original: Any) -> Any:
+    """The module's `connect` where it is a coroutine function."""
 
-
-def _proxies(ledger: Ledger) -> Callable[[Any], Any]:
-    import wrapt
-
-    def handle_of(proxy: Any) -> Any:
-        return proxy._self_handle
-
-    def unknown(_: Any) -> bool:
-        return False
-
-    def through(name: str, *, sql: bool = False) -> Any:
-        def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                result = getattr(self.__wrapped__, name)(*args, **kwargs)
-            except BaseException:
-                del self, args, kwargs
-                raise
-            return self if result is self.__wrapped__ else result
-
-        forward.__name__ = name
-        return noticed(forward, ledger, handle_of, unknown, sql=sql)
-
-    def close(self: Any, *args: Any, **kwargs: Any) -> Any:
+    async def connect(*args: Any, **kwargs: Any) -> Any:
+        began = connects.ledger.clock()
+        where = connects.where(args, kwargs)
         try:
-            return self.__wrapped__.close(*args, **kwargs)
+            made = await original(*args, **kwargs)
+        except BaseException as exc:
+            connects.failed(exc, where, sys._getframe(1), began)
+            del args, kwargs, exc
+            raise
+        return connects.took(made, where, began, sys._getframe(1))
+
+    return stands_for(connect, original)
+
+
+class _Connects:
+    """One module's connections: what it opened, what it could not open, and the proxies' classes."""
+
+    def __init__(self, ledger: Ledger, driver: str, system: str) -> None:
+        self.ledger = ledger
+        self._driver = driver
+        self._system = system
+        self._known: dict[type, Any] = {}
+        self._known_cursors: dict[type, Any] = {}
+
+    def where(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+        """From the keywords that DB-API drivers have in common; a connection string is not taken apart."""
+        said = {name: value if type(value) in (str, int) else None for name, value in kwargs.items()}
+        port = said.get("port")
+        name = said.get("database") or said.get("db") or said.get("dbname") or ""
+        if not kwargs and len(args) == 1 and type(args[0]) is str and "=" not in args[0] and ";" not in args[0]:
+            name = args[0]
+        user, host = said.get("user") or said.get("uid") or "", said.get("host") or said.get("server") or ""
+        return database(self._system, str(user), str(host), port if type(port) is int else None, str(name))
+
+    def failed(self, exc: BaseException, where: Database, frame: Any, began: float) -> None:
+        """It could not be opened."""
+        if is_refusal(exc):
+            self.ledger.refused(exc, where, frame)
+        connect_failed(self.ledger, where, exc, began)
+
+    def took(self, made: Any, where: Database, began: float, at: Any, *, opens: bool = True) -> Any:
+        """The proxy of the connection `made`, open now or, without `opens`, once it is awaited or entered.
+
+        `made` itself where a watched library has its handle. `at` is the frame of the call, or its origin.
+        """
+        if _is_watched_within(made):
+            return made
+        proxy = self._class_of(type(made))(made)
+        proxy._self_handle = None
+        if opens:
+            self.opened(proxy, where, began, at)
+        else:
+            origin = capture(at, self.ledger.frames)
+            proxy._self_open = lambda one: self.opened(one, where, began, origin)
+        return proxy
+
+    def opened(self, proxy: Any, where: Database, began: float, at: Any) -> None:
+        """The connection behind `proxy` is open."""
+        if type(at) is tuple:
+            opened_for.set(OpenedFor(None, at))  # read by the next line, and good for that only
+            at = None
+        proxy._self_handle = self.ledger.opened(CONNECTION, self._driver, where, proxy, at, began=began)
+
+    def waiting(self, where: Database, frame: Any) -> tuple[Any, Any]:
+        """What the awaitable of a connection goes through, and what to call after its `async with`.
+
+        The opening line is that of the call, which may stand somewhere else than the await.
+        """
+        origin = capture(frame, self.ledger.frames)
+        opened: list[Any] = []
+        del frame
+
+        def run(awaiting: Any) -> Any:
+            began = self.ledger.clock()
+            try:
+                made = yield from awaiting
+            except BaseException as exc:
+                opened_for.set(OpenedFor(None, origin))
+                self.failed(exc, where, None, began)
+                opened_for.set(None)
+                del awaiting, exc
+                raise
+            proxy = self.took(made, where, began, origin)
+            if proxy is not made:
+                opened[:] = [proxy._self_handle]
+            return proxy
+
+        def left() -> None:
+            for handle in opened:
+                self.ledger.closed(handle)
+
+        return run, left
+
+    def _class_of(self, kind: type) -> Any:
+        made = self._known.get(kind)
+        if made is None:
+            made = self._known[kind] = proxy_class(kind, self._connection_methods(kind))
+        return made
+
+    def _connection_methods(self, kind: type) -> dict[str, Any]:
+        """The methods of a connection's proxy: those that connections of this type have, noticed or told of."""
+        methods: dict[str, Any] = {name: self._use(kind, name) for name in _has(kind, _CONNECTION_CALLS)}
+        methods |= {name: self._use(kind, name, sql=True) for name in _has(kind, _STATEMENTS)}
+        for name in _has(kind, _CLOSES):
+            calls = called_async if _is_coroutine_function(getattr(kind, name, None)) else called
+            methods[name] = calls(_forward(kind, name), self.ledger, _handle_of)
+        methods["cursor"] = self._cursor
+        for name in ("__enter__", "__exit__", "__await__", "__aenter__", "__aexit__"):
+            if hasattr(kind, name):
+                methods[name] = getattr(self, f"_{name.strip('_')}")()
+        return methods
+
+    def _use(self, kind: type, name: str, *, sql: bool = False) -> Any:
+        notice = noticed_async if _is_coroutine_function(getattr(kind, name, None)) else noticed
+        return notice(_forward(kind, name), self.ledger, _handle_of, _unknown, sql=sql)
+
+    @property
+    def _cursor(self) -> Any:
+        def cursor(self_: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                made = self_.__wrapped__.cursor(*args, **kwargs)
+                if made is self_.__wrapped__:
+                    return self_
+                if is_awaitable(made) and not hasattr(type(made), "execute"):
+                    return awaited(made, lambda awaiting: self._cursor_to_come(self_, awaiting))
+                return self._cursor_of(self_, made)
+            except BaseException:
+                del self_, args, kwargs
+                raise
+
+        return cursor
+
+    def _cursor_to_come(self, connection: Any, awaiting: Any) -> Any:
+        try:
+            made = yield from awaiting
+        except BaseException:
+            del connection, awaiting
+            raise
+        return self._cursor_of(connection, made)
+
+    def _cursor_of(self, connection: Any, made: Any) -> Any:
+        kind = type(made)
+        ours = self._known_cursors.get(kind)
+        if ours is None:
+            methods: dict[str, Any] = {name: self._use(kind, name, sql=True) for name in _has(kind, _STATEMENTS)}
+            methods |= {name: self._use(kind, name) for name in _has(kind, _FETCHES)}
+            methods |= {name: method for name, method in _CURSOR.items() if hasattr(kind, name)}
+            ours = self._known_cursors[kind] = proxy_class(kind, methods)
+        proxy = ours(made)
+        proxy._self_connection, proxy._self_handle = connection, connection._self_handle
+        return proxy
+
+    # --- a connection's blocks ------------------------------------------------------------------------------------
+
+    def _enter(self) -> Any:
+        return _enter
+
+    def _exit(self) -> Any:
+        def leave(self_: Any, *exc: Any) -> Any:
+            try:
+                result = self_.__wrapped__.__exit__(*exc)
+                if self_._self_handle is not None and _says_closed(self_.__wrapped__, unknown=False):
+                    self.ledger.closed(self_._self_handle)
+                return result
+            except BaseException:
+                del self_, exc
+                raise
+
+        return leave
+
+    def _await(self) -> Any:
+        def wait(self_: Any) -> Any:
+            try:
+                return _opened_by(self_, self_.__wrapped__.__await__())
+            except BaseException:
+                del self_
+                raise
+
+        return wait
+
+    def _aenter(self) -> Any:
+        async def enter(self_: Any) -> Any:
+            try:
+                return await Step(_opened_by(self_, self_.__wrapped__.__aenter__().__await__()))
+            except BaseException:
+                del self_
+                raise
+
+        return enter
+
+    def _aexit(self) -> Any:
+        async def leave(self_: Any, *exc: Any) -> Any:
+            try:
+                result = await self_.__wrapped__.__aexit__(*exc)
+                if self_._self_handle is not None and _says_closed(self_.__wrapped__, unknown=True):
+                    self.ledger.closed(self_._self_handle)
+                return result
+            except BaseException:
+                del self_, exc
+                raise
+
+        return leave
+
+
+def _opened_by(proxy: Any, awaiting: Any) -> Any:
+    """A connection that is opened by being awaited, or entered."""
+    try:
+        result = yield from awaiting
+    except BaseException:
+        del proxy, awaiting
+        raise
+    if proxy._self_handle is None:
+        proxy._self_open(proxy)
+    return as_itself(proxy, result)
+
+
+def _is_watched_within(connection: Any) -> bool:
+    """Whether an attribute of the connection is a connection that has a handle: aiopg's, which is psycopg2's.
+
+    Called in the user's thread: no attribute is asked of an object, only what its `__dict__` or a slot of ours holds.
+    """
+    values = list(_names_of(connection).values())
+    return any("_whoholds" in names for one in values for names in (_names_of(one), *map(vars, type(one).__mro__)))
+
+
+def _names_of(thing: Any) -> dict[str, Any]:
+    try:
+        names = object.__getattribute__(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return names if type(names) is dict else {}
+
+
+def _has(kind: type, names: tuple[str, ...]) -> list[str]:
+    """Those of `names` that objects of the type have, or may have where it makes its attributes up."""
+    return [name for name in names if hasattr(kind, name) or hasattr(kind, "__getattr__")]
+
+
+def _handle_of(proxy: Any) -> Any:
+    handle = proxy._self_handle
+    if handle is None:
+        raise AttributeError("_self_handle")  # not open yet
+    return handle
+
+
+def _unknown(_: Any) -> bool:
+    return False
+
+
+def _says_closed(connection: Any, *, unknown: bool) -> bool:
+    """Whether the connection calls itself closed, as most drivers' do; `unknown` where it has no such attribute."""
+    try:
+        said = connection.closed
+    except Exception:  # noqa: BLE001 - it is the library's attribute, and may be there or not
+        return unknown
+    return bool(said) if type(said) in (bool, int) else unknown
+
+
+def _forward(kind: type, name: str) -> Any:
+    """The method `name` of what a proxy stands before; where that returns itself, the proxy is returned."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return as_itself(self, getattr(self.__wrapped__, name)(*args, **kwargs))
         except BaseException:
             del self, args, kwargs
             raise
 
-    class Cursor(wrapt.ObjectProxy):  # type: ignore[type-arg,misc,unused-ignore]  # wrapt's types come and go
-        def __init__(self, wrapped: Any, connection: Any) -> None:
-            super().__init__(wrapped)
-            self._self_connection = connection
-            self._self_handle = connection._self_handle
+    async def forward_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return as_itself(self, await getattr(self.__wrapped__, name)(*args, **kwargs))
+        except BaseException:
+            del self, args, kwargs
+            raise
 
-        @property
-        def connection(self) -> Any:
-            return self._self_connection
+    original = getattr(kind, name, None)
+    chosen = forward_async if _is_coroutine_function(original) else forward
+    chosen.__name__ = name
+    return chosen
 
-        def __iter__(self) -> Any:
-            return iter(self.__wrapped__)
 
-        def __next__(self) -> Any:
-            return next(self.__wrapped__)
+def _enter(self: Any) -> Any:
+    try:
+        return as_itself(self, self.__wrapped__.__enter__())
+    except BaseException:
+        del self
+        raise
 
-        def __enter__(self) -> Any:
-            entered = self.__wrapped__.__enter__()
-            return self if entered is self.__wrapped__ else entered
 
-    class Connection(wrapt.ObjectProxy):  # type: ignore[type-arg,misc,unused-ignore]  # wrapt's types come and go
-        _self_handle: Any = None
+async def _aenter(self: Any) -> Any:
+    try:
+        return as_itself(self, await self.__wrapped__.__aenter__())
+    except BaseException:
+        del self
+        raise
 
-        def cursor(self, *args: Any, **kwargs: Any) -> Any:
-            return Cursor(self.__wrapped__.cursor(*args, **kwargs), self)
 
-        def __enter__(self) -> Any:
-            entered = self.__wrapped__.__enter__()
-            return self if entered is self.__wrapped__ else entered
+def _iter(self: Any) -> Any:
+    return as_itself(self, iter(self.__wrapped__))
 
-        def __exit__(self, *exc: object) -> Any:
-            return self.__wrapped__.__exit__(*exc)
 
-    for name in _CURSOR_CALLS:
-        setattr(Cursor, name, through(name, sql=True))
-    for name in _FETCHES:
-        setattr(Cursor, name, through(name))
-    for name in _CONNECTION_CALLS:
-        setattr(Connection, name, through(name))
-    setattr(Connection, "close", called(close, ledger, handle_of))  # noqa: B010 - the type checker knows no such method
-    return Connection
+def _next(self: Any) -> Any:
+    return next(self.__wrapped__)
+
+
+def _aiter(self: Any) -> Any:
+    return as_itself(self, self.__wrapped__.__aiter__())
+
+
+def _anext(self: Any) -> Any:
+    return self.__wrapped__.__anext__()
+
+
+_CURSOR: dict[str, Any] = {
+    "connection": property(lambda self: self._self_connection),
+    "__iter__": _iter,
+    "__next__": _next,
+    "__enter__": _enter,
+    "__aenter__": _aenter,
+    "__aiter__": _aiter,
+    "__anext__": _anext,
+}

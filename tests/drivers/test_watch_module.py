@@ -1,0 +1,330 @@
+"""`watch_module`: any DB-API module, also an asynchronous one, whose `connect` gives something to await or to enter."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import inspect
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.needs import needed
+from whoholds.analysis.blame import user_index
+from whoholds.analysis.frames import frame_at
+from whoholds.drivers.generic import driver_for
+from whoholds.drivers.psycopg2 import watch as watch_psycopg2
+from whoholds.ledger.ledger import Ledger
+from whoholds.watching.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+
+    from whoholds.ledger.handle import Handle
+
+
+@contextmanager
+def watching(module: ModuleType, *more: Any) -> Iterator[Watch]:
+    """Watch the module; nobody looks but the test."""
+    with Watch(ledger=Ledger(), detectors=(), drivers=[*more, driver_for(module)]) as watch:
+        assert not watch.failed
+        yield watch
+
+
+class MySQL:
+    """aiomysql and asyncmy: the same calls, one in Python and one compiled."""
+
+    def __init__(self, name: str, at: Any) -> None:
+        self.module = needed(name)
+        self.arguments = {**at, "db": at["database"]}
+        del self.arguments["database"]
+
+    def connect(self, **more: Any) -> Any:
+        return self.module.connect(**{**self.arguments, **more})
+
+
+@pytest.fixture(params=["aiomysql", "asyncmy"])
+def mysql(request: pytest.FixtureRequest, mariadb: Any) -> MySQL:
+    """Give each asynchronous MySQL library in turn, with its arguments."""
+    return MySQL(request.param, mariadb)
+
+
+def only(watch: Watch) -> Handle:
+    """Give the one open connection."""
+    (handle,) = watch.handles
+    return handle
+
+
+def code_line(handle: Handle) -> str:
+    """Give the source of the line that is named."""
+    return frame_at(handle.origin, user_index(handle.origin)).source
+
+
+async def value(connection: Any, number: int) -> Any:
+    """Let the server give a number back."""
+    async with connection.cursor() as cursor:
+        await cursor.execute("SELECT %s + 0", (number,))
+        (row,) = await cursor.fetchall()
+        return row[0]
+
+
+def test_an_awaited_connection_is_seen_and_used_as_the_original(mysql: MySQL) -> None:
+    """Its line, its owner, its statements, its close; the real class goes on being seen."""
+
+    async def program() -> None:
+        connection = await mysql.connect()
+        handle = only(watch)
+        assert "mysql.connect()" in code_line(handle) or "self.module.connect" in code_line(handle)
+        assert handle.owner.kind == "task"
+        assert str(handle.database).endswith(f"@127.0.0.1:{mysql.arguments['port']}/test")
+        assert isinstance(connection, plain)
+        assert (type(connection).__name__, type(connection).__module__) == (plain.__name__, plain.__module__)
+        assert await value(connection, 7) == 7
+        assert handle.statement == "SELECT %s + 0"
+        cursor = await connection.cursor()
+        assert cursor.connection is connection
+        await cursor.execute("SELECT 1 UNION SELECT 2")
+        assert [row async for row in cursor] == [(1,), (2,)]
+        await cursor.close()
+        await connection.commit()
+        await connection.ensure_closed()
+        assert handle.how == "closed"
+        assert watch.handles == []
+        other = await mysql.connect()
+        other.close()
+        assert watch.handles == []
+
+    plain = type(asyncio.run(opened_and_closed(mysql)))
+    with watching(mysql.module) as watch:
+        asyncio.run(program())
+
+
+async def opened_and_closed(mysql: MySQL) -> Any:
+    """Give a connection of nobody's any more."""
+    connection = await mysql.connect()
+    await connection.ensure_closed()
+    return connection
+
+
+def test_what_is_entered_is_closed_when_it_is_left(mysql: MySQL) -> None:
+    """`async with connect() as connection`, also when the block raises."""
+
+    async def program() -> None:
+        async with mysql.connect() as connection:
+            assert await value(connection, 1) == 1
+            handle = only(watch)
+        assert (watch.handles, handle.how) == ([], "closed")
+        with pytest.raises(LookupError):
+            async with mysql.connect() as connection:
+                raise LookupError
+        assert watch.handles == []
+
+    with watching(mysql.module) as watch:
+        asyncio.run(program())
+
+
+def test_it_may_be_waited_for_in_every_way_that_asyncio_has(mysql: MySQL) -> None:
+    """A task, gather, wait_for, ensure_future, and by hand."""
+
+    async def program() -> list[Any]:
+        ways: list[Any] = [
+            asyncio.create_task(mysql.connect()),
+            asyncio.ensure_future(mysql.connect()),
+            asyncio.wait_for(mysql.connect(), 30),
+            asyncio.gather(mysql.connect()),
+        ]
+        found = [await way for way in ways]
+        found[-1] = found[-1][0]
+        for connection in found:
+            assert await value(connection, 3) == 3
+        assert len(watch.handles) == len(ways)
+        for connection in found:
+            connection.close()
+        assert watch.handles == []
+        return found
+
+    with watching(mysql.module) as watch:
+        asyncio.run(program())
+
+
+def test_the_library_fails_as_it_would(mysql: MySQL) -> None:
+    """Its own exception, at the await and not before; a cancelled wait leaves nothing."""
+
+    async def program() -> tuple[type, str]:
+        wrong = mysql.connect(db="nowhere")
+        with pytest.raises(Exception, match="nowhere") as raised:
+            await wrong
+        coming = asyncio.ensure_future(mysql.connect())
+        await asyncio.sleep(0)
+        coming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await coming
+        return raised.type, str(raised.value)
+
+    bare = asyncio.run(program())
+    with watching(mysql.module) as watch:
+        assert asyncio.run(program()) == bare
+        assert watch.handles == []
+
+
+def answers(thing: Any) -> dict[str, Any]:
+    """What introspection says of something to await."""
+    return {
+        "class": thing.__class__,
+        "name": (type(thing).__name__, type(thing).__qualname__, type(thing).__module__),
+        "awaitable": inspect.isawaitable(thing),
+        "coroutine": inspect.iscoroutine(thing),
+        "asyncio": asyncio.iscoroutine(thing),
+        "future": asyncio.isfuture(thing),
+        "has": [hasattr(thing, name) for name in ("__aenter__", "__await__", "send", "throw", "close", "cursor")],
+    }
+
+
+def test_what_is_awaited_answers_as_the_original(mysql: MySQL) -> None:
+    """Class, name and kind; and what is never awaited is the library's to warn of, as often as without us."""
+
+    def program() -> tuple[Any, list[str]]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            coming = mysql.connect()
+            said = answers(coming)
+            del coming
+            gc.collect()
+        return said, [str(one.message) for one in caught]
+
+    bare = program()
+    with watching(mysql.module):
+        assert program() == bare
+
+
+def test_aiopgs_connections_are_psycopg2s(postgres: str) -> None:
+    """One handle for each, of the driver that opened it further in; the program gets aiopg's own object."""
+    aiopg = needed("aiopg")
+
+    async def program() -> None:
+        async with aiopg.connect(postgres) as connection:
+            assert type(connection) is aiopg.Connection
+            assert only(watch).driver == "psycopg2"
+            async with connection.cursor() as cursor:
+                await cursor.execute("SELECT 5")
+                assert await cursor.fetchone() == (5,)
+        assert watch.handles == []
+        connection = await aiopg.connect(postgres)
+        assert len(watch.handles) == 1
+        await connection.close()
+        assert watch.handles == []
+        async with aiopg.create_pool(postgres, minsize=1, maxsize=2) as pool, pool.acquire() as connection:
+            async with connection.cursor() as cursor:
+                await cursor.execute("SELECT 6")
+
+    with watching(aiopg, watch_psycopg2) as watch:
+        asyncio.run(program())
+
+
+def test_a_coroutine_function_stays_one(postgres: str) -> None:
+    """pg8000-like modules with `async def connect`: asyncpg stands for them, by the general driver."""
+    asyncpg = needed("asyncpg")
+
+    async def program() -> Any:
+        connection = await asyncpg.connect(postgres)
+        assert await connection.fetchval("SELECT 4") == 4
+        await connection.close()
+        return urlsplit(postgres).port
+
+    assert inspect.iscoroutinefunction(asyncpg.connect)
+    with watching(asyncpg) as watch:
+        assert inspect.iscoroutinefunction(asyncpg.connect)
+        asyncio.run(program())
+        assert watch.handles == []
+        assert not watch.failed
+
+
+class Own:
+    """A connection that is awaited itself, like aiosqlite's, and whose methods are coroutines."""
+
+    def __init__(self) -> None:
+        self.running = False
+
+    def __await__(self) -> Any:
+        yield from asyncio.sleep(0).__await__()
+        self.running = True
+        return self
+
+    async def __aenter__(self) -> Own:
+        return await self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    def cursor(self) -> list[int]:
+        return [1, 2]
+
+    async def execute(self, sql: str) -> str:
+        await asyncio.sleep(0)
+        return sql
+
+    async def close(self) -> None:
+        self.running = False
+
+
+def module_of(connect: Callable[..., Any]) -> ModuleType:
+    """Give a module with that `connect`."""
+    import types
+
+    module = types.ModuleType("ownasync")
+    module.connect = connect  # type: ignore[attr-defined]
+    return module
+
+
+def test_a_connection_that_is_awaited_itself_is_one_object() -> None:
+    """What `connect` gave and what awaiting it gave are the same, watched from the await on."""
+    module = module_of(Own)
+
+    async def program() -> None:
+        connection = module.connect()
+        assert watch.handles == []
+        assert await connection is connection
+        assert only(watch)
+        assert await connection.execute("SELECT 1") == "SELECT 1"
+        assert only(watch).statement == "SELECT 1"
+        await connection.close()
+        assert watch.handles == []
+        async with module.connect() as other:
+            assert only(watch)
+            assert other.running
+        assert watch.handles == []
+
+    with watching(module) as watch:
+        asyncio.run(program())
+
+
+def test_a_proxy_goes_by_the_name_of_what_it_stands_before() -> None:
+    """Connections and cursors of a plain module: type's name, repr, copies; no attribute that the original lacks."""
+    from whoholds.testing.fakes import fake_dbapi
+
+    module = fake_dbapi()
+
+    def program() -> list[Any]:
+        connection = module.connect()
+        cursor = connection.cursor()
+        said: list[Any] = []
+        for one in (connection, cursor):
+            said += [
+                type(one).__name__,
+                type(one).__module__,
+                repr(one).partition(" at ")[0],
+                str(one).partition(" at ")[0],
+            ]
+            said += [sorted(name for name in dir(one) if not name.startswith("__")), type(copy.copy(one)).__name__]
+            said += [hasattr(one, name) for name in ("callproc", "begin", "nextset", "ensure_closed", "__await__")]
+        connection.close()
+        return said
+
+    bare = program()
+    with watching(module):
+        assert program() == bare

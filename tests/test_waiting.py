@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.needs import needed
+from whoholds.drivers.table import DRIVERS
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.limits import Limits
-from whoholds.startup import DRIVERS
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

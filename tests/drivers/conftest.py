@@ -10,8 +10,8 @@ import pytest
 
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking
+from whoholds.drivers.table import DRIVERS
 from whoholds.ledger.ledger import Ledger
-from whoholds.startup import DRIVERS
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from whoholds.drivers.kit import (
     replace,
     stands_for,
 )
+from whoholds.hooks.seams import stays_ours
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.here import OpenedFor, opened_for
@@ -138,15 +139,20 @@ class _Connects:
 
         `made` itself where a watched library has its handle. `at` is the frame of the call, or its origin.
         """
-        if _is_watched_within(made):
+        try:
+            if _is_watched_within(made):
+                return made
+            proxy = self._class_of(type(made))(made)
+            proxy._self_handle = None
+            if opens:
+                self.opened(proxy, where, began, at)
+            else:
+                origin = capture(at, self.ledger.frames)
+                proxy._self_open = lambda one: self.opened(one, where, began, origin)
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, f"{self._driver}.connect")
+            self.ledger.cannot_watch(self._driver)
             return made
-        proxy = self._class_of(type(made))(made)
-        proxy._self_handle = None
-        if opens:
-            self.opened(proxy, where, began, at)
-        else:
-            origin = capture(at, self.ledger.frames)
-            proxy._self_open = lambda one: self.opened(one, where, began, origin)
         return proxy
 
     def opened(self, proxy: Any, where: Database, began: float, at: Any) -> None:

@@ -41,6 +41,7 @@ GOOD = [
     ("WHOHOLDS_MAX_HANDLES", "10", "max_handles", 10),
     ("WHOHOLDS_DUMP_SIGNAL", "usr1", "dump_signal", "SIGUSR1"),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGUSR2", "dump_signal", "SIGUSR2"),
+    ("WHOHOLDS_SIGTERM", "yes", "sigterm", True),
     ("WHOHOLDS_EXIT_COLLECT", "no", "exit_collect", False),
     ("WHOHOLDS_IGNORE", "left-open@jobs/*.py:load", "ignore", (IgnoreRule("left-open", "jobs/*.py:load"),)),
 ]
@@ -89,6 +90,7 @@ BAD = [
     ("WHOHOLDS_MAX_HANDLES", "-5", "a whole number, 1 or more"),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGUSR3", "the name of a signal, such as SIGUSR1 (did you mean "),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGKILL", "the name of a signal, such as SIGUSR1"),
+    ("WHOHOLDS_SIGTERM", "SIGTERM", "1 or 0"),
     ("WHOHOLDS_EXIT_COLLECT", "never", "1 or 0"),
     ("WHOHOLDS_IGNORE", "left-open", "rule@path-glob[:function], such as left-open@jobs/*.py:load"),
     ("WHOHOLDS_IGNORE", "leftopen@a.py", "such as left-open@jobs/*.py:load (did you mean left-open?)"),

@@ -212,6 +212,13 @@ class Limits:
         100_000, "WHOHOLDS_MAX_HANDLES", _number(1, int), "a number", "handles remembered; beyond it they are counted"
     )
     dump_signal: str = _setting("", "WHOHOLDS_DUMP_SIGNAL", _signal, "a signal's name", "prints who holds what now")
+    sigterm: bool = _setting(
+        False,
+        "WHOHOLDS_SIGTERM",
+        _flag,
+        "1 or 0",
+        "1: a last look before SIGTERM ends the process by its default action",
+    )
     exit_collect: bool = _setting(
         True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis import frames
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
+from whoholds.hooks import forks, signals
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger.ledger import Ledger
@@ -180,6 +181,8 @@ def _stopped(running: Watch) -> list[Finding]:
     if not _current and not watches():
         spawn.forget()
         leaving.forget()
+        forks.forget()
+        signals.leave_sigterm()
         frames.shown_below(None)
     warn_caller(said)
     return said

@@ -1,11 +1,13 @@
-"""How a process leaves: its exit, and the children of multiprocessing and Celery, which go through os._exit.
+"""How a process leaves: its exit, children of multiprocessing and Celery, `os._exit`, a signal to itself.
 
-It decides only when the last look comes; `ticking` takes it. It imports next to nothing: autostart needs it early.
+It decides only when the last look comes; the ticker takes it. It imports next to nothing: autostart needs it early.
 """
 
 from __future__ import annotations
 
 import atexit
+import os
+import sys
 
 from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 
 _registered: list[bool] = []
 _looks: list[Callable[[], None]] = []  # none until a watch has run: nothing that we watch was ever imported
+_sudden: list[Callable[[], None]] = []
 _restore: list[Callable[[], None]] = []
+_give_back: list[Callable[[], None]] = []
 
 
 def watch() -> None:
@@ -39,6 +43,8 @@ def forget() -> None:
         waiting.forget(stand)
     while _restore:
         _restore.pop()()
+    while _give_back:
+        _give_back.pop()()
 
 
 def _nothing() -> None:
@@ -49,6 +55,31 @@ def at_exit(look: Callable[[], None]) -> None:
     """Call `look` wherever this process, or a child of it, leaves. Twice is once."""
     if look not in _looks:
         _looks.append(look)
+
+
+def at_sudden_end(look: Callable[[], None]) -> None:
+    """Call `look` in the thread that ends this process in the middle of something. Twice is once."""
+    if look not in _sudden:
+        _sudden.append(look)
+    if not _give_back:
+        from whoholds.hooks import signals
+        from whoholds.hooks.stand_ins import StandIn, stand
+
+        system: Any = sys.modules[os.name]  # posix or nt: what a program has by name comes from there
+        leave = system._exit
+
+        def _exit(*args: Any, **kwargs: Any) -> Any:
+            ends_suddenly()
+            return leave(*args, **kwargs)
+
+        places = {leave: StandIn(leave, lambda: _exit), **signals.to_itself(system, ends_suddenly)}
+        _give_back.append(stand(places))
+
+
+def ends_suddenly() -> None:
+    """Look, as far as anything was opened in this process, which is about to end without its exit."""
+    for look in _sudden:
+        look()
 
 
 def _last_look() -> None:

@@ -69,6 +69,7 @@ class Ledger:
         self.on_opened: Callable[[], None] = _nothing  # starts the ticking thread where it does not run
         self.on_refused: Callable[[Refusal, BaseException], None] = _ignore
         self.wake: Callable[[], None] = _nothing
+        self.wake_at_once: Callable[[], None] = _nothing  # without waiting for what comes with it
         # set only by WHOHOLDS_SPANS=queries, before a driver stands anywhere; neither may raise or keep an argument
         self.on_statement: Callable[..., None] | None = None
         self.on_connect_failed: Callable[[Database, BaseException, int, int], None] | None = None
@@ -238,8 +239,9 @@ class Ledger:
         """A handle that the parent opened before the fork was used here; said once per handle."""
         if handle.inherited:
             handle.inherited = False
-            self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
             self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
+            self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
+            self.wake_at_once()  # it may be ended before the next look
 
     def pool_made(
         self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = ""

@@ -1,17 +1,17 @@
 """The one small thread that ticks, the fork that must not meet it, and the end of the process.
 
-It installs no signal handler, joins nobody's threads, and is started by the next handle, never by a fork.
+It is stopped before a fork and goes on once the fork's call has returned; it joins nobody's threads.
 """
 
 from __future__ import annotations
 
-import _thread
-import os
-import sys
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.snapshot import Ending
-from whoholds.hooks import exits as leaving
+from whoholds.hooks import exits, forks, signals
+from whoholds.hooks.threads import RealThread, real_ident
 from whoholds.ledger import here
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Spawn
@@ -24,20 +24,19 @@ except ImportError:  # not CPython, where nothing is watched; queue's own are ge
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from whoholds.watching.watch import Watch
 
-GATHER_S = 0.1  # from being woken to the look: what comes with it, a burst of refusals, is then one
+GATHER_S = 0.1  # from being woken, or from the first opening, to the look: what comes with it is then in it
 WAIT_S = 1.0  # at most, for the ticking thread to stop
+LONGEST_S = 3600.0  # of one wait: a queue takes no more than some 292 years
 
-# Entries before gevent may have patched them: this is a real thread with a real queue, or it would block the hub.
-_monkey = sys.modules.get("gevent.monkey")
-_start_new_thread = _monkey.get_original("_thread", "start_new_thread") if _monkey else _thread.start_new_thread
-_get_ident = _monkey.get_original("_thread", "get_ident") if _monkey else _thread.get_ident
+_STOP, _SOON, _NOW = range(3)  # orders
 
 
 class Ticker:
-    """Ticks a watch every `every` seconds, and at once when woken."""
+    """Ticks a watch 0.1 s after it began, then every `every` seconds, and earlier when woken."""
 
     def __init__(self, watch: Watch, every: float) -> None:
         self._watch = watch
@@ -46,55 +45,97 @@ class Ticker:
 
     def renew(self) -> None:
         """Forget the thread: in a forked child there is none."""
-        self._orders: SimpleQueue[bool] = SimpleQueue()  # True: tick now; False: stop. Its put takes no lock
-        self._stopped: SimpleQueue[None] = SimpleQueue()
-        self._running: dict[int, bool] = {}  # {0: True} while the thread runs; setdefault is one C call
+        self._orders: SimpleQueue[int] = SimpleQueue()  # its put takes no lock
+        self._thread: RealThread | None = None
+        self._due: float | None = None  # when the next look comes, by the monotonic clock; a fork does not put it off
+        self._running: dict[int, Any] = {}  # {0: True} while the thread runs; setdefault is one C call
+        self._holds: list[None] = []  # one for each fork that is under way
+
+    @property
+    def began(self) -> bool:
+        """Whether this process has opened something, or used what it inherited."""
+        return self._due is not None
+
+    @property
+    def ticks(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and not self._holds
 
     def ensure(self) -> None:
         """Start the thread unless it runs. Called in the user's thread by each opening."""
-        if 0 in self._running or self._running.setdefault(0, _get_ident()) != _get_ident():  # type: ignore[arg-type]
+        if 0 in self._running or self._running.setdefault(0, real_ident()) != real_ident():
             return
         self._running[0] = True
+        if self._due is None:
+            self._due = monotonic() + min(GATHER_S, self._every)
+        self._thread = RealThread(partial(self._run, self._orders))
         try:
-            _start_new_thread(self._run, ())
+            self._thread.start()
         except RuntimeError:  # no threads here (uWSGI without them), or the interpreter ends
-            self._stopped.put(None)
+            pass
 
     def wake(self) -> None:
-        """Tick as soon as may be. Never blocks."""
-        self._orders.put(True)
+        """Tick as soon as what comes with it is there. Never blocks."""
+        self._orders.put(_SOON)
+
+    def wake_at_once(self) -> None:
+        """Tick now. Never blocks."""
+        self._orders.put(_NOW)
 
     def stop(self) -> None:
         """Stop the thread, waiting at most `WAIT_S`; the next handle starts it again."""
-        if not self._running:
-            return
-        self._orders.put(False)
-        try:
-            self._stopped.get(timeout=WAIT_S)
-        except Empty:
-            pass
-        self.renew()
+        if self.hold():
+            self.go_on()
 
-    def _run(self) -> None:
-        orders, stopped = self._orders, self._stopped
-        try:
-            while True:
+    def hold(self) -> bool:
+        """Stop the thread until `go_on`; whether it ran. An order to look that it has not followed is kept."""
+        thread = self._thread
+        if not self._running or (thread is not None and thread.ident == real_ident()):
+            return False  # an output that forks: nobody can wait for himself
+        self._holds.append(None)
+        orders, self._orders = self._orders, SimpleQueue()
+        orders.put(_STOP)
+        if thread is not None:
+            thread.join(WAIT_S)
+        while not orders.empty():
+            order = orders.get_nowait()
+            if order != _STOP:
+                self._orders.put(order)
+        return True
+
+    def go_on(self) -> None:
+        """From now on the next handle starts the thread."""
+        self._holds.pop()
+        if not self._holds:
+            self._thread = None
+            self._running = {}
+
+    def _run(self, orders: SimpleQueue[int]) -> None:
+        failed = ""
+        while True:
+            wait = (self._due or 0) - monotonic()
+            if wait > 0:
                 try:
-                    if not orders.get(timeout=self._every) or not orders.get(timeout=GATHER_S):
-                        return
+                    order = orders.get(timeout=min(wait, LONGEST_S))
                 except Empty:
-                    pass
+                    continue
+                if order == _STOP:
+                    return
+                self._due = min(self._due or 0, monotonic() + (GATHER_S if order == _SOON else 0))
+                continue
+            try:
                 self._watch.tick()
-        except Exception as error:  # noqa: BLE001 - our fault: say it, and leave the program alone
-            self._watch.fail(f"stopped looking: {type(error).__name__}: {error}")
-        finally:
-            stopped.put(None)
+            except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
+                said = f"a look failed: {type(error).__name__}: {error}"
+                if said != failed:
+                    failed = said
+                    self._watch.fail(said)
+            self._due = monotonic() + self._every
 
 
 # --- fork and exit: hooks that can never be taken out again stand once and ask who is there -------------------------
 
 _after: list[Callable[[], None]] = []
-_hooked: list[bool] = []
 
 
 def attend(watch: Watch) -> Ticker:
@@ -103,8 +144,20 @@ def attend(watch: Watch) -> Ticker:
     ticker = Ticker(watch, watch.limits.every)
     watch.ledger.on_opened = ticker.ensure
     watch.ledger.wake = ticker.wake
+    watch.ledger.wake_at_once = ticker.wake_at_once
+    if watch.limits.sigterm and not signals.look_at_sigterm(exits.ends_suddenly):
+        watch.ledger.on_opened = _until_the_main_thread_opens(ticker, watch)
     attended.append((watch, ticker))
     return ticker
+
+
+def _until_the_main_thread_opens(ticker: Ticker, watch: Watch) -> Callable[[], None]:
+    def ensure() -> None:
+        ticker.ensure()
+        if signals.look_at_sigterm(exits.ends_suddenly):
+            watch.ledger.on_opened = ticker.ensure
+
+    return ensure
 
 
 def leave(watch: Watch) -> None:
@@ -115,13 +168,11 @@ def leave(watch: Watch) -> None:
 
 
 def hook() -> None:
-    """Stand at fork, at the exit and where children leave."""
-    leaving.watch()
-    leaving.at_exit(last_look)
-    if not _hooked:
-        _hooked.append(True)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=_before_fork, after_in_child=_in_child)
+    """Stand at fork, at the exit and where processes leave without one."""
+    exits.watch()
+    exits.at_exit(last_look)
+    exits.at_sudden_end(sudden_end)
+    forks.watch(_before_fork, _in_child, _in_parent, _fork_returned, _ticking_threads)
 
 
 def after_last_look(call: Callable[[], None]) -> None:
@@ -131,7 +182,7 @@ def after_last_look(call: Callable[[], None]) -> None:
 
 def last_look() -> None:
     """The end of the process: after its own atexit handlers where we came before them."""
-    for watch, ticker in attended:
+    for watch, ticker in list(attended):
         ticker.stop()
         try:
             watch.stop(Ending("process"))
@@ -142,21 +193,67 @@ def last_look() -> None:
         _after.pop(0)()
 
 
-_forking: list[Any] = []
+END_S = 5.0  # at most, for the last look of a process that ends in the middle of something
 
 
-def _before_fork() -> None:
-    if not attended:
+def sudden_end() -> None:
+    """The process ends now, whatever runs in it: by `os._exit` or a signal. Whoever opened nothing is not kept up.
+
+    The look has a thread of its own: whoever ends like this may hold any lock that an output needs.
+    """
+    if not any(ticker.began for _, ticker in attended):
         return
-    for _, ticker in attended:
-        ticker.stop()
-    _forking[:] = [Spawn(capture(sys._getframe(1), here.FRAMES), here.current_owner(), here.current_context())]
+    look = RealThread(last_look)
+    try:
+        look.start()
+    except RuntimeError:  # the interpreter ends: no thread can be started, and none is there to hold a lock
+        last_look()
+    else:
+        look.join(END_S)
+
+
+class _Fork:
+    """A fork that is under way."""
+
+    def __init__(self, frame: FrameType | None) -> None:
+        self.spawn = Spawn(capture(frame, here.FRAMES), here.current_owner(), here.current_context())
+        self.stopped = [ticker for _, ticker in attended if ticker.hold()]
+        self.mask = signals.held_through_fork()
+
+
+_forking: dict[int, _Fork] = {}  # by the thread that forks
+
+
+def _ticking_threads() -> int:
+    return sum(ticker.ticks for _, ticker in attended)
+
+
+def _before_fork(frame: FrameType | None) -> None:
+    if attended:
+        _forking[real_ident()] = _Fork(frame)
 
 
 def _in_child() -> None:
-    if not attended:
+    fork = _forking.get(real_ident())
+    _forking.clear()
+    if fork is None:
         return
-    here.began_in_child(_forking.pop() if _forking else None)
+    here.began_in_child(fork.spawn)
     for watch, ticker in attended:
         ticker.renew()
         watch.in_child()
+    signals.let_through(fork.mask)
+
+
+def _in_parent() -> None:
+    fork = _forking.get(real_ident())
+    if fork is not None:
+        signals.let_through(fork.mask)
+        for ticker in fork.stopped:
+            ticker.go_on()  # whoever forks in a way that nobody sees return is watched again with its next handle
+
+
+def _fork_returned() -> None:
+    fork = _forking.pop(real_ident(), None)
+    for ticker in fork.stopped if fork is not None else ():
+        ticker.ensure()

@@ -1,0 +1,161 @@
+"""Signals whose default action ends this process: those it sends to itself, and SIGTERM where that was asked for.
+
+No handler is installed unasked. What a handler of the program's will hear is none of our business.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from whoholds.hooks.stand_ins import StandIn
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# Whose default action ends nothing: signal(7), and BSD's SIGINFO.
+_HARMLESS = frozenset("SIGCHLD SIGCONT SIGINFO SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGWINCH".split())
+_STATUS = "/proc/self/status"
+
+
+def to_itself(system: Any, look: Callable[[], None]) -> dict[Any, StandIn]:
+    """Stand-ins, by what they stand for, that call `look` before a signal ends this process which it sends itself.
+
+    `system` is the module `posix` or `nt`.
+    """
+    signals: Any = sys.modules["_signal"]
+    kill, raised = system.kill, signals.raise_signal
+    places = {
+        kill: _StandIn(kill, look, lambda to, number, /: _means_us(to) and _ends_us(number, sent=True)),
+        raised: _StandIn(raised, look, lambda number, /: _ends_us(number)),
+        system.abort: _StandIn(system.abort, look, lambda: _ends_us(signals.SIGABRT)),
+    }
+    if hasattr(system, "killpg"):
+        group = system.getpgrp
+        places[system.killpg] = _StandIn(system.killpg, look, lambda to, number, /: to == group() and _ends_us(number))
+    if hasattr(signals, "pthread_kill"):
+        to_thread = signals.pthread_kill
+        places[to_thread] = _StandIn(to_thread, look, lambda _, number, /: _ends_us(number))
+    return places
+
+
+def _StandIn(original: Any, look: Callable[[], None], ends: Callable[..., bool]) -> StandIn:  # noqa: N802 - it gives one
+    def called(*args: Any, **kwargs: Any) -> Any:
+        try:
+            ending = ends(*args, **kwargs)
+        except (TypeError, ValueError, OverflowError, OSError):  # arguments that the function itself refuses
+            ending = False
+        if ending:
+            look()
+        return original(*args, **kwargs)
+
+    return StandIn(original, lambda: called)
+
+
+def _means_us(to: Any) -> bool:
+    """Whether `os.kill(to, …)` reaches this process: by its number, or by its group's."""
+    if not isinstance(to, int):
+        return False
+    return to == os.getpid() or (os.name == "posix" and to in (0, -1, -os.getpgrp()))
+
+
+def _ends_us(number: Any, *, sent: bool = False) -> bool:
+    """Whether the signal `number`, delivered to this process now, ends it by its default action.
+
+    `sent` by `os.kill`, which on Windows ends the process whatever its handlers are.
+    """
+    signals: Any = sys.modules["_signal"]
+    if os.name == "nt" and sent:
+        return number not in (signals.CTRL_C_EVENT, signals.CTRL_BREAK_EVENT)
+    if not isinstance(number, int) or not number or number in {getattr(signals, name, None) for name in _HARMLESS}:
+        return False
+    if number == getattr(signals, "SIGKILL", None):
+        return True
+    return signals.getsignal(number) == signals.SIG_DFL and not _blocked(number) and not _caught_in_c(number)
+
+
+def _blocked(number: int) -> bool:
+    """Whether this thread does not hear the signal now: it stays pending."""
+    signals: Any = sys.modules["_signal"]
+    return hasattr(signals, "pthread_sigmask") and number in signals.pthread_sigmask(signals.SIG_BLOCK, ())
+
+
+def _caught_in_c(number: int) -> bool:
+    """Whether a library has put a handler there that Python does not know of: gevent's, faulthandler's, uWSGI's."""
+    try:
+        with open(_STATUS, encoding="ascii", errors="replace") as status:  # noqa: PTH123 - pathlib is not imported
+            masks = dict(line.split(":", 1) for line in status if line.startswith(("SigCgt:", "SigIgn:")))
+        caught = int(masks["SigCgt"], 16) | int(masks["SigIgn"], 16)
+    except (OSError, KeyError, ValueError):  # no Linux: what Python knows has to do
+        return False
+    return bool(caught >> (number - 1) & 1)
+
+
+# --- SIGTERM, where WHOHOLDS_SIGTERM=1 asks for it -----------------------------------------------------------------
+
+_looks: list[Callable[[], None]] = []
+_ending: list[bool] = []
+
+
+def look_at_sigterm(look: Callable[[], None]) -> bool:
+    """Call `look` before SIGTERM from outside ends this process, where it has its default action now.
+
+    Whether that is seen to. False in a thread that is not the main one: Python lets none but that set a handler.
+    """
+    signals: Any = sys.modules["_signal"]
+    number = getattr(signals, "SIGTERM", None)
+    if number is None or os.name != "posix":
+        return True
+    handler = signals.getsignal(number)
+    if handler is not _terminated:
+        if handler != signals.SIG_DFL or _caught_in_c(number):
+            return True
+        try:
+            signals.signal(number, _terminated)
+        except ValueError:
+            return False
+    _looks[:] = [look]
+    return True
+
+
+def leave_sigterm() -> None:
+    """Give SIGTERM its default action back, if our handler is still there and this is the main thread."""
+    signals: Any = sys.modules["_signal"]
+    if _looks and signals.getsignal(signals.SIGTERM) is _terminated:
+        try:
+            signals.signal(signals.SIGTERM, signals.SIG_DFL)
+        except ValueError:
+            return
+    _looks.clear()
+
+
+def held_through_fork() -> Any:
+    """Keep SIGTERM from the thread that forks; what it gives is for `let_through`, in the parent and in the child.
+
+    Python drops a signal that reaches a child before it is set up; one that is held back comes afterwards.
+    """
+    signals: Any = sys.modules["_signal"]
+    return signals.pthread_sigmask(signals.SIG_BLOCK, (signals.SIGTERM,)) if _looks else None
+
+
+def let_through(held: Any) -> None:
+    """The thread's mask is again what it was."""
+    signals: Any = sys.modules["_signal"]
+    if held is not None:
+        signals.pthread_sigmask(signals.SIG_SETMASK, held)
+
+
+def _terminated(number: int, frame: Any) -> None:
+    """SIGTERM's handler, in the main thread: look, then end by the signal as without it. A second one ends at once."""
+    del frame
+    signals: Any = sys.modules["_signal"]
+    if signals.getsignal(number) is not _terminated:
+        return  # a handler of the program's calls whom it has found there: bare it would have found none
+    if not _ending:
+        _ending.append(True)
+        for look in _looks:
+            look()
+    signals.signal(number, signals.SIG_DFL)
+    signals.raise_signal(number)

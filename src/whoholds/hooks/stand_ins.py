@@ -1,0 +1,81 @@
+"""How we stand for C functions of `os` and `signal` wherever a module has them by name.
+
+A stand-in answers every question as the function would: its type, name, signature, repr, copy and pickle.
+"""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+_dict_of_module: Any = vars(type(sys))["__dict__"].__get__  # past a module's own `__getattribute__`
+
+
+class StandIn:
+    """Stands for the C function `original`; `choose()` gives what is called in its place, each time anew.
+
+    `choose` runs before the call: where it gives the function itself no frame of ours is on the stack meanwhile.
+    """
+
+    __slots__ = ("_choose", "_original")
+
+    def __init__(self, original: Any, choose: Callable[[], Any]) -> None:
+        object.__setattr__(self, "_original", original)
+        object.__setattr__(self, "_choose", choose)
+
+    @property
+    def __call__(self) -> Any:
+        """What C calls; `os.fork.__call__`, asked for in Python, is the function's own."""
+        return object.__getattribute__(self, "_choose")()
+
+    def __getattribute__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "_original"), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(object.__getattribute__(self, "_original"), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(object.__getattribute__(self, "_original"), name)
+
+    def __repr__(self) -> str:
+        return repr(object.__getattribute__(self, "_original"))
+
+    def __hash__(self) -> int:
+        return hash(object.__getattribute__(self, "_original"))
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is StandIn:
+            other = object.__getattribute__(other, "_original")
+        equal: bool = object.__getattribute__(self, "_original") == other
+        return equal
+
+
+def stand(places: Mapping[Any, Any]) -> Callable[[], None]:
+    """Put each value in the place of its key, a C function, in every module that has that as a global.
+
+    The call returned puts the functions back where ours still stand.
+    """
+    wanted = {id(original): (original, new) for original, new in places.items()}
+    changed: list[tuple[dict[str, Any], str, Any, Any]] = []
+    for module in list(sys.modules.values()):
+        if not issubclass(type(module), type(sys)):
+            continue
+        names: dict[str, Any] = _dict_of_module(module)
+        if str(names.get("__name__")).startswith("whoholds"):
+            continue
+        for name, value in names.copy().items():
+            if id(value) in wanted:
+                original, new = wanted[id(value)]
+                names[name] = new
+                changed.append((names, name, original, new))
+
+    def give_back() -> None:
+        for names, name, original, new in changed:
+            if names.get(name) is new:
+                names[name] = original
+
+    return give_back

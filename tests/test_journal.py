@@ -160,7 +160,7 @@ def test_the_report_says_that_a_journal_was_cut(tmp_path: Path, capsys: pytest.C
         file.write(b'{"type":"fin')
     assert report([str(path)]) == 0
     out = capsys.readouterr().out
-    assert "left-open: 2 connections" in out
+    assert "left open 2 connections" in out
     assert "cut or damaged at line" in out
 
 

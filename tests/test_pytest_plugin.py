@@ -22,10 +22,9 @@ def test_the_test_that_opened_it_fails_and_no_later_one(suite: Suite) -> None:
     result.assert_outcomes(failed=1, passed=1)
     said(
         result,
-        "whoholds: left-open: 1 connection to sqlite:* still open at the end of test test_cars.py::test_leaks*opened at "
-        "app.py:6 in connect",
-        "app.py:9  in leak",
-        "test_cars.py:4  in test_leaks",
+        "whoholds: left-open: app.py:6 in connect left open 1 connection at the end of test test_cars.py::test_leaks*",
+        "app.py:9 in leak",
+        "test_cars.py:4 in test_leaks",
         "FAILED test_cars.py::test_leaks - whoholds: left-open*",
     )
 
@@ -85,8 +84,8 @@ def test_what_a_shared_fixture_opens_is_judged_when_it_ends(suite: Suite) -> Non
     result.assert_outcomes(passed=2, errors=1)
     said(
         result,
-        "still open at the end of fixture setup_class of TestCars*",
-        "still open at the end of fixture cars (module scope, test_cars.py:*",
+        "*left open 1 connection at the end of fixture setup_class of TestCars*",
+        "*left open 1 connection at the end of fixture cars (module scope, test_cars.py:*",
         "ERROR test_cars.py::TestCars::test_two - whoholds*",
     )
     assert "good" not in result.stdout.str()
@@ -139,10 +138,10 @@ def test_a_test_may_not_fan_out(suite: Suite) -> None:
     result.assert_outcomes(failed=2)
     said(
         result,
-        "max-open: 3 connections open at once to sqlite:*, 2 allowed, 3 opened at app.py:6 in connect, spawned at app.py:14",
-        "3 ×  opened   app.py:6",
+        "max-open: app.py:6 in connect opened 3 of 3 connections at once, 2 allowed, spawned at app.py:14",
+        "3  opened   app.py:6",
         "spawned  app.py:14",
-        "max-connects: 3 connections to sqlite:* opened in all, 2 allowed",
+        "max-connects: app.py:6 in connect opened 3 of 3 connections in all, 2 allowed",
     )
     suite(text.format(most=3).replace("max_connects=2", "max_connects=3")).assert_outcomes(passed=2)
 

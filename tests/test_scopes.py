@@ -81,7 +81,7 @@ def test_what_a_request_keeps_is_named_with_its_route(watch: Watch, shop: Shop) 
         assert current() is None
         (finding,) = left(watch)
     assert (finding.scope, finding.count, finding.severity) == ("GET /users/{id}", 3, "error")
-    assert "still open at the end of request GET /users/{id}" in message(finding)
+    assert "at the end of request GET /users/{id}" in message(finding)
 
 
 def test_what_a_request_closes_is_clean(watch: Watch, shop: Shop) -> None:

@@ -132,7 +132,7 @@ def test_what_is_not_given_back_is_left_open(watch: Watch, url: str) -> None:
         (finding,) = [one for one in watch.end(Ending("watch")) if one.rule == "left-open"]
         assert (finding.count, finding.severity, finding.kind) == (3, "error", CHECKOUT)
         assert opened_at(finding) == at
-        assert "not given back" in message(finding)
+        assert "did not give back" in message(finding)
         for connection in kept:
             connection.close()
 

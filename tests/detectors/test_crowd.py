@@ -561,7 +561,7 @@ def test_a_pool_that_ran_out_names_its_own_borrowers() -> None:
     (found,) = world.found(refused)
     assert (set(found.handles), found.kind) == (set(lent), "checkout")
     assert "The pool has 2 at most." in found.why
-    assert "its pool ran out" in found.phrase
+    assert "the pool ran out" in found.phrase
 
 
 def test_refused_with_nothing_held_names_who_asked() -> None:
@@ -581,7 +581,7 @@ def test_refused_by_one_server_or_pool_says_nothing_of_what_another_lent(by_pool
     world.refuses(pool=world.pool(most=2) if by_pool else None)
     (found,) = world.found(refused)
     assert found.handles == ()
-    assert "0 connections held to" in message(found)
+    assert "was refused a connection: " in message(found)
 
 
 def test_refused_by_a_server_to_which_one_is_just_being_connected_counts_it() -> None:
@@ -591,7 +591,7 @@ def test_refused_by_a_server_to_which_one_is_just_being_connected_counts_it() ->
     world.clock.advance(0.1)
     world.opens(USERS, connect_s=0.2)
     (found,) = world.found(refused)
-    assert "1 connection held to" in message(found)
+    assert "opened 1 of 1 connection held here" in message(found)
 
 
 def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:
@@ -603,8 +603,9 @@ def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:
     program.opens(by=gone)
     program.ledger.refused(OSError("too many clients"), SHOP, None)
     (found,) = [finding for finding in program.looks() if finding.rule == "refused"]
-    ((name, origin),) = found.stacks
-    assert name == "MainThread"
+    ((handle, origin),) = found.doing
+    assert handle.owner is not None
+    assert handle.owner.name == "MainThread"
     assert any(code.co_name == "test_the_holders_live_stack_stands_beside_the_opening_one" for code in origin[::2])
 
 

@@ -94,7 +94,8 @@ class Finding:
     why: tuple[str, ...] = ()  # what a person wants to know next, a sentence each
     advice: tuple[str, ...] = ()  # what to do, a line each
     other: tuple[str, Site | None] = ("", None)  # a second line that belongs to it, and what it is
-    stacks: tuple[tuple[str, Origin], ...] = ()  # what holders do now: owner's name and stack
+    stacks: tuple[tuple[str, Origin], ...] = ()  # of those whom the rule is about, each with what it is
+    doing: tuple[tuple[Handle, Origin], ...] = ()  # the live stacks of the holders, added by the watch
     error: str = ""  # the program's own exception, redacted
     adds_up: bool = True  # counts of tellings are summed; else the highest counts
     times: int = 0  # how often it happened, where that is counted: requests that were refused
@@ -136,12 +137,6 @@ class Finding:
     def kind(self) -> str:
         """`connection`, `checkout` or `cursor`."""
         return self.handles[0].kind if self.handles else "connection"
-
-    @property
-    def where(self) -> str:
-        """The database, and how many more its handles lead to: `sqlite:////data/a.db and 4 others`."""
-        others = len({handle.database.text for handle in self.handles} - {self.database.text})
-        return f"{self.database.text} and {others} other{'s' * (others > 1)}" if others else self.database.text
 
     @property
     def key(self) -> tuple[object, ...]:

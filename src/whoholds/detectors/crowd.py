@@ -61,7 +61,7 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             trend.database,
             peak.handles,
             peak.count,
-            "{n} open at once to %s, %d",
+            "{verb} %d of {n} at once",
             (parts[0].count,),
             parts[0].site,
             parts[0].spawn,
@@ -126,7 +126,7 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             trend.database,
             some,
             count,
-            "{n} to %s opened and closed again in %d s, %.0f a second",
+            "opened and closed {n} in %d s, %.0f a second",
             (lasted, count / lasted),
             parts[0].site,
             parts[0].spawn,
@@ -179,7 +179,7 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part.handles[0].database,
             tuple(new),
             climb.count,
-            "{n} to %s and more at every look for %.0f s",
+            "holds {n}, more at every look for %.0f s",
             (snapshot.now - climb.since,),
             site,
             part.spawn,
@@ -211,7 +211,7 @@ def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
             stock[0].database if stock else database(pools[0].system or "other_sql"),
             stock,
             climb.count,
-            "%d pools for %s made at one line and none given up",
+            "made %d pools and gave up none of them",
             (),
             site,
             None,
@@ -270,8 +270,8 @@ def _of_the_same(refusal: Refusal, snapshot: Snapshot) -> tuple[Handle, ...]:
 
 
 def _refused_phrase(refusal: Refusal, parts: Sequence[Part]) -> str:
-    by = "its pool ran out" if refusal.by_pool is not None else "the server refused more"
-    return f"{{n}} held to %s when {by}, %d" if parts else f"{{n}} held to %s when {by}"
+    by = "the pool ran out" if refusal.by_pool is not None else "the server refused more"
+    return f"{{verb}} %d of {{n}} held here when {by}" if parts else f"was refused a connection: {by}"
 
 
 def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:

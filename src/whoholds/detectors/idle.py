@@ -62,7 +62,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "held-too-long",
             _by_pressure(snapshot, limits, part.handles),
-            "{n} to %s held for %.0f s, idle for %.0f s",
+            "{verb} {n} held for %.0f s and idle for %.0f s",
             max(handle.held_s(now) for handle in part.handles),
             _idle_for(part.handles, now),
             advice=("Give it back as soon as the work on it is done, or lend it from a pool.",),
@@ -92,7 +92,7 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
             part,
             "idle-in-transaction",
             _by_pressure(snapshot, limits, part.handles),
-            "{n} to %s idle in transaction for %.0f s",
+            "{verb} {n} idle in transaction for %.0f s",
             _idle_for(part.handles, now),
             why=("It keeps its locks and its snapshot: others wait, and vacuum cannot clean up.",),
             advice=("Commit or roll back at once after the last statement, also after a SELECT; or set autocommit.",),
@@ -117,9 +117,9 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "cursor-left-open",
             WARNING,
-            "{n} on %s open and unread for %.0f s"
+            "opened {n} left open for %.0f s"
             if first.kind == CURSOR
-            else "{n} to %s with a statement not read to its end, and so a lock, for %.0f s",
+            else "has not read a statement to its end on {n} for %.0f s, which keeps a lock",
             _idle_for(part.handles, now),
             advice=("Read the result to its end (fetchall), or close the cursor.",),
         )

@@ -91,9 +91,9 @@ def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list
 def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, str, str]:
     """The phrase, and what fills it: the scope's name, and whether no handle was ever used."""
     what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
-    never_used = " and never used" if not any(handle.uses or not handle.seen for handle in group) else ""
-    back = "not given back" if group[0].kind == "checkout" else "still open"
-    return f"{{n}} to %s {back} at the end of {what}%s%s", name, never_used
+    never_used = ", never used" if not any(handle.uses or not handle.seen for handle in group) else ""
+    did = "did not give back" if group[0].kind == "checkout" else "left open"
+    return f"{did} {{n}} at the end of {what}%s%s", name, never_used
 
 
 def _who_keeps(snapshot: Snapshot, group: tuple[Handle, ...]) -> tuple[str, ...]:
@@ -119,8 +119,8 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     kept = {handle.site for handle in (*snapshot.ended, *snapshot.open) if _kept_between_jobs(snapshot, handle)}
     freed = [handle for handle in freed if not _workers_own(snapshot, handle, kept)]
     for how, severity, words in (
-        (COLLECTED, WARNING, "{n} to %s freed by the garbage collector, never closed"),
-        (FREED, INFO, "{n} to %s freed with its last reference, never closed"),
+        (COLLECTED, WARNING, "never closed {n}, which the garbage collector freed"),
+        (FREED, INFO, "never closed {n}, freed as soon as nothing referred to what it had opened"),
     ):
         for part in parts_of([handle for handle in freed if handle.how == how]):
             yield Finding.of(
@@ -174,9 +174,9 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "owner-gone",
             ERROR,
-            "{n} to %s still open though %s ended %.1f s ago",
-            _owners(part.handles),
+            "{verb} {n}, still open %.1f s after %s ended",
             _gone_for(part.handles, snapshot.now),
+            _owners(part.handles),
             why=("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
             advice=("Close the connection before the function that opened it returns.",),
         )
@@ -201,4 +201,4 @@ def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     retracted = sum(BITS[rule.name] for rule in RULES.values() if rule.retracted)
     for part in parts_of([handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED]):
         longest = max(handle.held_s(snapshot.now) for handle in part.handles)
-        yield Finding.of(part, "given-back", INFO, "{n} to %s given back after %.1f s", longest)
+        yield Finding.of(part, "given-back", INFO, "{verb} {n}, closed after all after %.1f s", longest)

@@ -80,10 +80,24 @@ def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
         record["error"] = redact(finding.error)
     if finding.why or finding.advice:
         record["why"] = [redact(sentence) for sentence in (*finding.why, *finding.advice)]
-    if finding.stacks:
-        record["now"] = [{"owner": name, "stack": _stack(origin, source=source)} for name, origin in finding.stacks]
+    if finding.stacks or finding.doing:
+        record["now"] = _now(finding, source=source)
     record["report"] = text(finding, source=source, first=first_line)
     return record
+
+
+def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
+    """Where the holders are: each stack once, with how many are there and who, the most frequent first."""
+    owners: dict[Origin, list[str]] = {}
+    for name, origin in finding.stacks:
+        owners.setdefault(origin, []).append(name)
+    for handle, origin in finding.doing:
+        owners.setdefault(origin, []).append(handle.owner.name if handle.owner else "")
+    groups = sorted(owners.items(), key=lambda item: -len(item[1]))
+    return [
+        {"count": len(names), "owners": names[:OWNERS], "stack": _stack(origin, source=source)}
+        for origin, names in groups
+    ]
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -1,12 +1,14 @@
-"""What a person reads: a finding as its first line, and as the text below it; who holds what now."""
+"""How a finding is told to a person: the first line, which stands alone, and the report below; who holds what now."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.blame import kind_of
+from whoholds.analysis.blame import kind_of, user_index
 from whoholds.analysis.finding import parts_of
-from whoholds.analysis.frames import frames
+from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
 from whoholds.text.redact import redact
 
@@ -16,33 +18,91 @@ if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding, Part
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.sites import Site
+    from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
 
 SHOWN_FRAMES = 5
 SHOWN_PARTS = 8
+SHOWN_PLACES = 4  # where holders are now, the most frequent first
+SHOWN_STATEMENTS = 3
+_STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+_UNKNOWN_LINE = "an unknown line"
+_GROUP = "{n}"  # of a phrase: "35 connections"
+
+
+# --- the first line -----------------------------------------------------------------------------------------------
 
 
 def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group."""
-    template = f"{finding.rule}: {finding.phrase.replace('{n}', '%d %s')}"
-    things = [finding.kind if finding.count == 1 else f"{finding.kind}s"] if "{n}" in finding.phrase else []
-    arguments: list[object] = [finding.count, *things, finding.where, *finding.numbers]
-    verb = verb_of(finding.handles)
-    comma = "" if finding.parts else ","
     if finding.site is not None and finding.site.origin:
-        template += f"{comma} {verb} at %s in {_escaped(finding.site)}"
-        arguments.append(finding.site.frame.place)
-    spawned = finding.spawned
-    if spawned is not None:
-        template += f", spawned at %s in {_escaped(spawned)}"
-        arguments.append(spawned.frame.place)
+        place, function = finding.site.frame.place, f" in {_escaped(finding.site)}"
+    else:
+        place, function = _UNKNOWN_LINE, ""
+    before, _, after = finding.phrase.replace("{verb}", verb_of(finding.handles)).partition(_GROUP)
+    places = before.count("%") - 2 * before.count("%%")
+    template = f"{finding.rule}: %s{function} {before}"
+    arguments: list[object] = [place, *finding.numbers[:places]]
+    if _GROUP in finding.phrase:
+        template += "%d %s"
+        arguments += [finding.count, _noun(finding.kind, finding.count)]
+    template += after
+    arguments += finding.numbers[places:]
     what, other = finding.other
     if other is not None and other is not finding.site:
         template += f", {what} at %s in %s"
         arguments += [other.frame.place, other.frame.function]
-    arguments.append(_again(finding))
-    return template + "%s", tuple(redact(one) if isinstance(one, str) else one for one in arguments)
+    if finding.spawned is not None:
+        template += f", spawned at %s in {_escaped(finding.spawned)}%s"
+        arguments += [finding.spawned.frame.place, _unit_of_work(finding.handles)]
+    template += ", to %s%s"
+    arguments += [_databases(finding), _again(finding)]
+    return template, tuple(redact(one) if isinstance(one, str) else one for one in arguments)
+
+
+def message(finding: Finding) -> str:
+    """The first line: rule, opening line, what it did and how often, spawn line, database. It stands alone."""
+    template, arguments = first_line(finding)
+    return redact(template % arguments)
+
+
+def _escaped(site: Site) -> str:
+    return site.frame.function.replace("%", "%%")
+
+
+def _noun(kind: str, count: int) -> str:
+    noun = "cursor" if kind == "cursor" else "connection"
+    return noun if count == 1 else f"{noun}s"
+
+
+def verb_of(handles: Sequence[Handle]) -> str:
+    """What the line did: `opened`, or `borrowed` where the handle is a pool's loan."""
+    return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
+
+
+def _unit_of_work(handles: Sequence[Handle]) -> str:
+    """` (GET /users)`: the request, task or job that all of the handles were opened in; empty where there is none."""
+    names = {handle.scope.name if handle.scope is not None else "" for handle in handles}
+    name = names.pop() if len(names) == 1 else ""
+    return f" ({name})" if name else ""
+
+
+def database_name(database: Database) -> str:
+    """`app@127.0.0.1/shop`, with the port where it is not the usual one; a file by its path, shown short."""
+    if not database.host:
+        name = shown_path(database.name) if database.name.startswith(("/", "\\")) else database.name
+        return name or database.text
+    user = f"{database.user}@" if database.user else ""
+    usual = database.port is None or database.port == _STANDARD_PORTS.get(database.system)
+    host = database.host if usual else f"{database.host}:{database.port}"
+    return f"{user}{host}/{database.name}"
+
+
+def _databases(finding: Finding) -> str:
+    name = database_name(finding.database)
+    others = len({handle.database.text for handle in finding.handles} - {finding.database.text})
+    return f"{name} and {others} other database{'s' * (others > 1)}" if others else name
 
 
 def _again(finding: Finding) -> str:
@@ -51,85 +111,116 @@ def _again(finding: Finding) -> str:
     return f" (×{finding.since} since)" if finding.since and finding.adds_up else ""
 
 
-def _escaped(site: Site) -> str:
-    return site.frame.function.replace("%", "%%")
-
-
-def verb_of(handles: Sequence[Handle]) -> str:
-    """What the line did: `opened`, or `borrowed` where the handle is a pool's loan."""
-    return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
-
-
-def message(finding: Finding) -> str:
-    """The first line: rule, count, database, opening line, spawn line. It stands alone."""
-    template, arguments = first_line(finding)
-    return redact(template % arguments)
+# --- the report ---------------------------------------------------------------------------------------------------
 
 
 def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAMES, first: str = "") -> str:
-    """The whole report: first line, who, why, what to do. `first` is its `message`, where the caller has it already."""
+    """The whole report: the first line, who holds what, where the holders are now, why, and what to do.
+
+    `first` is the finding's `message`, where the caller has it already.
+    """
     lines = [f"whoholds: {first or message(finding)}"]
     if finding.error:
         lines.append(f"    {redact(finding.error)}")
     parts = finding.parts or parts_of(finding.handles)
     for part in parts[:SHOWN_PARTS]:
-        lines += _part(part, finding, source=source)
+        lines += _part(part, finding.now, dict(finding.doing), source=source)
     if len(parts) > SHOWN_PARTS:
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
     what, other = finding.other
     if other is not None and rule_of(finding.rule).repeats_other:
-        lines.append(f"     also  {what}  {_where(other.frame, source=source)}")
+        lines.append(f"        also     {what} at {_where(other.frame, source=source)}")
     if not finding.parts and finding.handles:
         lines += _stack("how it was opened", finding.handles[0].origin, most_frames)
     for name, origin in finding.stacks:
-        lines += _stack(f"{name} is now", origin, most_frames)
-    lines += [f"  {redact(sentence)}" for sentence in (*finding.why, *_last_statement(finding), *finding.advice)]
+        lines += _stack(name, origin, most_frames)
+    lines += [f"  {redact(sentence)}" for sentence in (*finding.why, *_last_statements(finding), *finding.advice)]
     return "\n".join(lines)
 
 
-def _part(part: Part, finding: Finding, *, source: bool) -> list[str]:
+def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> list[str]:
+    """One group: how many, the opening line, the spawn line, where the holders are, how long and who."""
     lines = []
-    head = f"{part.count:>6} ×  "
-    verb = verb_of(part.handles)
-    spawned = part.spawned
-    in_main = "" if spawned is not None else f"  in {', '.join(part.owners[:1]) or 'no thread'}"
     if part.site is not None:
-        lines.append(f"{head}{verb:<8} {_where(part.site.frame, source=source)}{in_main if not spawned else ''}")
-    if spawned is not None:
-        lines.append(f"{'':>10}spawned  {_where(spawned.frame, source=source)}")
-        lines.append(f"{'':>10}{_who(part, finding.now)}")
-    elif part.handles and part.handles[0].open:
-        lines.append(f"{'':>10}{_clocks(part.handles, finding.now)}")
+        lines.append(f"{part.count:>6}  {verb_of(part.handles):<8} {_where(part.site.frame, source=source)}")
+    if part.spawned is not None:
+        unit = _unit_of_work(part.handles)
+        lines.append(f"        spawned  {_where(part.spawned.frame, source=source)}{unit}")
+    places = _places(part, doing)
+    if places:
+        lines.append(f"        now      {places}")
+    lines.append(f"        held     {_held(part, now)}{'' if places else _states(part)}")
     return lines
 
 
 def _where(frame: Frame, *, source: bool) -> str:
-    place = f"{frame.place}  in {frame.function}"
-    return f"{place:<34}  {frame.source}".rstrip() if source and frame.source else place
+    place = f"{frame.place} in {frame.function}"
+    return f"{place:<32}  {frame.source}".rstrip() if source and frame.source else place
 
 
-def _who(part: Part, now: float) -> str:
-    owners = part.owners
-    kinds = {handle.owner.kind for handle in part.handles if handle.owner is not None}
-    kind = {"job": "worker"}.get(*kinds, *kinds) if len(kinds) == 1 else "owner"
-    names = owners[0] if owners else "gone"
+def _places(part: Part, doing: dict[Handle, Origin]) -> str:
+    """`31 threads at cars.py:51 in price_of, idle in transaction; 4 at cars.py:44 in load_cars, in a statement`."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for handle in part.handles:
+        place = _users_place(doing.get(handle, ()))
+        if place:
+            counts[place, _state(handle)] += 1
+    if not counts:
+        return ""
+    kind = _kind_of_owners(part.handles)
+    said: list[str] = []
+    for (place, state), count in counts.most_common(SHOWN_PLACES):
+        who = f"{count} {kind}{'s' * (count != 1)} " if not said else f"{count} "
+        said.append(f"{who if part.count > 1 else ''}at {place}, {state}")
+    rest = sum(counts.values()) - sum(count for _, count in counts.most_common(SHOWN_PLACES))
+    return "; ".join(said) + (f"; {rest} elsewhere" if rest else "")
+
+
+def _users_place(origin: Origin) -> str:
+    """The innermost line of the program on a stack; empty where there is none."""
+    if not origin:
+        return ""
+    index = user_index(origin)
+    if kind_of(origin[index].co_filename):  # type: ignore[union-attr]  # even places hold code objects
+        return ""
+    frame = frame_at(origin, index, source=False)
+    return f"{frame.place} in {frame.function}"
+
+
+def _state(handle: Handle) -> str:
+    inner = handle.parent or handle
+    if inner.caller:
+        return "in a statement"
+    return "idle in transaction" if inner.in_transaction else "idle"
+
+
+def _held(part: Part, now: float) -> str:
+    """`for up to 12.4 s, by 35 threads, such as Thread-3 (load_cars)`."""
+    longest = max((handle.held_s(now) for handle in part.handles), default=0.0)
+    owners = sorted(part.owners, key=_naturally)
+    kind = _kind_of_owners(part.handles)
+    seconds = f"for {'up to ' * (part.count > 1)}{longest:.1f} s"
     if len(owners) > 1:
-        kind += "s"
-        names = f"{owners[0]} … {owners[-1]}" if len(owners) > 2 else ", ".join(owners)  # noqa: PLR2004 - two fit
-    return f"{kind} {names}, {_clocks(part.handles, now)}"
+        return f"{seconds}, by {len(owners)} {kind}s, such as {redact(owners[0])}"
+    return f"{seconds}, by {redact(owners[0])}" if owners else f"{seconds}, by nobody who still runs"
 
 
-def _clocks(handles: tuple[Handle, ...], now: float) -> str:
-    longest = max((handle.held_s(now) for handle in handles), default=0.0)
-    clocks = f"longest {longest:.1f} s"
-    waiting = sum((one.parent or one).in_transaction and not one.running for one in handles if one.open)
-    running = sum(one.running for one in handles)
-    if running:
-        clocks += f", {running} running a statement"
-    if waiting:
-        clocks += f", {waiting} idle in transaction"
-    return clocks
+def _states(part: Part) -> str:
+    """`; 31 idle in transaction, 1 in a statement`, for holders whose lines are not known."""
+    counts = Counter(_state(handle) for handle in part.handles if handle.open)
+    said = [f"{count} {state}" if part.count > 1 else state for state, count in counts.most_common() if state != "idle"]
+    return f"; {', '.join(said)}" if said else ""
+
+
+def _kind_of_owners(handles: Sequence[Handle]) -> str:
+    kinds = {handle.owner.kind for handle in handles if handle.owner is not None}
+    return {"job": "worker"}.get(*kinds, *kinds) if len(kinds) == 1 else "owner"
+
+
+def _naturally(name: str) -> list[tuple[int, str]]:
+    """A key that sorts `Task-2` before `Task-10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def _stack(title: str, origin: Origin, most: int) -> list[str]:
@@ -138,7 +229,7 @@ def _stack(title: str, origin: Origin, most: int) -> list[str]:
     users = [frame for frame in shown if not kind_of(frame.file)]
     if len(users) <= 1 and title.startswith("how"):
         return []
-    lines = [f"  {title}:"]
+    lines = [f"  {redact(title)}:"]
     folded = 0
     count = 0
     for frame in shown:
@@ -148,39 +239,45 @@ def _stack(title: str, origin: Origin, most: int) -> list[str]:
         if folded:
             lines.append(f"    … {folded} library frame{'s' * (folded > 1)}")
             folded = 0
-        lines.append(f"    {frame.place}  in {frame.function}")
+        lines.append(f"    {frame.place} in {frame.function}")
         count += 1
         if count == most:
             break
     return lines if count else []
 
 
-def _last_statement(finding: Finding) -> tuple[str, ...]:
-    """The last statement of the oldest handle, where statements are remembered."""
+def _last_statements(finding: Finding) -> tuple[str, ...]:
+    """The last few statements of the oldest handle, newest first: verb and table, when it ended, how long it took."""
     from whoholds.text.sql import summary
 
     for handle in finding.handles[:1]:
-        statements = handle.statements
+        statements = [
+            f"{summary(sql) or 'a statement'}, {max(finding.now - started - seconds, 0.0):.1f} s ago, "
+            f"took {seconds * 1000:.0f} ms"
+            for sql, started, seconds in reversed(handle.statements[-SHOWN_STATEMENTS:])
+        ]
         if statements:
-            sql, started, seconds = statements[-1]
-            ago = max(finding.now - started - seconds, 0.0)
-            uses = f"{handle.uses} use{'s' * (handle.uses != 1)} in {handle.held_s(finding.now):.1f} s held"
-            return (f"Last: {summary(sql) or 'a statement'} {seconds * 1000:.0f} ms, {ago:.1f} s ago; {uses}.",)
+            more = f"; {handle.uses} calls in all" if handle.uses > len(statements) else ""
+            return (f"Last statement{'s' * (len(statements) > 1)}: {'; '.join(statements)}{more}.",)
     return ()
 
 
-def holders_text(handles: Iterable[Handle], now: float, *, source: bool = True) -> str:
-    """Who holds what now, grouped by database, opening line and spawn line; "" where nobody holds anything."""
+# --- who holds what now -------------------------------------------------------------------------------------------
+
+
+def holders_text(
+    handles: Iterable[Handle], now: float, *, doing: dict[Handle, Origin] | None = None, source: bool = True
+) -> str:
+    """Who holds what now, grouped by database, opening line and spawn line; "" where nobody holds anything.
+
+    `doing` gives the live stacks of the holders, where they are known.
+    """
     by_database: dict[str, list[Handle]] = {}
     for handle in handles:
-        by_database.setdefault(handle.database.text, []).append(handle)
+        by_database.setdefault(database_name(handle.database), []).append(handle)
     lines: list[str] = []
     for database, group in sorted(by_database.items(), key=lambda item: -len(item[1])):
-        lines.append(f"whoholds: {len(group)} open to {database}")
+        lines.append(f"whoholds: {len(group)} {_noun(group[0].kind, len(group))} open to {database}")
         for part in parts_of(group):
-            if part.site is not None:
-                lines.append(f"{part.count:>6} ×  opened   {_where(part.site.frame, source=source)}")
-            if part.spawned is not None:
-                lines.append(f"{'':>10}spawned  {_where(part.spawned.frame, source=source)}")
-            lines.append(f"{'':>10}{_who(part, now)}")
+            lines += _part(part, now, doing or {}, source=source)
     return "\n".join(lines)

@@ -127,11 +127,11 @@ def over_the_top(record: Tally, choices: Policy) -> list[Finding]:
     if choices.max_open is not None and choices.asks:
         there = record.at_most
         if len(there) > choices.max_open:
-            found.append(_too_many("max-open", there, "{n} open at once to %s, %d allowed,", choices.max_open))
+            found.append(_too_many("max-open", there, "{verb} %d of {n} at once, %d allowed", choices.max_open))
     if choices.max_connects is not None and choices.asks:
         made = tuple(record.connects)
         if len(made) > choices.max_connects:
-            found.append(_too_many("max-connects", made, "{n} to %s opened in all, %d allowed,", choices.max_connects))
+            found.append(_too_many("max-connects", made, "{verb} %d of {n} in all, %d allowed", choices.max_connects))
     return found
 
 
@@ -144,8 +144,8 @@ def _too_many(rule: str, handles: tuple[Handle, ...], phrase: str, allowed: int)
         first.handles[0].database,
         handles,
         len(handles),
-        f"{phrase} %d",
-        (allowed, first.count),
+        phrase,
+        (first.count, allowed),
         first.site,
         first.spawn,
         parts=parts,

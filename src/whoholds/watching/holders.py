@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.wording import holders_text
 from whoholds.text.streams import say
+from whoholds.watching.stacks import stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
     from whoholds.watching.watch import Watch
 
 
 class Holders:
     """What is held at one moment: iterate for the handles, oldest first; `str()` for the report."""
 
-    def __init__(self, handles: list[Handle], now: float, *, source: bool = True) -> None:
+    def __init__(
+        self, handles: list[Handle], now: float, *, doing: dict[Handle, Origin] | None = None, source: bool = True
+    ) -> None:
         self.handles = handles
         self.now = now
+        self._doing = doing
         self._source = source
 
     def __iter__(self) -> Iterator[Handle]:
@@ -30,7 +35,9 @@ class Holders:
         return len(self.handles)
 
     def __str__(self) -> str:
-        return holders_text(self.handles, self.now, source=self._source) or "whoholds: nothing is held"
+        return (
+            holders_text(self.handles, self.now, doing=self._doing, source=self._source) or "whoholds: nothing is held"
+        )
 
 
 def holders_of(watch: Watch | None) -> Holders:
@@ -39,7 +46,7 @@ def holders_of(watch: Watch | None) -> Holders:
         return Holders([], 0.0)
     watch.tick()
     held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
-    return Holders(held, watch.ledger.clock(), source=watch.limits.source)
+    return Holders(held, watch.ledger.clock(), doing=stacks_of(held), source=watch.limits.source)
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

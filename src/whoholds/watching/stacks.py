@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.owner import Owner
 
 FRAMES = 16
+HOLDERS = 200  # whose stacks are read for one finding
 
 
 def stack_of(owner: Owner) -> Origin:
@@ -37,13 +38,18 @@ def stack_of(owner: Owner) -> Origin:
         del frame
 
 
-def stacks_of(handles: Iterable[Handle], most: int = 3) -> tuple[tuple[str, Origin], ...]:
-    """What the oldest holders do now, for at most `most` of those that still live: (owner's name, its stack)."""
-    stacks: list[tuple[str, Origin]] = []
+def stacks_of(handles: Iterable[Handle]) -> dict[Handle, Origin]:
+    """The live stack of the owner of each open handle, for at most `HOLDERS` of them; who has ended is left out."""
+    stacks: dict[Handle, Origin] = {}
+    by_owner: dict[Owner, Origin] = {}
     for handle in handles:
-        origin = stack_of(handle.owner) if handle.owner is not None and handle.open else ()
-        if origin:
-            stacks.append((handle.owner.name if handle.owner else "", origin))
-        if len(stacks) == most:
-            break
-    return tuple(stacks)
+        owner = handle.owner
+        if owner is None or not handle.open:
+            continue
+        if owner not in by_owner:
+            if len(by_owner) == HOLDERS:
+                break
+            by_owner[owner] = stack_of(owner)
+        if by_owner[owner]:
+            stacks[handle] = by_owner[owner]
+    return stacks

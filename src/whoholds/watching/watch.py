@@ -181,8 +181,10 @@ class Watch:
 
     @staticmethod
     def _with_stacks(finding: Finding) -> Finding:
-        """The finding with what its holders do now, where its rule is about who holds what at this moment."""
-        return replace(finding, stacks=stacks_of(finding.handles)) if rule_of(finding.rule).shows_holders else finding
+        """The finding with where its holders are now, where its rule is about something that is still held."""
+        if not rule_of(finding.rule).shows_holders:
+            return finding
+        return replace(finding, doing=tuple(stacks_of(finding.handles).items()))
 
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""

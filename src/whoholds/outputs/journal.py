@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.journal import Writer
-from whoholds.reporting.records import HOST, end_record, finding_record, handle_record, peak_record, run_record
+from whoholds.reporting.records import (
+    HOST,
+    end_record,
+    finding_record,
+    handle_record,
+    open_record,
+    peak_record,
+    run_record,
+)
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Look
@@ -25,6 +33,7 @@ class JournalOutput:
         self._limits = limits
         self._pid = 0
         self._highest: dict[str, int] = {}
+        self._held: list[Any] | None = None  # the lines of the last `open` record of this process
         self._writer: Writer | None = None
 
     def __call__(self, look: Look) -> None:
@@ -44,6 +53,11 @@ class JournalOutput:
         if look.last:
             records += [handle_record(handle, snapshot) for handle in snapshot.open]
             records.append(end_record(snapshot.wall))
+        elif self._held is None or snapshot.new or look.ended:
+            held = open_record(snapshot)
+            if held["lines"] != self._held:
+                self._held = held["lines"]
+                records.append(held)
         if self._writer is not None:
             self._writer.write(records)
 
@@ -56,6 +70,7 @@ class JournalOutput:
         if self._writer is not None:  # the parent's
             self._writer.close()
         self._highest.clear()
+        self._held = None
         self._pid = os.getpid()
         path = (self._limits.journal or DEFAULT).replace("{pid}", str(self._pid)).replace("{host}", HOST)
         self._writer = Writer(Path(path), self._limits.journal_mb * 1_000_000)

@@ -8,11 +8,14 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from collections import Counter
 from datetime import datetime, timezone
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import owner_names
 from whoholds.analysis.frames import frames
+from whoholds.ledger.handle import CHECKOUT, CURSOR
 from whoholds.reporting.wording import message, text
 from whoholds.text.redact import redact, redact_argv
 from whoholds.version import VERSION
@@ -166,6 +169,38 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         "backend_pid": handle.backend_pid,
         "pid": os.getpid(),
     }
+
+
+HELD_LINES = 20  # of an `open` record; those that hold most
+
+
+def open_record(snapshot: Snapshot) -> dict[str, Any]:
+    """What is open now, by opening line and database: all that is known of a process that has no end in its journal.
+
+    Cursors are their connections' and left out, and so is what a pool has at home or lent: its loans are there.
+    """
+    held = [one for one in snapshot.open if one.kind != CURSOR and (one.pool is None or one.kind == CHECKOUT)]
+    counts = Counter(map(_HOLDS, held))
+    oldest = dict(zip(map(_HOLDS, reversed(held)), reversed(held), strict=True))
+    return {
+        "type": "open",
+        "time": iso(snapshot.wall),
+        "pid": os.getpid(),
+        "count": len(held),
+        "lines": [
+            {
+                "kind": kind,
+                "database": database.text,
+                "count": count,
+                "opened": _line(site),
+                "since": iso(snapshot.wall_time(oldest[site, database, kind].opened_at)),
+            }
+            for (site, database, kind), count in counts.most_common(HELD_LINES)
+        ],
+    }
+
+
+_HOLDS = attrgetter("site", "database", "kind")
 
 
 def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]:

@@ -67,6 +67,12 @@ class Told:
         return sorted(began - ended)
 
     @property
+    def held(self) -> dict[int, dict[str, Any]]:
+        """The last `open` record of each process that did not write its last line, by pid."""
+        held = {record["pid"]: record for record in self.records if record["type"] == "open"}
+        return {pid: held[pid] for pid in self.unended if pid in held}
+
+    @property
     def above_info(self) -> list[dict[str, Any]]:
         """The findings that are said unasked."""
         return [finding for finding in self.findings if finding["severity"] != INFO]
@@ -85,10 +91,13 @@ class Told:
     @property
     def run(self) -> Run:
         """All processes as one run."""
+        still_open = [line for record in self.held.values() for line in record["lines"]]
+        highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
         return Run(
             tuple(finding["severity"] for finding in self.above_info),
-            sum(record["kind"] == "connection" for record in self.handles),
-            self.peak,
+            sum(record["kind"] == "connection" for record in self.handles)
+            + sum(line["count"] for line in still_open if line["kind"] == "connection"),
+            max(self.peak, highest),
             busiest(self.handles),
             self.runs,
             not self.unended,
@@ -98,12 +107,13 @@ class Told:
 def headline(run: Run) -> str:
     """The one line that a run ends with, also when all is clean."""
     most, database = run.peak
-    held = f"{run.connections} connection{'s' * (run.connections != 1)} opened"
-    held += " and closed" * (not run.ended)  # what is open is written at the end
+    held = "" if run.ended else "at least "
+    held += f"{run.connections} connection{'s' * (run.connections != 1)} opened"
     held += f", at most {most} at once to {database}" if run.connections and most else ""
     processes = f" in {run.processes} processes" if run.processes > 1 else ""
     if not run.severities:
-        return f"whoholds: clean{'' if run.ended else ' so far'}: {held}{processes}"
+        verdict = "clean" if run.ended else "no findings so far; the end is not known"
+        return f"whoholds: {verdict}: {held}{processes}"
     return f"whoholds: {counted(run.severities)}: {held}{processes}"
 
 
@@ -137,12 +147,25 @@ def lines_of(told: Told) -> list[str]:
     """The headline, and what follows it: which journals end early, and with findings the busiest opening lines."""
     run = told.run
     lines = [headline(run), *(f"whoholds: {cut}" for cut in told.cuts)]
-    if told.unended:
-        some = ", ".join(map(str, told.unended[:MANY])) + ", …" * (len(told.unended) > MANY)
-        lines.append(
-            f"whoholds: no end in the journal of process {some}: still running, killed, or no room to write; "
-            "what it held at last is not told"
-        )
+    for pid in told.unended[:MANY]:
+        lines += _without_end(pid, told.held.get(pid))
+    if len(told.unended) > MANY:
+        lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
     if run.severities:
         lines += [f"whoholds:   {line}" for line in run.busiest]
+    return lines
+
+
+def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
+    """What is known of a process that did not write its last line: what was open when it was last looked at."""
+    first = f"whoholds: no end in the journal of process {pid}: still running, killed, or no room to write; "
+    if held is None:
+        return [first + "what it held at last is not known"]
+    if not held["lines"]:
+        return [first + "nothing was open when it was last looked at"]
+    lines = [first + f"when it was last looked at, it held {held['count']}:"]
+    for line in held["lines"][:BUSIEST]:
+        at = line["opened"] or {"file": "?", "line": 0, "function": "?"}
+        place = f"{shown_path(at['file'])}:{at['line']} in {at['function']}"
+        lines.append(f"whoholds:   {place} holds {line['count']}, to {line['database']}")
     return lines

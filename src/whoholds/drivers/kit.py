@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 __all__ = [
-    "Bound",
     "Known",
     "StandsAside",
     "called",
@@ -199,18 +198,3 @@ def rebind(old: Any, new: Any) -> Callable[[], None]:
                 names[name] = old
 
     return restore
-
-
-class Bound:
-    """What a function that stands for a module's C function is bound to: then it is no method where a class has it.
-
-    Pickled, it is the module, so that a pickled `sqlite3.connect` is found again in another process.
-    """
-
-    def __init__(self, module: str) -> None:
-        self.module = module
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        from importlib import import_module
-
-        return import_module, (self.module,)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import types
 import warnings
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,6 @@ from weakref import getweakrefcount
 
 from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init
 from whoholds.drivers.kit import (
-    Bound,
     called,
     connect_failed,
     layered,
@@ -28,6 +26,7 @@ from whoholds.drivers.kit import (
     stands_for,
     statement,
 )
+from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.origin import capture
@@ -75,7 +74,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     plain, plain_cursor, plain_connect = sqlite3.Connection, sqlite3.Cursor, dbapi2.connect
     layer = _Layer(ledger, plain, plain_cursor)
     ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
-    connect = types.MethodType(ours, Bound("sqlite3"))
+    connect = StandIn(plain_connect, lambda: ours)
     with ExitStack() as names:
         for module in (sqlite3, dbapi2):
             names.callback(replace(module, "connect", connect))
@@ -245,15 +244,19 @@ _MEMORY = Database("sqlite", name=":memory:", private=True)
 _TEMPORARY = Database("sqlite", name=":temporary:", private=True)
 
 
-def where(path: Any, *, uri: bool) -> Database:
-    """The database of a path as `connect` takes it; one in memory is its connection's own, unless it is shared."""
-    if type(path) is str and path == ":memory:":
-        return _MEMORY
-    try:
-        name = os.fsdecode(path)
-    except TypeError:
+def where(path: Any, *, uri: Any) -> Database:
+    """The database of a path as `connect` takes it; one in memory is its connection's own, unless it is shared.
+
+    Called in the user's thread: no method of a class of the program's is called, and `uri`'s truth is not asked.
+    """
+    kind = type(path)
+    if issubclass(kind, str):
+        name = str.__str__(path)
+    elif issubclass(kind, bytes):
+        name = os.fsdecode(bytes.__getitem__(path, slice(None)))
+    else:
         return database("sqlite", name="?")
-    if uri and name.startswith("file:"):
+    if uri is not False and name.startswith("file:"):  # nobody calls a file so without meaning it
         file, _, query = name[5:].partition("?")
         if "mode=memory" in query or file == ":memory:":
             return database("sqlite", name=f"{file}?mode=memory") if "cache=shared" in query else _MEMORY

@@ -21,7 +21,7 @@ class StandIn:
     `choose` runs before the call: where it gives the function itself no frame of ours is on the stack meanwhile.
     """
 
-    __slots__ = ("_choose", "_original")
+    __slots__ = ("__weakref__", "_choose", "_original")
 
     def __init__(self, original: Any, choose: Callable[[], Any]) -> None:
         object.__setattr__(self, "_original", original)
@@ -52,6 +52,10 @@ class StandIn:
             other = object.__getattribute__(other, "_original")
         equal: bool = object.__getattribute__(self, "_original") == other
         return equal
+
+
+StandIn.__name__ = StandIn.__qualname__ = type(len).__name__  # what `type(stand_in)` is called
+StandIn.__module__ = type(len).__module__
 
 
 def stand(places: Mapping[Any, Any]) -> Callable[[], None]:

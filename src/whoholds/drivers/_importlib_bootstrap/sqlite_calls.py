@@ -5,6 +5,7 @@ In a file of that name for `warnings`, as `_frames_importlib_bootstrap` says.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ def init(
         try:
             if len(args) > 1:
                 args, kwargs = as_keywords(args, kwargs, "_sqlite3.Connection")
+            args, kwargs = _asked_once(args, kwargs)
             original(self, *args, **kwargs)
         except BaseException as exc:
             not_opened(args, kwargs, exc, began)
@@ -39,6 +41,16 @@ def init(
         opened(self, args, kwargs, sys._getframe(1), began)
 
     return stands_for(__init__, original)
+
+
+def _asked_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+    """The same arguments with the path of a path-like object, which is asked for it here and not again by C."""
+    path = args[0] if args else kwargs.get("database")
+    kind = type(path)
+    if kind is str or kind is bytes or not hasattr(kind, "__fspath__"):
+        return args, kwargs
+    path = os.fspath(path)  # type: ignore[arg-type]  # it has the method
+    return ((path, *args[1:]), kwargs) if args else (args, {**kwargs, "database": path})
 
 
 def connecting(
@@ -53,7 +65,7 @@ def connecting(
     `made` is told of what the user's factory made.
     """
 
-    def connect(_: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def connect(*args: Any, **kwargs: Any) -> Any:
         try:
             if len(args) <= 1 and "factory" not in kwargs:
                 kwargs["factory"] = plain

@@ -14,7 +14,11 @@ CARS = "SELECT count(*), sum(price) FROM cars, pg_sleep(0.5) WHERE owner_id = %s
 
 
 def load_cars(url: str, user: int, report: Report) -> None:
-    connection = psycopg2.connect(url)
+    try:
+        connection = psycopg2.connect(url)
+    except psycopg2.OperationalError as error:
+        print(f"user {user}: {str(error).partition('FATAL:')[2].strip() or error}")
+        return
     with connection.cursor() as cursor:
         cursor.execute(CARS, [user])
         report[user] = cursor.fetchone()

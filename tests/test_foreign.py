@@ -141,7 +141,7 @@ SUITE = """
 import os, signal, threading, unittest, warnings
 
 class Tests(unittest.TestCase):
-    def test_1_passes(self): print("whoholds: output log is switched off: TypeError: no", flush=True)
+    def test_1_passes(self): print("whoholds: output log is switched off: TypeError: no [output-failed]", flush=True)
     def test_2_dies(self): os.kill(os.getpid(), signal.SIGSEGV)
     def test_3_fails(self): self.fail("boom")
     def test_4_hangs(self): threading.Event().wait()

@@ -25,7 +25,7 @@ ROOMS = (
     ("version", "switch", "text"),
     ("ledger",),
     ("hooks", "analysis"),
-    ("matching", "limits"),
+    ("matching", "limits", "plugins"),
     ("drivers",),
     ("detectors", "reporting"),
     ("watching",),
@@ -43,7 +43,7 @@ KNOWS = {
     "hooks": {"ledger", "text.streams"},
     "analysis": {"ledger", "text"},
     "drivers": {"text", "ledger", "hooks", "analysis.blame"},
-    "detectors": {"text", "ledger", "analysis", "matching", "limits"},
+    "detectors": {"text", "ledger", "analysis", "matching", "limits", "plugins"},
 }
 
 

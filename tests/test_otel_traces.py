@@ -385,7 +385,7 @@ def test_with_traces_alone_a_finding_is_an_event_of_the_span() -> None:
 
 def test_an_ignored_finding_does_not_mark_the_span(told: Tallies) -> None:
     """What is meant is not said anywhere."""
-    told.watch.predicates = [lambda _: True]
+    told.watch.predicates.append(lambda _: True)
     handles = [told.open(), told.open()]
     told.clock.advance(61)
     told.watch.tick()

@@ -14,7 +14,8 @@ import pytest
 import whoholds
 from tests.worlds import REPORT, Program, thread
 from whoholds.analysis.snapshot import Ending
-from whoholds.outputs.log import log
+from whoholds.limits import Limits
+from whoholds.outputs.log import LogOutput
 from whoholds.outputs.warn import HeldConnectionWarning, warn
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.wording import message
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from whoholds.analysis.finding import Look
+
+log = LogOutput(Limits())
 
 
 class Kept(logging.Handler):
@@ -320,7 +323,10 @@ def test_an_output_that_raises_is_switched_off_and_said_once(capsys: pytest.Capt
         leaks(program)
         program.looks()
     assert (len(looks), program.watch.outputs) == (3, [program.watch.outputs[0]])
-    assert capsys.readouterr().err == "whoholds: output trouble is switched off: RuntimeError: no such collector\n"
+    assert (
+        capsys.readouterr().err
+        == "whoholds: output trouble is switched off: RuntimeError: no such collector [output-failed]\n"
+    )
     assert program.watch.failed == ["output trouble is switched off: RuntimeError: no such collector"]
 
 
@@ -356,7 +362,7 @@ def test_a_look_inside_a_look_finds_nothing() -> None:
 def test_a_predicate_that_says_so_makes_a_finding_meant() -> None:
     """Neither said nor remembered; given by a function instead of a rule."""
     program = Program()
-    program.watch.predicates = [lambda finding: finding.rule == "collected-open" and finding.count < 5]
+    program.watch.predicates.append(lambda finding: finding.rule == "collected-open" and finding.count < 5)
     leaks(program, 3)
     assert program.looks() == []
     leaks(program, 6)

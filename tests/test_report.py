@@ -9,7 +9,7 @@ from tests.worlds import REPORT, SHOP, USERS, Program, thread
 from whoholds.commands.report import report
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
-from whoholds.outputs.log import log
+from whoholds.outputs.log import LogOutput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ def _unconfigured(look: Look) -> None:
     before = logger.propagate
     logger.propagate = False
     try:
-        log(look)
+        LogOutput(Limits())(look)
     finally:
         logger.propagate = before
 

@@ -21,13 +21,11 @@ from whoholds.testing.fakes import FakeClock
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from whoholds.analysis.finding import Finding
     from whoholds.ledger.origin import Origin
-    from whoholds.watching.watch import Output
-
-    Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
+    from whoholds.plugins import Detector, Output
 
 SHOP = Database("postgresql", "app", "127.0.0.1", 5432, "shop")
 STOCK = Database("postgresql", "app", "127.0.0.1", 5432, "stock")

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-OUTPUTS = ("log", "warn", "otel", "journal")
+# Each output that whoholds brings: its name in WHOHOLDS=… → its maker, a `plugins.OutputMaker`, as module:name.
+OUTPUTS = {
+    "log": "whoholds.outputs.log:LogOutput",
+    "warn": "whoholds.outputs.warn:maker",
+    "otel": "whoholds.outputs.otel:OtelOutput",
+    "journal": "whoholds.outputs.journal:JournalOutput",
+}
 
 
 def _setting(default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str) -> Any:

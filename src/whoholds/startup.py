@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,11 +15,13 @@ from whoholds.hooks import forks, signals
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger.ledger import Ledger
-from whoholds.limits import Limits
+from whoholds.limits import OUTPUTS, Limits
 from whoholds.matching import WrongSetting
+from whoholds.plugins import is_quiet_in_blocks
 from whoholds.switch import OFF, is_on, stands_aside
 from whoholds.text.streams import say
 from whoholds.watching import ticker as ticking
+from whoholds.watching.aside import failure
 from whoholds.watching.running import current, watches
 from whoholds.watching.watch import Watch
 
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from whoholds.analysis.finding import Finding
+    from whoholds.plugins import Driver, Output, OutputMaker, Predicate
     from whoholds.watching.holders import Holders
-    from whoholds.watching.watch import Driver, Output, Predicate
 
 
 _current: list[Watch] = []  # the one that was started for the process, or none
@@ -99,7 +100,7 @@ def watch(**settings: Any) -> Iterator[Watch]:
     if stands_aside():
         yield Watch(limits)
         return
-    running = _made(replace(limits, outputs=tuple(name for name in limits.outputs if name != "log")))
+    running = _made(limits, in_block=True)
     ticking.attend(running)
     _begin(running)
     try:
@@ -116,19 +117,23 @@ def _within(running: Watch) -> Iterator[Watch]:
         yield running
 
 
-def _made(limits: Limits) -> Watch:
+def _made(limits: Limits, *, in_block: bool = False) -> Watch:
+    """A Watch with its outputs; `in_block` for one whose findings the end of a block raises as warnings."""
     ledger = Ledger(frames=limits.frames, most=limits.max_handles)
     running = Watch(limits, ledger=ledger)
     for name in limits.outputs:
         try:
-            running.outputs.append(output(name, limits))
-        except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from telling
-            running.fail(f"output {name} is switched off: {type(error).__name__}: {error}")
-    for made in running.outputs:
-        statements = getattr(made, "statements", None)
-        if statements is not None:
-            ledger.on_statement, ledger.on_connect_failed = statements.statement, statements.failed_connect
-    running.predicates = _predicates
+            made = output(name, limits)
+        except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from reporting
+            running.stand_aside("output-failed", f"output {name} is switched off: {failure(error)}")
+        else:
+            if not (in_block and is_quiet_in_blocks(made)):
+                running.outputs.append(made)
+    if not in_block:
+        running.fallback = partial(_stderr, limits)
+        if running.failed and not running.outputs:
+            running.outputs.append(_stderr(limits))
+    running.intended.predicates = _predicates
     from whoholds.reporting import note as refusal
 
     if limits.ask_server:
@@ -145,17 +150,17 @@ def _begin(running: Watch) -> None:
     spawn.watch()
     running.start()
     for module, where in table.DRIVERS.items():
-        _enter_when_imported(running, module, partial(_driver, where))
+        _enter_when_imported(running, module, partial(_named, where))
     for driver in _added:
         running.enter(driver)
     for point in _entry_points("whoholds.drivers"):
         _enter_when_imported(running, point.name, point.load)
 
 
-def _driver(where: str) -> Driver:
-    file, _, function = where.partition(":")
-    found: Driver = getattr(import_module(file), function)
-    return found
+def _named(where: str) -> Any:
+    """What a table's `module:name` names."""
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) -> None:
@@ -165,7 +170,7 @@ def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) 
             try:
                 driver = load()
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's import error
-                running.fail(f"{name} is not watched: {type(error).__name__}: {error}")
+                running.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
             else:
                 running.enter(driver, name)
 
@@ -202,42 +207,21 @@ def _entry_points(group: str) -> Any:
 
 
 def output(name: str, limits: Limits) -> Output:
-    """The output of that name. Raises whatever keeps it from being there."""
-    makers: dict[str, Callable[[], Output]] = {
-        "log": _log,
-        "warn": _warn,
-        "otel": lambda: _otel(limits),
-        "journal": lambda: _journal(limits),
-    }
-    if name in makers:
-        return makers[name]()
-    (point,) = (point for point in _entry_points("whoholds.outputs") if point.name == name)
-    made: Output = point.load()
-    return made
+    """The output of that name, made from the settings. Raises whatever keeps it from being there."""
+    maker: OutputMaker
+    if name in OUTPUTS:
+        maker = _named(OUTPUTS[name])
+    else:
+        (point,) = (point for point in _entry_points("whoholds.outputs") if point.name == name)
+        maker = point.load()
+    return maker(limits)
 
 
-def _log() -> Output:
-    from whoholds.outputs.log import log
+def _stderr(limits: Limits) -> Output:
+    """What reports where every other output has failed."""
+    from whoholds.outputs.log import LogOutput
 
-    return log
-
-
-def _warn() -> Output:
-    from whoholds.outputs.warn import warn
-
-    return warn
-
-
-def _journal(limits: Limits) -> Output:
-    from whoholds.outputs.journal import JournalOutput
-
-    return JournalOutput(limits)
-
-
-def _otel(limits: Limits) -> Output:
-    from whoholds.outputs.otel import OtelOutput
-
-    return OtelOutput(limits)
+    return LogOutput(limits, logging=False)
 
 
 _added: list[Driver] = []

@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 RECORDERS = Path(__file__).with_name("recorders")
 EXIT = "(exit)"
 GOOD = frozenset({"passed", "skipped", "xfailed"})
-# What `Watch.fail` says; here also what the last look says, and processes that a test has started.
-ASIDE = re.compile(r"whoholds: (.* (?:is switched off|is not watched|looking|failed|every name): \w+: .*)")
+# What `Watch.stand_aside` says; here also what the last look says, and processes that a test has started.
+ASIDE = re.compile(r"whoholds: (.*) \[(?:driver|output|logging|predicate|detector|look|hook)-[a-z-]+\]")
 RESTARTS = 20  # after a hang or a crash the tests not yet run get another process
 
 VARIANTS: dict[str, dict[str, str]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.opener import opener_of
@@ -187,6 +187,13 @@ class Finding:
         return (self.opened, self.spawned.frame if self.spawned else None)
 
 
+class Aside(NamedTuple):
+    """Something of whoholds that stands aside, and why: a driver, an output, a predicate, a detector, a look."""
+
+    slug: str  # its section in docs/settings.md
+    reason: str
+
+
 @dataclass(frozen=True)
 class Look:
     """What one tick brought, for outputs: findings to be said, handles that ended, the snapshot they come from."""
@@ -197,6 +204,7 @@ class Look:
     told: tuple[Finding, ...] = ()  # with the last look: all that was found, merged
     remarks: tuple[str, ...] = ()  # with the last look: what was dropped, unwatched or ignored in vain
     found: tuple[Finding, ...] = ()  # all that was found, also what is held back as a repeat
+    asides: tuple[Aside, ...] = ()  # what stands aside since the look before
 
     @property
     def ended(self) -> list[Handle]:

@@ -5,12 +5,12 @@ Called when something is shown or on the tick, never in the user's thread.
 
 from __future__ import annotations
 
-import linecache
 import os
 from types import CodeType
 from typing import NamedTuple
 
 from whoholds.analysis.blame import _OURS
+from whoholds.analysis.source import line_of
 from whoholds.ledger.origin import line_at
 from whoholds.text.redact import redact
 
@@ -30,7 +30,7 @@ class Frame(NamedTuple):
     @property
     def place(self) -> str:
         """`shop/cars.py:42`, as `shown_path` shows the file."""
-        return f"{shown_path(self.file)}:{self.line}"
+        return f"{printable(shown_path(self.file))}:{self.line}"
 
 
 def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
@@ -39,8 +39,13 @@ def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
     assert isinstance(code, CodeType)  # noqa: S101 - the tuple's layout, told to the type checker
     assert isinstance(offset, int)  # noqa: S101
     line = line_at(code, offset)
-    text = redact(linecache.getline(code.co_filename, line).strip()) if source else ""
-    return Frame(code.co_filename, line, code.co_name, text)
+    text = redact(line_of(code.co_filename, line).strip()) if source else ""
+    return Frame(code.co_filename, line, printable(code.co_name), text)
+
+
+def printable(text: str) -> str:
+    """`text` with its lone surrogates, which no encoding takes, written as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def frames(origin: Origin, *, source: bool = True) -> list[Frame]:

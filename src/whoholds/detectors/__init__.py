@@ -13,13 +13,7 @@ from whoholds.detectors.left import collected_open, given_back, left_open, owner
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from whoholds.analysis.finding import Finding
-    from whoholds.analysis.snapshot import Snapshot
-    from whoholds.limits import Limits
-
-    Detector = Callable[[Snapshot, Limits], Iterable[Finding]]
+    from whoholds.plugins import Detector
 
 # Rule → its detector, which has the rule's name. The moment of failure first: what is said first is read first.
 ALL: dict[str, Detector] = {

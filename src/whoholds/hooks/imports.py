@@ -122,7 +122,7 @@ def _call_back(name: str, module: ModuleType) -> None:
         try:
             callback(module)
         except Exception as error:  # noqa: BLE001 - our fault must not become the program's import error
-            say(f"whoholds: {name} is not watched: {type(error).__name__}: {error}")
+            say(f"whoholds: {name} is not watched: {type(error).__name__}: {error} [driver-failed]")
     _executed.discard(name)
     _leave()
 

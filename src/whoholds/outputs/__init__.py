@@ -1,1 +1,1 @@
-"""Outputs: callables that take a Look and tell someone, one file each. Only the thread that ticks calls them."""
+"""Outputs: where findings go, each a `plugins.Output`, one file and one row in `limits.OUTPUTS`. Called on the tick."""

@@ -12,10 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from whoholds.analysis.finding import Finding, Look
+    from whoholds.limits import Limits
+    from whoholds.plugins import Output
 
 
 class HeldConnectionWarning(UserWarning):
     """Something whoholds found. A UserWarning, because ResourceWarning is ignored by default."""
+
+
+def maker(limits: Limits) -> Output:
+    """The output; it has no settings."""
+    del limits
+    return warn
 
 
 def warn(look: Look) -> None:

@@ -17,6 +17,7 @@ from whoholds.analysis.frames import shown_below, shown_path
 from whoholds.ledger import scope as scoping
 from whoholds.ledger.scope import Scope
 from whoholds.matching import WrongSetting
+from whoholds.plugins import is_quiet_in_blocks
 from whoholds.reporting.wording import message, text
 from whoholds.testing import baseline
 from whoholds.testing.policy import ERROR, Policy, WrongPolicy
@@ -75,7 +76,7 @@ class Session:
             never_blame(runner)
         shown_below(str(config.rootpath))
         self._ours = False
-        self._log: list[Any] = []
+        self._quiet: list[Any] = []  # outputs that stand aside while the suite runs
         try:
             self.choices = choices_from(config, mode_)
             self.known = known_from(config)
@@ -93,14 +94,13 @@ class Session:
         self._ours = running is None
         if running is None:
             wanted = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
-            outputs = startup.limits_for(**settings).outputs if wanted else ()
-            settings["outputs"] = tuple(name for name in outputs if name != "log")
+            settings["outputs"] = startup.limits_for(**settings).outputs if wanted else ()
             running = startup.start(**settings)
         else:
             running.limits = running.limits.with_settings(**settings)
-        self._log = [one for one in running.outputs if getattr(one, "__module__", "") == "whoholds.outputs.log"]
-        for one in self._log:  # we tell of it, each test in its own report
-            running.outputs.remove(one)
+        self._quiet = [output for output in running.outputs if is_quiet_in_blocks(output)]
+        for output in self._quiet:  # each test says in its own report what it would say
+            running.outputs.remove(output)
         running.outputs.append(self._recorder)
         self._watch = running
 
@@ -111,7 +111,7 @@ class Session:
             return
         if self._recorder in watch.outputs:
             watch.outputs.remove(self._recorder)
-        watch.outputs.extend(self._log)
+        watch.outputs.extend(self._quiet)
         if self._ours and current() is watch:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

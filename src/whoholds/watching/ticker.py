@@ -15,6 +15,7 @@ from whoholds.hooks.threads import RealThread, real_ident
 from whoholds.ledger import here
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Spawn
+from whoholds.watching.aside import failure
 from whoholds.watching.running import attended
 
 try:
@@ -111,7 +112,6 @@ class Ticker:
             self._running = {}
 
     def _run(self, orders: SimpleQueue[int]) -> None:
-        failed = ""
         while True:
             wait = (self._due or 0) - monotonic()
             if wait > 0:
@@ -126,10 +126,7 @@ class Ticker:
             try:
                 self._watch.tick()
             except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
-                said = f"a look failed: {type(error).__name__}: {error}"
-                if said != failed:
-                    failed = said
-                    self._watch.fail(said)
+                self._watch.stand_aside("look-failed", f"a look failed: {failure(error)}", type(error))
             self._due = monotonic() + self._every
 
 
@@ -187,7 +184,7 @@ def last_look() -> None:
         try:
             watch.stop(Ending("process"))
         except Exception as error:  # noqa: BLE001 - our fault must not change how the program ends
-            watch.fail(f"the last look failed: {type(error).__name__}: {error}")
+            watch.stand_aside("look-failed", f"the last look failed: {failure(error)}")
         leave(watch)
     while _after:
         _after.pop(0)()

@@ -10,7 +10,7 @@ import gc
 import sys
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.history import History
@@ -21,7 +21,9 @@ from whoholds.detectors import ALL
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.limits import Limits
-from whoholds.text.streams import say
+from whoholds.plugins import name_of
+from whoholds.watching.aside import Asides, failure, place_of
+from whoholds.watching.intended import Intended
 from whoholds.watching.repeats import Repeats
 from whoholds.watching.stacks import stacks_of
 
@@ -30,12 +32,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import ModuleType
 
-    from whoholds.detectors import Detector
     from whoholds.ledger.handle import Handle
-
-    Driver = Callable[[Ledger], AbstractContextManager[None]]
-    Output = Callable[[Look], None]
-    Predicate = Callable[[Finding], bool]
+    from whoholds.plugins import Detector, Driver, Output, Predicate
 
 PATIENCE_S = 2.0  # for a look in another thread to end
 
@@ -62,11 +60,10 @@ class Watch:
         self.history.sites.source = self.limits.source
         self.tellings = Repeats(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
-        self.predicates: list[Predicate] = []  # findings of which one says True are meant
-        self.ignored = dict.fromkeys(self.limits.ignore, 0)
-        self.failed: list[str] = []  # drivers and outputs that were switched off, each with its reason
+        self.fallback: Callable[[], Output] | None = None  # makes the output for where no other reports any more
+        self.asides = Asides()
+        self.intended = Intended(self.limits.ignore, self.asides)
         self.snapshot: Snapshot | None = None  # the last
-        self._faults: dict[tuple[str, str], str] = {}  # (hook, place) of each fault of ours → what was said of it
         self._drivers = list(drivers)
         self._detectors = dict(detectors)  # rule → detector, in the order of speaking
         self._wall = wall
@@ -80,7 +77,11 @@ class Watch:
     # --- life ---------------------------------------------------------------------------------------------------
 
     def start(self) -> Watch:
-        """Enter every driver; one that fails is skipped and said."""
+        """Let outputs listen, then enter every driver; what fails is skipped and said."""
+        for output in list(self.outputs):
+            begin = getattr(output, "begin", None)
+            if begin is not None:
+                self._guarded(output, begin, self.ledger)
         gc.callbacks.extend(self.ledger.collections.callbacks)
         for driver in self._drivers:
             self.enter(driver)
@@ -96,23 +97,27 @@ class Watch:
             self._entered.append(entered)
             self.history.drivers[library or name] = True
         except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
-            self.fail(f"{name} is not watched: {type(error).__name__}: {error}")
+            self.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
 
     def stop(self, ending: Ending | None = None) -> list[Finding]:
         """A last look, then every name is given back and live handles go quiet. Twice is once."""
         if not self.ledger.active:
             return []
-        said = self.end(ending or Ending("watch"))
+        try:
+            return self.end(ending or Ending("watch"))
+        finally:
+            self._undo()
+
+    def _undo(self) -> None:
         self.ledger.active = False
         while self._entered:  # not an ExitStack: one that raises would have the others undone with its exception
             try:
                 self._entered.pop().__exit__(None, None, None)
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
-                self.fail(f"a driver did not give back every name: {type(error).__name__}: {error}")
+                self.stand_aside("driver-not-undone", f"a driver did not give back every name: {failure(error)}")
         for callback in self.ledger.collections.callbacks:
             if callback in gc.callbacks:
                 gc.callbacks.remove(callback)
-        return said
 
     def end(self, ending: Ending) -> list[Finding]:
         """A last look of a scope, a watch or the process: settles once before it accuses."""
@@ -128,8 +133,8 @@ class Watch:
         if seen is None:
             return False
         with_ending = replace(seen, ending=ending, ended=[])
-        accusers = [one for rule, one in self._detectors.items() if rule_of(rule).a_collection_may_clear_it]
-        return any(finding.severity != INFO for detector in accusers for finding in detector(with_ending, self.limits))
+        accusers = [rule for rule in self._detectors if rule_of(rule).a_collection_may_clear_it]
+        return any(finding.severity != INFO for rule in accusers for finding in self._found(rule, with_ending))
 
     def in_child(self) -> None:
         """After a fork, in the child: the parent's handles and findings are the parent's."""
@@ -143,7 +148,10 @@ class Watch:
     # --- the tick -----------------------------------------------------------------------------------------------
 
     def tick(self, ending: Ending | None = None) -> list[Finding]:
-        """Look once: what is said now, in the order of the detectors. A look inside a look finds nothing."""
+        """Look once: what is said now, in the order of the detectors. A look inside a look finds nothing.
+
+        It never raises: a look that fails is said once, and the next one looks again.
+        """
         me = _thread.get_ident()
         ledger = self.ledger
         if ledger.quiet_ident == me or not self._lock.acquire(timeout=PATIENCE_S):
@@ -151,6 +159,10 @@ class Watch:
         ledger.quiet_ident = me
         try:
             return self._look(ending)
+        except Exception as error:  # noqa: BLE001 - our fault must not become the program's, nor end the looking
+            at = place_of(error)
+            self.stand_aside("look-failed", f"a look failed at {at}: {failure(error)}; the next one tries again", at)
+            return []
         finally:
             ledger.quiet_ident = 0
             self._lock.release()
@@ -160,11 +172,10 @@ class Watch:
         taken = self.ledger.take(last=ending is not None)
         snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
-        found = [finding for detector in self._detectors.values() for finding in detector(snapshot, self.limits)]
-        found = [self._with_stacks(finding) for finding in found]
-        kept = [finding for finding in found if not self._is_meant(finding)]
+        found = [self._with_stacks(finding) for rule in self._detectors for finding in self._found(rule, snapshot)]
+        kept = [finding for finding in found if not self.intended.covers(finding)]
         for finding in found:
-            bit = BITS[finding.rule]
+            bit = BITS.get(finding.rule, 0)
             for handle in finding.handles:
                 handle.told |= bit
         scope = ending.name if ending else ""
@@ -175,9 +186,24 @@ class Watch:
             ]
         last = ending is not None and ending.kind in ("process", "watch")
         said = self.tellings.take(kept, snapshot.now, snapshot.wall, last=last)
+        self._say_faults()
         told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())
-        self._tell(Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept)))
+        self._tell(
+            Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept), asides=self.asides.take())
+        )
         return said
+
+    def _found(self, rule: str, snapshot: Snapshot) -> list[Finding]:
+        """What the detector of `rule` finds; one that raises gives what it found before, and is said once."""
+        found: list[Finding] = []
+        try:
+            for finding in self._detectors[rule](snapshot, self.limits):
+                found.append(finding)  # noqa: PERF402 - what was found before it raised counts
+        except Exception as error:  # noqa: BLE001 - it must not take the other detectors' findings with it
+            at = place_of(error)
+            reason = f"detector {rule} is skipped for a look: {failure(error)}, at {at}"
+            self.stand_aside("detector-failed", reason, (rule, at))
+        return found
 
     @staticmethod
     def _with_stacks(finding: Finding) -> Finding:
@@ -188,8 +214,7 @@ class Watch:
 
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""
-        remarks = [f"ignore rule {rule} matched nothing" for rule, count in self.ignored.items() if not count]
-        remarks += self._faults.values()
+        remarks = [*self.intended.remarks(), *self.asides.remarks()]
         dropped = self.history.dropped + self.tellings.dropped
         if dropped:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
@@ -205,39 +230,36 @@ class Watch:
         return remarks
 
     def _tell(self, look: Look) -> None:
+        reported = True
         for output in list(self.outputs):
-            try:
-                output(look)
-            except Exception as error:  # noqa: BLE001 - somebody else's code; it is switched off and said once
-                self.outputs.remove(output)
-                name = getattr(output, "name", getattr(output, "__qualname__", repr(output)))
-                self.fail(f"output {name} is switched off: {type(error).__name__}: {error}")
+            reported &= self._guarded(output, output, look)
+        if not reported and self.fallback is not None and all(map(_is_silent, self.outputs)):
+            output = self.fallback()
+            self.outputs.append(output)
+            self._guarded(output, output, look)
+
+    def _guarded(self, output: Output, call: Callable[[Any], object], given: Any) -> bool:
+        """Call an output; one that raises is switched off, and that is said. Whether it did what it should."""
+        try:
+            call(given)
+        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not keep the others from reporting
+            self.outputs.remove(output)
+            self.stand_aside("output-failed", f"output {name_of(output)} is switched off: {failure(error)}")
+            return False
+        return True
 
     def _say_faults(self) -> None:
         """Say each fault of ours in the program's threads once: what the program does there is not all seen."""
         for hook, error, at in faults.take():
-            if (hook, at) not in self._faults:
-                library = sys.modules.get(hook.partition(".")[0])
-                version = getattr(library, "__version__", "")
-                which = f"{hook} ({library.__name__} {version})" if library and version else hook
-                said = f"a fault of whoholds in {which}: {error}, at {at}; the program's call was not touched"
-                self._faults[hook, at] = said
-                self.fail(said)
+            library = sys.modules.get(hook.partition(".")[0])
+            version = getattr(library, "__version__", "")
+            which = f"{hook} ({library.__name__} {version})" if library and version else hook
+            reason = f"a fault of whoholds in {which}: {error}, at {at}; the program's call was not touched"
+            self.stand_aside("hook-failed", reason, (hook, at))
 
-    def _is_meant(self, finding: Finding) -> bool:
-        for rule in self.limits.ignore:
-            if rule.matches(finding.rule, finding.lines):
-                self.ignored[rule] += 1
-                return True
-        for frame in finding.lines[:1]:
-            if frame is not None and says_ignore(frame.file, frame.line, finding.rule):
-                return True
-        return any(predicate(finding) for predicate in self.predicates)
-
-    def fail(self, reason: str) -> None:
-        """One line on stderr: what stands aside, and why. The program runs on."""
-        self.failed.append(reason)
-        say(f"whoholds: {reason}")
+    def stand_aside(self, slug: str, reason: str, key: object = None) -> None:
+        """Say on stderr what stands aside and why, with a `key` once for that key. The program runs on."""
+        self.asides.note(slug, reason, key=key)
 
     # --- asked --------------------------------------------------------------------------------------------------
 
@@ -252,6 +274,16 @@ class Watch:
         return self.tellings.told()
 
     @property
+    def predicates(self) -> list[Predicate]:
+        """The predicates of `whoholds.ignore` that this watch asks."""
+        return self.intended.predicates
+
+    @property
+    def failed(self) -> list[str]:
+        """What stood aside so far, and why, in the order in which it was said."""
+        return [aside.reason for aside in self.asides.all]
+
+    @property
     def peak(self) -> int:
         """The most connections open at once to one database, up to the last tick."""
         return max((trend.highest.count for trend in self.history.trends.values()), default=0)
@@ -263,13 +295,6 @@ class Watch:
         self.stop()
 
 
-def says_ignore(file: str, line: int, rule: str) -> bool:
-    """Whether the line carries `# whoholds: ignore[rule]`, or `ignore` alone for every rule."""
-    import linecache
-
-    _, marker, rest = linecache.getline(file, line).partition("# whoholds: ignore")
-    if not marker:
-        return False
-    if not rest.startswith("["):
-        return True
-    return rule in [name.strip() for name in rest[1:].partition("]")[0].split(",")]
+def _is_silent(output: Output) -> bool:
+    """Whether what it is given reaches nobody: OpenTelemetry's, in a program that has configured none."""
+    return bool(getattr(output, "silent", False))

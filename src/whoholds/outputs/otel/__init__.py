@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from whoholds.analysis.finding import Look
+    from whoholds.ledger.ledger import Ledger
     from whoholds.limits import Limits
     from whoholds.outputs.otel.logs import Records
     from whoholds.outputs.otel.spans import Spans
@@ -30,7 +31,7 @@ class OtelOutput:
     def __init__(self, limits: Limits, *, provider: Callable[[str], Any] = sdk.provider) -> None:
         self._limits = limits
         self._provider = provider  # of "traces", "logs" or "metrics"; None where the program has set none
-        # for the ledger to tell
+        # told of each statement in the user's thread, once `begin` has hooked it in
         self.statements = Statements(provider) if limits.spans == "queries" else None
         self._renew()
         sdk.watch_exit()
@@ -40,6 +41,17 @@ class OtelOutput:
         self._told = Told()
         self._spans: Spans | None = None
         self._records: Records | None = None
+
+    def begin(self, ledger: Ledger) -> None:
+        """Listen to each statement, where they have spans. Called once, before a driver stands anywhere."""
+        if self.statements is not None:
+            ledger.on_statement = self.statements.statement
+            ledger.on_connect_failed = self.statements.failed_connect
+
+    @property
+    def silent(self) -> bool:
+        """Whether the program has configured nothing that would carry findings anywhere."""
+        return self._provider("logs") is None and self._provider("traces") is None
 
     def __call__(self, look: Look) -> None:
         """Tell the SDK what this look brought; what its exporters do happens in their own threads."""

@@ -1,0 +1,80 @@
+"""What can be plugged in: a driver, an output, a detector, a predicate. Types only, each with what it promises.
+
+Third parties register theirs by entry point; `whoholds.ignore` takes a predicate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
+
+    from whoholds.analysis.finding import Finding, Look
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.ledger import Ledger
+    from whoholds.limits import Limits
+
+Driver: TypeAlias = "Callable[[Ledger], AbstractContextManager[None]]"
+"""Watches one library while its block lasts, and gives every name back at the end of the block.
+
+Entered in the thread that starts the watch, or in the one that imports the library. A driver that raises when it is
+entered is skipped, and that is said. Entry-point group `whoholds.drivers`; the entry's name is the module to wait for.
+"""
+
+Detector: TypeAlias = "Callable[[Snapshot, Limits], Iterable[Finding]]"
+"""Finds one rule. It changes nothing, reads no clock, and gives equal findings for the same snapshot.
+
+Called by the thread that ticks, once a look. A detector that raises is skipped for that look, and that is said.
+"""
+
+Predicate: TypeAlias = "Callable[[Finding], bool]"
+"""Whether a finding is intentional, and shall not be reported. Given to `whoholds.ignore`.
+
+Called by the thread that ticks. A predicate that raises counts as "no", and that is said once, with its line.
+"""
+
+Output: TypeAlias = "Callable[[Look], None]"
+"""Reports what a look brought: its findings, what ended since the look before, the snapshot they come from.
+
+Called by the thread that ticks, once a look, and by no other. An output that raises is switched off, and that is said.
+It may have these attributes, which `OutputOptions` lists:
+
+- `name: str`, what it is called in what whoholds says of it; without one, its class's or function's name;
+- `dropped: int`, how many lines or records it could not keep; the last remarks say so;
+- `begin(ledger) -> None`, called once, before a driver stands anywhere: to listen to the ledger itself;
+- `silent: bool`, true while what it is given reaches nobody: where no other output is left, stderr takes over;
+- `quiet_in_blocks: bool`, true for an output that is not used by `with whoholds.watch():` and in a test suite, where
+  findings are raised as warnings or reported with their test.
+"""
+
+OutputMaker: TypeAlias = "Callable[[Limits], Output]"
+"""Makes an output from the settings. What it raises keeps that output alone from being used, and is said.
+
+A row of `limits.OUTPUTS` for those that whoholds brings; entry-point group `whoholds.outputs` for all others, where
+the entry's name is what WHOHOLDS=… takes.
+"""
+
+
+class OutputOptions(Protocol):
+    """The optional attributes of an `Output`; an output has any, all or none of them."""
+
+    name: str
+    dropped: int
+    silent: bool
+    quiet_in_blocks: bool
+
+    def begin(self, ledger: Ledger) -> None:
+        """Listen to the ledger, if the output needs to. Called once, in the thread that starts the watch."""
+
+
+def name_of(output: Any) -> str:
+    """What an output, driver or predicate is called in what whoholds says of it."""
+    name = getattr(output, "name", None) or getattr(output, "__qualname__", None)
+    return name if isinstance(name, str) else type(output).__qualname__
+
+
+def is_quiet_in_blocks(output: Any) -> bool:
+    """Whether `output` stands aside where findings are raised as warnings or reported with their test."""
+    return bool(getattr(output, "quiet_in_blocks", False))

@@ -1,0 +1,82 @@
+"""What stands aside: a driver, output, predicate, detector or look that failed. Each is said once, and counted.
+
+docs/settings.md has a section for each slug, "What whoholds says of itself".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.finding import Aside
+from whoholds.text.streams import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+MOST = 1000  # different ones that are remembered
+
+
+class Asides:
+    """Everything that stood aside in one watch. It never raises."""
+
+    def __init__(self) -> None:
+        self.all: list[Aside] = []
+        self._counts: dict[object, int] = {}  # by key: how often; a key is said the first time only
+        self._reasons: dict[object, str] = {}
+        self._fresh: list[Aside] = []  # not shown to the outputs yet
+
+    def note(self, slug: str, reason: str, *, key: object = None) -> None:
+        """Say on stderr that something stands aside, and why; with a `key` only the first time that this key comes."""
+        key = (slug, reason) if key is None else (slug, key)
+        if key in self._counts:
+            self._counts[key] += 1
+            return
+        if len(self._counts) < MOST:
+            self._counts[key] = 1
+            self._reasons[key] = reason
+        aside = Aside(slug, reason)
+        self.all.append(aside)
+        self._fresh.append(aside)
+        say(f"whoholds: {reason} [{slug}]")
+
+    def take(self) -> tuple[Aside, ...]:
+        """What came since the last call: for the look that is shown to the outputs."""
+        fresh, self._fresh = tuple(self._fresh), []
+        return fresh
+
+    def remarks(self) -> list[str]:
+        """What happened more than once, with how often: for the end of the process."""
+        return [f"{self._reasons[key]} ({count} times)" for key, count in self._counts.items() if count > 1]
+
+
+def failure(error: BaseException) -> str:
+    """`ValueError: not so`; the type alone where the exception cannot say what it is."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 - the exception's own __str__ is somebody else's code
+        return type(error).__name__
+
+
+def place_of(error: BaseException) -> str:
+    """`whoholds/detectors/left.py:42`, the innermost line that `error` came from."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return "?"
+    parts = traceback.tb_frame.f_code.co_filename.replace("\\", "/").split("/")
+    return f"{'/'.join(parts[-2:])}:{traceback.tb_lineno}"
+
+
+def place_in(error: BaseException, function: Callable[..., object]) -> str:
+    """`shop/cars.py:42`, the line of `function` at which `error` left it; "" where it has no code of its own."""
+    from whoholds.analysis.frames import shown_path
+
+    code = getattr(function, "__code__", None) or getattr(getattr(function, "__call__", None), "__code__", None)  # noqa: B004
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is code:
+            return f"{shown_path(code.co_filename)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return f"{shown_path(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""

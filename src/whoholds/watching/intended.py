@@ -1,0 +1,71 @@
+"""Which findings are intended: by a rule of WHOHOLDS_IGNORE, a comment on the line, or a predicate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.source import line_of
+from whoholds.plugins import name_of
+from whoholds.watching.aside import failure, place_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.analysis.finding import Finding
+    from whoholds.matching import IgnoreRule
+    from whoholds.plugins import Predicate
+    from whoholds.watching.aside import Asides
+
+MARKER = "# whoholds: ignore"
+
+
+class Intended:
+    """The ignore rules, with how many findings each matched, and the predicates of `whoholds.ignore`."""
+
+    def __init__(self, rules: Iterable[IgnoreRule], asides: Asides) -> None:
+        self.matched = dict.fromkeys(rules, 0)
+        self.predicates: list[Predicate] = []
+        self._asides = asides
+
+    def use(self, rules: Iterable[IgnoreRule]) -> None:
+        """Apply these rules from now on; those that were there keep their counts."""
+        self.matched = {rule: self.matched.get(rule, 0) for rule in rules}
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether `finding` is intended. Called by the thread that ticks."""
+        for rule in self.matched:
+            if rule.matches(finding.rule, finding.lines):
+                self.matched[rule] += 1
+                return True
+        opened = finding.opened
+        if opened is not None and says_ignore(opened.file, opened.line, finding.rule):
+            return True
+        return any(self._says(predicate, finding) for predicate in self.predicates)
+
+    def _says(self, predicate: Predicate, finding: Finding) -> bool:
+        """What the predicate says; one that raises says no, and that is said once, with the line that raised."""
+        try:
+            return bool(predicate(finding))
+        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not hide the other findings
+            name, place = name_of(predicate), place_in(error, predicate)
+            at = f" at {place}" if place else ""
+            self._asides.note(
+                "predicate-failed",
+                f"predicate {name} of whoholds.ignore raised{at}: {failure(error)}; that counts as no match",
+                key=(id(predicate), place),
+            )
+            return False
+
+    def remarks(self) -> list[str]:
+        """The rules that matched nothing: for the end of the process."""
+        return [f"ignore rule {rule} matched nothing" for rule, count in self.matched.items() if not count]
+
+
+def says_ignore(file: str, line: int, rule: str) -> bool:
+    """Whether the line carries `# whoholds: ignore[rule]`, or `ignore` alone for every rule."""
+    _, marker, rest = line_of(file, line).partition(MARKER)
+    if not marker:
+        return False
+    if not rest.startswith("["):
+        return True
+    return rule in [name.strip() for name in rest[1:].partition("]")[0].split(",")]

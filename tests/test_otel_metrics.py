@@ -50,14 +50,16 @@ def test_what_a_pool_tells_is_told(told: Tallies) -> None:
 
     owned = Owned()
     pool = told.ledger.pool_made(owned, "main pool", None, 5)
-    pool.idle_min, pool.idle_max, pool.waiting, pool.timeouts = 1, 4, {1, 2, 3}, 2
+    pool.idle_min, pool.idle_max, pool.timeouts = 1, 4, 2
+    waiting = [told.ledger.asks(pool, None) for _ in range(3)]
     told.watch.tick()
     found = told.metrics()
     assert found[names.MAX] == {("main pool",): 5}
     assert found[names.IDLE_MIN] == {("main pool",): 1}
     assert found[names.IDLE_MAX] == {("main pool",): 4}
-    assert found[names.PENDING] == {("main pool",): 3}
+    assert found[names.PENDING] == {("main pool",): len(waiting)}
     assert found[names.TIMEOUTS] == {("main pool",): 2}
+    waiting.clear()
     del owned
     told.watch.tick()
     found = told.metrics()

@@ -144,13 +144,15 @@ def test_shared_at_once_shows_both_sides() -> None:
     """Two owners, the stack of the one inside and of the one who came in."""
     world = World()
     handle = world.opens(by=thread("Thread-1", REPORT))
-    handle.shared = Sharing({1, 2}, at("/srv/shop/a.py:1 inside"), at("/srv/shop/b.py:2 came"), thread("Thread-2"))
+    handle.shared = Sharing(
+        {1, 2}, at("/srv/shop/a.py:1 inside"), at("/srv/shop/b.py:2 came"), thread("Thread-2"), "Thread-1"
+    )
     world.shared.append(handle)
     (found,) = world.found(shared_at_once)
     assert (found.severity, found.count, found.opened.function) == ("warning", 2, "load_cars")
     assert [(name, origin[0].co_name) for name, origin in found.stacks] == [
-        ("the one inside", "inside"),
-        ("Thread-2, who came in", "came"),
+        ("Thread-1, who was inside,", "inside"),
+        ("Thread-2, who came in,", "came"),
     ]
     assert world.found(shared_at_once) == []
 

@@ -11,7 +11,7 @@ from tests import servers
 from tests.drivers.conftest import drivers_of
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking, needed
-from whoholds import startup
+from whoholds.drivers import table
 from whoholds.ledger.ledger import Ledger
 from whoholds.watching.watch import Watch
 
@@ -71,7 +71,7 @@ def drivers(*modules: str) -> Watch:
 
     found = []
     for module in modules:
-        file, _, function = startup.DRIVERS[module].partition(":")
+        file, _, function = table.DRIVERS[module].partition(":")
         found.append(getattr(import_module(file), function))
     return Watch(ledger=Ledger(), detectors={}, drivers=found).start()
 

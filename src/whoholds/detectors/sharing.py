@@ -81,7 +81,7 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Two threads or tasks were inside calls on one connection at the same time."""
     del limits
     for handle in snapshot.shared:
-        callers, other_stack, stack, owner = handle.shared
+        callers, other_stack, stack, owner, inside = handle.shared
         yield Finding(
             "shared-at-once",
             WARNING,
@@ -92,7 +92,10 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (),
             handle.site,
             handle.owner.spawn if handle.owner else None,
-            stacks=(("the one inside", other_stack), (f"{owner.name if owner else 'the other'}, who came in", stack)),
+            stacks=(
+                (f"{inside or 'the one'}, who was inside,", other_stack),
+                (f"{owner.name if owner else 'the other'}, who came in,", stack),
+            ),
             why=("Their statements, transactions and results mix; libpq may close the connection on both.",),
             advice=("Give each thread or task its own connection, or a lock around this one.",),
             adds_up=False,

@@ -5,6 +5,7 @@ Called in the user's thread; it asks the connection for three attributes and cal
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -13,11 +14,10 @@ from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, UNSEEN, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import FrameType
 
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Pool
+    from whoholds.ledger.handle import Pool, Request
     from whoholds.ledger.ledger import Ledger
 
 
@@ -38,13 +38,8 @@ def handle_on(connection: Any) -> Handle | None:
     return None
 
 
-def asking(pool: Pool | None) -> Callable[[], None]:
-    """A request for a connection of `pool` waits from now on; the call ends that."""
-    return _nothing if pool is None else pool.asked()
-
-
-def _nothing() -> None:
-    return None
+# The request in whose answering a library calls one of our hooks that makes the loan; set and reset around that call.
+asked_with: ContextVar[Request | None] = ContextVar("whoholds_asked_with", default=None)
 
 
 def lend(
@@ -56,23 +51,28 @@ def lend(
     frame: FrameType | None,
     *,
     began: float | None = None,
+    request: Request | None = None,
     otherwise: Database | None = None,
 ) -> Handle:
     """A loan out of `pool` of the connection with this handle; of one that nobody watches, to the database `otherwise`.
 
-    `lent` is what the borrower gets, or None where a library never lets go of it.
+    `lent` is what the borrower gets, or None where a library never lets go of it; `request` what it had asked with.
     """
+    if request is not None:
+        began = request.began
     if pool is not None and pool.closed:
         ledger.pool_back(pool)
     if handle is None:
         where = otherwise or database("other_sql")
-        loan = ledger.opened(CHECKOUT, driver, where, lent, frame, began=began, pool=pool)
+        loan = ledger.opened(CHECKOUT, driver, where, lent, frame, began=began, pool=pool, request=request)
         loan.caller = UNSEEN
         return loan
     handle.at_home = False
     if pool is not None:
         handle.pool = pool
-    loan = ledger.opened(CHECKOUT, driver, handle.database, lent, frame, began=began, parent=handle, pool=pool)
+    loan = ledger.opened(
+        CHECKOUT, driver, handle.database, lent, frame, began=began, parent=handle, pool=pool, request=request
+    )
     loan.backend_pid = handle.backend_pid
     return loan
 

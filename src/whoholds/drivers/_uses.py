@@ -163,7 +163,7 @@ def met(ledger: Ledger, handle: Handle, me: int, frame: Any) -> None:
     if handle.inherited:
         ledger.used_in_child(handle, frame)
     else:
-        ledger.shared_at_once(handle, me)
+        ledger.shared_at_once(handle, me, frame)
 
 
 def is_refusal(exc: BaseException) -> bool:

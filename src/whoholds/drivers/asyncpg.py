@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from weakref import ref
 
 from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import asking, lend
+from whoholds.drivers._loans import lend
 from whoholds.drivers.kit import (
     Known,
     called,
@@ -30,7 +30,7 @@ from whoholds.ledger.here import OpenedFor, opened_for
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger.handle import Pool
+    from whoholds.ledger.handle import Pool, Request
     from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
@@ -185,40 +185,39 @@ class _Loans:
 
     def lending(self, original: Any) -> Any:
         """For `Pool._acquire`."""
-        clock = self._ledger.clock
 
         async def _acquire(pool: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:
-            began = clock()
             made = self._pools.get(id(pool))
-            answered = asking(made)
+            request = self._ledger.asks(made, sys._getframe(1))
             try:
                 proxy = await original(pool, timeout, *args, **kwargs)
             except BaseException as exc:
                 if made is not None and timeout is not None:
-                    self._refused(pool, made, exc, sys._getframe(1))
+                    self._refused(pool, made, exc, request)
                 del pool, timeout, args, kwargs, exc
                 raise
             finally:
-                answered()
+                request.answered()
             if made is not None:
-                self._lent(proxy._con, made, sys._getframe(1), began)
+                self._lent(proxy._con, made, request)
             return proxy
 
         return stands_for(_acquire, original)
 
-    def _refused(self, pool: Any, made: Pool, exc: BaseException, frame: Any) -> None:
+    def _refused(self, pool: Any, made: Pool, exc: BaseException, request: Request) -> None:
         """A bare TimeoutError is also what a slow connect gives: the pool ran out only if nothing is at home."""
         if type(exc).__name__ == "TimeoutError" and pool._queue.empty():
             made.timeouts += 1
             lent = [handle.database for handle in self._loans.handles() if handle.pool is made]
-            self._ledger.refused(exc, lent[0] if lent else database("postgresql"), frame, pool=made)
+            where = lent[0] if lent else database("postgresql")
+            self._ledger.refused(exc, where, None, pool=made, request=request)
 
-    def _lent(self, connection: Any, made: Pool, frame: Any, began: float) -> None:
+    def _lent(self, connection: Any, made: Pool, request: Request) -> None:
         try:
             handle = self._known.of(connection)
         except KeyError:
             return
-        self._loans.put(connection, lend(self._ledger, "asyncpg", connection, handle, made, frame, began=began))
+        self._loans.put(connection, lend(self._ledger, "asyncpg", connection, handle, made, None, request=request))
 
     def taking(self, original: Any) -> Any:
         """For `PoolConnectionHolder._release`, which every way back passes, also that of a connection that broke."""

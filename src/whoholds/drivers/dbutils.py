@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import asking, handle_on, lend
+from whoholds.drivers._loans import handle_on, lend
 from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import database
 
@@ -72,7 +72,7 @@ def _init(ledger: Ledger, original: Any) -> Any:
 
 def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> None:
     made = ledger.pool_made(pool, type(pool).__name__, frame, pool._maxconnections or None)
-    made.idle_max = pool._maxcached or None
+    made.idle_min, made.idle_max = len(pool._idle_cache), pool._maxcached or None
     setattr(pool, _POOL, made)
     for steady in pool._idle_cache:
         _take_home(steady, made)
@@ -90,21 +90,20 @@ def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
         if _POOL not in self.__dict__:  # made before the start: nobody knows by which line
             _made(ledger, self, None)
         pool: Pool | None = getattr(self, _POOL, None)
-        began = ledger.clock()
-        answered = asking(pool)
+        request = ledger.asks(pool, sys._getframe(1))
         try:
             lent = original(self, *args, **kwargs)
         except too_many as exc:
             if pool is not None:
                 pool.timeouts += 1
-                ledger.refused(exc, _database_of(ledger, pool), sys._getframe(1), pool=pool)
+                ledger.refused(exc, _database_of(ledger, pool), None, pool=pool, request=request)
             del self, args, kwargs, exc
             raise
         finally:
-            answered()
+            request.answered()
         if pool is not None:
             below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
-            setattr(lent, _LOAN, lend(ledger, "dbutils", lent, below, pool, sys._getframe(1), began=began))
+            setattr(lent, _LOAN, lend(ledger, "dbutils", lent, below, pool, None, request=request))
         return lent
 
     return stands_for(connection, original)

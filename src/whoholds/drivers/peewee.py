@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import asking, handle_on, lend
+from whoholds.drivers._loans import asked_with, handle_on, lend
 from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -62,24 +62,24 @@ def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> Pool:
 def _refusing(ledger: Ledger, original: Any, exceeded: type[BaseException]) -> Any:
     def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
         pool: Pool | None = getattr(self, "_whoholds_pool", None)
-        began = ledger.clock()
-        answered = asking(pool)
+        request = ledger.asks(pool, sys._getframe(1))
+        token = asked_with.set(request)
         try:
-            connected = original(self, *args, **kwargs)
+            return original(self, *args, **kwargs)
         except exceeded as exc:
             if pool is not None:
                 pool.timeouts += 1
                 lent: list[Handle] = list(self._whoholds_lent.values())
                 where = lent[0].database if lent else database("other_sql")
-                ledger.refused(exc, where, sys._getframe(1), pool=pool)
+                ledger.refused(exc, where, None, pool=pool, request=request)
             del self, args, kwargs, exc
             raise
+        except BaseException:
+            del self, args, kwargs
+            raise
         finally:
-            answered()
-        loan = self._whoholds_lent.get(id(self._state.conn)) if pool is not None else None
-        if loan is not None and loan.connect_s is None:
-            loan.connect_s = loan.opened_at - began
-        return connected
+            asked_with.reset(token)
+            request.answered()
 
     return stands_for(connect, original)
 
@@ -89,7 +89,10 @@ def _lent(ledger: Ledger, original: Any) -> Any:
         connection = original(self)
         pool: Pool = getattr(self, "_whoholds_pool", None) or _made(ledger, self, None)
         pool.max = pool.idle_max = self._max_connections or None
-        loan = lend(ledger, "peewee", None, handle_on(connection), pool, sys._getframe(1))
+        request = asked_with.get()
+        if request is not None and request.pool is not pool:
+            request = None
+        loan = lend(ledger, "peewee", None, handle_on(connection), pool, sys._getframe(1), request=request)
         self._whoholds_lent[id(connection)] = loan
         return connection
 

@@ -51,6 +51,7 @@ def _init(ledger: Ledger, original: Any) -> Any:
         try:
             made = ledger.pool_made(self, type(self).__name__, sys._getframe(1), int(maxconn), "postgresql")
             made.idle_min = int(minconn)
+            made.takes_back = False
             self._whoholds_pool = made
             self._whoholds_lent = {}
         except Exception:  # noqa: BLE001, S110 - bad arguments are the library's to refuse

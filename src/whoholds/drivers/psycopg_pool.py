@@ -10,17 +10,17 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import asking, lend
+from whoholds.drivers._loans import lend
 from whoholds.drivers.kit import in_range, postgres_asked, replace, stands_for
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle, Pool
+    from whoholds.ledger.handle import Handle, Pool, Request
     from whoholds.ledger.ledger import Ledger
 
 
@@ -63,6 +63,7 @@ def _init(ledger: Ledger, original: Any) -> Any:
             self._whoholds_pool = made
             original(self, *args, **kwargs)
             made.name, made.idle_min, made.max = self.name, self.min_size, self.max_size or None
+            made.takes_back = False
         except BaseException:
             ledger.pool_gone(made)
             del self, args, kwargs
@@ -92,12 +93,12 @@ class _Loans:
         if token is not None:
             opened_for.set(None)
 
-    def waits(self, pool_object: Any) -> Callable[[], None]:
-        """A request for a connection waits from now on; the call ends that."""
+    def asks(self, pool_object: Any, frame: FrameType) -> Request:
+        """A request for a connection waits from now on, until it is answered."""
         pool: Pool | None = getattr(pool_object, "_whoholds_pool", None)
-        return asking(pool)
+        return self.ledger.asks(pool, frame)
 
-    def lent(self, pool_object: Any, connection: Any, frame: FrameType, began: float) -> None:
+    def lent(self, pool_object: Any, connection: Any, request: Request) -> None:
         """`connection` was lent to who runs now."""
         pool: Pool | None = getattr(pool_object, "_whoholds_pool", None)
         handle: Handle | None = getattr(connection, "_whoholds", None)
@@ -105,15 +106,15 @@ class _Loans:
             return
         pool.max = pool_object.max_size or None
         # the pool keeps no reference to what it has lent: a loan that is dropped is freed, and lost to the pool
-        connection._whoholds_loan = lend(self.ledger, "psycopg_pool", connection, handle, pool, frame, began=began)
+        connection._whoholds_loan = lend(self.ledger, "psycopg_pool", connection, handle, pool, None, request=request)
         pool_object._whoholds_database = handle.database
 
-    def refused(self, pool_object: Any, exc: BaseException, frame: FrameType) -> None:
+    def refused(self, pool_object: Any, exc: BaseException, request: Request) -> None:
         """The pool ran out of patience."""
         pool: Pool | None = getattr(pool_object, "_whoholds_pool", None)
         if pool is not None and isinstance(exc, self.out_of_patience):
             pool.timeouts += 1
-            self.ledger.refused(exc, _database_of(pool_object), frame, pool=pool)
+            self.ledger.refused(exc, _database_of(pool_object), None, pool=pool, request=request)
 
     def back(self, connection: Any) -> Handle | None:
         """`connection` is about to be given back; told before, because the next may get it before the call is over."""
@@ -183,40 +184,34 @@ def _stocking_async(loans: _Loans, original: Any) -> Any:
 
 
 def _lending(loans: _Loans, original: Any) -> Any:
-    clock = loans.ledger.clock
-
     def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:
-        began = clock()
-        answered = loans.waits(self)
+        request = loans.asks(self, sys._getframe(1))
         try:
             connection = original(self, *args, **kwargs)
         except BaseException as exc:
-            loans.refused(self, exc, sys._getframe(1))
+            loans.refused(self, exc, request)
             del self, args, kwargs, exc
             raise
         finally:
-            answered()
-        loans.lent(self, connection, sys._getframe(1), began)
+            request.answered()
+        loans.lent(self, connection, request)
         return connection
 
     return stands_for(getconn, original)
 
 
 def _lending_async(loans: _Loans, original: Any) -> Any:
-    clock = loans.ledger.clock
-
     async def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:
-        began = clock()
-        answered = loans.waits(self)
+        request = loans.asks(self, sys._getframe(1))
         try:
             connection = await original(self, *args, **kwargs)
         except BaseException as exc:
-            loans.refused(self, exc, sys._getframe(1))
+            loans.refused(self, exc, request)
             del self, args, kwargs, exc
             raise
         finally:
-            answered()
-        loans.lent(self, connection, sys._getframe(1), began)
+            request.answered()
+        loans.lent(self, connection, request)
         return connection
 
     return stands_for(getconn, original)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import kind_of, never_blame
-from whoholds.drivers._loans import Pools, asking, handle_on, lend
+from whoholds.drivers._loans import Pools, asked_with, handle_on, lend
 from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -117,36 +117,32 @@ def _sizes(pool: Any, ours: Pool) -> None:
 
 
 def _refusing(ledger: Ledger, pools: Pools, original: Any, timeout: type[BaseException]) -> Any:
-    clock = ledger.clock
-
     def connect(self: Any) -> Any:
-        began = clock()
         ours = pools.of(self)
-        answered = asking(ours)
+        if ours is None:
+            try:
+                return original(self)
+            except BaseException:
+                del self
+                raise
+        request = ledger.asks(ours if ours.key else None, _asking(sys._getframe(1)))
+        token = asked_with.set(request)
         try:
-            lent = original(self)
+            return original(self)
         except timeout as exc:
-            if ours is not None and getattr(exc, "code", "") == _RAN_OUT:
+            if getattr(exc, "code", "") == _RAN_OUT:
                 ours.timeouts += 1
-                ledger.refused(exc, _database_of(ledger, self, ours), _asking(sys._getframe(1)), pool=ours)
+                ledger.refused(exc, _database_of(ledger, self, ours), None, pool=ours, request=request)
             del self, exc
             raise
         except BaseException:
             del self
             raise
         finally:
-            answered()
-        _waited(lent, began)
-        return lent
+            asked_with.reset(token)
+            request.answered()
 
     return stands_for(_named(connect, original.__globals__["__name__"]), original)
-
-
-def _waited(fairy: Any, began: float) -> None:
-    """How long the borrower of `fairy` waited for it."""
-    loan: Handle | None = getattr(getattr(fairy, "_connection_record", None), _LOAN, None)
-    if loan is not None and loan.connect_s is None:
-        loan.connect_s = loan.opened_at - began
 
 
 def _named(function: Any, module: str) -> Any:
@@ -219,7 +215,11 @@ def _lend(ledger: Ledger, ours: Pool, record: Any, fairy: Any, frame: FrameType 
         ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
     lender = ours if ours.key else None  # nobody waits for what everyone may have
     where = _by_dialect(fairy._pool) if handle is None else None
-    setattr(record, _LOAN, lend(ledger, "sqlalchemy", fairy, handle, lender, _asking(frame), otherwise=where))
+    request = asked_with.get()
+    if request is None or request.pool is not lender:
+        request, frame = None, _asking(frame)
+    loan = lend(ledger, "sqlalchemy", fairy, handle, lender, frame, request=request, otherwise=where)
+    setattr(record, _LOAN, loan)
 
 
 def _checked_in(ledger: Ledger) -> Callable[[Any, Any], None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle, Pool
+    from whoholds.ledger.handle import Handle, Pool, Request
     from whoholds.ledger.opener import Opener
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
@@ -18,7 +18,20 @@ THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itsel
 class Refusal:
     """A server or a pool that would give no more, and what was open at that instant."""
 
-    __slots__ = ("at", "by_pool", "count", "database", "error", "note", "open", "opener", "origin", "owner", "stamp")
+    __slots__ = (
+        "at",
+        "by_pool",
+        "count",
+        "database",
+        "error",
+        "note",
+        "open",
+        "opener",
+        "origin",
+        "owner",
+        "requests",
+        "stamp",
+    )
 
     def __init__(self, at: float, database: Database, error: str, held: list[Handle]) -> None:
         self.at = at
@@ -32,8 +45,10 @@ class Refusal:
         self.opener: Opener | None = None  # the trace of the request that was refused
         self.origin: Origin = ()
         self.stamp = 0
+        self.requests: list[Request] = []  # those that were refused, the first `ASKED` of a burst
 
 
+ASKED = 100  # refused requests of one burst that are remembered
 PARENT = -1  # the caller inside a handle that a fork brought along: the first use meets it
 
 
@@ -44,6 +59,7 @@ class Sharing(NamedTuple):
     inside: Origin
     came_in: Origin
     owner: Owner | None  # of the one who came in
+    inside_name: str = ""  # of the thread or task that was inside
 
 
 class Entries(NamedTuple):
@@ -59,3 +75,4 @@ class Entries(NamedTuple):
     pools: list[Pool]
     dropped: int
     scopes: tuple[tuple[Any, int], ...] = ()  # scopes that are over, each with the stamp of its end
+    requests: tuple[Request, ...] = ()  # that wait now for a pool's connection

@@ -5,15 +5,10 @@ Nothing here locks, logs, compares the user's objects or keeps one alive.
 
 from __future__ import annotations
 
-try:
-    from _functools import partial  # type: ignore[import-not-found]  # functools brings half of the standard library
-except ImportError:  # not CPython, where nothing is watched
-    from functools import partial
+from _weakref import ref
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
-    from _weakref import ref
-    from collections.abc import Callable
     from typing import Any
 
     from whoholds.ledger.database import Database
@@ -41,12 +36,14 @@ class Pool:
         "idle_max",
         "idle_min",
         "key",
+        "lost",
         "max",
         "name",
         "origin",
         "ref",
         "site",
         "system",
+        "takes_back",
         "timeouts",
         "waiting",
     )
@@ -59,9 +56,11 @@ class Pool:
         self.idle_min: int | None = None
         self.idle_max: int | None = None
         self.system = system
-        self.waiting: set[object] = set()  # one for each request that waits now; each change one C call
+        self.waiting: set[ref[Request]] = set()  # the requests that wait now; each change one C call
         self.timeouts = 0  # requests that ran out of patience
         self.closed = False
+        self.takes_back = True  # whether it gets a loan back that the borrower dropped without giving it back
+        self.lost: list[Handle] = []  # loans that it never got back, and with each a place; filled in on the tick
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
         self.site: Any = None
 
@@ -70,12 +69,36 @@ class Pool:
         """How many requests wait for a connection now."""
         return len(self.waiting)
 
-    def asked(self) -> Callable[[], None]:
-        """A request waits from now on; the call ends that."""
-        request = object()
-        self.waiting.add(request)
-        answered: Callable[[], None] = partial(self.waiting.discard, request)
-        return answered
+    @property
+    def requests(self) -> list[Request]:
+        """Those requests, in no order."""
+        return [request for request in [reference() for reference in self.waiting.copy()] if request is not None]
+
+
+class Request:
+    """Somebody asks for a connection: who, at which line, since when. Filled in by the thread that asks.
+
+    It waits from its making until `answered`, or until nobody has it any more.
+    """
+
+    __slots__ = ("__weakref__", "began", "origin", "owner", "pool", "seen", "told", "waits")
+
+    def __init__(self, pool: Pool | None, owner: Owner | None, origin: Origin, began: float) -> None:
+        self.pool = pool  # None: a server is asked
+        self.owner = owner
+        self.origin = origin
+        self.began = began  # seconds of the ledger's clock
+        self.seen = False  # by a look, which has then asked what its owner held
+        self.told = 0  # bits of the rules that a finding has named it for: its loan inherits them
+        self.waits: ref[Request] | None = None
+        if pool is not None:
+            self.waits = ref(self, pool.waiting.discard)
+            pool.waiting.add(self.waits)
+
+    def answered(self) -> None:
+        """It has its connection, or an exception."""
+        if self.pool is not None and self.waits is not None:
+            self.pool.waiting.discard(self.waits)
 
 
 class Handle:

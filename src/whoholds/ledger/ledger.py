@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.ledger import here
+from whoholds.ledger.callers import caller_of
 from whoholds.ledger.collector import Collections
-from whoholds.ledger.entries import PARENT, THREAD_ENDED, Entries, Refusal, Sharing
-from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool
+from whoholds.ledger.entries import ASKED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
+from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture
@@ -108,15 +109,20 @@ class Ledger:
         began: float | None = None,
         parent: Handle | None = None,
         pool: Pool | None = None,
+        request: Request | None = None,
     ) -> Handle:
         """A handle for `thing`, just opened by whoever runs now; `frame` is the caller's, `began` when it asked.
 
+        Where the `request` for it is known, owner and line are those of the request.
         `thing` is held weakly, and its being freed noticed, where its type allows; the driver tells of its close.
         """
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return Handle(kind, driver, where, None, ())
-        by = opened_for.get()
-        if by is None:
+        by = opened_for.get() if request is None else None
+        if request is not None:
+            handle = Handle(kind, driver, where, request.owner, request.origin)
+            handle.told = request.told
+        elif by is None:
             handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
         else:
             opened_for.set(None)
@@ -193,46 +199,59 @@ class Ledger:
         handle.after = None
         self._open[handle.opened_stamp] = handle
 
+    def asks(self, pool: Pool | None, frame: FrameType | None) -> Request:
+        """Whoever runs now asks `pool` for a connection, at the line of `frame`: it waits until it is `answered`."""
+        return Request(pool, self._owner(), self._origin(frame, self.frames), self.clock())
+
     def refused(
-        self, exc: BaseException, where: Database, frame: FrameType | None, *, pool: Pool | None = None
+        self,
+        exc: BaseException,
+        where: Database,
+        frame: FrameType | None,
+        *,
+        pool: Pool | None = None,
+        request: Request | None = None,
     ) -> None:
-        """`exc` is about to reach the program because the server or `pool` gives no more. One C call per burst."""
+        """`exc` is about to reach the program because the server or `pool` gives no more. One finding per burst."""
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return
         now = self.clock()
         last = self._refusals[-1] if self._refusals else None
         if last is not None and now - last.at < BURST_S and last.database is where and last.by_pool is pool:
             last.count += 1
+            if len(last.requests) < ASKED:
+                last.requests.append(request or self._refused_request(frame))
         else:
             last = Refusal(now, where, f"{type(exc).__name__}: {exc}".strip(), list(self._open.values()))
             last.by_pool = pool
             last.stamp = next(self._stamp)
-            last.owner = self._owner()
+            if request is None:
+                request = self._refused_request(frame)
+            last.owner, last.origin = request.owner, request.origin
             last.opener = here.current_context() or opener_of_owner(last.owner)
-            by = opened_for.get()
-            last.origin = by.origin if by is not None else self._origin(frame, self.frames)
+            last.requests.append(request)
             self._refusals.append(last)
         self.on_refused(last, exc)
         self.wake()
 
-    def shared_at_once(self, handle: Handle, caller: int) -> None:
-        """`caller` came into a call on `handle` while another was inside one."""
+    def _refused_request(self, frame: FrameType | None) -> Request:
+        """A request that does not wait any more."""
+        by = opened_for.get()
+        origin = by.origin if by is not None else self._origin(frame, self.frames)
+        return Request(None, self._owner(), origin, self.clock())
+
+    def shared_at_once(self, handle: Handle, caller: int, frame: FrameType | None) -> None:
+        """`caller` came into a call on `handle`, at the line of `frame`, while another was inside one."""
         sharing = handle.shared
         if sharing is not None:
             if caller not in sharing.callers and len(sharing.callers) < STORED:
                 sharing.callers.add(caller)
                 self._shared.append(handle)
         else:
-            stacks = sys._current_frames()
-            other = stacks.get(handle.caller)
-            mine = stacks.get(caller)
-            handle.shared = Sharing(
-                {handle.caller, caller},
-                self._origin(other, self.frames),
-                self._origin(mine, self.frames),
-                self._owner(),
-            )
-            del stacks, other, mine
+            inside = handle.caller
+            name, stack = caller_of(inside, self.frames)
+            came_in = self._origin(frame, self.frames)
+            handle.shared = Sharing({inside, caller}, stack, came_in, self._owner(), name)
             self._shared.append(handle)
 
     def used_in_child(self, handle: Handle, frame: FrameType | None) -> None:
@@ -315,6 +334,7 @@ class Ledger:
             list(self._pools.values()),
             self._dropped_ends + _value(self._overflow),
             tuple(self._settled_scopes(last=last)),
+            tuple([request for pool in list(self._pools.values()) for request in pool.requests]),
         )
 
     def _interrupted(self, open_: list[Handle]) -> list[Handle]:

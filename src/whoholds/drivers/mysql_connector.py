@@ -46,9 +46,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
         for base in connections:
             stand(base, "connect", opening(base.connect, ledger, "mysql.connector", _told, keep_anew(ledger), _asked))
+            closes: dict[Any, Any] = {}  # two names of one method have one stand-in, or pickle would miss it
             for name in _CLOSES:
                 if name in vars(base):
-                    stand(base, name, called(getattr(base, name), ledger, whoholds_of))
+                    original = getattr(base, name)
+                    stand(base, name, closes.setdefault(original, called(original, ledger, whoholds_of)))
             for name in _USES:
                 if hasattr(base, name):
                     stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, broke=_broke))

@@ -22,6 +22,7 @@ from whoholds.drivers.kit import (
     stands_for,
     statement,
 )
+from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION, CURSOR, Handle
 
@@ -50,7 +51,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
     never_blame("psycopg2")
     layer = _Layer(ledger, extensions.connection, extensions.cursor)
     with ExitStack() as names:
-        names.callback(replace(psycopg2, "_connect", _connect(ledger, layer, psycopg2._connect)))
+        original = psycopg2._connect
+        ours = _connect(ledger, layer, original)
+        stand_in = StandIn(original, lambda: ours)
+        for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it where it comes from
+            names.callback(replace(module, "_connect", stand_in))
         if "psycopg2.extras" not in sys.modules:
             # before anyone has a class or an object of it: direct calls are seen, and type checks by name hold
             names.callback(replace(extensions, "connection", layer.connection))

@@ -84,7 +84,13 @@ def _code_of(handler: Any) -> Any:
 
 
 def stands_for(new: Any, old: Any) -> Any:
-    """`new` with the name, module, docstring and signature of `old`, so that reprs and help show nobody of ours."""
+    """`new` with the name, module, docstring and signature of `old`, so that reprs and help show nobody of ours.
+
+    A method of a C type has no module and no annotations: then the module is its type's, where pickle looks for it.
+    """
+    kind = getattr(old, "__objclass__", None)
+    if kind is not None:
+        new.__module__, new.__annotations__ = kind.__module__, {}
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", "__annotations__"):
         try:
             value = getattr(old, attribute)

@@ -1,7 +1,7 @@
-"""What a call on somebody's connection tells of it, whether the call is awaited or not: used, failed, opened, closed.
+"""What a call on somebody's connection tells of it, whether the call is awaited or not: used, failed, closed.
 
-The calls themselves stand in `_frames_importlib_bootstrap` and `_async_frames_importlib_bootstrap`. Everything here
-runs in the user's thread, before or after the library's own part: no lock, no foreign code, nothing that is kept.
+The calls themselves stand in `_importlib_bootstrap`. Everything here runs in the user's thread, before or after the
+library's own part: no lock, no foreign code, nothing that is kept, and no fault of ours that goes further.
 """
 
 from __future__ import annotations
@@ -11,21 +11,25 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.hooks.seams import stays_ours
+from whoholds.hooks.seams import is_the_programs, stays_ours
 from whoholds.ledger.handle import RING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
-    from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
     HandleOf = Callable[[Any], Handle]
     State = Callable[[Any], Any]
     Broke = Callable[[Any, BaseException], bool]
-    Told = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Database, int | None]]
-    Where = Callable[[Any, tuple[Any, ...], dict[str, Any]], Database]
+    Frame = FrameType | None
+    Before = Callable[[Any, tuple[Any, ...], dict[str, Any], Frame], Any]
+    After = Callable[[Any, Any, Any, Frame], object]
+    Failed = Callable[[Any, Any, BaseException, Frame], object]
+    Gives = Callable[[Any, Any, Any, Frame], Any]
+    Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 LONGEST_SQL = 4096  # characters remembered of each
 
@@ -61,15 +65,16 @@ def task_or_thread() -> int:
 
 
 class Uses:
-    """The calls of one method: each is a use of the handle that `handle_of(self)` gives, or raises AttributeError for.
+    """The calls of `original`: each is a use of the handle that `handle_of(self)` gives; where it raises, it is none.
 
     `caller` tells who is inside; `transaction(self)`, without I/O, whether a transaction is open; `sql` says that the
     first argument is a statement; `broke(self, exc)`, without I/O, whether the connection is open no more after `exc`.
-    Without it a statement cannot be refused: the server is a file.
+    Without it a statement cannot be refused: the server is a file. Nothing here raises but what is the program's.
     """
 
     def __init__(
         self,
+        original: Callable[..., Any],
         ledger: Ledger,
         handle_of: HandleOf,
         transaction: State,
@@ -78,6 +83,7 @@ class Uses:
         sql: bool = False,
         broke: Broke | None = None,
     ) -> None:
+        self.original = original
         self.ledger = ledger
         self.handle_of = handle_of
         self.caller = caller
@@ -90,59 +96,90 @@ class Uses:
         """The handle of `thing`, unless it is not ours, not open yet, or this is a part of a call on it."""
         try:
             handle = self.handle_of(thing)
-        except (AttributeError, LookupError):
+            return None if handle.caller == self.caller() else handle
+        except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
+            not_ours(error, self.original)
             return None
-        return None if handle.caller == self.caller() else handle
-
-    def enter(self, thing: Any) -> Handle | None:
-        """The handle of `thing`, entered; None where `outermost` says so. Called by the call that is the use."""
-        try:
-            handle = self.handle_of(thing)
-        except (AttributeError, LookupError):
-            return None
-        me = self.caller()
-        if handle.caller:
-            if handle.caller == me:
-                return None
-            met(self.ledger, handle, me, sys._getframe(2))
-        handle.caller = me
-        return handle
 
     def leave(self, thing: Any, handle: Handle, began: float, args: tuple[Any, ...]) -> None:
-        """The call that began then has returned."""
-        now = self._clock()
-        handle.calls_s += now - began
-        handle.used_at = now
-        handle.used_by = handle.caller or handle.used_by
-        handle.caller = 0
+        """The call that began then has returned: nobody is inside any more."""
         try:
+            now = self._clock()
+            handle.calls_s += now - began
+            handle.used_at = now
+            handle.used_by = handle.caller or handle.used_by
+            handle.caller = 0
+            if self._sql and args:
+                remember(handle, args[0], began, now - began)
+            handle.calls += 1
             handle.in_transaction = self._transaction(thing)
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
-        if self._sql and args:
-            remember(handle, args[0], began, now - began)
-        handle.calls += 1
+            stays_ours(error, self.original)
 
-    def fail(self, thing: Any, handle: Handle, exc: BaseException, began: float, args: tuple[Any, ...]) -> None:
-        """The call that began then raises `exc`."""
-        handle.calls += 1
-        handle.used_at = now = self._clock()
-        handle.caller = 0
+    def fail(
+        self, thing: Any, handle: Handle, exc: BaseException, began: float, args: tuple[Any, ...], frame: Any
+    ) -> None:
+        """The call that began then raises `exc`, its own or a signal handler's; `frame` is the caller's."""
         try:
-            handle.in_transaction = self._transaction(thing)
+            if not handle.caller:  # it had returned and was counted
+                return
+            handle.used_at = now = self._clock()
+            handle.caller = 0
+            if self._sql:
+                remember(handle, args[0] if args else None, began, now - began)
+            handle.calls += 1
             if self._broke is not None:
                 if is_refusal(exc):  # poolers and proxies refuse a statement
-                    self.ledger.refused(exc, handle.database, sys._getframe(2))
+                    self.ledger.refused(exc, handle.database, frame)
                 if self._broke(thing, exc):
                     self.ledger.closed(handle)
+            handle.in_transaction = self._transaction(thing)
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
-        if self._sql:
-            remember(handle, args[0] if args else None, began, now - began)
+            stays_ours(error, self.original)
 
-    def telling(self, name: str) -> Callable[..., None] | None:
-        """What to tell of each statement afterwards, where statements have spans and `name` runs one."""
-        return self.ledger.on_statement if self._sql or name in _COPIES else None
+    def has_spans(self, name: str) -> bool:
+        """Whether statements have spans, and the method `name` runs one."""
+        return self.ledger.on_statement is not None and (self._sql or name in _COPIES)
+
+    def tell(
+        self,
+        handle: Handle,
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        began: int,
+        exc: BaseException | None,
+    ) -> None:
+        """Have a span made of the call of the method `name` that began then and ends now."""
+        try:
+            if self.ledger.on_statement is not None:
+                self.ledger.on_statement(handle, name, args, kwargs, began, time_ns(), exc)
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, self.original)
+
+
+def not_ours(error: Exception, original: Any) -> None:
+    """The handle of a call was not found: that is no fault where the object says that it has none.
+
+    Raises `error` again where it is the program's.
+    """
+    absent = type(error) in _ABSENT
+    at = error.__traceback__
+    while absent and at is not None and at.tb_frame.f_code.co_filename.startswith(_OURS):
+        at = at.tb_next
+    if absent and at is None:
+        return
+    if not absent:
+        stays_ours(error, original)
+    elif is_the_programs(error):
+        try:
+            raise error
+        finally:
+            del error  # this frame stands in its traceback
+
+
+_OURS = __file__.removesuffix("_uses.py").removesuffix("/").removesuffix("\\").removesuffix("drivers")  # the package's
+_ABSENT = (AttributeError, KeyError, ReferenceError)
 
 
 def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
@@ -158,12 +195,18 @@ def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
     ring[handle.calls % RING] = (sql, began, seconds)
 
 
-def met(ledger: Ledger, handle: Handle, me: int, frame: Any) -> None:
-    """Somebody else is inside a call on `handle`, or it is the parent's, from before a fork."""
-    if handle.inherited:
-        ledger.used_in_child(handle, frame)
-    else:
-        ledger.shared_at_once(handle, me, frame)
+def met(ledger: Ledger, handle: Any, me: Any, frame: Any, original: Any) -> None:
+    """Somebody else is inside a call on `handle`, or it is the parent's, from before a fork.
+
+    `frame` is the frame of whoever came in.
+    """
+    try:
+        if handle.inherited:
+            ledger.used_in_child(handle, frame)
+        else:
+            ledger.shared_at_once(handle, me, frame)
+    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+        stays_ours(error, original)
 
 
 def is_refusal(exc: BaseException) -> bool:
@@ -175,46 +218,15 @@ def is_refusal(exc: BaseException) -> bool:
     return any(words in text for words in _REFUSALS)
 
 
-def refused(
-    ledger: Ledger,
-    exc: BaseException,
-    asked: Where,
-    thing: Any,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    frame: Any,
-    began: float,
-) -> None:
-    """Tell the ledger where `exc` says that there are too many connections, or where failed connects have spans."""
-    try:
-        if is_refusal(exc):
-            ledger.refused(exc, asked(thing, args, kwargs), frame)
-        if ledger.on_connect_failed is not None:
-            connect_failed(ledger, asked(thing, args, kwargs), exc, began)
-    except Exception as error:  # noqa: BLE001 - our fault must stay ours
-        stays_ours(error)
-
-
-def connect_failed(ledger: Ledger, where: Database, exc: BaseException, began: float) -> None:
-    """Tell of a connection that could not be opened, where that has a span; `began` is the ledger's clock."""
-    if ledger.on_connect_failed is not None:
-        ended = time_ns()
-        ledger.on_connect_failed(where, exc, ended - int((ledger.clock() - began) * 1e9), ended)
-
-
-def closed(thing: Any, ledger: Ledger, handle_of: HandleOf, is_closed: State | None) -> None:
+def closed(thing: Any, ledger: Ledger, handle_of: HandleOf, is_closed: State | None, original: Any) -> None:
     """A `close` of `thing` has returned, or raised; `is_closed(thing)` tells whether it is closed, None: it is."""
     try:
         handle = handle_of(thing)
-    except (AttributeError, LookupError):
+    except Exception as error:  # noqa: BLE001 - not one of ours
+        not_ours(error, original)
         return
-    if is_closed is None or is_closed(thing):
-        ledger.closed(handle)
-
-
-def took(made: Any, handle_of: HandleOf, seconds: float) -> None:
-    """How long a function took that returned the connection `made`, whose handle was made further in."""
     try:
-        handle_of(made).connect_s = seconds
-    except (AttributeError, LookupError):
-        pass
+        if is_closed is None or is_closed(thing):
+            ledger.closed(handle)
+    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+        stays_ours(error, original)

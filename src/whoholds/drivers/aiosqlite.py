@@ -5,12 +5,11 @@ That connection is watched as any other of sqlite3's, and counted once: here it 
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import in_range, replace, stands_for
+from whoholds.drivers import kit
+from whoholds.hooks.seams import stands_for
 from whoholds.ledger import here
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
@@ -26,31 +25,24 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch aiosqlite while the block lasts."""
     import aiosqlite
 
-    in_range("aiosqlite", aiosqlite.__version__, "0.17", "1")
-    never_blame("aiosqlite")
-    restore = replace(aiosqlite.Connection, "_connect", _connect(ledger, aiosqlite.Connection._connect))
-    try:
+    kit.library("aiosqlite", aiosqlite.__version__, "0.17", "1")
+    with kit.open_names() as stand:
+        stand(aiosqlite.Connection, "_connect", _connect(ledger, aiosqlite.Connection._connect))
         yield
-    finally:
-        restore()
 
 
 def _connect(ledger: Ledger, original: Any) -> Any:
-    async def _connect(self: Any, *args: Any, **kwargs: Any) -> Any:
-        connector = self._connector
-        for_whom = OpenedFor(here.current_owner(), capture(sys._getframe(1), ledger.frames))
-        try:
-            self._connector = _for_somebody(connector, for_whom)
-            return await original(self, *args, **kwargs)
-        except BaseException:
-            self._connector = connector
-            del self, args, kwargs
-            raise
-        finally:
-            if "self" in locals():
-                self._connector = connector
+    def for_this_task(connection: Any, _args: Any, _kwargs: Any, frame: Any) -> Any:
+        connector = connection._connector
+        for_whom = OpenedFor(here.current_owner(), capture(frame, ledger.frames))
+        connection._connector = _for_somebody(connector, for_whom)
+        return connector
 
-    return stands_for(_connect, original)
+    def as_before(connection: Any, connector: Any, _result: Any, _frame: Any) -> None:
+        if connector is not None:
+            connection._connector = connector
+
+    return kit.around_async(original, for_this_task, as_before, as_before)
 
 
 def _for_somebody(connector: Any, for_whom: OpenedFor) -> Any:

@@ -6,24 +6,14 @@ Its objects take no attribute of ours, and the pool no weak reference: handles a
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from weakref import ref
 
-from whoholds.analysis.blame import never_blame
+from whoholds.drivers import kit
 from whoholds.drivers._loans import lend
-from whoholds.drivers.kit import (
-    Known,
-    called,
-    connecting_async,
-    in_range,
-    noticed_async,
-    opening,
-    postgres_asked,
-    replace,
-    stands_for,
-)
+from whoholds.hooks.seams import stands_for
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.here import OpenedFor, opened_for
 
@@ -44,29 +34,24 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import asyncpg
     from asyncpg import connect_utils, connection, cursor, pool, prepared_stmt
 
-    in_range("asyncpg", asyncpg.__version__, "0.29", "1")
-    never_blame("asyncpg")
+    kit.library("asyncpg", asyncpg.__version__, "0.29", "1")
     base, statement = connection.Connection, prepared_stmt.PreparedStatement
-    known = Known()
+    known = kit.Known()
 
     def inner(method: Any) -> Any:
-        return noticed_async(
+        return kit.used_async(
             method, ledger, lambda one: known.of(one._connection), _inners_transaction, broke=_inner_broke
         )
 
-    with ExitStack() as names:
-
-        def stand(target: Any, name: str, ours: Any) -> None:
-            names.callback(replace(target, name, ours))
-
-        stand(base, "__init__", opening(base.__init__, ledger, "asyncpg", _told, known.put))
-        stand(connect_utils, "_connect", connecting_async(connect_utils._connect, ledger, known.of, _asked))
-        stand(base, "_cleanup", called(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
+    with kit.open_names() as stand:
+        stand(base, "__init__", kit.opening(base.__init__, ledger, "asyncpg", _identify, known.put))
+        stand(connect_utils, "_connect", kit.timed_connect_async(connect_utils._connect, ledger, known.of, _target))
+        stand(base, "_cleanup", kit.closing(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
         for name in _STATEMENTS:
             method = getattr(base, name)
-            stand(base, name, noticed_async(method, ledger, known.of, _in_transaction, sql=True, broke=_broke))
+            stand(base, name, kit.used_async(method, ledger, known.of, _in_transaction, sql=True, broke=_broke))
         for name in _USES:
-            stand(base, name, noticed_async(getattr(base, name), ledger, known.of, _in_transaction, broke=_broke))
+            stand(base, name, kit.used_async(getattr(base, name), ledger, known.of, _in_transaction, broke=_broke))
         for target, name in (
             (statement, "_PreparedStatement__do_execute"),
             *((cursor.BaseCursor, name) for name in _CURSOR),
@@ -101,7 +86,7 @@ def _inner_broke(inner: Any, _: BaseException) -> bool:
     return bool(inner._connection.is_closed())
 
 
-def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
     address, params = connection._addr, connection._params
     host, port = address[:2] if isinstance(address, tuple) else (str(address).rpartition("/")[0], None)
     return database(
@@ -109,23 +94,23 @@ def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> t
     ), connection.get_server_pid()
 
 
-def _asked(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+def _target(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
     said = {name: value for name, value in kwargs.items() if value is not None}
     dsn = urlsplit(said.get("dsn") or "")
     if dsn.scheme in ("postgres", "postgresql"):
         named = (dsn.username, dsn.hostname, dsn.port, dsn.path[1:])
         for name, value in zip(("user", "host", "port", "database"), named, strict=True):
             said.setdefault(name, unquote(value) if isinstance(value, str) else value)
-    return postgres_asked({"host": "localhost", **said})
+    return kit.postgres_target({"host": "localhost", **said})
 
 
 class _Loans:
     """The pools, by id, and the connections that they have lent."""
 
-    def __init__(self, ledger: Ledger, known: Known) -> None:
+    def __init__(self, ledger: Ledger, known: kit.Known) -> None:
         self._ledger = ledger
         self._known = known
-        self._loans = Known()
+        self._loans = kit.Known()
         self._pools: dict[int, Pool] = {}  # a new pool at an old one's place replaces it
 
     def making(self, original: Any) -> Any:

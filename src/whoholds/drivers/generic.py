@@ -12,20 +12,10 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
+from whoholds.drivers import kit
 from whoholds.drivers._awaited import Step, awaited, is_awaitable
 from whoholds.drivers._proxies import as_itself, proxy_class
-from whoholds.drivers.kit import (
-    called,
-    called_async,
-    connect_failed,
-    is_refusal,
-    noticed,
-    noticed_async,
-    replace,
-    stands_for,
-)
-from whoholds.hooks.seams import stays_ours
+from whoholds.hooks.seams import stands_for, stays_ours
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.here import OpenedFor, opened_for
@@ -58,13 +48,11 @@ def driver_for(module: ModuleType, system: str = "") -> Callable[[Ledger], Abstr
 @contextmanager
 def watching(ledger: Ledger, module: ModuleType, system: str) -> Iterator[None]:
     """Watch `module` while the block lasts."""
-    never_blame(module.__name__.partition(".")[0])
+    kit.library(module.__name__.partition(".")[0])
     connect = _async_connect if _is_coroutine_function(module.connect) else _connect
-    restore = replace(module, "connect", connect(_Connects(ledger, module.__name__, system), module.connect))
-    try:
+    with kit.open_names() as stand:
+        stand(module, "connect", connect(_Connects(ledger, module.__name__, system), module.connect))
         yield
-    finally:
-        restore()
 
 
 def _is_coroutine_function(function: Any) -> bool:
@@ -130,9 +118,9 @@ class _Connects:
 
     def failed(self, exc: BaseException, where: Database, frame: Any, began: float) -> None:
         """It could not be opened."""
-        if is_refusal(exc):
+        if kit.is_refusal(exc):
             self.ledger.refused(exc, where, frame)
-        connect_failed(self.ledger, where, exc, began)
+        kit.connect_failed(self.ledger, where, exc, began)
 
     def took(self, made: Any, where: Database, began: float, at: Any, *, opens: bool = True) -> Any:
         """The proxy of the connection `made`, open now or, without `opens`, once it is awaited or entered.
@@ -203,8 +191,8 @@ class _Connects:
         methods: dict[str, Any] = {name: self._use(kind, name) for name in _has(kind, _CONNECTION_CALLS)}
         methods |= {name: self._use(kind, name, sql=True) for name in _has(kind, _STATEMENTS)}
         for name in _has(kind, _CLOSES):
-            calls = called_async if _is_coroutine_function(getattr(kind, name, None)) else called
-            methods[name] = calls(_forward(kind, name), self.ledger, _handle_of)
+            closing = kit.closing_async if _is_coroutine_function(getattr(kind, name, None)) else kit.closing
+            methods[name] = closing(_forward(kind, name), self.ledger, _handle_of)
         methods["cursor"] = self._cursor
         for name in ("__enter__", "__exit__", "__await__", "__aenter__", "__aexit__"):
             if hasattr(kind, name):
@@ -212,8 +200,8 @@ class _Connects:
         return methods
 
     def _use(self, kind: type, name: str, *, sql: bool = False) -> Any:
-        notice = noticed_async if _is_coroutine_function(getattr(kind, name, None)) else noticed
-        return notice(_forward(kind, name), self.ledger, _handle_of, _unknown, sql=sql)
+        use = kit.used_async if _is_coroutine_function(getattr(kind, name, None)) else kit.used
+        return use(_forward(kind, name), self.ledger, _handle_of, _unknown, sql=sql)
 
     @property
     def _cursor(self) -> Any:

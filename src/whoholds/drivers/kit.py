@@ -1,6 +1,29 @@
-"""What drivers share: subclasses that look like what they stand for, where handles are kept, versions, names rebound.
+"""The kit that a driver is written with: how to stand in a library's calls, and what to tell the ledger there.
 
-Everything here runs in the user's thread: no lock, no foreign code, and no frame that keeps the user's objects.
+A driver is a function `watch(ledger)`, a context manager that stands in the library's calls while the block lasts:
+
+    @contextmanager
+    def watch(ledger):
+        import library
+
+        kit.library("library", library.__version__, "2.0", "4")
+        known, connection, cursor = kit.Known(), library.Connection, library.Cursor
+        with kit.open_names() as stand:
+            stand(library, "connect", kit.connector(library.connect, ledger, "library", identify, known.put))
+            stand(connection, "close", kit.closing(connection.close, ledger, known.of))
+            execute = kit.used(cursor.execute, ledger, kit.through("connection", known.of), in_transaction, sql=True)
+            stand(cursor, "execute", execute)
+            yield  # until the watch ends
+
+`connector`, `opening` and `timed_connect` are for calls that open, `used` and `statement` for calls that use,
+`closing` for those that close; each of them but `statement` and `unless_inside` has a form for coroutine functions,
+and all of them are forms of `around`. Where handles are kept: `keep` and `whoholds_of` on a connection that takes
+attributes, `Known` beside one that takes none. A driver's own functions (`identify`, `in_transaction`, …) run in the
+user's thread: they take no lock, do no I/O, and ask the library only for what it knows without. What they raise goes
+no further: the program's call is not touched, and the next look names the hook.
+
+`docs/extending.md` shows a whole driver; the third party registers its own by the entry point `whoholds.drivers`.
+
 """
 
 from __future__ import annotations
@@ -9,57 +32,75 @@ import os
 import re
 import sys
 import types
+from contextlib import ExitStack, contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
-from whoholds.drivers._importlib_bootstrap.async_calls import called_async, connecting_async, noticed_async
+from whoholds.analysis.blame import never_blame
+from whoholds.drivers._importlib_bootstrap.async_calls import around_async, closing_async, used_async
 from whoholds.drivers._importlib_bootstrap.calls import (
-    called,
-    connecting,
-    noticed,
-    opening,
+    around,
+    closing,
     shortcut,
     statement,
-    within,
+    unless_inside,
+    used,
 )
-from whoholds.drivers._uses import connect_failed, is_refusal, refused, task_or_thread
+from whoholds.drivers._opens import (
+    connect_failed,
+    connector,
+    connector_async,
+    opening,
+    timed_connect,
+    timed_connect_async,
+)
+from whoholds.drivers._uses import is_refusal, task_or_thread
 from whoholds.hooks.imports import names_of
 from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 __all__ = [
+    "Database",
     "Known",
+    "OpenNames",
     "StandsAside",
-    "called",
-    "called_async",
+    "any_alive",
+    "around",
+    "around_async",
+    "closing",
+    "closing_async",
     "connect_failed",
-    "connecting",
-    "connecting_async",
-    "in_range",
+    "connector",
+    "connector_async",
+    "database",
     "is_refusal",
     "keep",
     "keep_anew",
     "layered",
-    "like",
-    "noticed",
-    "noticed_async",
+    "library",
+    "open_names",
     "opening",
-    "postgres_asked",
+    "postgres_target",
     "rebind",
-    "refused",
-    "replace",
     "shortcut",
     "stands_for",
     "statement",
+    "subclass",
     "task_or_thread",
+    "through",
+    "timed_connect",
+    "timed_connect_async",
+    "unless_inside",
+    "used",
+    "used_async",
     "whoholds_of",
-    "within",
 ]
 
 
@@ -67,14 +108,57 @@ class StandsAside(Exception):  # noqa: N818 - it is what the driver does; said i
     """A driver does not know this version of its library."""
 
 
-def in_range(library: str, version: str, oldest: str, below: str) -> None:
-    """Raise `StandsAside` unless `oldest` ≤ `version` < `below`, all of them dotted numbers: what the driver knows."""
-    if not _numbers(oldest) <= _numbers(version) < _numbers(below):
-        raise StandsAside(f"{library} {version} is here; this driver knows {library} from {oldest} to below {below}")
+def library(name: str, version: str = "", oldest: str = "", below: str = "", *, packages: tuple[str, ...] = ()) -> None:
+    """Say which library a driver watches: its frames are never to blame, and its version is one that the driver knows.
+
+    `packages` are its top-level packages where they are not called `name`. Raises `StandsAside` unless
+    `oldest` ≤ `version` < `below`, dotted numbers of which the first two count; nothing is asked without `version`.
+    """
+    if version and not _numbers(oldest) <= _numbers(version) < _numbers(below):
+        raise StandsAside(f"{name} {version} is here; this driver knows {name} from {oldest} to below {below}")
+    for package in packages or (name,):
+        never_blame(package)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(digits) for digits in re.findall(r"\d+", version.split(" ", maxsplit=1)[0])[:2])
+
+
+class OpenNames:
+    """The names in which a driver stands now: calling it replaces one more, and `open_names` gives them all back."""
+
+    def __init__(self, undo: ExitStack) -> None:
+        self._undo = undo
+
+    def __call__(self, target: Any, name: str, ours: Any) -> None:
+        """Let the name `name` of the module or class `target` be `ours` until the end."""
+        self._undo.callback(replace(target, name, ours))
+
+    def at_the_end(self, undo: Callable[..., object], *args: Any) -> None:
+        """Call `undo(*args)` at the end, before the names that were replaced earlier are given back."""
+        self._undo.callback(undo, *args)
+
+
+@contextmanager
+def open_names() -> Iterator[OpenNames]:
+    """Give what replaces names while the block lasts: `stand(target, "name", ours)`.
+
+    At its end each name is given back, the last one first, unless somebody else has replaced it since.
+    """
+    with ExitStack() as undo:
+        yield OpenNames(undo)
+
+
+def through(attribute: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of a connection, as a function of what has it as its `attribute`: of a cursor."""
+    if function is whoholds_of:
+        return attrgetter(f"{attribute}._whoholds")
+    get = attrgetter(attribute)
+
+    def lifted(thing: Any, *rest: Any) -> Any:
+        return function(get(thing), *rest)
+
+    return lifted
 
 
 class Known:
@@ -122,10 +206,8 @@ class _Key(ref):  # type: ignore[type-arg]  # generic only for the type checker
     key: int
 
 
-def whoholds_of(connection: Any) -> Handle:
-    """The handle of a connection that takes attributes. Raises AttributeError."""
-    handle: Handle = connection._whoholds
-    return handle
+whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")
+"""The handle of a connection that takes attributes. Raises AttributeError."""
 
 
 def keep(connection: Any, handle: Handle) -> None:
@@ -145,7 +227,7 @@ def keep_anew(ledger: Ledger) -> Callable[[Any, Handle], None]:
     return kept
 
 
-def postgres_asked(said: Mapping[str, Any]) -> Database:
+def postgres_target(said: Mapping[str, Any]) -> Database:
     """The database that connection parameters name; what they leave out as libpq's variables and defaults have it."""
     environ = os.environ
     user = str(said.get("user") or environ.get("PGUSER", ""))
@@ -155,7 +237,7 @@ def postgres_asked(said: Mapping[str, Any]) -> Database:
     return database("postgresql", user, host, int(port) if port.isdigit() else None, name)
 
 
-def like(base: type, name_space: dict[str, Any], bases: tuple[type, ...] | None = None) -> Any:
+def subclass(base: type, name_space: dict[str, Any], bases: tuple[type, ...] | None = None) -> Any:
     """A subclass of `base` that carries its name, module and docstring, so that reprs name nobody of ours."""
     shown = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     return types.new_class(base.__name__, bases or (base,), exec_body=lambda ns: ns.update({**shown, **name_space}))
@@ -172,9 +254,9 @@ def layered(wanted: type, ours: type, methods_for: Callable[[type], dict[str, An
     if made is None:
         try:
             slots = {"__slots__": ()} if "__dict__" not in dir(wanted) else {}
-            made = like(wanted, slots, (wanted, ours))
+            made = subclass(wanted, slots, (wanted, ours))
         except TypeError:  # no room for a layer below
-            made = like(wanted, methods_for(wanted))
+            made = subclass(wanted, methods_for(wanted))
         known[wanted] = made
     return made
 
@@ -198,3 +280,12 @@ def rebind(old: Any, new: Any) -> Callable[[], None]:
                 names[name] = old
 
     return restore
+
+
+def any_alive(*kinds: type, subclasses: bool = False) -> bool:
+    """Whether an object of one of these C types lives: then `isinstance` must not become false for it."""
+    import gc
+
+    if subclasses:
+        return any(issubclass(type(thing), kinds) for thing in gc.get_objects())
+    return any(type(thing) in kinds for thing in gc.get_objects())

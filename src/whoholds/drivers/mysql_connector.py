@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import called, in_range, keep_anew, noticed, opening, replace, whoholds_of
+from whoholds.drivers import kit
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -30,8 +29,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from mysql import connector
     from mysql.connector import connection, cursor
 
-    in_range("mysql-connector-python", connector.__version__, "8.0", "30")
-    never_blame("mysql")
+    kit.library("mysql-connector-python", connector.__version__, "8.0", "30", packages=("mysql",))
     connections: list[Any] = [connection.MySQLConnection]
     cursors: list[Any] = [cursor.MySQLCursor, cursor.MySQLCursorPrepared]
     if connector.HAVE_CEXT:
@@ -39,36 +37,39 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
         connections.append(connection_cext.CMySQLConnection)
         cursors += [cursor_cext.CMySQLCursor, cursor_cext.CMySQLCursorPrepared]
-    with ExitStack() as names:
-
-        def stand(target: Any, name: str, ours: Any) -> None:
-            names.callback(replace(target, name, ours))
-
+    with kit.open_names() as stand:
         for base in connections:
-            stand(base, "connect", opening(base.connect, ledger, "mysql.connector", _told, keep_anew(ledger), _asked))
+            keep = kit.keep_anew(ledger)
+            stand(base, "connect", kit.opening(base.connect, ledger, "mysql.connector", _identify, keep, _target))
             closes: dict[Any, Any] = {}  # two names of one method have one stand-in, or pickle would miss it
             for name in _CLOSES:
                 if name in vars(base):
                     original = getattr(base, name)
-                    stand(base, name, closes.setdefault(original, called(original, ledger, whoholds_of)))
+                    stand(base, name, closes.setdefault(original, kit.closing(original, ledger, kit.whoholds_of)))
             for name in _USES:
-                if hasattr(base, name):
-                    stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, broke=_broke))
+                method = getattr(base, name, None)
+                if method is not None:
+                    stand(base, name, kit.used(method, ledger, kit.whoholds_of, _in_transaction, broke=_broke))
         for each in cursors:
             for name in _STATEMENTS:
                 if name in vars(each):
                     method = vars(each)[name]
-                    ours = noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_broke)
+                    ours = kit.used(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_broke)
                     stand(each, name, ours)
         yield
 
 
 def _handle_of_cursor(cursor: Any) -> Handle:
-    try:
-        handle: Handle = cursor._connection._whoholds
-    except ReferenceError:  # a cursor holds its connection weakly
-        raise AttributeError("_whoholds") from None
+    handle: Handle = _connection_of(cursor)._whoholds
     return handle
+
+
+def _connection_of(cursor: Any) -> Any:
+    """The connection of a cursor, or a weak proxy of it: up to 8.4 those of the C part have it by another name."""
+    try:
+        return cursor._connection
+    except AttributeError:
+        return cursor._cnx
 
 
 def _in_transaction(connection: Any) -> bool:
@@ -76,17 +77,17 @@ def _in_transaction(connection: Any) -> bool:
 
 
 def _cursors_transaction(cursor: Any) -> bool:
-    return _in_transaction(cursor._connection)
+    return _in_transaction(_connection_of(cursor))
 
 
 def _broke(_: Any, exc: BaseException) -> bool:
     return getattr(exc, "errno", None) in _LOST
 
 
-def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _asked(connection, args, kwargs), connection.connection_id
+def _identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+    return _target(connection, args, kwargs), connection.connection_id
 
 
-def _asked(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:
+def _target(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:
     port = None if connection._unix_socket else connection._port
     return database("mysql", connection._user or "", connection._host or "", port, connection._database or "")

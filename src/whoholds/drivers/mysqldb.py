@@ -6,17 +6,15 @@ all there is to go by.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import called, in_range, keep, noticed, opening, replace, whoholds_of
+from whoholds.drivers import kit
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 _ENDS = ("commit", "rollback")
@@ -28,6 +26,8 @@ _BEGINS = frozenset((b"BEGIN", b"START", b"INSER", b"UPDAT", b"DELET", b"REPLA",
 _EXPLICIT = frozenset((b"BEGIN", b"START"))
 _COMMITS = frozenset((b"COMMI", b"ROLLB", b"CREAT", b"ALTER", b"DROP ", b"TRUNC", b"RENAM"))  # also implicitly
 
+_of_cursor = kit.through("connection", kit.whoholds_of)
+
 
 @contextmanager
 def watch(ledger: Ledger) -> Iterator[None]:
@@ -38,33 +38,23 @@ def watch(ledger: Ledger) -> Iterator[None]:
     if MySQLdb.__name__ != "MySQLdb":  # pymysql.install_as_MySQLdb: it has a driver of its own
         yield
         return
-    in_range("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), "1.4", "3")
-    never_blame("MySQLdb")
+    kit.library("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), "1.4", "3", packages=("MySQLdb",))
     base, cursor, streaming = connections.Connection, cursors.BaseCursor, cursors.CursorUseResultMixIn
-    with ExitStack() as names:
-
-        def stand(target: Any, name: str, ours: Any) -> None:
-            names.callback(replace(target, name, ours))
-
-        stand(base, "__init__", opening(base.__init__, ledger, "MySQLdb", _told, keep, _asked))
-        stand(base, "close", called(base.close, ledger, whoholds_of))
+    with kit.open_names() as stand:
+        stand(base, "__init__", kit.opening(base.__init__, ledger, "MySQLdb", _identify, kit.keep, _target))
+        stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed))
         for name in _ENDS:
-            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _ended, broke=_broke))
+            stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _ended, broke=_broke))
         for name in _USES:
             if hasattr(base, name):
-                stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _as_before, broke=_broke))
+                stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _as_before, broke=_broke))
         for name in _STATEMENTS:
-            method = noticed(getattr(cursor, name), ledger, _handle_of_cursor, _after, sql=True, broke=_broke)
+            method = kit.used(getattr(cursor, name), ledger, _of_cursor, _after, sql=True, broke=_broke)
             stand(cursor, name, method)
         for name in _STREAMED:
-            method = noticed(getattr(streaming, name), ledger, _handle_of_cursor, _after, broke=_broke)
+            method = kit.used(getattr(streaming, name), ledger, _of_cursor, _after, broke=_broke)
             stand(streaming, name, method)
         yield
-
-
-def _handle_of_cursor(cursor: Any) -> Handle:
-    handle: Handle = cursor.connection._whoholds
-    return handle
 
 
 def _ended(_: Any) -> bool:
@@ -94,11 +84,15 @@ def _broke(_: Any, exc: BaseException) -> bool:
     return bool(exc.args) and exc.args[0] in _LOST
 
 
-def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _asked(connection, args, kwargs), connection.thread_id()
+def _is_closed(connection: Any) -> bool:
+    return not connection.open
 
 
-def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+def _identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+    return _target(connection, args, kwargs), connection.thread_id()
+
+
+def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
     said = {**dict(zip(("host", "user", "password", "database", "port", "unix_socket"), args, strict=False)), **kwargs}
     port = None if said.get("unix_socket") else int(said.get("port") or 3306)
     name = said.get("database") or said.get("db") or ""

@@ -1,21 +1,11 @@
-"""pg8000: `CoreConnection`, which its DB-API, legacy and native interfaces share."""
+"""pg8000: `base`, which its DB-API, legacy and native interfaces share."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import (
-    called,
-    in_range,
-    keep,
-    noticed,
-    opening,
-    postgres_asked,
-    replace,
-    whoholds_of,
-)
+from whoholds.drivers import kit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,21 +24,18 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import pg8000
     from pg8000.core import CoreConnection
 
-    in_range("pg8000", pg8000.__version__, "1.29", "2")
-    never_blame("pg8000")
-    with ExitStack() as names:
+    base = CoreConnection
 
-        def stand(name: str, ours: Any) -> None:
-            names.callback(replace(CoreConnection, name, ours))
-
-        stand("__init__", opening(CoreConnection.__init__, ledger, "pg8000", _told, keep, _asked))
-        stand("close", called(CoreConnection.close, ledger, whoholds_of))
+    kit.library("pg8000", pg8000.__version__, "1.29", "2")
+    with kit.open_names() as stand:
+        stand(base, "__init__", kit.opening(base.__init__, ledger, "pg8000", _identify, kit.keep, _target))
+        stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed))
         for name in _STATEMENTS:
-            method = getattr(CoreConnection, name)
-            stand(name, noticed(method, ledger, whoholds_of, _in_transaction, sql=True, broke=_broke))
+            method = getattr(base, name)
+            stand(base, name, kit.used(method, ledger, kit.whoholds_of, _in_transaction, sql=True, broke=_broke))
         for name in _USES:
-            method = getattr(CoreConnection, name)
-            stand(name, noticed(method, ledger, whoholds_of, _in_transaction, broke=_broke))
+            method = getattr(base, name)
+            stand(base, name, kit.used(method, ledger, kit.whoholds_of, _in_transaction, broke=_broke))
         yield
 
 
@@ -56,19 +43,23 @@ def _in_transaction(connection: Any) -> bool:
     return connection._transaction_status in (b"T", b"E")
 
 
-def _broke(connection: Any, _: BaseException) -> bool:
+def _is_closed(connection: Any) -> bool:
     return connection._sock is None
 
 
-def _told(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+def _broke(connection: Any, _: BaseException) -> bool:
+    return _is_closed(connection)
+
+
+def _identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
     key: bytes | None = connection._backend_key_data
-    return _asked(connection, args, kwargs), int.from_bytes(key[:4], "big") if key else None
+    return _target(connection, args, kwargs), int.from_bytes(key[:4], "big") if key else None
 
 
-def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
     said = {**dict(zip(_ARGUMENTS, args, strict=False)), **kwargs}
     user, path = said.get("user"), said.get("unix_sock")
-    return postgres_asked(
+    return kit.postgres_target(
         {
             "user": user.decode("utf-8", "replace") if isinstance(user, bytes) else user,
             "host": path.rpartition("/")[0] if path else said.get("host") or "localhost",

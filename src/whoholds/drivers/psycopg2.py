@@ -6,25 +6,15 @@ Real subclasses, so that every check in C passes; the connection class goes on c
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import (
-    called,
-    connect_failed,
-    in_range,
-    is_refusal,
-    layered,
-    like,
-    noticed,
-    replace,
-    stands_for,
-    statement,
-)
+from whoholds.drivers import kit
+from whoholds.drivers._importlib_bootstrap.psycopg2_calls import making_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
-from whoholds.ledger.handle import CONNECTION, CURSOR, Handle
+from whoholds.ledger.handle import CURSOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,42 +37,21 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import psycopg2
     from psycopg2 import extensions
 
-    in_range("psycopg2", psycopg2.__version__, "2.8", "3")
-    never_blame("psycopg2")
+    kit.library("psycopg2", psycopg2.__version__, "2.8", "3")
     layer = _Layer(ledger, extensions.connection, extensions.cursor)
-    with ExitStack() as names:
+    with kit.open_names() as stand:
         original = psycopg2._connect
         ours = _connect(ledger, layer, original)
         stand_in = StandIn(original, lambda: ours)
         for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it where it comes from
-            names.callback(replace(module, "_connect", stand_in))
+            stand(module, "_connect", stand_in)
+        # before anyone has a class or an object of it: direct calls are seen, and type checks by name hold
         if "psycopg2.extras" not in sys.modules:
-            # before anyone has a class or an object of it: direct calls are seen, and type checks by name hold
-            names.callback(replace(extensions, "connection", layer.connection))
-            names.callback(replace(extensions, "cursor", layer.cursor))
-        else:
-            names.callback(_replace_if_unused(extensions, "connection", layer.connection))
+            stand(extensions, "connection", layer.connection)
+            stand(extensions, "cursor", layer.cursor)
+        elif not kit.any_alive(extensions.connection, subclasses=True):  # subclasses made before stay what they are
+            stand(extensions, "connection", layer.connection)
         yield
-
-
-def _replace_if_unused(module: Any, name: str, ours: type) -> Callable[[], None]:
-    """Replace a class that no living object is an instance of; subclasses made of it before stay what they are."""
-    import gc
-
-    plain = getattr(module, name)
-    if any(issubclass(type(one), plain) for one in gc.get_objects()):
-        return lambda: None
-    return replace(module, name, ours)
-
-
-def _handle_of(connection: Any) -> Handle:
-    handle: Handle = connection._whoholds
-    return handle
-
-
-def _handle_of_cursor(cursor: Any) -> Handle:
-    handle: Handle = cursor.connection._whoholds
-    return handle
 
 
 class _Layer:
@@ -94,35 +63,35 @@ class _Layer:
         def in_transaction(one: Any) -> bool:
             return not one.closed and 1 < status(one) < 4  # noqa: PLR2004 - INTRANS and INERROR
 
-        def cursors_transaction(one: Any) -> bool:
-            return in_transaction(one.connection)
+        in_transaction_of_cursor = kit.through("connection", in_transaction)
 
         def use(method: Any, *, sql: bool = False) -> Any:
-            return noticed(method, ledger, _handle_of_cursor, cursors_transaction, sql=sql, broke=_cursor_broke)
+            return kit.used(method, ledger, _of_cursor, in_transaction_of_cursor, sql=sql, broke=_cursor_broke)
 
         self.ledger = ledger
         self._use, self._in_transaction = use, in_transaction
         self._plain, self._plain_cursor = connection, cursor
-        self.cursor = like(cursor, self._cursor_methods(cursor))
-        self.connection = like(connection, self._methods(connection))
+        self.cursor = kit.subclass(cursor, self._cursor_methods(cursor))
+        self.connection = kit.subclass(connection, self._methods(connection))
         self._known: dict[type, type] = {connection: self.connection}
         self._known_cursors: dict[type, type] = {cursor: self.cursor}
         self._known_special: dict[tuple[type, bool], type] = {}
 
     def _methods(self, base: Any) -> dict[str, Any]:
         ledger = self.ledger
-        methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": _init(ledger, base.__init__)}
+        opening = kit.opening(base.__init__, ledger, "psycopg2", _identify, kit.keep, _target)
+        methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": opening}
         for name in _USES:
-            methods[name] = noticed(getattr(base, name), ledger, _handle_of, self._in_transaction, broke=_broke)
-        methods["close"] = called(base.close, ledger, _handle_of)
+            methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, self._in_transaction, broke=_broke)
+        methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed)
         if base.cursor is self._plain.cursor:  # on top of a class with a `cursor` of its own: that calls ours
-            methods["cursor"] = self._cursor_method(base.cursor)
+            methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, self._opened_cursor)
         return methods
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
         status = self._plain.get_transaction_status
         methods: dict[str, Any] = {name: self._use(getattr(base, name), sql=True) for name in _STATEMENTS}
-        methods["execute"] = statement(
+        methods["execute"] = kit.statement(
             base.execute, self.ledger, status, keywords=("query", "vars"), broke=_cursor_broke
         )
         methods |= {name: self._use(getattr(base, name)) for name in _COPIES}
@@ -135,7 +104,7 @@ class _Layer:
             if hasattr(base, name):
                 methods[name] = self._use(getattr(base, name))
         if named:
-            methods["close"] = _close_named(self.ledger, base.close)
+            methods["close"] = kit.closing(base.close, self.ledger, _of_named, if_raised=_is_closed)
         return methods
 
     def of(self, wanted: Any) -> Any:
@@ -144,135 +113,80 @@ class _Layer:
             return self.connection
         if not (isinstance(wanted, type) and issubclass(wanted, self._plain)):
             return wanted
-        return layered(wanted, self.connection, self._methods, self._known)
+        return kit.layered(wanted, self.connection, self._methods, self._known)
 
     def of_cursor(self, wanted: Any, *, named: bool) -> Any:
         """The cursor class to make where the user asks for `wanted`."""
         if not (isinstance(wanted, type) and issubclass(wanted, self._plain_cursor)):
             return wanted
-        ours = layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
+        ours = kit.layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
         if not named and not hasattr(ours, _REPLICATION[0]):
             return ours
         made = self._known_special.get((ours, named))
         if made is None:
-            made = self._known_special[ours, named] = like(ours, self._special_methods(ours, named=named))
+            made = self._known_special[ours, named] = kit.subclass(ours, self._special_methods(ours, named=named))
         return made
 
-    def _cursor_method(self, original: Any) -> Any:
-        ledger = self.ledger
-
-        def cursor(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                name = args[0] if args else kwargs.get("name")
-                wanted = args[1] if len(args) > 1 else kwargs.get("cursor_factory")
-                wanted = wanted or self_.cursor_factory or self.cursor
-                ours = self.of_cursor(wanted, named=name is not None)
-                if len(args) > 1:
-                    args = (args[0], ours, *args[2:])
-                else:
-                    kwargs["cursor_factory"] = ours
-                made = original(self_, *args, **kwargs)
-                if name is not None and isinstance(made, self.cursor):
-                    made._whoholds_cursor = _opened_cursor(ledger, self_, made)
-            except BaseException:
-                made = None
-                del self_, args, kwargs, made
-                raise
-            return made
-
-        return stands_for(cursor, original)
+    def _opened_cursor(self, connection: Any, cursor: Any, frame: Any) -> None:
+        """A named cursor was made: it holds something on the server until it is closed."""
+        if isinstance(cursor, self.cursor):
+            where = connection._whoholds.database
+            handle = self.ledger.opened(CURSOR, "psycopg2", where, cursor, frame, parent=None)
+            handle.server_side = True
+            cursor._whoholds_cursor = handle
 
 
-def _opened_cursor(ledger: Ledger, connection: Any, cursor: Any) -> Handle | None:
-    try:
-        parent = connection._whoholds
-    except AttributeError:
-        return None
-    handle = ledger.opened(CURSOR, "psycopg2", parent.database, cursor, sys._getframe(2), parent=None)
-    handle.server_side = True
-    return handle
+_of_cursor = kit.through("connection", kit.whoholds_of)
+_of_named = attrgetter("_whoholds_cursor")
 
 
-def _close_named(ledger: Ledger, original: Any) -> Any:
-    def close(self: Any) -> Any:
-        try:
-            result = original(self)
-        except BaseException:
-            del self
-            raise
-        handle = getattr(self, "_whoholds_cursor", None)
-        if handle is not None:
-            ledger.closed(handle)
-        return result
-
-    return stands_for(close, original)
+def _is_closed(connection_or_cursor: Any) -> bool:
+    return bool(connection_or_cursor.closed)
 
 
 def _broke(connection: Any, _: BaseException) -> bool:
     return bool(connection.closed)
 
 
-def _cursor_broke(cursor: Any, _: BaseException) -> bool:
-    return bool(cursor.connection.closed)
+_cursor_broke = kit.through("connection", _broke)
 
 
-def _init(ledger: Ledger, original: Callable[..., None]) -> Any:
-    clock = ledger.clock
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
-        began = clock()
-        try:
-            original(self, *args, **kwargs)
-        except BaseException as exc:
-            if is_refusal(exc):
-                ledger.refused(exc, _asked_for(args[0] if args else kwargs.get("dsn", "")), sys._getframe(1))
-            if ledger.on_connect_failed is not None:
-                connect_failed(ledger, _asked_for(args[0] if args else kwargs.get("dsn", "")), exc, began)
-            del self, args, kwargs, exc
-            raise
-        database_, pid = _told(self)
-        handle = self._whoholds = ledger.opened(CONNECTION, "psycopg2", database_, self, sys._getframe(1), began=began)
-        handle.backend_pid = pid
-
-    return stands_for(__init__, original)
-
-
-def _told(connection: Any) -> tuple[Database, int | None]:
+def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
     """Where it leads and the server's pid, as libpq knows them without I/O; here, in the program's own thread only."""
+    import psycopg2
+
     try:
         info = connection.info
-        found = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
-        return found, info.backend_pid or None
-    except Exception:  # noqa: BLE001 - an asynchronous connection that is not there yet knows little
-        return _asked_for(connection.dsn), None
+        where = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
+        return where, info.backend_pid or None
+    except psycopg2.Error:  # an asynchronous connection that is not there yet knows little
+        return _named(connection.dsn), None
 
 
-def _asked_for(dsn: str) -> Database:
-    """The database that a connection string names; what it leaves out as libpq's variables and defaults have it."""
-    import os
+def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
+    return _named(args[0] if args else kwargs.get("dsn", ""))
 
+
+def _named(dsn: str) -> Database:
+    """The database that a connection string names."""
+    import psycopg2
     from psycopg2.extensions import parse_dsn
 
     try:
         said = parse_dsn(dsn)
-    except Exception:  # noqa: BLE001 - it is refused as it is; its form is the server's affair
+    except psycopg2.Error:  # it is refused as it is; its form is the server's affair
         said = {}
-    user = said.get("user") or os.environ.get("PGUSER", "")
-    host = said.get("host") or said.get("hostaddr") or os.environ.get("PGHOST", "")
-    port = said.get("port") or os.environ.get("PGPORT") or "5432"
-    name = said.get("dbname") or os.environ.get("PGDATABASE") or user
-    return database("postgresql", user, host, int(port) if port.isdigit() else None, name)
+    return kit.postgres_target(said)
 
 
 def _connect(ledger: Ledger, layer: _Layer, original: Callable[..., Any]) -> Any:
-    def _connect(dsn: Any, connection_factory: Any = None, **kwargs: Any) -> Any:
-        try:
-            made = original(dsn, connection_factory=layer.of(connection_factory), **kwargs)
-        except BaseException:
-            del dsn, connection_factory, kwargs
-            raise
-        if not hasattr(made, "_whoholds"):
-            ledger.cannot_watch("psycopg2")
-        return made
+    def with_our_class(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if len(args) > 1:
+            return (args[0], layer.of(args[1]), *args[2:]), kwargs
+        return args, {**kwargs, "connection_factory": layer.of(kwargs.get("connection_factory"))}
 
-    return stands_for(_connect, original)
+    def made(_: Any, _kept: Any, connection: Any, _frame: Any) -> None:
+        if not hasattr(connection, "_whoholds"):
+            ledger.cannot_watch("psycopg2")
+
+    return kit.around(original, after=made, arguments=with_our_class, method=False)

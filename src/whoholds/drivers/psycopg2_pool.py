@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import never_blame
 from whoholds.drivers._loans import lend
-from whoholds.drivers.kit import replace, stands_for
+from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import OVER, Handle, Pool
 

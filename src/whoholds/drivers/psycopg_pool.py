@@ -10,8 +10,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import never_blame
+from whoholds.drivers import kit
 from whoholds.drivers._loans import lend
-from whoholds.drivers.kit import in_range, postgres_asked, replace, stands_for
+from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
@@ -29,7 +30,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch psycopg_pool's pools while the block lasts."""
     import psycopg_pool
 
-    in_range("psycopg_pool", psycopg_pool.__version__, "3.1", "4")
+    kit.library("psycopg_pool", psycopg_pool.__version__, "3.1", "4")
     never_blame("psycopg_pool")
     sync, async_ = psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool
     loans = _Loans(ledger, (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests))
@@ -150,9 +151,9 @@ def _database_of(pool_object: Any) -> Database:
     try:
         conninfo, kwargs = pool_object.conninfo, pool_object.kwargs
         said = conninfo_to_dict(conninfo) if isinstance(conninfo, str) else {}
-        return postgres_asked({**said, **(kwargs if isinstance(kwargs, dict) else {})})
+        return kit.postgres_target({**said, **(kwargs if isinstance(kwargs, dict) else {})})
     except Exception:  # noqa: BLE001 - a connection string that is none is the library's to refuse
-        return postgres_asked({})
+        return kit.postgres_target({})
 
 
 def _stocking(loans: _Loans, original: Any) -> Any:

@@ -6,27 +6,15 @@ of a result set says it throws away, so we keep that one bit for the call that i
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers.kit import (
-    called,
-    in_range,
-    keep_anew,
-    noticed,
-    opening,
-    replace,
-    stands_for,
-    whoholds_of,
-)
-from whoholds.hooks.seams import stays_ours
+from whoholds.drivers import kit
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 _ANSWERED_OK = ("commit", "rollback", "begin", "ping", "select_db", "autocommit")
@@ -44,24 +32,20 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from pymysql import connections, cursors
 
     # what install_as_MySQLdb has named itself does not count: there the module tells mysqlclient's version
-    in_range("PyMySQL", getattr(pymysql, "VERSION_STRING", pymysql.__version__), "1.0", "3")
-    never_blame("pymysql")
+    version = getattr(pymysql, "VERSION_STRING", pymysql.__version__)
+    kit.library("PyMySQL", version, "1.0", "3", packages=("pymysql",))
     base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult
 
     def used(method: Any, *, sql: bool = False) -> Any:
-        return noticed(method, ledger, _handle_of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
+        return kit.used(method, ledger, _of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
 
-    with ExitStack() as names:
-
-        def stand(target: Any, name: str, ours: Any) -> None:
-            names.callback(replace(target, name, ours))
-
-        stand(base, "connect", opening(base.connect, ledger, "pymysql", _told, keep_anew(ledger), _asked))
-        stand(base, "close", called(base.close, ledger, whoholds_of, _is_closed))
+    with kit.open_names() as stand:
+        stand(base, "connect", kit.opening(base.connect, ledger, "pymysql", _identify, kit.keep_anew(ledger), _target))
+        stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, _is_closed))
         for name in _ANSWERED_OK:
-            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _after_ok, broke=_broke))
+            stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _after_ok, broke=_broke))
         for name in _USES:
-            stand(base, name, noticed(getattr(base, name), ledger, whoholds_of, _in_transaction, broke=_broke))
+            stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _in_transaction, broke=_broke))
         for name in _STATEMENTS:
             stand(cursor, name, used(getattr(cursor, name), sql=True))
         for name in _STREAMED:
@@ -70,13 +54,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         yield
 
 
-def _connection_of(cursor: Any) -> Any:
-    return cursor.connection
-
-
-def _handle_of_cursor(cursor: Any) -> Handle:
-    handle: Handle = cursor.connection._whoholds
-    return handle
+_of_cursor = kit.through("connection", kit.whoholds_of)
 
 
 def _after_ok(connection: Any) -> bool:
@@ -95,16 +73,14 @@ def _cursors_transaction(cursor: Any) -> bool:
 
 
 def _end_of_result(original: Any) -> Any:
-    def _check_packet_is_eof(self: Any, packet: Any) -> Any:
-        end = original(self, packet)
-        if end and self.connection is not None:
-            try:
-                setattr(self.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                stays_ours(error)
-        return end
+    def kept(_: Any, _args: Any, _kwargs: Any, _frame: Any) -> Any:
+        return _args[0]
 
-    return stands_for(_check_packet_is_eof, original)
+    def noted(result: Any, packet: Any, end: Any, _frame: Any) -> None:
+        if end and result.connection is not None:
+            setattr(result.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
+
+    return kit.around(original, kept, noted)
 
 
 def _is_closed(connection: Any) -> bool:
@@ -115,15 +91,14 @@ def _broke(connection: Any, _: BaseException) -> bool:
     return _is_closed(connection)
 
 
-def _cursor_broke(cursor: Any, _: BaseException) -> bool:
-    return _is_closed(_connection_of(cursor))
+_cursor_broke = kit.through("connection", _broke)
 
 
-def _told(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _asked(connection, (), {}), connection.thread_id()
+def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+    return _target(connection, (), {}), connection.thread_id()
 
 
-def _asked(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:
+def _target(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:
     port = None if connection.unix_socket else connection.port
     return database("mysql", _text(connection.user), _text(connection.host), port, _text(connection.db))
 

@@ -9,26 +9,15 @@ import gc
 import os
 import sys
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
-from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init
-from whoholds.drivers.kit import (
-    called,
-    connect_failed,
-    layered,
-    like,
-    noticed,
-    rebind,
-    replace,
-    shortcut,
-    stands_for,
-    statement,
-)
+from whoholds.drivers import kit
+from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init, making_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
-from whoholds.ledger.handle import CONNECTION, Handle
+from whoholds.ledger.handle import CONNECTION, OVER, Handle
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
@@ -75,14 +64,14 @@ def watch(ledger: Ledger) -> Iterator[None]:
     layer = _Layer(ledger, plain, plain_cursor)
     ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
     connect = StandIn(plain_connect, lambda: ours)
-    with ExitStack() as names:
+    with kit.open_names() as stand:
         for module in (sqlite3, dbapi2):
-            names.callback(replace(module, "connect", connect))
+            stand(module, "connect", connect)
             # with these names ours too, direct calls are seen and `type(c) is sqlite3.Connection` holds
-            if not _any_alive(plain, plain_cursor):
-                names.callback(replace(module, "Connection", layer.connection))
-                names.callback(replace(module, "Cursor", layer.cursor))
-        names.callback(rebind(plain_connect, connect))
+            if not kit.any_alive(plain, plain_cursor):
+                stand(module, "Connection", layer.connection)
+                stand(module, "Cursor", layer.cursor)
+        stand.at_the_end(kit.rebind(plain_connect, connect))
         yield
 
 
@@ -95,16 +84,6 @@ def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
     return made
 
 
-def _any_alive(*types_: type) -> bool:
-    """Whether an object of the C types lives: `isinstance` must not become false for it."""
-    return any(type(one) in types_ for one in gc.get_objects())
-
-
-def _handle_of(connection: Any) -> Handle:
-    handle: Handle = connection._whoholds
-    return handle
-
-
 class _Layer:
     """Our two classes, between the user's and the C ones, and what was made of the user's own."""
 
@@ -114,14 +93,24 @@ class _Layer:
         self._state = state
         self._plain = connection
         self._run = self._cursor_methods(cursor)
-        self.cursor = like(cursor, {"__slots__": ("_whoholds_at",), **self._run})
-        self.connection = like(connection, self._methods(connection))
+        self.cursor = kit.subclass(cursor, {"__slots__": ("_whoholds_at",), **self._run})
+        self.connection = kit.subclass(connection, self._methods(connection))
         self._known: dict[type, type] = {}
         self._known_cursors: dict[type, type] = {}
 
+    def _is_closed(self, connection: Any) -> bool:
+        """Whether SQLite's connection is closed; asked of Python's object only, from any thread."""
+        from sqlite3 import ProgrammingError
+
+        try:
+            self._state(connection)
+        except ProgrammingError:
+            return True
+        return False
+
     def of(self, wanted: type) -> type:
         """The class to make where the user asks for `wanted`."""
-        return layered(wanted, self.connection, self._methods, self._known)
+        return kit.layered(wanted, self.connection, self._methods, self._known)
 
     def factory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What to call where the user calls `connect` with these arguments."""
@@ -137,10 +126,10 @@ class _Layer:
             return wanted
         if wanted is base:
             return self.cursor
-        return layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
+        return kit.layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
-        return {name: statement(getattr(base, name), self.ledger) for name in _SHORTCUTS}
+        return {name: kit.statement(getattr(base, name), self.ledger) for name in _SHORTCUTS}
 
     def _methods(self, base: Any) -> dict[str, Any]:
         """Of our layer on `base`: the C class, or a class of the user's below which there is no room."""
@@ -150,47 +139,26 @@ class _Layer:
             methods["__slots__"] = ("_whoholds",)
         for name in _USES:
             if hasattr(base, name):
-                methods[name] = noticed(getattr(base, name), ledger, _handle_of, state)
-        methods["close"] = called(base.close, ledger, _handle_of)
+                methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, state)
+        methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=self._is_closed)
         methods["__init__"] = init(base.__init__, ledger.clock, _as_keywords, _opened(ledger), _not_opened(ledger))
         if base.cursor is plain.cursor:
-            methods["cursor"] = self._cursor_method(base.cursor)
+            methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, _note_line)
         for name in _SHORTCUTS:
             if getattr(base, name) is getattr(plain, name):
                 methods[name] = self._shortcut(base, name)
             else:
-                methods[name] = noticed(getattr(base, name), ledger, _handle_of, state, sql=True)
+                methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, state, sql=True)
         return methods
-
-    def _cursor_method(self, original: Any) -> Any:
-        def cursor(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                if not args and not kwargs:
-                    made = original(self_, self.cursor)
-                elif len(args) == 1 and not kwargs:
-                    made = original(self_, self.of_cursor(args[0]))
-                elif not args and len(kwargs) == 1 and "factory" in kwargs:
-                    made = original(self_, self.of_cursor(kwargs["factory"]))
-                else:
-                    made = original(self_, *args, **kwargs)
-            except BaseException:
-                del self_, args, kwargs
-                raise
-            _note_line(made, sys._getframe(1))
-            return made
-
-        return stands_for(cursor, original)
 
     def _shortcut(self, base: Any, name: str) -> Any:
         """`Connection.execute` and its like, which in C make a cursor of the plain type and call it."""
         plain, ours = base.cursor, self.cursor
 
         def make(connection: Any) -> Any:
-            made = plain(connection, ours) if _C_CURSOR else connection.cursor()
-            _note_line(made, sys._getframe(2))
-            return made
+            return plain(connection, ours) if _C_CURSOR else connection.cursor()
 
-        return shortcut(getattr(base, name), make, self._run[name])
+        return kit.shortcut(getattr(base, name), make, _note_line, self._run[name])
 
 
 _C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method
@@ -225,7 +193,14 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         uri = args[7] if len(args) > 7 else kwargs.get("uri", False)  # noqa: PLR2004 - its place
         handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, frame, began=began)
         handle.probe = unread
-        self._whoholds = handle
+        kept = False
+        try:
+            self._whoholds = handle
+            kept = self._whoholds is handle  # a class of the program's may have attributes of its own kind
+        finally:
+            if not kept:
+                ledger.closed(handle, OVER)
+                ledger.cannot_watch("sqlite3")
 
     return opened
 
@@ -234,7 +209,7 @@ def _not_opened(ledger: Ledger) -> Callable[..., None]:
     def not_opened(args: tuple[Any, ...], kwargs: dict[str, Any], exc: BaseException, began: float) -> None:
         """It could not be opened."""
         if ledger.on_connect_failed is not None:
-            connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)
+            kit.connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)
 
     return not_opened
 

@@ -45,19 +45,19 @@ def stays_ours(error: Exception, original: Any = None) -> None:
         except Exception as error:
             stays_ours(error, original)
     """
-    if _is_the_programs(error):
+    if is_the_programs(error):
         raise error
     try:
         note(error, original)
     except Exception as again:
-        if _is_the_programs(again):
+        if is_the_programs(again):
             raise
 
 
 _OUR_BARE = (StopIteration, StopAsyncIteration, MemoryError, AssertionError)  # C raises these without a word
 
 
-def _is_the_programs(error: Exception) -> bool:
+def is_the_programs(error: Exception) -> bool:
     """Whether a frame of its traceback is a signal handler's, or nobody but the interpreter can have raised it."""
     signals: Any = sys.modules.get("_signal")
     # where the module is not imported nobody can have set a handler

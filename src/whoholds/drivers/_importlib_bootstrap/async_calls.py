@@ -1,6 +1,7 @@
 """The calls that stand in the place of a library's coroutine functions: who calls is the task, not the thread.
 
-`_frames_importlib_bootstrap` says why the file has its name, and what each of these is.
+`calls` says what each of these is. The caller's frame is asked for anew after each wait, and never kept over one: a
+coroutine that kept it would be part of a cycle, and would die later than without us.
 """
 
 from __future__ import annotations
@@ -9,17 +10,62 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._uses import Uses, closed, refused, task_or_thread, took
-from whoholds.hooks.seams import stands_for
+from whoholds.drivers._uses import Uses, closed, met, not_ours, task_or_thread
+from whoholds.hooks.seams import stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import Broke, HandleOf, State, Where
+    from whoholds.drivers._uses import After, Before, Broke, Failed, Gives, HandleOf, State
     from whoholds.ledger.ledger import Ledger
 
 
-def noticed_async(
+def around_async(
+    original: Callable[..., Any],
+    before: Before | None = None,
+    after: After | None = None,
+    failed: Failed | None = None,
+    *,
+    gives: Gives | None = None,
+    method: bool = True,
+) -> Any:
+    """`around` for a coroutine function; `before` runs when the coroutine starts, not when it is made."""
+
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        kept = result = None
+        thing, rest = (args[0], args[1:]) if method and args else (None, args)
+        try:
+            if before is not None:
+                try:
+                    kept = before(thing, rest, kwargs, sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            result = await original(*args, **kwargs)
+            try:
+                if after is not None:
+                    after(thing, kept, result, sys._getframe(1))
+                if gives is not None:
+                    result = gives(thing, kept, result, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(thing, kept, exc, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del args, kwargs, thing, rest, kept, result, exc
+            raise
+        return result
+
+    return stands_for(call, original)
+
+
+_NOBODY = -2  # no ident of a thread and no id of a task
+
+
+def used_async(
     original: Callable[..., Any],
     ledger: Ledger,
     handle_of: HandleOf,
@@ -28,86 +74,93 @@ def noticed_async(
     sql: bool = False,
     broke: Broke | None = None,
 ) -> Any:
-    """`noticed` for a coroutine function."""
-    uses = Uses(ledger, handle_of, transaction, task_or_thread, sql=sql, broke=broke)
-    clock, enter, leave, fail = ledger.clock, uses.enter, uses.leave, uses.fail
+    """`used` for a coroutine function."""
+    uses = Uses(original, ledger, handle_of, transaction, task_or_thread, sql=sql, broke=broke)
+    clock, leave, fail = ledger.clock, uses.leave, uses.fail
 
     async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handle = enter(self)
-        if handle is None:
-            try:
-                return await original(self, *args, **kwargs)
-            except BaseException:
-                del self, args, kwargs
-                raise
-        began = clock()
+        handle: Any
+        me = _NOBODY
         try:
+            me = task_or_thread()
+            handle = handle_of(self)
+            inside = handle.caller
+        except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
+            handle, inside = None, me
+            not_ours(error, original)
+        if inside:
+            if inside == me:
+                try:
+                    return await original(self, *args, **kwargs)
+                except BaseException:
+                    del self, args, kwargs
+                    raise
+            met(ledger, handle, me, sys._getframe(1), original)
+        began, result = clock(), None
+        try:
+            handle.caller = me
             result = await original(self, *args, **kwargs)
+            leave(self, handle, began, args)
         except BaseException as exc:
-            fail(self, handle, exc, began, args)
-            del self, args, kwargs, exc
+            try:
+                fail(self, handle, exc, began, args, sys._getframe(1))
+            finally:
+                handle.caller = 0
+                del self, args, kwargs, result, exc
             raise
-        leave(self, handle, began, args)
         return result
 
-    return _told(stands_for(call, original), uses)
+    return _with_spans(stands_for(call, original), uses)
 
 
-def _told(call: Any, uses: Uses) -> Any:
+def _with_spans(call: Any, uses: Uses) -> Any:
     name = call.__name__
-    tell, outermost = uses.telling(name), uses.outermost
-    if tell is None:
+    if not uses.has_spans(name):
         return call
+    outermost, tell = uses.outermost, uses.tell
 
     async def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handle = outermost(self)
-        began = time_ns()
+        handle, began, result = outermost(self), time_ns(), None
         try:
             result = await call(self, *args, **kwargs)
-        except BaseException as exc:
             if handle is not None:
-                tell(handle, name, args, kwargs, began, time_ns(), exc)
-            del self, args, kwargs, exc
+                ended, handle = handle, None
+                tell(ended, name, args, kwargs, began, None)
+        except BaseException as exc:
+            try:
+                if handle is not None:
+                    tell(handle, name, args, kwargs, began, exc)
+            finally:
+                del self, args, kwargs, result, exc
             raise
-        if handle is not None:
-            tell(handle, name, args, kwargs, began, time_ns(), None)
         return result
 
     return stands_for(statement, call)
 
 
-def called_async(
-    original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, is_closed: State | None = None
+def closing_async(
+    original: Callable[..., Any],
+    ledger: Ledger,
+    handle_of: HandleOf,
+    is_closed: State | None = None,
+    *,
+    if_raised: State | None = None,
 ) -> Any:
-    """`called` for a coroutine function."""
+    """`closing` for a coroutine function."""
+    if_raised = if_raised or is_closed
 
     async def close(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = None
         try:
             result = await original(self, *args, **kwargs)
+            closed(self, ledger, handle_of, is_closed, original)
         except BaseException:
-            if is_closed is not None:
-                closed(self, ledger, handle_of, is_closed)
-            del self, args, kwargs
+            try:
+                if if_raised is not None:
+                    closed(self, ledger, handle_of, if_raised, original)
+            finally:
+                del self, args, kwargs, result
             raise
-        closed(self, ledger, handle_of, is_closed)
         return result
 
     return stands_for(close, original)
-
-
-def connecting_async(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, asked: Where) -> Any:
-    """`connecting` for a coroutine function."""
-    clock = ledger.clock
-
-    async def connect(*args: Any, **kwargs: Any) -> Any:
-        began = clock()
-        try:
-            made = await original(*args, **kwargs)
-        except BaseException as exc:
-            refused(ledger, exc, asked, None, args, kwargs, sys._getframe(1), began)
-            del args, kwargs, exc
-            raise
-        took(made, handle_of, clock() - began)
-        return made
-
-    return stands_for(connect, original)

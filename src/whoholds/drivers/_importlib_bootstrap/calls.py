@@ -1,11 +1,13 @@
-"""The calls that stand in the place of a library's own: nearly every frame of ours on the user's stack is one of these.
-
-The file's name is a tool: `warnings` passes over frames whose file has both "importlib" and "_bootstrap" in its name
-when it counts `stacklevel`, so that a library's warning goes on blaming the caller's line and not ours.
+"""The calls that stand in the place of a library's own: every frame of ours on the user's stack is one of these.
 
 An exception that the program keeps has our frame in its traceback, and its locals with it: each call drops its
-arguments before it lets one pass. What a call tells the ledger stands in `_uses`; coroutine functions have the same
-calls in `_async_frames_importlib_bootstrap`.
+arguments before it lets one pass, and only the calls of this folder do that. `around` is for everything that need not
+be fast; `used`, `statement` and `closing` are the same idea written out. Coroutine functions have theirs in
+`async_calls`. What a call tells the ledger stands in `_uses`.
+
+Three promises, whatever happens: the library's own call is made exactly once with the program's arguments, the program
+gets its result or its exception, and a fault of ours goes to `stays_ours`. A signal's handler may raise at any
+instruction: what is set here is set inside the `try` that takes it back.
 """
 
 from __future__ import annotations
@@ -15,19 +17,75 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._uses import LONGEST_SQL, Uses, closed, met, refused, remember, thread, took
+from whoholds.drivers._uses import LONGEST_SQL, Uses, closed, met, not_ours, remember, thread
 from whoholds.hooks.seams import stands_for, stays_ours
-from whoholds.ledger.handle import CONNECTION, RING
+from whoholds.ledger.handle import RING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import Broke, HandleOf, State, Told, Where
+    from whoholds.drivers._uses import After, Arguments, Before, Broke, Failed, Gives, HandleOf, State
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 
-def noticed(
+def around(
+    original: Callable[..., Any],
+    before: Before | None = None,
+    after: After | None = None,
+    failed: Failed | None = None,
+    *,
+    arguments: Arguments | None = None,
+    gives: Gives | None = None,
+    method: bool = True,
+) -> Any:
+    """Stand around `original`, a method, or a function where `method` is false: `self` is None then.
+
+    `before(self, args, kwargs, frame)` gives what is kept for the others; then comes `after(self, kept, result, frame)`
+    or `failed(self, kept, exc, frame)`, with `kept` None where `before` did not end. `frame` is the caller's.
+    `failed` also follows an `after` in which a signal's handler raised. `arguments(self, args, kwargs)` gives the
+    positional and keyword arguments to call with, `gives(self, kept, result, frame)` what the program gets instead of
+    the result. Each of these may fail: then the call is as if it were not there.
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        kept = result = None
+        thing, rest = (args[0], args[1:]) if method and args else (None, args)
+        try:
+            if before is not None:
+                try:
+                    kept = before(thing, rest, kwargs, sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            if arguments is not None:
+                try:
+                    rest, kwargs = arguments(thing, rest, kwargs)
+                    args = (thing, *rest) if method else rest
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            result = original(*args, **kwargs)
+            try:
+                if after is not None:
+                    after(thing, kept, result, sys._getframe(1))
+                if gives is not None:
+                    result = gives(thing, kept, result, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(thing, kept, exc, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del args, kwargs, thing, rest, kept, result, exc
+            raise
+        return result
+
+    return stands_for(call, original)
+
+
+def used(
     original: Callable[..., Any],
     ledger: Ledger,
     handle_of: HandleOf,
@@ -37,41 +95,56 @@ def noticed(
     broke: Broke | None = None,
 ) -> Any:
     """`original`, a method, of which each call is a use; what it calls in its turn is the same use. See `Uses`."""
-    uses = Uses(ledger, handle_of, transaction, thread, sql=sql, broke=broke)
-    clock, enter, leave, fail = ledger.clock, uses.enter, uses.leave, uses.fail
+    uses = Uses(original, ledger, handle_of, transaction, thread, sql=sql, broke=broke)
+    clock, leave, fail = ledger.clock, uses.leave, uses.fail
+    threads = _thread  # asked through the module: gevent may patch it later
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handle = enter(self)
-        if handle is None:
-            try:
-                return original(self, *args, **kwargs)
-            except BaseException:
-                del self, args, kwargs
-                raise
-        began = clock()
+        handle: Any
+        me = threads.get_ident()
         try:
+            handle = handle_of(self)
+            inside = handle.caller
+        except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
+            handle, inside = None, me
+            not_ours(error, original)
+        if inside:
+            if inside == me:
+                try:
+                    return original(self, *args, **kwargs)
+                except BaseException:
+                    del self, args, kwargs
+                    raise
+            met(ledger, handle, me, sys._getframe(1), original)
+        began, result = clock(), None
+        try:
+            handle.caller = me
             result = original(self, *args, **kwargs)
+            leave(self, handle, began, args)
         except BaseException as exc:
-            fail(self, handle, exc, began, args)
-            del self, args, kwargs, exc
+            try:
+                fail(self, handle, exc, began, args, sys._getframe(1))
+            finally:
+                handle.caller = 0
+                del self, args, kwargs, result, exc
             raise
-        leave(self, handle, began, args)
         return result
 
-    return _told(stands_for(call, original), uses)
+    return with_spans(stands_for(call, original), uses)
 
 
-def within(original: Callable[..., Any], noticing: Callable[..., Any]) -> Any:
-    """`noticing`, but straight to `original` where it is a part of a call that is noticed already; with `_whoholds`."""
-    thread = _thread
+def unless_inside(original: Callable[..., Any], using: Callable[..., Any]) -> Any:
+    """`using`, but straight to `original` where it is a part of a call that is a use already; with `_whoholds`."""
+    threads = _thread
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             try:
-                inside = self._whoholds.caller == thread.get_ident()
-            except AttributeError:
+                inside = self._whoholds.caller == threads.get_ident()
+            except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
                 inside = True
-            return (original if inside else noticing)(self, *args, **kwargs)
+                not_ours(error, original)
+            return (original if inside else using)(self, *args, **kwargs)
         except BaseException:
             del self, args, kwargs
             raise
@@ -91,7 +164,7 @@ def statement(
     keywords: tuple[str, str] | None = None,
     broke: Broke | None = None,
 ) -> Any:
-    """`noticed` for a cursor's `execute` in C, the one call that must cost next to nothing: `Uses`, written out.
+    """`used` for a cursor's `execute` in C, the one call that must cost next to nothing: `Uses`, written out.
 
     The handle is `self.connection._whoholds`; `status(connection)` is libpq's transaction status, and where there is
     none, `connection.in_transaction` tells. `keywords` are the names of the statement and of its values where the
@@ -102,7 +175,7 @@ def statement(
         connection = cursor.connection
         return connection.in_transaction if status is None else _OPEN[status(connection)]
 
-    uses = Uses(ledger, _of_cursor, state, thread, sql=True, broke=broke)
+    uses = Uses(original, ledger, _of_cursor, state, thread, sql=True, broke=broke)
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
 
@@ -112,9 +185,10 @@ def statement(
             connection = self.connection
             handle = connection._whoholds
             inside = handle.caller
-        except AttributeError:  # not opened yet, or not one of ours
+        except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
             connection = handle = None
             inside = me
+            not_ours(error, original)
         if inside:
             if inside == me:
                 try:
@@ -122,43 +196,56 @@ def statement(
                 except BaseException:
                     del self, connection, sql, values, rest
                     raise
-            met(ledger, handle, me, sys._getframe(1))
-        handle.caller = me
+            met(ledger, handle, me, sys._getframe(1), original)
         began = clock()
         try:
+            handle.caller = me
             if values is _MISSING and sql is not _MISSING:
                 result = original(self, sql)
             elif not rest and sql is not _MISSING:
                 result = original(self, sql, values)
             else:
                 result = original(self, *_given(sql, values, rest))
+            now = clock()
+            took = now - began
+            handle.calls_s += took
+            handle.used_at = now
+            handle.used_by = me
+            handle.caller = 0
+            try:
+                number, ring = handle.calls, handle.ring
+                if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
+                    ring[number % RING] = (sql, began, took)
+                else:
+                    remember(handle, sql, began, took)
+                handle.calls = number + 1
+                handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
         except BaseException as exc:
-            fail(self, handle, exc, began, (sql,))
-            del self, connection, sql, values, rest, exc
+            result = None
+            try:
+                fail(self, handle, exc, began, (sql,), sys._getframe(1))
+            finally:
+                handle.caller = 0
+                del self, connection, sql, values, rest, result, exc
             raise
-        now = clock()
-        took = now - began
-        handle.calls_s += took
-        handle.used_at = now
-        handle.used_by = me
-        handle.caller = 0
-        try:
-            handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
-        number, ring = handle.calls, handle.ring
-        if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
-            ring[number % RING] = (sql, began, took)
-        else:
-            remember(handle, sql, began, took)
-        handle.calls = number + 1
         return result
 
     if keywords is not None:
-        code = call.__code__
-        names = (code.co_varnames[0], *keywords, *code.co_varnames[3:])
-        call.__code__ = code.replace(co_varnames=names, co_posonlyargcount=1)
-    return _told(stands_for(call, original), uses)
+        _named_parameters(call, keywords)
+    return with_spans(stands_for(call, original), uses)
+
+
+def _named_parameters(call: Any, keywords: tuple[str, str]) -> None:
+    """Let `call` take its two parameters after `self` by these names too, as the library does.
+
+    The names are the library's and cannot stand in the source; a wrapper that takes any keyword would make a dict of
+    each call. The contract's `test_execute_takes_what_it_took` holds it against the library.
+    """
+    code = call.__code__
+    names = (code.co_varnames[0], *keywords, *code.co_varnames[3:])
+    call.__code__ = code.replace(co_varnames=names, co_posonlyargcount=1)
 
 
 def _given(sql: Any, values: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -173,114 +260,82 @@ def _of_cursor(cursor: Any) -> Handle:
     return handle
 
 
-def _told(call: Any, uses: Uses) -> Any:
+def with_spans(call: Any, uses: Uses) -> Any:
     """`call` itself, unless statements have spans: then `call`, and afterwards the ledger told of it."""
     name = call.__name__
-    tell, outermost = uses.telling(name), uses.outermost
-    if tell is None:
+    if not uses.has_spans(name):
         return call
+    outermost, tell = uses.outermost, uses.tell
 
     def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handle = outermost(self)
-        began = time_ns()
+        handle, began, result = outermost(self), time_ns(), None
         try:
             result = call(self, *args, **kwargs)
-        except BaseException as exc:
             if handle is not None:
-                tell(handle, name, args, kwargs, began, time_ns(), exc)
-            del self, args, kwargs, exc
+                ended, handle = handle, None
+                tell(ended, name, args, kwargs, began, None)
+        except BaseException as exc:
+            try:
+                if handle is not None:
+                    tell(handle, name, args, kwargs, began, exc)
+            finally:
+                del self, args, kwargs, result, exc
             raise
-        if handle is not None:
-            tell(handle, name, args, kwargs, began, time_ns(), None)
         return result
 
     return stands_for(statement, call)
 
 
-def called(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, is_closed: State | None = None) -> Any:
-    """`original`, a `close`: once it has returned, its handle is closed. A close that raises closes nothing.
+def closing(
+    original: Callable[..., Any],
+    ledger: Ledger,
+    handle_of: HandleOf,
+    is_closed: State | None = None,
+    *,
+    if_raised: State | None = None,
+) -> Any:
+    """`original`, a `close`: once it has returned, its handle is closed.
 
-    Where a close may also give back or do nothing, or raise and close all the same, `is_closed(self)` tells.
+    Where a close may also give back or do nothing, `is_closed(self)` tells. `if_raised(self)`, or `is_closed`, tells
+    after a close that raises, or in which a signal's handler raised; without either such a close closes nothing.
     """
+    if_raised = if_raised or is_closed
 
     def close(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = None
         try:
             result = original(self, *args, **kwargs)
+            closed(self, ledger, handle_of, is_closed, original)
         except BaseException:
-            if is_closed is not None:
-                closed(self, ledger, handle_of, is_closed)
-            del self, args, kwargs
+            try:
+                if if_raised is not None:
+                    closed(self, ledger, handle_of, if_raised, original)
+            finally:
+                del self, args, kwargs, result
             raise
-        closed(self, ledger, handle_of, is_closed)
         return result
 
     return stands_for(close, original)
 
 
-def opening(
-    original: Callable[..., Any],
-    ledger: Ledger,
-    driver: str,
-    told: Told,
-    keep: Callable[[Any, Handle], None],
-    asked: Where | None = None,
+def shortcut(
+    original: Callable[..., Any], make: Callable[[Any], Any], note: Callable[[Any, Any], None], run: Callable[..., Any]
 ) -> Any:
-    """`original`, a method that makes `self` a connection (`__init__`, `connect`): a handle once it has returned.
+    """`Connection.execute` and its like where C makes a cursor of its own: `make(self)` makes ours, `run` runs it.
 
-    `told(self, args, kwargs)` gives where it leads and the server's pid, without I/O; `asked` the same way the
-    database of a refusal; `keep(self, handle)` puts the handle where it is found again.
+    `note(cursor, frame)` is told of it before.
     """
-    clock = ledger.clock
-
-    def open(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: A001 - it takes the original's name
-        began = clock()
-        try:
-            result = original(self, *args, **kwargs)
-        except BaseException as exc:
-            if asked is not None:
-                refused(ledger, exc, asked, self, args, kwargs, sys._getframe(1), began)
-            del self, args, kwargs, exc
-            raise
-        try:
-            where, pid = told(self, args, kwargs)
-            handle = ledger.opened(CONNECTION, driver, where, self, sys._getframe(1), began=began)
-            handle.backend_pid = pid
-            keep(self, handle)
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
-            ledger.cannot_watch(driver)
-        return result
-
-    return stands_for(open, original)
-
-
-def connecting(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, asked: Where) -> Any:
-    """`original`, a function that returns a connection whose handle is made further in: how long it took, refusals."""
-    clock = ledger.clock
-
-    def connect(*args: Any, **kwargs: Any) -> Any:
-        began = clock()
-        try:
-            made = original(*args, **kwargs)
-        except BaseException as exc:
-            refused(ledger, exc, asked, None, args, kwargs, sys._getframe(1), began)
-            del args, kwargs, exc
-            raise
-        took(made, handle_of, clock() - began)
-        return made
-
-    return stands_for(connect, original)
-
-
-def shortcut(original: Callable[..., Any], make: Callable[[Any], Any], run: Callable[..., Any]) -> Any:
-    """`Connection.execute` and its like where C makes a cursor of its own: `make(self)` makes ours, `run` runs it."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        cursor = None
         try:
             cursor = make(self)
+            try:
+                note(cursor, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             run(cursor, *args, **kwargs)
         except BaseException:
-            cursor = None
             del self, args, kwargs, cursor
             raise
         return cursor

@@ -1,6 +1,6 @@
-"""sqlite3's two frames of ours on the user's stack: `connect`, and `Connection.__init__`.
+"""sqlite3's own frames of ours on the user's stack: `connect`, `Connection.__init__` and `Connection.cursor`.
 
-In a file of that name for `warnings`, as `_frames_importlib_bootstrap` says.
+`around` written out, because these are called often; what it promises they promise too.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds.hooks.seams import stands_for
+from whoholds.hooks.seams import stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +34,18 @@ def init(
                 args, kwargs = as_keywords(args, kwargs, "_sqlite3.Connection")
             args, kwargs = _asked_once(args, kwargs)
             original(self, *args, **kwargs)
+            try:
+                opened(self, args, kwargs, sys._getframe(1), began)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
         except BaseException as exc:
-            not_opened(args, kwargs, exc, began)
-            del self, args, kwargs, exc
+            try:
+                not_opened(args, kwargs, exc, began)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del self, args, kwargs, exc
             raise
-        opened(self, args, kwargs, sys._getframe(1), began)
 
     return stands_for(__init__, original)
 
@@ -51,6 +58,37 @@ def _asked_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
         return args, kwargs
     path = os.fspath(path)  # type: ignore[arg-type]  # it has the method
     return ((path, *args[1:]), kwargs) if args else (args, {**kwargs, "database": path})
+
+
+def making_cursors(
+    original: Callable[..., Any], ours: type, factory: Callable[[Any], Any], note_line: Callable[[Any, Any], None]
+) -> Any:
+    """`Connection.cursor`, with our class `ours` for the factory, or `factory(wanted)` for the user's."""
+
+    def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
+        made = None
+        try:
+            if not args and not kwargs:
+                made = original(self, ours)
+            else:
+                try:
+                    if len(args) == 1 and not kwargs:
+                        args = (factory(args[0]),)
+                    elif not args and len(kwargs) == 1 and "factory" in kwargs:
+                        kwargs["factory"] = factory(kwargs["factory"])
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+                made = original(self, *args, **kwargs)
+            try:
+                note_line(made, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+        except BaseException:
+            del self, args, kwargs, made
+            raise
+        return made
+
+    return stands_for(cursor, original)
 
 
 def connecting(

@@ -8,7 +8,7 @@ and a few by their shape; one that stands in the text with nothing to tell it ca
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final
 
 from whoholds.text import redact_patterns as known
@@ -43,7 +43,15 @@ def redact(text: str) -> str:
         text = _urls(text, cut=cut)
     if _any(known.SHAPES, small):
         text = _shaped(text)
+    if " -" in small or "/" in small:
+        text = _commands(text)
     return f"{text} …" if cut else text
+
+
+@lru_cache(maxsize=1024)
+def shown_name(name: str) -> str:
+    """Give the name of a thread, task, pool or scope as it may be shown; the program chose it, and anything may be in it."""
+    return redact(name)
 
 
 def _any(words: tuple[str, ...], text: str) -> bool:
@@ -56,28 +64,45 @@ def _any(words: tuple[str, ...], text: str) -> bool:
 def redact_argv(argv: Sequence[str]) -> list[str]:
     """Give the arguments of a command, each on its own, with each secret in them replaced by `***`."""
     shown: list[str] = []
-    flags: set[str] = set()
-    glued = follows = False
-    assigned = _pattern(rf"(-{{0,2}}[\w.-]*?{known.KEY}=).+")
-    flag = _pattern(rf"--?[\w.-]*?{known.KEY}")
+    words: list[str] = []
+    commands: list[known.Command] = []
+    follows = user = oracle = False
     for item in argv:
         head = item[:LOOK]
-        name = head.rpartition("/")[2]
-        if follows and not item.startswith("--"):
-            shown.append(HIDDEN)
-            follows = False
-            continue
-        follows = item in flags or flag.fullmatch(head) is not None
-        if match := assigned.fullmatch(head):
-            shown.append(match[1] + HIDDEN)
-        elif glued and item.startswith("-p") and item != "-p":
-            shown.append("-p" + HIDDEN)
+        if follows and not _pattern(known.FLAG).fullmatch(head.partition("=")[0]):
+            text, follows = HIDDEN, False
         else:
-            shown.append(_urls(redact(item), whole=True))
-        glued = glued or name.startswith(("mysql", "mariadb", "mycli"))
-        if name in known.FLAGS:
-            flags.add(known.FLAGS[name])
+            text, follows = _argument(item, commands, user=user, oracle=oracle)
+        shown.append(text)
+        user = _pattern(known.USER).fullmatch(head) is not None
+        words = [*words[-2:], head.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")]
+        called = {" ".join(words[-count:]) for count in (1, 2, 3)}
+        commands += [one for one in known.COMMANDS if any(map(_pattern(one.names).fullmatch, called))]
+        oracle = oracle or _pattern(known.ORACLE).fullmatch(words[-1]) is not None
     return shown
+
+
+def _argument(item: str, commands: list[known.Command], *, user: bool, oracle: bool) -> tuple[str, bool]:
+    """Give an argument as it may be shown, and whether the next one is a secret."""
+    head = item[:LOOK]
+    for command in commands:
+        flag = _exact(command.flags).match(head)
+        if flag and head[flag.end() :]:
+            return flag[0] + HIDDEN, False
+        if flag and not command.only_glued:
+            return head, True
+    if match := _pattern(rf"(-{{0,2}}[\w.-]*?{known.KEY}=).+").fullmatch(head):
+        return match[1] + HIDDEN, False
+    if _pattern(rf"--?[\w.-]*?{known.KEY}").fullmatch(head):
+        return head, True
+    if match := _pattern(rf"((?:{known.USER}=)?[^:/]*:)(?!\d+\Z).+").fullmatch(head) if user or "=" in head else None:
+        if user or "=" in match[1]:
+            return match[1] + HIDDEN, False
+    name, slash, rest = head.partition("/")
+    if oracle and slash and name and name[0] not in "-.@":
+        at = rest.rfind("@")
+        return f"{name}/{HIDDEN}{rest[at:] if at >= 0 else ''}", False
+    return _urls(redact(item), whole=True), False
 
 
 def _named(text: str) -> str:
@@ -120,7 +145,7 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
     `name` is the name and what is between it and the value, `before` what stands before the name.
     """
     if quoted:
-        mark = quoted[0].lstrip("bfruBFRU")[0]
+        mark = next(letter for letter in quoted[0] if letter in "\"'$")
         return _matched(known.TOUCHING, text, start), f"{mark}{HIDDEN}{mark}"
     if escaped := _pattern(rf"(?P<mark>{known.ESCAPED}).*?(?:(?<!\\)(?P=mark)|\Z)").match(text, start):
         return escaped.end(), f"{escaped['mark']}{HIDDEN}{escaped['mark']}"
@@ -130,6 +155,7 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
             return whole, HIDDEN + opening[0]
     stop = "&" if _pattern(r"[?&][\w.-]*\Z").search(before) else ""  # in a URL's query
     stop = ";" if _pattern(r";\s*[\w. -]*\Z").search(before) else stop  # in an ODBC string
+    stop = "&" if name.lower().endswith("%3d") else stop  # in a string that was quoted for a URL
     end = _matched(known.BARE.format(stop), text, _matched(known.BRACED, text, start))
     value = text[start:end]
     line = text.find("\n", end)
@@ -181,7 +207,39 @@ def _urls(text: str, *, cut: bool = False, whole: bool = False) -> str:
 
 
 def _shaped(text: str) -> str:
-    """Hide what is a secret by its shape, and the password glued to the -p of a MySQL client."""
+    """Hide what is a secret by its shape, and the password of `user/password@place`."""
     text = _pattern(known.SHAPED).sub(HIDDEN, text)
-    value = rf"(?:(?=[\"']){known.TOUCHING}|-p(?:(?=[\"']){known.TOUCHING}|{known.BARE.format('')}))"
-    return _pattern(rf"({known.CLIENT}){value}").sub(rf"\1-p{HIDDEN}", text)
+    return _pattern(known.CREDENTIALS).sub(rf"\g<user>{HIDDEN}", text) if "@" in text else text
+
+
+def _commands(text: str) -> str:
+    """Hide the secrets in the arguments of commands that we know, wherever in a text they stand."""
+    value = rf"(?:(?=[\"']){known.TOUCHING}|{known.BARE.format('')})"
+    for command in known.COMMANDS:
+        joined = r"(?=\S)" if command.only_glued else r"(?:\s{1,3}|=|(?=\S))"
+        flag = rf"(?-i:{command.flags})"
+        pattern = _pattern(
+            rf"(?P<before>\b(?:{command.names})\b[^\n|;&]{{0,200}}?\s)"
+            rf"(?:(?=[\"']{flag}){known.TOUCHING}|(?P<flag>{flag}{joined})(?!\*\*\*){value})"
+        )
+        for _ in range(4):  # each time one more secret of a command
+            text, found = pattern.subn(_flag_only, text)
+            if not found:
+                break
+    text = _pattern(rf"({known.USER}[\s=]{{1,3}})(?=[\"'][^\s\"']{{0,100}}:){known.TOUCHING}").sub(rf"\1{HIDDEN}", text)
+    text = _pattern(rf"(?<=[\"'])({known.USER}=[^\s:\"']{{1,100}}:).+").sub(rf"\1{HIDDEN}", text)
+    text = _pattern(rf"({known.USER}[\s=]{{1,3}}[^\s:\"'/]{{1,100}}:)(?!\d+(?:\s|\Z))\S+").sub(rf"\1{HIDDEN}", text)
+    name = r"(?:\w{1,20}=)?[\w$#.]{1,60}/"
+    return _pattern(rf"(\b(?:{known.ORACLE_ONLY})\b[^\n|;&]{{0,100}}?\s[\"']?{name})(?!\*\*\*)\S+").sub(
+        rf"\1{HIDDEN}", text
+    )
+
+
+def _flag_only(match: re.Match[str]) -> str:
+    return f"{match['before']}{match['flag'] or ''}{HIDDEN}"
+
+
+@cache
+def _exact(source: str) -> re.Pattern[str]:
+    """Give `source` compiled, where the case counts."""
+    return re.compile(source, re.DOTALL)

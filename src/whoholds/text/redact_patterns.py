@@ -6,30 +6,49 @@ more than a long one. All are meant for any case, with a dot that takes line end
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 # In small letters; a text without any of them holds nothing that we would know for a secret.
-NAMES: Final = ("pass", "pw", "secret", "token", "key", "credential", "identified", "authorization")
+NAMES: Final = (
+    *("pass", "pw", "secret", "token", "key", "cred", "identified", "auth", "signature", "sig=", "sig%3d"),
+    *("pin=", "pin:", "pin "),
+)
 SHAPES: Final = (
-    *("akia", "asia", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "glpat-", "sk-", "eyj"),
-    *("-----begin", "bearer", "-p"),
+    *("akia", "asia", "abia", "acca", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "xapp-", "eyj"),
+    *("glpat-", "glrt-", "gldt-", "sk-", "sk_", "rk_", "pk_live", "whsec_", "hvs.", "hvb.", "dapi", "aiza", "ya29."),
+    *("npm_", "pypi-", "sg.", "shpat_", "shpss_", "dop_v1", "doo_v1", "hf_", "sntry", "lin_api_", "pul-", "glsa_"),
+    *("glc_", "nvapi-", "pscale_", "sbp_", "age-secret", "key-", "rubygems_", "pmak-", "atlasv1.", "dckr_pat_"),
+    *("figd_", "sq0", "napi_", "r8_", "-----begin", "bearer", "basic ", "@"),
 )
 
 # The end of the name of a secret: db_password, PGPASSWORD, clientSecret, aws_secret_access_key; but neither
 # passfile and sslkey, which are paths, nor token_type, bypass, compass.
 KEY: Final = (
-    r"(?:pass(?:words?|wd|phrase|code)|pwd|secrets?|token|credentials?|(?:(?<![a-z])|db|user|pg|root|admin)pass"
-    r"|(?<![a-z])pw|(?:api|access|account|secret|private|signing|encryption|master)[_-]?key)"
+    r"(?:pass(?:words?|wd|phrase|code)|pwd|secrets?|token|credentials?|(?:(?<![a-z])|db|user|pg|root|admin)pass_?"
+    r"|(?:(?<![a-z])|db|pg|user|root|admin|my|sql)pw|(?<![a-z])(?:creds?|pin|auth)"
+    r"|(?:api|access|account|secret|private|signing|encryption|master|shared)[_-]?key"
+    r"|(?<=[?&-])signature|accesssignature|(?<=[?&])sig)"
     r"(?:[_-]?(?:value|hash|text|plain|raw|old|new|str|b64|base64|\d{1,3}))?"
 )
 # What stands between the name and the value: = := => == != and :, a closed quote before it; or only a space,
 # after a flag and in PASSWORD 'x'; or a comma, in get("PGPASSWORD", "x") and ["--password", "x"].
-_PREFIX: Final = r"(?:[bfu]r?|r[bf]?)?"  # Python's, before a quote
+_PREFIX: Final = r"(?:[bfut]r?|r[bft]?|[enx]|u&)?"  # Python's and SQL's, before a quote
 _START: Final = rf"(?:\(\s{{0,80}})?(?={_PREFIX}\\*[\"'])"
+# A flag that is no value of the flag before it: psql --password --host h.
+FLAG: Final = (
+    r"-{1,2}(?:[a-z?]|host(?:name)?|port|user(?:name)?|dbname|database|db|command|file|version|help|verbose|quiet|silent"
+    r"|no-password|list|echo|table|tables|data-only|schema-only|format|ssl[\w-]{0,20}|tls[\w-]{0,20}|config|protocol"
+    r"|socket|execute|batch|url|uri|server|prompt|interactive|reload|bind|workers|log-level|debug|env|name|output|input"
+    r"|default-character-set|dry-run|force|yes)(?=[\s=\"']|\Z)"
+)
 NAMED: Final = (
-    rf"{KEY}(?:[\"'\\\] \t]{{0,8}}(?:[=!]?={{1,2}}>?|(?P<colon>:)=?)(?:\s{{0,80}}{_START}|[ \t]{{0,80}})"
-    rf"|(?P<space>[\"']?[ \t]{{1,80}})(?!-)|(?P<comma>[\"']\s{{0,80}},\s{{0,80}}{_START}))"
-    r"|\bidentified\s{1,80}by\s{1,80}(?:password\s{1,80})?"
+    rf"{KEY}(?:[\"'\\\] \t]{{0,8}}(?:[=!]?={{1,2}}>?|%3d|(?P<colon>:)=?)(?:\s{{0,80}}{_START}|[ \t]{{0,80}})"
+    rf"|(?P<space>[\"']?(?:[ \t]{{1,80}}|\s{{1,80}}(?={_PREFIX}[\"'])))(?!{FLAG})"
+    rf"|(?P<comma>[\"']\s{{0,80}},\s{{0,80}}{_START}))"
+    r"|\bidentified\s{1,80}(?:with\s{1,80}\S{1,80}\s{1,80})?(?:by|as|using)\s{1,80}(?:(?:password|values)\s{1,80})?"
+    r"|\bset\s{1,80}password\s{1,80}for\s{1,80}[^=]{1,200}=\s{0,80}"
+    r"|\bpragma\s{1,80}(?:\w{1,60}\.)?(?:hex|text)?(?:re)?key\s{0,80}[=(]\s{0,80}"
+    r"|\battach\b[^;\n]{1,300}?\bkey\s{1,80}"
     r"|\bauthorization[\"' ]{0,3}[:=][\"' ]{0,3}(?:(?:basic|bearer|digest|token|apikey) +)?"
 )
 ESCAPED: Final = r"\\+[\"']"
@@ -38,6 +57,7 @@ QUOTED: Final = (
     r"'''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*(?:'''|\\?\Z)"
     r'|"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*(?:"""|\\?\Z)'
     r"|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?\Z)|\"[^\"\\]*(?:\\.[^\"\\]*)*(?:\"|\\?\Z))"
+    r"|\$(?:[^\W\d]\w{0,30})?\$(?:.*\$\w{0,31}\$|.*)"  # PostgreSQL's, to the last that could close it
 )
 # What goes on: shell and SQL join what touches, Python what a +, an "or" or only a space parts.
 TOUCHING: Final = rf"(?:{QUOTED}|[^\s\"',;)\]}}&:]+)+"
@@ -57,12 +77,45 @@ HARMLESS: Final = (
     r"|(?:self|cls|settings|config|conf|cfg|args|options|opts|env|app)\.[a-z_][\w.]*)(?=[\s,;)\]}]|\Z)"
 )
 URL: Final = r"(?P<quote>[\"'])?\b(?P<scheme>[a-z][a-z0-9+.-]{1,30})://"
-CLIENT: Final = r"\b(?:mysql|mariadb|mycli)[\w-]{0,20}\b[^\n|;&]{0,200}?\s(?=[\"']?-p[^\s=])"
 SHAPED: Final = (
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bxox[abeoprs]-[\w-]{10,}"
-    r"|\bbearer +[\w.~+/=-]{8,}|\bglpat-[\w-]{15,}|\bsk-[\w-]{20,}|\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"
-    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,30}-----|\Z)"
+    r"\b(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{12,}\b|\bgh[pousr]_\w{16,}|\bgithub_pat_\w{16,}|\bxox[a-z]{1,2}[-.][\w.-]{10,}"
+    r"|\bxapp-[\w-]{10,}|\bbearer +[\w.~+/=-]{8,}|\bbasic +[\w+/=-]{8,}|\bgl(?:pat|rt|dt|cbt|ptt|ft|soat)-[\w-]{15,}"
+    r"|\bsk-[\w-]{16,}|\b(?:sk|rk|pk)_(?:live|test)_\w{8,}|\bwhsec_[\w+/=]{8,}|\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*"
+    r"|\bhv[sbr]\.[\w.-]{8,}|\bdapi[0-9a-f]{16,}[\w-]*|\bAIza[\w-]{20,}|\bya29\.[\w-]{10,}|\bnpm_\w{16,}|\bpypi-[\w-]{16,}"
+    r"|\bSG\.[\w-]{8,}\.[\w-]*|\bshp(?:at|ss|ca|pa)_\w{16,}|\bdo[opr]_v1_\w{16,}|\bhf_\w{16,}|\bsntry[su]_[\w=/+-]{16,}"
+    r"|\blin_api_\w{16,}|\bpul-\w{16,}|\bgl(?:sa|c)_[\w=/+-]{16,}|\bnvapi-[\w-]{16,}|\bpscale_[a-z]{2,8}_[\w.-]{8,}"
+    r"|\bsbp_\w{16,}|\bAGE-SECRET-KEY-\w{16,}|\bkey-[0-9a-f]{16,}|\brubygems_\w{16,}|\bPMAK-[\w-]{16,}|\bnapi_\w{16,}"
+    r"|\b\w{10,20}\.atlasv1\.[\w-]{16,}|\bdckr_pat_[\w-]{12,}|\bfigd_[\w-]{16,}|\bsq0[a-z]{3}-[\w-]{12,}|\br8_\w{16,}"
+    r"|-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,30}-----|\Z)"
+)
+# A user and a password without a scheme before them: scott/tiger@shop, app:secret@host.
+CREDENTIALS: Final = (
+    r"(?<![\w/.:@%+&=-])(?P<user>[A-Za-z][\w$#.-]{0,62}(?::(?!//)|/(?!\S{0,300}\.pyw?\b)))[^\s\"']{1,300}(?=@[\w\[])"
 )
 
-# Flags whose value is secret for these commands only; mysql's is glued to its flag.
-FLAGS: Final = {"sshpass": "-p", "redis-cli": "-a", "sqlcmd": "-P", "bcp": "-P", "tsql": "-P", "curl": "-u"}
+# Which flags of which commands have a secret for their value, be it glued to the flag or the next argument; where
+# `only_glued`, alone they have none. The case of a flag counts: -P is mysql's port and sqlcmd's password.
+class Command(NamedTuple):
+    """One kind of command, as patterns."""
+
+    names: str
+    flags: str
+    only_glued: bool = False
+
+
+COMMANDS: Final = (
+    Command(r"mysql[\w-]{0,20}|mariadb[\w-]{0,20}|mycli", "-p", only_glued=True),
+    Command(r"7z[az]?|rar|unrar", "-p", only_glued=True),
+    Command(r"sshpass|mongo[a-z]{0,10}|cqlsh|dsbulk", "-p"),
+    Command(r"(?:docker|podman|helm|buildah|skopeo|nerdctl|az|oc) (?:[\w-]{1,20} )?login", "-p"),
+    Command(r"(?:redis|valkey|keydb)-cli", "-a"),
+    Command(r"sqlcmd|bcp|tsql|osql|isql|zip|unzip", "-P"),
+    Command(r"curl", r"-[a-zA-Z#]{0,12}?[uU]"),
+    Command(r"ldap[a-z]{3,12}|vsql", "-w"),
+    Command(r"snmp[a-z]{2,12}", "-[AXac]"),
+    Command(r"smbclient|rpcclient|smbget", "-U"),
+    Command(r"openssl", "-(?:k|K|passin|passout|passwd|pass)"),
+)
+ORACLE_ONLY: Final = r"sqlplus|sqlcl|sqlldr|expdp|impdp|rman"  # words of no language
+ORACLE: Final = rf"{ORACLE_ONLY}|exp|imp"
+USER: Final = r"-{1,2}(?:u|user|username|login|proxy-user|basic-auth|http-user)"

@@ -68,13 +68,26 @@ def test_a_statement_has_a_span_by_the_conventions(told: Tallies) -> None:
     connection.close()
 
 
-def test_parameterised_text_is_shown_as_it_is(told: Tallies) -> None:
-    """Its parameters never."""
+@pytest.mark.parametrize("parameters", [("secret",), {"a": "secret"}, ()], ids=str)
+def test_parameters_do_not_make_a_literal_harmless(told: Tallies, parameters: object) -> None:
+    """Neither some nor an empty tuple; and parameters are never shown."""
     connection = sqlite3.connect("shop.db")
-    connection.execute("SELECT 'kept', ?", ("secret",))
+    mark = {tuple: "?", dict: ":a"}[type(parameters)] if parameters else "'secret'"
+    connection.execute(f"SELECT 'secret', {mark}", parameters)
     (span,) = statements(told)
-    assert shown(span)[names.QUERY_TEXT] == "SELECT 'kept', ?"
+    assert shown(span)[names.QUERY_TEXT].startswith("SELECT ?, ")
     assert "secret" not in str(shown(span))
+    connection.close()
+
+
+def test_what_is_no_statement_is_not_shown(told: Tallies) -> None:
+    """Whatever a program hands to `execute`: only its failure is told."""
+    connection = sqlite3.connect("shop.db")
+    with pytest.raises(sqlite3.OperationalError):
+        connection.execute("postgresql://app:secret@h/shop")
+    (span,) = statements(told)
+    assert names.QUERY_TEXT not in shown(span)
+    assert "secret" not in span.name + str(shown(span))
     connection.close()
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.opener import opener_of
+from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +55,7 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
     owners: dict[Owner, str] = {}
     for handle in handles:
         if handle.owner is not None:
-            owners.setdefault(handle.owner, handle.owner.name)
+            owners.setdefault(handle.owner, shown_name(handle.owner.name))
     return tuple(dict.fromkeys(owners.values()))
 
 

@@ -10,9 +10,9 @@ from types import CodeType
 from typing import NamedTuple
 
 from whoholds.analysis.blame import _OURS
-from whoholds.analysis.source import line_of
+from whoholds.analysis.source import lines_of
 from whoholds.ledger.origin import line_at
-from whoholds.text.redact import redact
+from whoholds.text.source_line import source_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,13 @@ def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
     assert isinstance(code, CodeType)  # noqa: S101 - the tuple's layout, told to the type checker
     assert isinstance(offset, int)  # noqa: S101
     line = line_at(code, offset)
-    text = redact(line_of(code.co_filename, line).strip()) if source else ""
-    return Frame(code.co_filename, line, printable(code.co_name), text)
+    return Frame(code.co_filename, line, printable(code.co_name), _source(code.co_filename, line) if source else "")
+
+
+def _source(file: str, line: int) -> str:
+    """The line as it may be shown, "" where there is no such file or line."""
+    lines = lines_of(file)
+    return source_line(lines[line - 1], lines[: line - 1]) if 1 <= line <= len(lines) else ""
 
 
 def printable(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, WARNING, Finding
 from whoholds.analysis.rules import BITS
+from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,6 +83,7 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     del limits
     for handle in snapshot.shared:
         callers, other_stack, stack, owner, inside = handle.shared
+        entered = shown_name(owner.name) if owner else "the other"
         yield Finding(
             "shared-at-once",
             WARNING,
@@ -93,8 +95,8 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.site,
             handle.owner.spawn if handle.owner else None,
             stacks=(
-                (f"{inside or 'the one'}, who was inside,", other_stack),
-                (f"{owner.name if owner else 'the other'}, who came in,", stack),
+                (f"{shown_name(inside) or 'the one'}, who was inside,", other_stack),
+                (f"{entered}, who came in,", stack),
             ),
             why=("Their statements, transactions and results mix; libpq may close the connection on both.",),
             advice=("Give each thread or task its own connection, or a lock around this one.",),
@@ -119,7 +121,7 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.site or (snapshot.history.sites.of(handle.origin) if handle.origin else None),
             handle.owner.spawn if handle.owner else None,
             other=("used", snapshot.history.sites.of(origin) if origin else None),
-            stacks=((f"{owner.name if owner else 'the child'}, who used it", origin),) if origin else (),
+            stacks=((f"{shown_name(owner.name) if owner else 'the child'}, who used it", origin),) if origin else (),
             why=(_SHARED_FILE if handle.database.system == "sqlite" else _SHARED_SOCKET,),
             advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),
             adds_up=False,

@@ -30,10 +30,10 @@ class Database:
         private: bool = False,
     ) -> None:
         self.system = system
-        self.user = user
-        self.host = host
+        self.user = user = _shown(user, "/:=@")
+        self.host = host = _shown(host, "=@")
         self.port = port
-        self.name = name
+        self.name = name = _shown(name, "=@")
         self.private = private
         at = f"{user}@{host}" if user else host
         where = f"{at}:{port}" if port else at
@@ -51,6 +51,19 @@ class Database:
         if not self.host:
             return self.text
         return f"{self.system}://{self.host}:{self.port}" if self.port else f"{self.system}://{self.host}"
+
+
+def _shown(part: str, marks: str) -> str:
+    """A part without the secrets that a program has put into it: `dbname="postgresql://app:secret@h/shop"`.
+
+    What has none of the marks is as it came: reading the patterns is for the strange ones, once for each database.
+    """
+    for mark in marks:
+        if mark in part:
+            from whoholds.text.redact import redact_part  # there since the watch began: nothing is read from disk
+
+            return redact_part(part, user="/" in marks)
+    return part
 
 
 _databases: dict[tuple[Any, ...], ref[Database]] = {}  # one C call per change; each goes with its last handle

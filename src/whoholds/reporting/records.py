@@ -17,7 +17,7 @@ from whoholds.analysis.finding import owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger.handle import CHECKOUT, CURSOR
 from whoholds.reporting.wording import message, text
-from whoholds.text.redact import redact, redact_argv
+from whoholds.text.redact import redact, redact_argv, shown_name
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
     for name, origin in finding.stacks:
         owners.setdefault(origin, []).append(name)
     for handle, origin in finding.doing:
-        owners.setdefault(origin, []).append(handle.owner.name if handle.owner else "")
+        owners.setdefault(origin, []).append(shown_name(handle.owner.name) if handle.owner else "")
     groups = sorted(owners.items(), key=lambda item: -len(item[1]))
     return [
         {"count": len(names), "owners": names[:OWNERS], "stack": _stack(origin, source=source)}
@@ -165,7 +165,7 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         "uses": handle.uses if handle.seen else None,
         "opened": _line(handle.site),
         "spawned": _line(spawn.site if spawn else None),
-        "owner": owner.name if owner else None,
+        "owner": shown_name(owner.name) if owner else None,
         "backend_pid": handle.backend_pid,
         "pid": os.getpid(),
     }

@@ -34,7 +34,7 @@ _NETWORKED: Final = re.compile(
 _IN_FILES: Final = re.compile(r"(?i)(?:jdbc:)?(?:sqlite|duckdb)(?:\+[a-z0-9]+)*\Z")
 _BRACE: Final = r"\{[\w.]{1,60}\}"  # of an f-string
 _HOST: Final = re.compile(
-    rf"(?:(?:[\w.-]|{_BRACE}){{1,120}}|\[[0-9a-fA-F:.]{{2,60}}\]|/[\w./-]{{0,120}}|%2[Ff][\w.%-]{{1,120}})?"
+    rf"(?:(?:[\w.-]|{_BRACE}){{1,120}}|\[?[0-9a-fA-F]{{0,4}}(?::[0-9a-fA-F]{{0,4}}){{2,7}}\]?|/[\w./-]{{0,120}}|%2[Ff][\w.%-]{{1,120}})?"
     rf"(?:[:,](?:\d{{1,5}}|{_BRACE}))?"
 )
 _USER: Final = re.compile(rf"(?:[\w.+-]|{_BRACE}){{1,64}}(?:@[\w.-]{{1,64}})?")
@@ -51,7 +51,8 @@ _FILE_URI: Final = re.compile(
     r"(?P<query>(?:[?&](?:mode|cache|immutable|nolock|vfs|psow)=[\w-]{1,20}){0,6})"
 )
 _PAIR: Final = re.compile(
-    r"\s{0,20}(?P<key>[A-Za-z_]\w{0,40})\s{0,20}=\s{0,20}(?P<value>'[^'\\]*(?:\\.[^'\\]*)*'|[^\s'\\]*)(?=\s|\Z)", re.DOTALL
+    r"\s{0,20}(?P<key>[A-Za-z_]\w{0,40})\s{0,20}=\s{0,20}(?P<value>'[^'\\]*(?:\\.[^'\\]*)*'|[^\s'\\]*)(?=\s|\Z)",
+    re.DOTALL,
 )
 _ODBC: Final = re.compile(
     r"\s{0,20}(?P<key>[A-Za-z_][\w ]{0,40}?)\s{0,20}=\s{0,20}"

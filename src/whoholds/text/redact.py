@@ -8,24 +8,18 @@ and a few by their shape; one that stands in the text with nothing to tell it ca
 from __future__ import annotations
 
 import re
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from whoholds.text import redact_patterns as known
+from whoholds.text.commands import COMMANDS, ORACLE, USER, Command, redact_commands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+HIDDEN: Final = known.HIDDEN
 LOOK: Final = 16_384
 """Characters looked at; the rest is not shown."""
-
-HIDDEN: Final = "***"
-
-
-@cache
-def _pattern(source: str) -> re.Pattern[str]:
-    """Give `source` compiled, at its first use: a program that starts need not wait for it."""
-    return re.compile(source, re.IGNORECASE | re.DOTALL)
 
 
 def redact(text: str) -> str:
@@ -43,15 +37,25 @@ def redact(text: str) -> str:
         text = _urls(text, cut=cut)
     if _any(known.SHAPES, small):
         text = _shaped(text)
-    if " -" in small or "/" in small:
-        text = _commands(text)
+    text = redact_commands(text)
     return f"{text} …" if cut else text
 
 
 @lru_cache(maxsize=1024)
 def shown_name(name: str) -> str:
-    """Give the name of a thread, task, pool or scope as it may be shown; the program chose it, and anything may be in it."""
+    """Give the name of a thread, task, pool or scope as it may be shown: the program chose it."""
     return redact(name)
+
+
+def redact_part(part: str, *, user: bool = False) -> str:
+    """Give a database's name, host or `user` as it may be shown, where it is a whole connection string by mistake."""
+    if user and "://" not in part:
+        name = re.split("[/:=]", part, maxsplit=1)[0]
+        return part if name == part else f"{name}/{HIDDEN}"
+    shown = _urls(redact(part), whole=True)
+    if shown == part and re.search(r"[:/].*@", part) and not re.match(r"[/.~]|[A-Za-z]:[\\/]", part):
+        return f"{HIDDEN}{part[part.rindex('@') :]}"
+    return shown
 
 
 def _any(words: tuple[str, ...], text: str) -> bool:
@@ -65,39 +69,39 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
     """Give the arguments of a command, each on its own, with each secret in them replaced by `***`."""
     shown: list[str] = []
     words: list[str] = []
-    commands: list[known.Command] = []
+    commands: list[Command] = []
     follows = user = oracle = False
     for item in argv:
         head = item[:LOOK]
-        if follows and not _pattern(known.FLAG).fullmatch(head.partition("=")[0]):
+        if follows and not known.pattern(known.FLAG).fullmatch(head.partition("=")[0]):
             text, follows = HIDDEN, False
         else:
             text, follows = _argument(item, commands, user=user, oracle=oracle)
         shown.append(text)
-        user = _pattern(known.USER).fullmatch(head) is not None
+        user = known.pattern(USER).fullmatch(head) is not None
         words = [*words[-2:], head.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")]
         called = {" ".join(words[-count:]) for count in (1, 2, 3)}
-        commands += [one for one in known.COMMANDS if any(map(_pattern(one.names).fullmatch, called))]
-        oracle = oracle or _pattern(known.ORACLE).fullmatch(words[-1]) is not None
+        commands += [one for one in COMMANDS if any(map(known.pattern(one.names).fullmatch, called))]
+        oracle = oracle or known.pattern(ORACLE).fullmatch(words[-1]) is not None
     return shown
 
 
-def _argument(item: str, commands: list[known.Command], *, user: bool, oracle: bool) -> tuple[str, bool]:
+def _argument(item: str, commands: list[Command], *, user: bool, oracle: bool) -> tuple[str, bool]:
     """Give an argument as it may be shown, and whether the next one is a secret."""
     head = item[:LOOK]
     for command in commands:
-        flag = _exact(command.flags).match(head)
+        flag = re.match(command.flags, head)  # where the case counts
         if flag and head[flag.end() :]:
             return flag[0] + HIDDEN, False
         if flag and not command.only_glued:
             return head, True
-    if match := _pattern(rf"(-{{0,2}}[\w.-]*?{known.KEY}=).+").fullmatch(head):
-        return match[1] + HIDDEN, False
-    if _pattern(rf"--?[\w.-]*?{known.KEY}").fullmatch(head):
+    if known.pattern(rf"--?[\w.-]*?{known.KEY}").fullmatch(head):
         return head, True
-    if match := _pattern(rf"((?:{known.USER}=)?[^:/]*:)(?!\d+\Z).+").fullmatch(head) if user or "=" in head else None:
-        if user or "=" in match[1]:
-            return match[1] + HIDDEN, False
+    named = known.pattern(rf"(-{{0,2}}[\w.-]*?{known.KEY}=).+").fullmatch(head)
+    named = named or known.pattern(rf"({USER}=[^:/]*:)(?!\d+\Z).+").fullmatch(head)
+    named = named or (known.pattern(r"([^:/]*:)(?!\d+\Z).+").fullmatch(head) if user else None)
+    if named:
+        return named[1] + HIDDEN, False
     name, slash, rest = head.partition("/")
     if oracle and slash and name and name[0] not in "-.@":
         at = rest.rfind("@")
@@ -109,7 +113,7 @@ def _named(text: str) -> str:
     """Hide the values of what is named like a secret."""
     parts: list[str] = []
     at = done = 0
-    while match := _pattern(known.NAMED).search(text, at):
+    while match := known.pattern(known.NAMED).search(text, at):
         at, value = match.end(), _value(text, match)
         if value is not None:
             start, at, shown = value
@@ -122,18 +126,18 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, str] | None:
     """Give where the value begins and ends and what to show, or nothing if it is none or harmless."""
     start = match.end()
     before = text[max(0, match.start() - 64) : match.start()]
-    if match["colon"] and (kind := _pattern(known.TYPE).match(text, start)):
+    if match["colon"] and (kind := known.pattern(known.TYPE).match(text, start)):
         if not kind["default"]:
             return None
         start = kind.end()
-    quoted = _pattern(known.QUOTED).match(text, start)
-    if match["space"] and not quoted and not _pattern(r"(?:\A|[\s\"'\[(,])--?[\w-]*\Z").search(before):
+    quoted = known.pattern(known.QUOTED).match(text, start)
+    if match["space"] and not quoted and not known.pattern(r"(?:\A|[\s\"'\[(,])--?[\w-]*\Z").search(before):
         return None
-    if match["comma"] and not _pattern(r"(?:\(\s*[\"'][\w.-]*|[\"']--?[\w-]*)\Z").search(before):
+    if match["comma"] and not known.pattern(r"(?:\(\s*[\"'][\w.-]*|[\"']--?[\w-]*)\Z").search(before):
         return None
-    harmless = _pattern(known.HARMLESS).match(text, start)
+    harmless = known.pattern(known.HARMLESS).match(text, start)
     end, shown = (harmless.end(), "") if harmless else _end(text, start, before, match[0], quoted)
-    goes_on = _pattern(known.BESIDE if quoted and not match["space"] else known.FALLBACK)
+    goes_on = known.pattern(known.BESIDE if quoted and not match["space"] else known.FALLBACK)
     while more := goes_on.match(text, end):
         end, shown = more.end(), shown or HIDDEN
     return (start, end, shown) if shown else None
@@ -144,17 +148,19 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
 
     `name` is the name and what is between it and the value, `before` what stands before the name.
     """
+    if inner := known.pattern(known.SHELL).match(text, start):
+        return inner.end(), HIDDEN
     if quoted:
         mark = next(letter for letter in quoted[0] if letter in "\"'$")
         return _matched(known.TOUCHING, text, start), f"{mark}{HIDDEN}{mark}"
-    if escaped := _pattern(rf"(?P<mark>{known.ESCAPED}).*?(?:(?<!\\)(?P=mark)|\Z)").match(text, start):
+    if escaped := known.pattern(rf"(?P<mark>{known.ESCAPED}).*?(?:(?<!\\)(?P=mark)|\Z)").match(text, start):
         return escaped.end(), f"{escaped['mark']}{HIDDEN}{escaped['mark']}"
-    if (opening := _pattern(r"[\"'](?=-{0,2}[\w.-]*\Z)").search(before)) and "'" not in name and '"' not in name:
+    if (opening := known.pattern(r"[\"'](?=-{0,2}[\w.-]*\Z)").search(before)) and "'" not in name and '"' not in name:
         whole = _matched(known.TOUCHING, text, start - len(name) - len(before) + opening.start())
         if whole > start:  # '--password=a b', 'PGPASSWORD=a b': the quotes are around the name, too
             return whole, HIDDEN + opening[0]
-    stop = "&" if _pattern(r"[?&][\w.-]*\Z").search(before) else ""  # in a URL's query
-    stop = ";" if _pattern(r";\s*[\w. -]*\Z").search(before) else stop  # in an ODBC string
+    stop = "&" if known.pattern(r"[?&][\w.-]*\Z").search(before) else ""  # in a URL's query
+    stop = ";" if known.pattern(r";\s*[\w. -]*\Z").search(before) else stop  # in an ODBC string
     stop = "&" if name.lower().endswith("%3d") else stop  # in a string that was quoted for a URL
     end = _matched(known.BARE.format(stop), text, _matched(known.BRACED, text, start))
     value = text[start:end]
@@ -175,7 +181,7 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
 
 def _matched(source: str, text: str, start: int) -> int:
     """Give where a match that begins at `start` ends: there, if there is none."""
-    match = _pattern(source).match(text, start)
+    match = known.pattern(source).match(text, start)
     return match.end() if match else start
 
 
@@ -186,12 +192,12 @@ def _urls(text: str, *, cut: bool = False, whole: bool = False) -> str:
     """
     parts: list[str] = []
     at = done = 0
-    while match := _pattern(known.URL).search(text, at):
+    while match := known.pattern(known.URL).search(text, at):
         start = match.end()
         ending = rf"[{match['quote']}\n]" if match["quote"] else r"\s"
         if whole and match.start() == 0:
             ending = r"(?!)"
-        closing = _pattern(ending).search(text, start)
+        closing = known.pattern(ending).search(text, start)
         at = closing.start() if closing else len(text)
         last = at if cut and not closing else text.rfind("@", start, at)
         colon = text.find(":", start, last)
@@ -208,38 +214,5 @@ def _urls(text: str, *, cut: bool = False, whole: bool = False) -> str:
 
 def _shaped(text: str) -> str:
     """Hide what is a secret by its shape, and the password of `user/password@place`."""
-    text = _pattern(known.SHAPED).sub(HIDDEN, text)
-    return _pattern(known.CREDENTIALS).sub(rf"\g<user>{HIDDEN}", text) if "@" in text else text
-
-
-def _commands(text: str) -> str:
-    """Hide the secrets in the arguments of commands that we know, wherever in a text they stand."""
-    value = rf"(?:(?=[\"']){known.TOUCHING}|{known.BARE.format('')})"
-    for command in known.COMMANDS:
-        joined = r"(?=\S)" if command.only_glued else r"(?:\s{1,3}|=|(?=\S))"
-        flag = rf"(?-i:{command.flags})"
-        pattern = _pattern(
-            rf"(?P<before>\b(?:{command.names})\b[^\n|;&]{{0,200}}?\s)"
-            rf"(?:(?=[\"']{flag}){known.TOUCHING}|(?P<flag>{flag}{joined})(?!\*\*\*){value})"
-        )
-        for _ in range(4):  # each time one more secret of a command
-            text, found = pattern.subn(_flag_only, text)
-            if not found:
-                break
-    text = _pattern(rf"({known.USER}[\s=]{{1,3}})(?=[\"'][^\s\"']{{0,100}}:){known.TOUCHING}").sub(rf"\1{HIDDEN}", text)
-    text = _pattern(rf"(?<=[\"'])({known.USER}=[^\s:\"']{{1,100}}:).+").sub(rf"\1{HIDDEN}", text)
-    text = _pattern(rf"({known.USER}[\s=]{{1,3}}[^\s:\"'/]{{1,100}}:)(?!\d+(?:\s|\Z))\S+").sub(rf"\1{HIDDEN}", text)
-    name = r"(?:\w{1,20}=)?[\w$#.]{1,60}/"
-    return _pattern(rf"(\b(?:{known.ORACLE_ONLY})\b[^\n|;&]{{0,100}}?\s[\"']?{name})(?!\*\*\*)\S+").sub(
-        rf"\1{HIDDEN}", text
-    )
-
-
-def _flag_only(match: re.Match[str]) -> str:
-    return f"{match['before']}{match['flag'] or ''}{HIDDEN}"
-
-
-@cache
-def _exact(source: str) -> re.Pattern[str]:
-    """Give `source` compiled, where the case counts."""
-    return re.compile(source, re.DOTALL)
+    text = known.pattern(known.SHAPED).sub(HIDDEN, text)
+    return known.pattern(known.CREDENTIALS).sub(rf"\g<user>{HIDDEN}", text) if "@" in text else text

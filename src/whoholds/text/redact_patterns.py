@@ -6,7 +6,18 @@ more than a long one. All are meant for any case, with a dot that takes line end
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import re
+from functools import cache
+from typing import Final
+
+HIDDEN: Final = "***"
+
+
+@cache
+def pattern(source: str) -> re.Pattern[str]:
+    """Give `source` compiled, at its first use: a program that starts need not wait for it."""
+    return re.compile(source, re.IGNORECASE | re.DOTALL)
+
 
 # In small letters; a text without any of them holds nothing that we would know for a secret.
 NAMES: Final = (
@@ -59,6 +70,8 @@ QUOTED: Final = (
     r"|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?\Z)|\"[^\"\\]*(?:\\.[^\"\\]*)*(?:\"|\\?\Z))"
     r"|\$(?:[^\W\d]\w{0,30})?\$(?:.*\$\w{0,31}\$|.*)"  # PostgreSQL's, to the last that could close it
 )
+# A quote within quotes, as a shell has it: 'password='"'"'a b'"'"' host=h'. It ends with the word around it.
+SHELL: Final = r"'(?:\"'\"|\\')'(?:[^']|'(?:\"'\"|\\')')*"
 # What goes on: shell and SQL join what touches, Python what a +, an "or" or only a space parts.
 TOUCHING: Final = rf"(?:{QUOTED}|[^\s\"',;)\]}}&:]+)+"
 FALLBACK: Final = rf"\s{{0,80}}\+[^\n]*|[ \t]{{1,80}}(?:or|else|if [^\n]{{1,80}}? else)[ \t]{{1,80}}{QUOTED}"
@@ -90,32 +103,6 @@ SHAPED: Final = (
 )
 # A user and a password without a scheme before them: scott/tiger@shop, app:secret@host.
 CREDENTIALS: Final = (
-    r"(?<![\w/.:@%+&=-])(?P<user>[A-Za-z][\w$#.-]{0,62}(?::(?!//)|/(?!\S{0,300}\.pyw?\b)))[^\s\"']{1,300}(?=@[\w\[])"
+    r"(?<![\w/.:@%+&=-])(?![A-Za-z]:[\\/])(?P<user>[A-Za-z][\w$#.-]{0,62}(?::(?!//)|/(?!\S{0,300}\.pyw?\b)))"
+    r"[^\s\"']{1,300}(?=@[\w\[])"
 )
-
-# Which flags of which commands have a secret for their value, be it glued to the flag or the next argument; where
-# `only_glued`, alone they have none. The case of a flag counts: -P is mysql's port and sqlcmd's password.
-class Command(NamedTuple):
-    """One kind of command, as patterns."""
-
-    names: str
-    flags: str
-    only_glued: bool = False
-
-
-COMMANDS: Final = (
-    Command(r"mysql[\w-]{0,20}|mariadb[\w-]{0,20}|mycli", "-p", only_glued=True),
-    Command(r"7z[az]?|rar|unrar", "-p", only_glued=True),
-    Command(r"sshpass|mongo[a-z]{0,10}|cqlsh|dsbulk", "-p"),
-    Command(r"(?:docker|podman|helm|buildah|skopeo|nerdctl|az|oc) (?:[\w-]{1,20} )?login", "-p"),
-    Command(r"(?:redis|valkey|keydb)-cli", "-a"),
-    Command(r"sqlcmd|bcp|tsql|osql|isql|zip|unzip", "-P"),
-    Command(r"curl", r"-[a-zA-Z#]{0,12}?[uU]"),
-    Command(r"ldap[a-z]{3,12}|vsql", "-w"),
-    Command(r"snmp[a-z]{2,12}", "-[AXac]"),
-    Command(r"smbclient|rpcclient|smbget", "-U"),
-    Command(r"openssl", "-(?:k|K|passin|passout|passwd|pass)"),
-)
-ORACLE_ONLY: Final = r"sqlplus|sqlcl|sqlldr|expdp|impdp|rman"  # words of no language
-ORACLE: Final = rf"{ORACLE_ONLY}|exp|imp"
-USER: Final = r"-{1,2}(?:u|user|username|login|proxy-user|basic-auth|http-user)"

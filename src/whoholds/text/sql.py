@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from whoholds.text.redact import redact
 from whoholds.text.sql_targets import walk
 from whoholds.text.sql_tokens import CLOSED, DIALECTS, UNKNOWN, Dialect, tokens
 
@@ -25,10 +26,32 @@ KEPT: Final = 512
 # After a name in double quotes alone, where they could quote a string.
 _ALONE: Final = re.compile(CLOSED)
 _NAMING: Final = re.compile(r"(?i)(?:\b(?:from|join|into|update|table|view|index|exists)\s+|\.\s*)\Z")
-# A password that needs no quotes: Oracle, SAP HANA, old MySQL.
+# After these words a password may stand that needs no quotes (Oracle, SAP HANA, old MySQL, T-SQL's procedures), or is
+# quoted as a name is: what follows is one literal. The last is a variable that is set, but one known to be harmless.
 _PASSWORD: Final = re.compile(
-    r"(?i)((?:^|;) ?(?:(?:create|alter|validate|check) (?:user|role|login|database|system)|connect)\b"
-    r"[^;]*?\bpassword\b|\bidentified by\b).*"
+    r"(?is)((?:^|;) ?(?:(?:create|alter|validate|check|drop|rename) (?:or replace )?(?:user|role|login|database|system"
+    r"|group|master|symmetric|asymmetric|certificate|credential|secret|server|foreign|wallet|keystore|subscription"
+    r"|application|external|backup)|open|backup|restore|administer|connect)\b"
+    r"[^;]*?\b(?:identified (?:with \S+ )?(?:by|as|using)|password|passwd|secret|identity|key_id|connection)\b"
+    r"|\bidentified (?:with \S+ )?(?:by|as|using|globally)\b|\bset password\b"
+    r"|\bpragma (?:\w+\.)?(?:hex|text)?(?:re)?key\b"
+    r"|\battach\b[^;]*?\bkey\b|\b(?:exec(?:ute)?|call) (?:[\w\[\]]+\.)*sp_\w*(?:password|login|srvrolemember|user)\w*"
+    r"|(?:^|;) ?connect\b|\bwith credentials\b|\bcredentials? ?(?=\?|=|\()|\bauthorization (?=\S+ password)"
+    r"|(?:^|;) ?set (?:session |local |global |persist |@@(?:\w+\.)?)?"
+    r"(?!(?:search_path|time ?zone|names|role|session|transaction|client_encoding|datestyle|\w+_timeout|autocommit"
+    r"|application_name|transaction_isolation|sql_mode|foreign_key_checks|unique_checks|character_set_\w+|\w+_work_mem"
+    r"|work_mem|constraints|nocount|statement_timeout|enable_\w+|default_transaction_\w+)\b)"
+    r"[\w.@\[\]\"`]+ ?(?:=|:=|\bto\b)).*"
+)
+# What a statement begins with; a text that does not is none, whoever it was given to.
+_BEGINS: Final = re.compile(
+    r"(?i)[\s(;{?]*(?:select|insert|replace|upsert|merge|update|delete|truncate|lock|call|exec|execute|use|copy|pragma"
+    r"|vacuum|create|alter|refresh|begin|start|commit|rollback|release|drop|explain|analy[sz]e|grant|revoke|show|set"
+    r"|values|savepoint|declare|fetch|move|close|prepare|deallocate|listen|unlisten|notify|describe|desc|do|attach"
+    r"|detach|comment|reindex|cluster|checkpoint|discard|reset|kill|unlock|abort|load|with|table|end|import|export"
+    r"|from|optimize|repair|flush|handler|rename|install|uninstall|if|while|print|waitfor|go|xa|reassign|security"
+    r"|backup|restore|open|deny|merge|purge|connect|check|cancel|undrop|list|put|get|remove|summarize|pivot|unpivot"
+    r"|duplicate|signal|resignal|change|stop|binlog|cache|clone|help|shutdown|raise|return|bulk|dbcc|disable|enable)\b"
 )
 _SIGN: Final = re.compile(r"([=<>(,] ?)[-+] ?\?")
 _ITEM: Final = r"(?:\?|NULL\b|DEFAULT\b)"
@@ -64,8 +87,9 @@ def sanitise(sql: object, *, system: str = "", limit: int = LOOK) -> str:
 
     `IN (1, 2)` becomes `IN (?)`, and the rows of `VALUES` one `(?)`. Placeholders and names stay, quoted too;
     in sqlite and where `system` is not known "x" stays only where a string cannot stand. At most `limit`
-    characters, with " …" at the end if that is not all. "" where only comments are. Any thread: 33 µs for 100
-    characters not seen before.
+    characters, with " …" at the end if that is not all. "" where only comments are, or what begins like no
+    statement. The redactor has seen it, so `password = secret` is hidden where a name could stand. Any thread: 33 µs
+    for 100 characters not seen before.
     """
     text = sql if type(sql) is str and len(sql) <= LOOK else _prefix(sql)
     known = _TEXTS.get(system)
@@ -92,7 +116,9 @@ def _without_literals(text: str, dialect: Dialect) -> str:
         return kept
 
     text = " ".join(tokens(dialect).sub(replaced, text).split())
-    return _ROWS.sub(r"\1 (?)", _SIGN.sub(r"\1?", _PASSWORD.sub(r"\1 ?", text)))
+    if not _BEGINS.match(text):
+        return ""
+    return redact(_ROWS.sub(r"\1 (?)", _SIGN.sub(r"\1?", _PASSWORD.sub(r"\1 ?", text))))
 
 
 def _prefix(sql: Any) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import frames
 from whoholds.outputs.otel import names
+from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
     from whoholds.analysis.sites import Site
@@ -104,8 +105,8 @@ def of_owner(owner: Owner | None) -> Attributes:
     found: Attributes = {
         names.THREAD_ID: owner.ident,
         names.OWNER_KIND: owner.kind,
-        names.OWNER_NAME: owner.name,
+        names.OWNER_NAME: shown_name(owner.name),
     }
     if owner.thread_name:
-        found[names.THREAD_NAME] = owner.thread_name
+        found[names.THREAD_NAME] = shown_name(owner.thread_name)
     return found

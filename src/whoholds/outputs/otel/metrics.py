@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.opener import opener_of
 from whoholds.outputs.otel import describe, names
+from whoholds.text.redact import shown_name
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class Metrics:
     def label(self, pool: Pool | None, database: Database | None) -> str:
         """The pool's name, or where there is none the database's; beyond a hundred `_other`."""
         if pool is not None:
-            return str(self.labels.of(pool.name))
+            return str(self.labels.of(shown_name(pool.name)))
         return str(self.labels.of(describe.label_of(database) if database is not None else names.OTHER))
 
     # --- when the SDK asks ------------------------------------------------------------------------------------------

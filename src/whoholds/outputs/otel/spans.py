@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.ledger.handle import CONNECTION, CURSOR
 from whoholds.ledger.opener import follow, opener_of, runs
 from whoholds.outputs.otel import describe, names
+from whoholds.text.redact import shown_name
 from whoholds.text.sql import sanitise, summary
 from whoholds.version import VERSION
 
@@ -111,7 +112,7 @@ class Spans:
         if handle.origin:
             found[names.STACK] = describe.stack(handle.origin, source=source)
         if handle.pool is not None:
-            found[names.POOL_NAME] = handle.pool.name
+            found[names.POOL_NAME] = shown_name(handle.pool.name)
         if handle.backend_pid is not None:
             found[names.BACKEND_PID] = handle.backend_pid
         return found

@@ -44,7 +44,7 @@ class Statements:
         self._meters: Any = None  # the module that holds the meter provider
         self._tracer: Any = None
         self._histogram: Any = None
-        self._known: dict[tuple[str, str, bool], Shape] = {}
+        self._known: dict[tuple[str, str], Shape] = {}
         self._labels: dict[str, dict[str, Any]] = {}
         self._errors = metrics.Bounded(metrics.DATABASES)
         self._current: Any = None
@@ -173,13 +173,13 @@ class Statements:
     def _shape(self, database: Database, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Shape:
         text = args[0] if args else _first(kwargs)
         if type(text) is not str or len(text) > LOOK or name in _COPIES or name == "callproc":
-            return _shape_of(database, name, text, args, parameters=len(args) + len(kwargs) > 1)
-        key = (database.text, text, len(args) + len(kwargs) > 1)
+            return _shape_of(database, name, text, args)
+        key = (database.text, text)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= KEPT:
                 self._known.clear()
-            found = self._known[key] = _shape_of(database, "", text, (), parameters=key[2])
+            found = self._known[key] = _shape_of(database, "", text, ())
         if name == "executemany":
             size = _batch(args)
             if size > 1:
@@ -187,7 +187,7 @@ class Statements:
         return found
 
 
-def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...], *, parameters: bool) -> Shape:
+def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...]) -> Shape:
     """The name by the conventions: the summary, else operation and target, else the target, else the system."""
     found = dict(describe.of_database(database))
     target = database.name or (f"{database.host}:{database.port}" if database.host else database.system)
@@ -206,7 +206,7 @@ def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...], *
     short = summary(text, system=database.system)
     if short:
         found[names.QUERY_SUMMARY] = short
-    whole = text if parameters and type(text) is str and len(text) <= LOOK else sanitise(text, system=database.system)
+    whole = sanitise(text, system=database.system)  # with parameters, too: they do not make a literal harmless
     if whole:
         found[names.QUERY_TEXT] = whole
     return short or target, found

@@ -1,0 +1,74 @@
+"""Commands that take a secret for an argument: which flags of which, and what that looks like in a text.
+
+Must not take a flag for a secret's where it is a port's or a path's for that command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from whoholds.text.redact_patterns import BARE, HIDDEN, TOUCHING, pattern
+
+if TYPE_CHECKING:
+    import re
+
+
+class Command(NamedTuple):
+    """One kind of command, as patterns."""
+
+    names: str
+    flags: str
+    only_glued: bool = False
+
+
+# Which flags of which commands have a secret for their value, be it glued to the flag or the next argument; where
+# `only_glued`, alone they have none. The case of a flag counts: -P is mysql's port and sqlcmd's password.
+COMMANDS: Final = (
+    Command(r"mysql[\w-]{0,20}|mariadb[\w-]{0,20}|mycli", "-p", only_glued=True),
+    Command(r"7z[az]?|rar|unrar", "-p", only_glued=True),
+    Command(r"sshpass|mongo[a-z]{0,10}|cqlsh|dsbulk", "-p"),
+    Command(r"(?:docker|podman|helm|buildah|skopeo|nerdctl|az|oc) (?:[\w-]{1,20} )?login", "-p"),
+    Command(r"(?:redis|valkey|keydb)-cli", "-a"),
+    Command(r"sqlcmd|bcp|tsql|osql|isql|zip|unzip", "-P"),
+    Command(r"curl", r"-[a-zA-Z#]{0,12}?[uU]"),
+    Command(r"ldap[a-z]{3,12}|vsql", "-w"),
+    Command(r"snmp[a-z]{2,12}", "-[AXac]"),
+    Command(r"smbclient|rpcclient|smbget", "-U"),
+    Command(r"openssl", "-(?:k|K|passin|passout|passwd|pass)"),
+)
+ORACLE_ONLY: Final = r"sqlplus|sqlcl|sqlldr|expdp|impdp|rman"  # words of no language
+ORACLE: Final = rf"{ORACLE_ONLY}|exp|imp"
+USER: Final = r"-{1,2}(?:u|user|username|login|proxy-user|basic-auth|http-user)"
+# A text with none of these words, in small letters, has no such command.
+_WORDS: Final = tuple(
+    "mysql maria mycli 7z rar sshpass mongo cqlsh dsbulk login redis valkey keydb sqlcmd bcp tsql osql isql zip curl "
+    "ldap vsql snmp smb rpcclient openssl sqlplus sqlcl sqlldr expdp impdp rman -u --http --proxy --basic".split()
+)
+
+
+def redact_commands(text: str) -> str:
+    """Hide the secrets in the arguments of commands that we know, wherever in a text they stand."""
+    small = text.lower()
+    if not any(word in small for word in _WORDS):
+        return text
+    value = rf"(?:(?=[\"']){TOUCHING}|{BARE.format('')})"
+    for command in COMMANDS:
+        joined = r"(?=\S)" if command.only_glued else r"(?:\s{1,3}|=|(?=\S))"
+        flag = rf"(?-i:{command.flags})"
+        flagged = pattern(
+            rf"(?P<before>\b(?:{command.names})\b[^\n|;&]{{0,200}}?\s)"
+            rf"(?:(?=[\"']{flag}){TOUCHING}|(?P<flag>{flag}{joined})(?!\*\*\*){value})"
+        )
+        for _ in range(4):  # each time one more secret of a command
+            text, found = flagged.subn(_flag_only, text)
+            if not found:
+                break
+    text = pattern(rf"({USER}[\s=]{{1,3}})(?=[\"'][^\s\"']{{0,100}}:){TOUCHING}").sub(rf"\1{HIDDEN}", text)
+    text = pattern(rf"(?<=[\"'])({USER}=[^\s:\"']{{1,100}}:).+").sub(rf"\1{HIDDEN}", text)
+    text = pattern(rf"({USER}[\s=]{{1,3}}[^\s:\"'/]{{1,100}}:)(?!\d+(?:\s|\Z))\S+").sub(rf"\1{HIDDEN}", text)
+    name = r"(?:\w{1,20}=)?[\w$#.]{1,60}/"
+    return pattern(rf"(\b(?:{ORACLE_ONLY})\b[^\n|;&]{{0,100}}?\s[\"']?{name})(?!\*\*\*)\S+").sub(rf"\1{HIDDEN}", text)
+
+
+def _flag_only(match: re.Match[str]) -> str:
+    return f"{match['before']}{match['flag'] or ''}{HIDDEN}"

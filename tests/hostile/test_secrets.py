@@ -252,7 +252,7 @@ def test_no_output_of_a_program_says_one(tmp_path: Path, outputs: str, logging: 
 
 def test_no_room_that_tells_takes_a_name_as_it_is() -> None:
     """Owners' and pools' names are the program's: whoever shows one asks `shown_name` first."""
-    raw = re.compile(r"(?<!shown_name\()\b(?:handle\.)?(?:owner|thread|pool)\.(?:name|thread_name)\b")
+    raw = re.compile(r"(?<!shown_name\()(?<![\"'.])\b(?:owner|pool)\.(?:name|thread_name)\b(?![\"':])")
     found = [
         f"{path.name}:{number}: {line.strip()}"
         for room in ("analysis", "detectors", "reporting", "watching", "outputs", "commands", "testing")

@@ -183,11 +183,18 @@ def _anyio_workers(module: ModuleType) -> None:
         owner = current_owner()
 
         def work(*inner: Any) -> Any:
-            thread = thread_object(_thread.get_ident())
-            setattr(thread, JOB, owner)
+            ident = _thread.get_ident()
+            thread = thread_object(ident)
+            if thread is None or owner is None:
+                return func(*inner)
+            worker = thread_owner(thread, ident)
+            worker.is_worker = True
+            part = owner.inside(worker)
+            setattr(thread, JOB, part)
             try:
                 return func(*inner)
             finally:
+                part.job_over_at = monotonic()
                 setattr(thread, JOB, None)
 
         return await original(cls, work, args, *rest, **kwargs)

@@ -17,7 +17,7 @@ from weakref import ref
 from whoholds.ledger import here
 from whoholds.ledger.callers import caller_of
 from whoholds.ledger.collector import Collections
-from whoholds.ledger.entries import ASKED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
+from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
 from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
@@ -277,12 +277,15 @@ class Ledger:
 
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""
+        if not pool.closed:
+            pool.closed_at = self.clock()
         pool.closed = True
         self._pools.pop(pool.key, None)
 
     def pool_back(self, pool: Pool) -> None:
         """A pool that had given up all it held lends again."""
         pool.closed = False
+        pool.closed_at = float("inf")
         if pool.key:
             self._pools[pool.key] = pool
 
@@ -301,12 +304,11 @@ class Ledger:
             self._freed(reference.handle)
 
     def _freed(self, handle: Handle) -> None:
-        if self.collections.here():
-            how = COLLECTED
-        else:
-            owner = handle.owner
-            ended = owner is not None and owner.kind in ("thread", "job") and (owner.thread or owner).gone()
-            how = THREAD_ENDED if ended else FREED
+        owner = handle.owner
+        keeper = (owner.thread or owner) if owner is not None else None
+        ended = keeper is not None and keeper.kind == "thread" and keeper.gone()
+        collected = self.collections.here()
+        how = (ORPHANED if collected else THREAD_ENDED) if ended else (COLLECTED if collected else FREED)
         self.closed(handle, OVER if handle.pool is not None and handle.kind == CONNECTION else how)
 
     # --- asked by the tick --------------------------------------------------------------------------------------

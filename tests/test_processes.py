@@ -60,7 +60,7 @@ def test_without_a_database_library_next_to_nothing_is_imported(program: Program
     off = set(program.run(ALL_MODULES, WHOHOLDS=None).out.split())
     on = set(program.run(ALL_MODULES).out.split())
     light = "autostart switch hooks.exits hooks.imports hooks.seams hooks.spawning drivers.table"
-    light += " ledger.faults ledger.handle ledger.here ledger.origin ledger.owner ledger.scope"
+    light += " ledger.cpython ledger.faults ledger.handle ledger.here ledger.origin ledger.owner ledger.scope"
     light += " hooks drivers ledger text text.streams"
     ours = {"whoholds", *(f"whoholds.{name}" for name in light.split())}
     assert on - off <= {"atexit", "_functools", "_collections", "_contextvars", "__future__", *ours}

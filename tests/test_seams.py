@@ -134,6 +134,19 @@ def test_a_hooks_own_fault_ends_there(handled: Callable[[object], None]) -> None
     assert hook(int) == "no fault"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGUSR1")
+def test_a_handler_that_takes_itself_back_first_is_the_programs(handled: Callable[[object], None]) -> None:
+    """As a timeout does that comes once."""
+
+    def once(_number: int, _frame: types.FrameType | None) -> None:
+        handled(signal.SIG_DFL)
+        raise TimeIsUpError
+
+    handled(once)
+    with pytest.raises(TimeIsUpError):
+        hook(interrupted)
+
+
 class AsynchronousError(Exception):
     """What another thread sets by `PyThreadState_SetAsyncExc`."""
 

@@ -429,6 +429,7 @@ def test_an_engine_that_is_let_go(watch: Watch, url: str) -> None:
     (handle,) = stock(watch)
     del engine
     gc.collect()
+    watch.ledger.settle()
     assert handle.how in (OVER, CLOSED)
     assert not watch.ledger.take().pools
     assert not watch.tick()

@@ -11,7 +11,6 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.sites import Site, Sites
-from whoholds.analysis.standing import Standing
 from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
 
 if TYPE_CHECKING:
@@ -72,7 +71,6 @@ class History:
     """What looks before this one saw, reduced and bounded."""
 
     sites: Sites = field(default_factory=Sites)
-    standing: Standing = field(default_factory=Standing)
     trends: dict[Database, Trend] = field(default_factory=dict)
     climbs: dict[Site, Climb] = field(default_factory=dict)
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
@@ -90,7 +88,6 @@ class History:
         now = taken.now
         self.opened += len(new)
         self.dropped = taken.dropped
-        self.standing.take(taken, new)
         _peaks(taken, new, self)
         _rates(taken, self)
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
@@ -212,10 +209,10 @@ def _nestings(taken: Entries, new: list[Handle], history: History) -> list[tuple
     Where one line opened both, only once the inner one was given back while the outer was held: a loop that keeps
     what it takes does not nest, `left-open` tells of it.
     """
-    moved = {_who(handle) for handle in (*new, *taken.ended)}
+    moved = {handle.owner for handle in (*new, *taken.ended)}
     by_owner: dict[Owner, list[Handle]] = {}
     for handle in (*taken.ended, *taken.open):
-        owner = _who(handle)
+        owner = handle.owner
         if owner is not None and owner in moved and handle.must_be_returned:
             by_owner.setdefault(owner, []).append(handle)
     fresh, ended = set(map(id, new)), set(map(id, taken.ended))
@@ -252,13 +249,7 @@ def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
     if trend is not None and outer.site is not None and inner.site is not None:
         owners = trend.nested.setdefault((outer.site, inner.site), set())
         if len(owners) < MANY:
-            owners.add(id(_who(inner)))
-
-
-def _who(handle: Handle) -> Owner | None:
-    """Its owner; the task itself, where a worker thread opened it for a task."""
-    owner = handle.owner
-    return owner.part_of or owner if owner is not None else None
+            owners.add(id(inner.owner))
 
 
 def _same(outer: Handle, inner: Handle) -> bool:

@@ -61,10 +61,10 @@ def _init(ledger: Ledger, original: Any) -> Any:
             self, str(kwargs.get("name") or type(self).__name__), sys._getframe(1), None, "postgresql"
         )
         try:
-            made.takes_back = False
             self._whoholds_pool = made
             original(self, *args, **kwargs)
             made.name, made.idle_min, made.max = self.name, self.min_size, self.max_size or None
+            made.takes_back = False
         except BaseException:
             ledger.pool_gone(made)
             del self, args, kwargs

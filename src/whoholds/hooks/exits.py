@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _registered: list[bool] = []
-_heard: list[bool] = []  # once: the end of the main thread is heard of
-_main_ends: list[Callable[[], None]] = []
 _looks: list[Callable[[], None]] = []  # none until a watch has run: nothing that we watch was ever imported
 _sudden: list[Callable[[], None]] = []
 _restore: list[Callable[[], None]] = []
@@ -84,28 +82,6 @@ def ends_suddenly() -> None:
         look()
 
 
-def at_main_end(call: Callable[[], None]) -> None:
-    """Call this where the main thread has ended and other threads may still run. Twice is once."""
-    if call not in _main_ends:
-        _main_ends.append(call)
-
-
-def _main_over() -> None:
-    for call in _main_ends:
-        call()
-
-
-def _threads(threading: ModuleType) -> None:
-    """Before the interpreter joins the program's threads, main has ended; `concurrent.futures` hears of it this way."""
-    if _heard:  # it cannot be taken back
-        return
-    _heard.append(True)
-    try:
-        threading._register_atexit(_main_over)
-    except (AttributeError, RuntimeError):  # a Python without it; the interpreter ends already
-        pass
-
-
 def _last_look() -> None:
     for look in _looks:
         look()
@@ -139,7 +115,6 @@ def _celerys_children(pool: ModuleType) -> None:
 
 
 _STANDS: dict[str, Callable[[ModuleType], None]] = {
-    "threading": _threads,
     "multiprocessing.process": _children,
     "billiard.process": _children,
     "billiard.pool": _celerys_children,

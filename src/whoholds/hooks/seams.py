@@ -5,9 +5,9 @@ It never restores what is no longer ours: if someone patched over us, theirs sta
 
 from __future__ import annotations
 
-import sys
+from whoholds.ledger.faults import is_the_programs, note
 
-from whoholds.ledger.faults import note
+__all__ = ["is_the_programs", "replace", "stands_for", "stays_ours"]
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any
 
 _MISSING = object()
-_HERE = __file__.removesuffix("seams.py").removesuffix("hooks/").removesuffix("hooks\\")  # the package's folder
 
 
 def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
@@ -46,41 +45,15 @@ def stays_ours(error: Exception, original: Any = None) -> None:
             stays_ours(error, original)
     """
     if is_the_programs(error):
-        raise error
+        try:
+            raise error
+        finally:
+            del error  # this frame is in its traceback now
     try:
         note(error, original)
     except Exception as again:
         if is_the_programs(again):
             raise
-
-
-_OUR_BARE = (StopIteration, StopAsyncIteration, MemoryError, AssertionError)  # C raises these without a word
-
-
-def is_the_programs(error: Exception) -> bool:
-    """Whether a frame of its traceback is a signal handler's, or nobody but the interpreter can have raised it."""
-    signals: Any = sys.modules.get("_signal")
-    # where the module is not imported nobody can have set a handler
-    handlers = {_code_of(signals.getsignal(number)) for number in signals.valid_signals()} if signals else set()
-    handlers.discard(None)
-    at = error.__traceback__
-    innermost = None
-    while at is not None:
-        innermost = at.tb_frame.f_code
-        if innermost in handlers:
-            return True
-        at = at.tb_next
-    # an asynchronous exception is a class, raised without arguments between two instructions of ours
-    bare = not error.args and not isinstance(error, _OUR_BARE)
-    return bare and innermost is not None and innermost.co_filename.startswith(_HERE)
-
-
-def _code_of(handler: Any) -> Any:
-    """The code of a function, of a method, of an object that can be called; None of anything else."""
-    handler = getattr(handler, "func", handler)  # a partial's
-    handler = getattr(handler, "__func__", handler)
-    called = handler if hasattr(handler, "__code__") else vars(type(handler)).get("__call__")
-    return getattr(called, "__code__", None)
 
 
 def stands_for(new: Any, old: Any) -> Any:

@@ -12,6 +12,7 @@ from time import monotonic
 from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger import here
+from whoholds.ledger.cpython import executor_width, handle_run, own, put, thread_of
 from whoholds.ledger.here import (
     FRAMES,
     JOB,
@@ -21,7 +22,6 @@ from whoholds.ledger.here import (
     noted,
     spawning,
     starting,
-    thread_object,
     thread_owner,
 )
 from whoholds.ledger.origin import capture_until
@@ -32,7 +32,10 @@ TYPE_CHECKING = False  # typing is not imported: interpreter start has no time f
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, ModuleType
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    # (the attributes of a Thread, for whom it works, for whom it did before)
+    _Job: TypeAlias = tuple[dict[str, Any], Owner | None, Any]
 
 
 _restore: list[Callable[[], None]] = []
@@ -70,9 +73,9 @@ def _start(starts: type, note: Callable[[FrameType], Any]) -> Callable[[], None]
 
     def start(self: Any) -> None:
         try:
-            self._whoholds_spawn = note(sys._getframe(1))
+            put(self, SPAWN, note(sys._getframe(1)))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
+            stays_ours(error, original)
         original(self)
 
     return replace(starts, "start", stands_for(start, original))
@@ -89,40 +92,45 @@ def _uvloop_tasks(uvloop: ModuleType) -> None:
 def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[], None]:
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
-    loop = sys.modules["asyncio.events"].Handle._run.__code__
+    loop = handle_run()
 
     def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
-        if (not shows_factory or self._task_factory is None) and "eager_start" not in kwargs:
+        if "eager_start" not in kwargs and (not shows_factory or own(self).get("_task_factory", self) is None):
             # it runs later: nothing has to be there before
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:
                 owner = current_owner()
                 origin = capture_until(sys._getframe(1), FRAMES, loop)
-                task._whoholds_spawn = (origin, owner, here.current_context(), current_scope(owner))
-            except Exception:  # noqa: BLE001, S110 - our fault must stay ours
-                pass
+                put(task, SPAWN, (origin, owner, here.current_context(), current_scope(owner)))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             return task
         ident = get_ident()
         before = starting.get(ident)
         try:
-            spawn = starting[ident] = spawning(sys._getframe(1))
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
-            return original(self, coro, **kwargs)
-        try:
-            task = original(self, coro, **kwargs)
-        finally:
-            if before is None:
-                starting.pop(ident, None)
-            else:
-                starting[ident] = before
-        try:
-            setattr(task, SPAWN, spawn)
-        except AttributeError:  # a task factory's own kind
-            pass
+            spawn = None
+            try:
+                spawn = starting[ident] = spawning(sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            try:
+                task = original(self, coro, **kwargs)
+            finally:
+                _started(ident, before)
+        finally:  # again: a signal's handler may have raised in the first
+            _started(ident, before)
+        put(task, SPAWN, spawn)
         return task
 
     return replace(loop_class, "create_task", stands_for(create_task, original))
+
+
+def _started(ident: int, before: Any) -> None:
+    """The thread starts no task any more, or again the one that it was in the middle of `before`. Twice is once."""
+    if before is None:
+        starting.pop(ident, None)
+    else:
+        starting[ident] = before
 
 
 def _jobs(module: ModuleType) -> None:
@@ -133,39 +141,60 @@ def _jobs(module: ModuleType) -> None:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
         init(self, *args, **kwargs)
         try:
-            setattr(self, SPAWN, spawning(sys._getframe(1)))
+            put(self, SPAWN, spawning(sys._getframe(1)))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error)
+            stays_ours(error, init)
 
     def run_job(self: Any, *args: Any, **kwargs: Any) -> Any:
-        thread = thread_object(_thread.get_ident())
-        spawn = getattr(self, SPAWN, None)
-        if thread is None or spawn is None:
-            return run(self, *args, **kwargs)
-        if spawn.width is None:
-            spawn.width = _workers(thread)
-        worker = thread_owner(thread, _thread.get_ident())
-        worker.is_worker = True
-        job = Owner("job", thread.name, None, worker.ident, spawn, worker)
-        before = getattr(thread, JOB, None)
-        setattr(thread, JOB, job)
+        begun = None
         try:
-            return run(self, *args, **kwargs)
-        finally:
-            job.job_over_at = monotonic()
-            setattr(thread, JOB, before)
+            try:
+                try:
+                    begun = _begun(own(self).get(SPAWN))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, run)
+                return run(self, *args, **kwargs)
+            finally:
+                _over(begun)
+        finally:  # again: a signal's handler may have raised in the first
+            _over(begun)
 
     _restore.append(replace(item, "__init__", stands_for(__init__, init)))
     _restore.append(replace(item, "run", stands_for(run_job, run)))
 
 
-def _workers(thread: Any) -> int | None:
-    """How many threads the executor of this worker may have: the worker was given a weak reference to it."""
-    try:
-        width: int = thread._args[0]()._max_workers
-    except (AttributeError, IndexError, TypeError):
+def _begun(spawn: Any) -> _Job | None:
+    """What this thread works at from now on: the job that `spawn` started; None where nothing is known of it."""
+    ident = _thread.get_ident()
+    thread = thread_of(ident)
+    if thread is None or spawn is None:
         return None
-    return width
+    if spawn.width is None:
+        spawn.width = executor_width(thread)
+    worker = thread_owner(thread, ident)
+    worker.is_worker = True
+    return _works_at(thread, Owner("job", worker.name, None, worker.ident, spawn, worker))
+
+
+def _works_at(thread: Any, owner: Owner | None) -> _Job:
+    """A Thread works for `owner` until `_over` is told; what it was in the middle of comes back then."""
+    attributes = own(thread)
+    before = attributes.get(JOB)
+    attributes[JOB] = owner
+    return attributes, owner, before
+
+
+def _over(begun: _Job | None) -> None:
+    """The thread works no more at what it had begun. Twice is once."""
+    try:
+        if begun is not None:
+            attributes, owner, before = begun
+            if attributes.get(JOB) is owner:
+                attributes[JOB] = before
+            if owner is not None and owner.kind == "job":
+                owner.job_over_at = monotonic()
+    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+        stays_ours(error)
 
 
 def _processes(process: ModuleType) -> None:
@@ -180,26 +209,35 @@ def _anyio_workers(module: ModuleType) -> None:
     original = wrapped.__func__
 
     async def run_sync_in_worker_thread(cls: Any, func: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
-        owner = current_owner()
-
-        def work(*inner: Any) -> Any:
-            ident = _thread.get_ident()
-            thread = thread_object(ident)
-            if thread is None or owner is None:
-                return func(*inner)
-            worker = thread_owner(thread, ident)
-            worker.is_worker = True
-            part = owner.inside(worker)
-            setattr(thread, JOB, part)
-            try:
-                return func(*inner)
-            finally:
-                part.job_over_at = monotonic()
-                setattr(thread, JOB, None)
-
+        work = func
+        try:
+            work = _for_owner(current_owner(), func)
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, original)
         return await original(cls, work, args, *rest, **kwargs)
 
     _restore.append(replace(backend, "run_sync_in_worker_thread", classmethod(run_sync_in_worker_thread)))
+
+
+def _for_owner(owner: Owner | None, func: Any) -> Any:
+    """`func`, and while it runs its thread works for `owner`."""
+
+    def work(*inner: Any) -> Any:
+        begun = None
+        try:
+            try:
+                try:
+                    thread = thread_of(_thread.get_ident())
+                    begun = _works_at(thread, owner) if thread is not None else None
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, func)
+                return func(*inner)
+            finally:
+                _over(begun)
+        finally:  # again: a signal's handler may have raised in the first
+            _over(begun)
+
+    return work
 
 
 _STANDS: dict[str, Callable[[ModuleType], None]] = {

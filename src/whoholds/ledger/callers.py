@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds.ledger.here import thread_object
+from whoholds.ledger.cpython import current_frames, has_gil, name_of_task, name_of_thread, thread_of
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ def caller_of(ident: int, most: int) -> tuple[str, Origin]:
     """
     task = _task(ident)
     if task is not None:
-        return task.get_name(), awaited(task.get_coro(), most)
-    thread = thread_object(ident)
-    frame = sys._current_frames().get(ident)
+        return name_of_task(task), awaited(task.get_coro(), most)
+    thread = thread_of(ident)
+    frame = current_frames().get(ident) if has_gil() else None
     try:
-        return (thread.name if thread is not None else ""), capture(frame, most)
+        return (name_of_thread(thread) if thread is not None else ""), capture(frame, most)
     finally:
         del frame
 

@@ -6,11 +6,12 @@ library is watched with one eye only. What is kept is text; an exception would k
 
 from __future__ import annotations
 
+import sys
 from _collections import deque  # type: ignore[import-not-found]  # collections is more files at interpreter start
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
-    from types import CodeType, TracebackType
+    from types import CodeType, FrameType, TracebackType
     from typing import Any, TypeAlias
 
     # (the hook: "sqlite3.Cursor.execute", or our own function that stands there; the exception's type, and its text
@@ -18,7 +19,48 @@ if TYPE_CHECKING:
     Fault: TypeAlias = tuple[str, str, str]
 
 _OURS = "/whoholds/"
+_HERE = __file__.removesuffix("faults.py").removesuffix("ledger/").removesuffix("ledger\\")  # the package's folder
+_OUR_BARE = (StopIteration, StopAsyncIteration, MemoryError, AssertionError)  # C raises these without a word
 _noted: deque[Fault] = deque(maxlen=1000)  # of every Watch; each change one C call
+
+
+def is_the_programs(error: BaseException) -> bool:
+    """Whether `error`, caught in a hook, is the program's: one of its signals' handlers raised, or another thread.
+
+    A handler is known by its code, or, where it has taken itself back, by the frame that it interrupted: it is called
+    with that, as a trace function is, and no call of ours is given the frame of its caller. What
+    `PyThreadState_SetAsyncExc` raises is a class without arguments, between two instructions of ours.
+    """
+    signals: Any = sys.modules.get("_signal")
+    # where the module is not imported nobody can have set a handler
+    handlers = {_code_of(signals.getsignal(number)) for number in signals.valid_signals()} if signals else set()
+    handlers.discard(None)
+    at = error.__traceback__
+    outer = None
+    while at is not None:
+        inner = at.tb_frame
+        if inner.f_code in handlers or (outer is not None and _was_given(inner, outer)):
+            return True
+        outer = inner
+        at = at.tb_next
+    bare = not error.args and not isinstance(error, _OUR_BARE)
+    return bare and outer is not None and outer.f_code.co_filename.startswith(_HERE)
+
+
+def _was_given(inner: FrameType, outer: FrameType) -> bool:
+    """Whether the call `inner` has the frame of its caller among its locals, also among its `*args`."""
+    for value in inner.f_locals.values():
+        if value is outer or (type(value) is tuple and any(part is outer for part in value)):
+            return True
+    return False
+
+
+def _code_of(handler: Any) -> Any:
+    """The code of a function, of a method, of an object that can be called; None of anything else."""
+    handler = getattr(handler, "func", handler)  # a partial's
+    handler = getattr(handler, "__func__", handler)
+    called = handler if hasattr(handler, "__code__") else vars(type(handler)).get("__call__")
+    return getattr(called, "__code__", None)
 
 
 def note(error: BaseException, original: Any = None) -> None:

@@ -7,6 +7,8 @@ import sys
 from _contextvars import ContextVar  # contextvars is one more file at interpreter start
 from _weakref import ref
 
+from whoholds.ledger.cpython import current_task, is_dummy, kept, name_of_task, name_of_thread, own, put, thread_of
+from whoholds.ledger.faults import is_the_programs
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Owner, Spawn
 from whoholds.ledger.scope import current as current_scope
@@ -36,73 +38,55 @@ def no_context() -> Any:
     return None
 
 
-def nothing_at_closing(handle: Handle) -> None:
+def nothing_at_closing(handle: Handle, now: float | None = None, *, lived: bool = True) -> None:
     """What a closing keeps of the trace where nobody traces."""
-    del handle
+    del handle, now, lived
 
 
 # `hooks.tracing` puts its own here
 current_context: Callable[[], Any] = no_context
-at_closing: Callable[[Handle], None] = nothing_at_closing
+at_closing: Callable[..., None] = nothing_at_closing
 
 
 def current_owner() -> Owner | None:
     """The owner that runs now: the asyncio task, else the executor's job, else the greenlet or thread.
 
-    Called in the user's thread, about 0.5 µs once the owner is known.
+    Called in the user's thread, about 0.5 µs once the owner is known. Nothing of a Thread's or task's class runs: the
+    program's own kinds may refuse attributes, or raise what they like.
     """
     ident = _thread.get_ident()
     modules = sys.modules
     if "asyncio.tasks" in modules:
         task = current_task()
         if task is not None:
-            owner: Owner | None = getattr(task, OWNER, None)
-            return owner or _new_owner("task", task.get_name(), task, ident, starting.get(ident))
+            owner: Owner | None = kept(task, OWNER)
+            return owner or _new_owner("task", name_of_task(task), task, ident, starting.get(ident))
     threading = modules.get("threading")
     thread = threading._active.get(ident) if threading is not None else None
     if thread is None:
         return _greenlet_owner(ident) or _bare_owner(ident)
-    if type(thread).__name__ == "_DummyThread":  # a greenlet that has logged something has one
+    if is_dummy(thread):  # a greenlet that has logged something has one
         return _greenlet_owner(ident) or thread_owner(thread, ident)
-    return getattr(thread, JOB, None) or getattr(thread, OWNER, None) or thread_owner(thread, ident)
-
-
-def current_task() -> Any:
-    """The asyncio task that runs in this thread, or None; imports nothing."""
-    tasks = sys.modules.get("asyncio.tasks")
-    if tasks is None:
-        return None
-    try:
-        loop = tasks.events._get_running_loop()
-        return tasks.current_task(loop) if loop is not None else None
-    except AttributeError:  # asyncio is being imported just now
-        return None
-
-
-def thread_object(ident: int) -> Any:
-    """The Thread of this ident; never made up, as `current_thread` would."""
-    threading = sys.modules.get("threading")
-    return threading._active.get(ident) if threading is not None else None
+    attributes = own(thread)
+    return attributes.get(JOB) or attributes.get(OWNER) or thread_owner(thread, ident)
 
 
 def thread_owner(thread: Any, ident: int) -> Owner:
     """The Owner of a Thread, made at the first question."""
-    owner: Owner | None = getattr(thread, OWNER, None)
-    return owner or _new_owner("thread", thread.name, thread, ident, None)
+    owner: Owner | None = own(thread).get(OWNER)
+    return owner or _new_owner("thread", name_of_thread(thread), thread, ident, None)
 
 
 def _new_owner(kind: str, name: str, of: Any, ident: int, spawn: Spawn | None) -> Owner:
-    started = getattr(of, SPAWN, None)
+    started = kept(of, SPAWN)
     if type(started) is tuple:
         started = Spawn(*started)
     owner = Owner(kind, name, ref(of), ident, started or spawn)
+    owner.key = id(of)
     if kind == "task":
-        thread = thread_object(ident)
-        owner.thread_name = thread.name if thread is not None else ""
-    try:
-        setattr(of, OWNER, owner)
-    except AttributeError:  # a task class of somebody's with slots: its owner is made anew each time
-        pass
+        thread = thread_of(ident)
+        owner.thread_name = name_of_thread(thread) if thread is not None else ""
+    put(of, OWNER, owner)  # on a task class of somebody's with slots: its owner is made anew each time
     return owner
 
 
@@ -116,16 +100,26 @@ def _greenlet_owner(ident: int) -> Owner | None:
     current = greenlet.getcurrent() if greenlet is not None else None
     if current is None or current.parent is None:
         return None
-    found: Owner | None = getattr(current, OWNER, None)
-    name = getattr(current, "name", None) or f"greenlet {id(current):#x}"
-    return found or _new_owner("greenlet", name, current, ident, _greenlet_spawn(current))
+    found: Owner | None = kept(current, OWNER)
+    return found or _new_owner("greenlet", _name_of_greenlet(current), current, ident, _greenlet_spawn(current))
+
+
+def _name_of_greenlet(greenlet: Any) -> str:
+    """Gevent's own have names; a class of the program's may raise."""
+    try:
+        name = getattr(greenlet, "name", None)
+    except Exception as error:
+        if is_the_programs(error):
+            raise
+        name = None
+    return name if type(name) is str else f"greenlet {id(greenlet):#x}"
 
 
 def _bare_owner(ident: int) -> Owner:
     """The owner where `threading` knows no thread: one that C code started."""
     main = "threading" not in sys.modules
     owner = _bare.get(ident)
-    if owner is None or owner.gone():
+    if owner is None or owner.ended_at is not None:  # a look saw that thread end: its ident was given out again
         if len(_bare) > _MANY:
             _bare.clear()
         owner = _bare[ident] = Owner("thread", "MainThread" if main else f"thread {ident}", None, ident, None)
@@ -157,11 +151,11 @@ def began_in_child(spawn: Spawn | None) -> None:
     """Begin anew in a process that was started by that call: its main thread is nobody's of the parent's any more."""
     _bare.clear()
     starting.clear()
-    thread = thread_object(_thread.get_ident())
+    thread = thread_of(_thread.get_ident())
     if thread is not None:
-        setattr(thread, OWNER, None)
-        setattr(thread, JOB, None)
-        setattr(thread, SPAWN, spawn)
+        put(thread, OWNER, None)
+        put(thread, JOB, None)
+        put(thread, SPAWN, spawn)
 
 
 class OpenedFor:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import _thread
 import itertools
+import os
 import sys
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from whoholds.ledger import here
+from whoholds.ledger import cpython, here
 from whoholds.ledger.callers import caller_of
-from whoholds.ledger.collector import Collections
-from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
+from whoholds.ledger.ends import NO_SPAN, Ends, Note
+from whoholds.ledger.entries import ASKED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
 from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
@@ -36,13 +38,6 @@ if TYPE_CHECKING:
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
 STORED = 100  # callers that share one connection, by name
-
-
-class _Reference(ref):  # type: ignore[type-arg]  # generic only for the type checker
-    """A weak reference to what was opened; it and its handle keep each other until the handle is closed."""
-
-    __slots__ = ("handle",)
-    handle: Handle
 
 
 class Ledger:
@@ -92,13 +87,11 @@ class Ledger:
         self._pools: dict[int, Pool] = {}
         self._taken_ends = 0
         self._dropped_ends = 0
-        self._silent: set[int] = set()  # freed without a word, at the last look
-        self.collections = Collections()
-        self._at_end = self._gone  # bound once
+        self.ends = Ends(self._stamp, clock)
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
-    def opened(
+    def opened(  # noqa: PLR0912 - one function: a call more for each opening is what it would cost
         self,
         kind: str,
         driver: str,
@@ -135,20 +128,25 @@ class Ledger:
         handle.pool = pool
         handle.context = here.current_context()
         handle.scope = current_scope(handle.owner)
+        kept = len(self._open) < self.most or self._room()
         if thing is not None:
             try:
-                reference = _Reference(thing, self._at_end)
+                reference = self.ends.reference(thing, self.ends.on_end if kept else None)
             except TypeError:  # a type without weak references: its driver tells of its end
                 pass
             else:
                 reference.handle = handle
+                opener = handle.context
+                if opener is None and here.current_context is not here.no_context:
+                    opener = opener_of_owner(handle.owner)
+                reference.span = NO_SPAN if opener is None or opener[1] is None else opener[1]
                 handle.ref = reference
         now = self.clock()
         handle.opened_at = handle.used_at = now
         if began is not None:
             handle.connect_s = now - began
         handle.opened_stamp = stamp = next(self._stamp)
-        if len(self._open) < self.most:
+        if kept:
             self._open[stamp] = handle
         else:
             next(self._overflow)
@@ -174,6 +172,13 @@ class Ledger:
         if how == CLOSED and handle.inherited:
             self.used_in_child(handle, sys._getframe(1))
         handle.closed_stamp = next(self._stamp)
+        self._over(handle)
+
+    def _over(self, handle: Handle) -> None:
+        """`handle` has its closing stamp: it leaves the table of what is open. Whoever takes it out says that it ended.
+
+        An exception between two of these lines is made up for by the next look (`_interrupted`).
+        """
         handle.ref = None
         handle.caller = 0
         if self._open.pop(handle.opened_stamp, None) is not None:
@@ -182,15 +187,15 @@ class Ledger:
 
     def given_back(self, loan: Handle) -> None:
         """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
-        if loan.closed_stamp is None and loan.ref is not None and loan.ref() is None:
-            self._freed(loan)
+        if loan.ref is not None and loan.ref() is None:
+            self.dropped(loan)
         else:
             self.closed(loan)
 
     def dropped(self, loan: Handle) -> None:
         """A pool's own finalizer takes a loan back that its borrower let go."""
         if loan.closed_stamp is None and loan.ref is not None:
-            self._freed(loan)
+            self.closed(loan, COLLECTED if self.ends.collected_here() else _let_go(loan))
 
     def reopened(self, handle: Handle) -> None:
         """A close that failed: it is open after all."""
@@ -222,6 +227,7 @@ class Ledger:
             if len(last.requests) < ASKED:
                 last.requests.append(request or self._refused_request(frame))
         else:
+            self.settle()
             last = Refusal(now, where, f"{type(exc).__name__}: {exc}".strip(), list(self._open.values()))
             last.by_pool = pool
             last.stamp = next(self._stamp)
@@ -240,19 +246,26 @@ class Ledger:
         origin = by.origin if by is not None else self._origin(frame, self.frames)
         return Request(None, self._owner(), origin, self.clock())
 
-    def shared_at_once(self, handle: Handle, caller: int, frame: FrameType | None) -> None:
-        """`caller` came into a call on `handle`, at the line of `frame`, while another was inside one."""
+    def shared_at_once(self, handle: Handle, caller: int, frame: FrameType | None, inside: int = 0) -> None:
+        """`caller` came into a call on `handle`, at the line of `frame`, while `inside` was in one.
+
+        `inside` is the caller that the call itself had read: by now that one may have left.
+        """
         sharing = handle.shared
         if sharing is not None:
             if caller not in sharing.callers and len(sharing.callers) < STORED:
                 sharing.callers.add(caller)
                 self._shared.append(handle)
-        else:
-            inside = handle.caller
-            name, stack = caller_of(inside, self.frames)
-            came_in = self._origin(frame, self.frames)
-            handle.shared = Sharing({inside, caller}, stack, came_in, self._owner(), name)
-            self._shared.append(handle)
+            return
+        inside = inside or handle.caller
+        if not inside:  # it has left meanwhile, and nobody knows who it was
+            return
+        name, stack = caller_of(inside, self.frames)
+        if not _may_be_inside(stack):  # what an exception left behind in the middle of a hook
+            return
+        came_in = self._origin(frame, self.frames)
+        handle.shared = Sharing({inside, caller}, stack, came_in, self._owner(), name)
+        self._shared.append(handle)
 
     def used_in_child(self, handle: Handle, frame: FrameType | None) -> None:
         """A handle that the parent opened before the fork was used here; said once per handle."""
@@ -270,22 +283,20 @@ class Ledger:
         pool = Pool(key, name, self._origin(frame, self.frames), maximum, system)
         self._pools[key] = pool
         try:
-            pool.ref = ref(pool_object, lambda _: self.pool_gone(pool))
+            # pop(key, reference), in C: what freed itself is taken from the table, and seen to be closed by that
+            pool.ref = ref(pool_object, partial(self._pools.pop, key))
         except TypeError:
             pass
         return pool
 
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""
-        if not pool.closed:
-            pool.closed_at = self.clock()
         pool.closed = True
         self._pools.pop(pool.key, None)
 
     def pool_back(self, pool: Pool) -> None:
         """A pool that had given up all it held lends again."""
         pool.closed = False
-        pool.closed_at = float("inf")
         if pool.key:
             self._pools[pool.key] = pool
 
@@ -298,18 +309,36 @@ class Ledger:
         """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
         self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
 
-    def _gone(self, reference: _Reference) -> None:
-        """The callback of a weak reference: runs wherever the last reference went, also inside the collector."""
-        if self.active:  # not at the interpreter's end, when modules are gone
-            self._freed(reference.handle)
+    # --- what freed itself ------------------------------------------------------------------------------------------
 
-    def _freed(self, handle: Handle) -> None:
-        owner = handle.owner
-        keeper = (owner.thread or owner) if owner is not None else None
-        ended = keeper is not None and keeper.kind == "thread" and keeper.gone()
-        collected = self.collections.here()
-        how = (ORPHANED if collected else THREAD_ENDED) if ended else (COLLECTED if collected else FREED)
-        self.closed(handle, OVER if handle.pool is not None and handle.kind == CONNECTION else how)
+    def settle(self) -> None:
+        """End what was freed since the last call. Any thread: it precedes each question of what is open."""
+        for note in self.ends.each():
+            self._freed(note.reference.handle, note)
+
+    def _room(self) -> bool:
+        """Whether there is room for one more handle. Where no tick ever runs, what was freed makes it."""
+        self.settle()
+        return len(self._open) < self.most
+
+    def _freed(self, handle: Handle, note: Note) -> None:
+        """`handle` was freed when `note` was taken."""
+        if handle.closed_stamp is not None or not self.active:  # else told already; or the end of the interpreter
+            return
+        if handle.parent is not None:
+            handle.settle()
+        if handle.pool is not None and handle.kind == CONNECTION:
+            handle.how = OVER
+        elif note.collected:
+            handle.how = COLLECTED
+        else:
+            worker = _worker_of(handle)
+            ended = worker is not None and worker.key != note.thread and worker.gone()
+            handle.how = THREAD_ENDED if ended else FREED
+        handle.closed_at = note.at
+        here.at_closing(handle, self.clock(), lived=note.span_lived)
+        handle.closed_stamp = note.stamp
+        self._over(handle)
 
     # --- asked by the tick --------------------------------------------------------------------------------------
 
@@ -318,6 +347,8 @@ class Ledger:
 
         Scopes that are over come once they have settled, and all of them with the `last`.
         """
+        self.ends.see_threads()
+        self.settle()
         open_ = list(self._open.values())  # first: what closes meanwhile is in both, and never in neither
         ends = _value(self._ends)
         drained = _drain(self._ended)
@@ -340,23 +371,13 @@ class Ledger:
         )
 
     def _interrupted(self, open_: list[Handle]) -> list[Handle]:
-        """Those that ended half: the program's signal handler raised in the middle of `closed`, or in a callback.
-
-        One that is freed is given until the next look: the collector calls back for many, one after the other.
-        """
-        ended = []
-        silent: set[int] = set()
-        for handle in open_:
-            if handle.closed_stamp is not None:
-                if self._open.pop(handle.opened_stamp, None) is not None:  # whoever pops it says that it ended
-                    ended.append(handle)
-            elif handle.ref is not None and handle.ref() is None:
-                if handle.opened_stamp in self._silent:
-                    self._freed(handle)
-                else:
-                    silent.add(handle.opened_stamp)
-        self._silent = silent
-        return ended
+        """Those that ended half: the program's signal handler raised in the middle of `closed`."""
+        return [
+            handle
+            for handle in open_
+            # whoever pops it says that it ended
+            if handle.closed_stamp is not None and self._open.pop(handle.opened_stamp, None) is not None
+        ]
 
     def _settled_scopes(self, *, last: bool) -> Iterator[tuple[Any, int]]:
         settled = self.clock() - self.settle_s
@@ -371,10 +392,11 @@ class Ledger:
     @property
     def unseen(self) -> bool:
         """Whether something ended since the last `take`."""
-        return bool(self._ended)
+        return bool(self._ended) or bool(self.ends)
 
     def peek(self) -> list[Handle]:
         """What is open now, oldest first; takes nothing away."""
+        self.settle()
         return sorted(self._open.values(), key=_opened_stamp)
 
     def in_child(self) -> None:
@@ -384,6 +406,7 @@ class Ledger:
             handle.caller = PARENT
         self._open.clear()
         self._ended.clear()
+        self.ends.clear()
         self._refusals.clear()
         self._shared.clear()
         self._inherited.clear()
@@ -392,6 +415,31 @@ class Ledger:
         self._dropped_ends = 0
         self._overflow = itertools.count()
         self.quiet_ident = 0  # the thread that looked is the parent's
+
+
+def _worker_of(handle: Handle) -> Owner | None:
+    """The owner that is the thread in which a thread's or job's handle was opened; None for tasks and greenlets."""
+    owner = handle.owner
+    return (owner.thread or owner) if owner is not None and owner.kind in ("thread", "job") else None
+
+
+def _let_go(handle: Handle) -> str:
+    """How a handle ends whose object's last reference goes just now."""
+    worker = _worker_of(handle)
+    return THREAD_ENDED if worker is not None and worker.gone() else FREED
+
+
+_HOOKS = os.path.dirname(os.path.dirname(__file__)) + os.sep + "drivers" + os.sep
+
+
+def _may_be_inside(stack: Origin) -> bool:
+    """Whether somebody with this stack may be in a call of ours: one that is there has our frame on it.
+
+    Nothing is known of a greenlet, nor of anybody where there is no GIL: they have no stack here.
+    """
+    if not stack:
+        return not cpython.has_gil() or "greenlet" in sys.modules
+    return any(code.co_filename.startswith(_HOOKS) for code in stack[::2])  # type: ignore[union-attr]  # codes
 
 
 def _drain(queue: deque[Any]) -> list[Any]:

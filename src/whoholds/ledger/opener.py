@@ -44,11 +44,24 @@ def runs(opener: Opener) -> bool:
     return span is not None and getattr(span, "end_time", None) is None
 
 
-def closing(handle: Handle) -> None:
-    """Keep whether the opener's span runs at this moment. Called where `handle` is closed, any thread: 0.3 µs."""
+def closing(handle: Handle, now: float | None = None, *, lived: bool = True) -> None:
+    """Keep whether the opener's span ran when `handle` was closed. Called where that is, any thread: 0.3 µs.
+
+    A handle that freed itself is told of later, `now` of the ledger's clock; `lived`: its span was there at that time.
+    """
     opener = opener_of(handle)
-    if opener is not None and len(opener) == 2:  # noqa: PLR2004 - no look has seen that span end
-        handle.context = (opener[0], None, _ended(opener, handle.closed_at or 0.0))
+    if opener is None or len(opener) != 2:  # noqa: PLR2004 - a look has seen that span end
+        return
+    closed = handle.closed_at or 0.0
+    ended: float | None
+    if now is None:
+        ended = _ended(opener, closed)
+    elif not lived:
+        ended = closed
+    else:
+        ended = _ended(opener, now)
+        ended = None if ended is None or ended > closed else ended
+    handle.context = (opener[0], None, ended)
 
 
 def follow(handle: Handle, now: float) -> None:

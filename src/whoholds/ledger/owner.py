@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from whoholds.ledger import cpython, faults
 from whoholds.ledger.origin import from_lines, line_at
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
@@ -46,10 +45,9 @@ class Owner:
         "ident",
         "is_worker",
         "job_over_at",
+        "key",
         "kind",
         "name",
-        "outlived_main",
-        "part_of",
         "ref",
         "spawn",
         "thread",
@@ -61,27 +59,19 @@ class Owner:
     def __init__(self, kind: str, name: str, ref: Any, ident: int, spawn: Spawn | None, thread: Any = None) -> None:
         self.kind = kind  # "thread", "task", "job" or "greenlet"
         self.name = name
+        self.key = 0  # id of the Thread, of a thread that has one
         self.ref = ref  # weak reference to the Thread, Task or greenlet, or None where there is none
         self.ident = ident  # of the thread it ran in when it first opened something
         self.thread = thread  # for a job: the owner that is its worker thread
         self.thread_name = name if kind in ("thread", "job") else ""  # of a task: that of the thread it ran in
-        self.part_of: Owner | None = None  # the task that awaits what a worker thread does for it
         self.ended_at: float | None = None  # monotonic seconds; when a tick first saw it gone
         self.job_over_at: float | None = None  # when a job returned, though its worker lives
-        self.is_worker = False  # a thread that runs an executor's jobs, or what tasks await
-        self.outlived_main = False  # a thread that was still running when the main thread had ended
+        self.is_worker = False  # a thread that runs an executor's jobs
         by = spawn.by if spawn else None
         self.depth: int = by.depth + 1 if by else 0
         if spawn and self.depth >= self.MAX_DEPTH:
             spawn.by = None
         self.spawn = spawn
-
-    def inside(self, worker: Owner) -> Owner:
-        """An owner for what the thread `worker` does while this task awaits it: the task, but the thread keeps it."""
-        part = Owner(self.kind, self.name, self.ref, worker.ident, self.spawn, worker)
-        part.thread_name = worker.name
-        part.part_of = self
-        return part
 
     def gone(self) -> bool:
         """Whether it has ended; a job is not gone while its worker lives. Called by the thread that ticks."""
@@ -89,16 +79,18 @@ class Owner:
             worker: Owner | None = self.thread
             return worker.gone() if worker is not None else self.job_over_at is not None
         if self.ref is None:
-            return self.ident not in sys._current_frames()
+            return self.ident not in cpython.current_frames()
         alive = self.ref()
         if alive is None:
             return True
         if self.kind == "thread":
-            threading = sys.modules.get("threading")
-            return threading is None or threading._active.get(alive.ident) is not alive
-        if self.kind == "task":
-            return bool(alive.done())
-        return bool(alive.dead)
+            return cpython.thread_of(self.ident) is not alive
+        try:
+            return bool(alive.done() if self.kind == "task" else alive.dead)
+        except Exception as error:
+            if faults.is_the_programs(error):
+                raise
+            return False  # a task of the program's own kind, which does not say so
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

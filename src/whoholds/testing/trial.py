@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from whoholds import scopes, startup
 from whoholds.ledger import scope as scoping
-from whoholds.ledger.here import current_owner, current_task
+from whoholds.ledger.cpython import current_task
+from whoholds.ledger.here import current_owner
 from whoholds.ledger.scope import Scope
 from whoholds.reporting.wording import text
 from whoholds.testing.tally import Opened, Tallies

@@ -15,7 +15,8 @@ from whoholds.analysis.finding import INFO, Finding, parts_of
 from whoholds.analysis.peaks import loans_of
 from whoholds.analysis.rules import rule_of
 from whoholds.analysis.snapshot import Ending
-from whoholds.ledger.here import current_owner, current_task
+from whoholds.ledger.cpython import current_task
+from whoholds.ledger.here import current_owner
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.wording import text
 from whoholds.testing.policy import ERROR, OFF, REPORT, Policy

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from whoholds.ledger.cpython import current_frames, has_gil
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def stack_of(owner: Owner) -> Origin:
         return tuple(pairs)  # type: ignore[arg-type]  # codes and offsets in turn
     if owner.gone() or owner.kind == "greenlet":
         return ()
-    frame = sys._current_frames().get(owner.ident)
+    frame = current_frames().get(owner.ident) if has_gil() else None
     try:
         return capture(frame, FRAMES)
     finally:

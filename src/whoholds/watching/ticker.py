@@ -168,7 +168,6 @@ def hook() -> None:
     """Stand at fork, at the exit and where processes leave without one."""
     exits.watch()
     exits.at_exit(last_look)
-    exits.at_main_end(main_ends)
     exits.at_sudden_end(sudden_end)
     forks.watch(_before_fork, _in_child, _in_parent, _fork_returned, _ticking_threads)
 
@@ -176,16 +175,6 @@ def hook() -> None:
 def after_last_look(call: Callable[[], None]) -> None:
     """Call this once the last look of the process is over: an exporter's shutdown."""
     _after.append(call)
-
-
-def main_ends() -> None:
-    """The main thread calls it at its end: the threads that hold something and still run outlive it."""
-    for watch, _ in attended:
-        for handle in watch.ledger.peek():
-            owner = handle.owner
-            thread = (owner.thread or owner) if owner is not None else None
-            if thread is not None and thread.kind == "thread" and not thread.outlived_main and not thread.gone():
-                thread.outlived_main = True
 
 
 def last_look() -> None:

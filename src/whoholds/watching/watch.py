@@ -82,7 +82,7 @@ class Watch:
             begin = getattr(output, "begin", None)
             if begin is not None:
                 self._guarded(output, begin, self.ledger)
-        gc.callbacks.extend(self.ledger.collections.callbacks)
+        gc.callbacks.extend(self.ledger.ends.callbacks)
         for driver in self._drivers:
             self.enter(driver)
         return self
@@ -115,14 +115,12 @@ class Watch:
                 self._entered.pop().__exit__(None, None, None)
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
                 self.stand_aside("driver-not-undone", f"a driver did not give back every name: {failure(error)}")
-        for callback in self.ledger.collections.callbacks:
+        for callback in self.ledger.ends.callbacks:
             if callback in gc.callbacks:
                 gc.callbacks.remove(callback)
 
     def end(self, ending: Ending) -> list[Finding]:
         """A last look of a scope, a watch or the process: settles once before it accuses."""
-        if ending.kind == "process":
-            self.history.standing.end(self.ledger.clock())
         said = self.tick()
         if self.limits.exit_collect and ending.kind != "scope" and self._would_accuse(ending):
             gc.collect()

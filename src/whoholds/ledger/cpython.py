@@ -1,0 +1,153 @@
+"""Names of CPython and its standard library that are nobody's public interface: each a function, with a fallback.
+
+Seen: 3.10.13, 3.11.7, 3.12.1, 3.13.0 (and 3.13 and 3.14 without the GIL by their source). A test asks each on every
+Python. Called in the user's thread: no lock, nothing that blocks, nothing imported.
+"""
+
+from __future__ import annotations
+
+import sys
+from _weakref import ref
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+# Until 3.12 the collector begins in the middle of an allocation, later only between two instructions.
+_COLLECTS_IN_ALLOCATIONS = sys.version_info < (3, 12)
+
+
+def original(module: str, name: str) -> Any:
+    """`module.name` as CPython made it, also where gevent has put its own there; both are there at the start."""
+    monkey = sys.modules.get("gevent.monkey")
+    try:
+        return monkey.get_original(module, name) if monkey is not None else getattr(sys.modules[module], name)
+    except (AttributeError, KeyError):  # gevent of another time
+        return getattr(sys.modules[module], name)
+
+
+def real_ident() -> Callable[[], int]:
+    """The C function that gives the ident of the thread that runs, never a greenlet's."""
+    found: Callable[[], int] = original("_thread", "get_ident")
+    return found
+
+
+def active_threads() -> dict[int, Any] | None:
+    """`threading._active`, ident → Thread, the dict itself; None where threading is not imported, or has none."""
+    active = getattr(sys.modules.get("threading"), "_active", None)
+    return active if type(active) is dict else None
+
+
+def thread_of(ident: int) -> Any:
+    """The Thread of this ident, or None; none is made up, as `threading.current_thread` would."""
+    active = active_threads()
+    return active.get(ident) if active is not None else None
+
+
+def is_dummy(thread: Any) -> bool:
+    """Whether `threading` made the Thread up, for a thread that it had not started."""
+    return type(thread).__name__ == "_DummyThread"
+
+
+def current_task() -> Any:
+    """The asyncio task that runs in this thread, or None."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None:
+        return None
+    try:
+        loop = tasks.events._get_running_loop()
+        return tasks.current_task(loop) if loop is not None else None
+    except AttributeError:  # asyncio is being imported just now
+        return None
+
+
+def name_of_thread(thread: Any) -> str:
+    """The name of a Thread, also of one whose class answers otherwise or not at all: none of its code runs."""
+    name = own(thread).get("_name")
+    return name if type(name) is str else f"thread {id(thread):#x}"
+
+
+def name_of_task(task: Any) -> str:
+    """The name of an asyncio task, as asyncio keeps it: no code of its class runs."""
+    base = getattr(sys.modules.get("asyncio.tasks"), "Task", None)
+    known = isinstance(base, type) and issubclass(type(task), base)
+    return str(base.get_name(task)) if known and hasattr(base, "get_name") else f"task {id(task):#x}"  # type: ignore[union-attr]
+
+
+_attribute = object.__getattribute__
+_set_attribute = object.__setattr__
+
+
+def own(thing: Any) -> dict[str, Any]:
+    """The attributes of an object, empty where it has none; no `__getattr__` or `__getattribute__` runs."""
+    try:
+        found = _attribute(thing, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def kept(thing: Any, name: str) -> Any:
+    """An attribute of an object, or None; no `__getattr__` or `__getattribute__` runs. C's tasks have no `__dict__`."""
+    try:
+        return _attribute(thing, name)
+    except AttributeError:
+        return None
+
+
+def put(thing: Any, name: str, value: Any) -> None:
+    """Set an attribute past a class that refuses new ones; nothing where there is no room for one."""
+    try:
+        _set_attribute(thing, name, value)
+    except (AttributeError, TypeError):
+        pass
+
+
+def executor_width(thread: Any) -> int | None:
+    """How many threads the executor of this worker may have, None where that is not to be seen.
+
+    The worker was given a weak reference to its executor as the first argument of its function.
+    """
+    arguments = own(thread).get("_args")
+    if type(arguments) is not tuple or not arguments or type(arguments[0]) is not ref:
+        return None
+    width = own(arguments[0]()).get("_max_workers")
+    return width if type(width) is int else None
+
+
+def handle_run() -> Any:
+    """The code of the frame from which an event loop calls back: what stands below it asked for nothing. Or None."""
+    handle = getattr(sys.modules.get("asyncio.events"), "Handle", None)
+    return getattr(getattr(handle, "_run", None), "__code__", None)
+
+
+def has_gil() -> bool:
+    """Whether one thread runs Python at a time: what another does can be looked at without a risk."""
+    return bool(getattr(sys, "_is_gil_enabled", _yes)())
+
+
+def _yes() -> bool:
+    return True
+
+
+def current_frames() -> dict[int, FrameType]:
+    """The innermost frame of each thread, by ident. Where there is no GIL look at the keys only (`has_gil`).
+
+    `sys._current_frames` allocates while it holds the lock over all threads. Until 3.12 such an allocation may start
+    the collector, and if that frees a thread-local or starts a thread it waits for this very lock, for ever. So the
+    collector is off for that moment, and on again whatever comes.
+    """
+    frames: Callable[[], dict[int, FrameType]] = getattr(sys, "_current_frames", dict)
+    gc = sys.modules.get("gc")
+    if not _COLLECTS_IN_ALLOCATIONS or gc is None or not gc.isenabled():
+        return frames()
+    try:
+        try:
+            gc.disable()
+            return frames()
+        finally:
+            gc.enable()
+    finally:
+        gc.enable()  # a signal's handler may have raised before the first

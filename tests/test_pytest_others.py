@@ -132,7 +132,7 @@ def test_doctests_and_subtests(suite: Suite, pytester: pytest.Pytester) -> None:
         "--doctest-modules",
     )
     assert "FAILED documented.py::documented" in result.stdout.str()
-    assert "FAILED test_cars.py::TestSub::test_sub - whoholds: left-open: 2" in result.stdout.str()
+    assert "FAILED test_cars.py::TestSub::test_sub - whoholds: left-open: app.py:6" in result.stdout.str()
 
 
 @needs("pytest_randomly", "pytest_timeout", "pytest_cov")

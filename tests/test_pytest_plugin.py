@@ -53,7 +53,7 @@ def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None
     result.assert_outcomes(failed=1, passed=1)
     said(
         result,
-        "collected-open: 1 connection * freed by the garbage collector",
+        "collected-open: * never closed 1 connection, which the garbage collector freed",
         "FAILED test_cars.py::test_drops*",
     )
 
@@ -302,9 +302,9 @@ def test_junit_carries_it(suite: Suite, pytester: pytest.Pytester) -> None:
     """The failure's text for one that fails; a property for one that is only reported."""
     text = "def test_leaks():\n    leak()\n"
     suite(text, "--whoholds=error", "--junitxml=out.xml")
-    assert "left-open: 1 connection" in (pytester.path / "out.xml").read_text()
+    assert "left open 1 connection" in (pytester.path / "out.xml").read_text()
     suite(text, "--whoholds", "--junitxml=out.xml")
-    assert '<property name="whoholds" value="left-open: 1 connection' in (pytester.path / "out.xml").read_text()
+    assert '<property name="whoholds" value="left-open: app.py:6 in connect left open 1 connection' in (pytester.path / "out.xml").read_text()
 
 
 def test_a_watch_that_runs_already_is_used_and_left_alone(suite: Suite) -> None:
@@ -331,4 +331,4 @@ def test_a_scope_of_the_programs_own_counts_for_the_test_around_it(suite: Suite)
         "--whoholds=error",
     )
     result.assert_outcomes(failed=1)
-    said(result, "left-open: 1 connection")
+    said(result, "left-open: app.py:6 in connect left open 1 connection")

@@ -304,7 +304,10 @@ def test_junit_carries_it(suite: Suite, pytester: pytest.Pytester) -> None:
     suite(text, "--whoholds=error", "--junitxml=out.xml")
     assert "left open 1 connection" in (pytester.path / "out.xml").read_text()
     suite(text, "--whoholds", "--junitxml=out.xml")
-    assert '<property name="whoholds" value="left-open: app.py:6 in connect left open 1 connection' in (pytester.path / "out.xml").read_text()
+    assert (
+        '<property name="whoholds" value="left-open: app.py:6 in connect left open 1 connection'
+        in (pytester.path / "out.xml").read_text()
+    )
 
 
 def test_a_watch_that_runs_already_is_used_and_left_alone(suite: Suite) -> None:

@@ -12,7 +12,7 @@ from whoholds.analysis.placing import see
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger.database import Database
 from whoholds.ledger.entries import Entries, Refusal
-from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Pool
+from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Pool, Request
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import from_lines
 from whoholds.ledger.owner import Owner, Spawn
@@ -102,6 +102,7 @@ class World:
         self.shared: list[Handle] = []
         self.inherited: list[tuple[Handle, Owner | None, Origin]] = []
         self.pools: list[Pool] = []
+        self.requests: list[Request] = []
         self.stamps = itertools.count(1)
 
     def opens(
@@ -156,6 +157,7 @@ class World:
             self.inherited,
             list(self.pools),
             0,
+            requests=tuple(self.requests),
         )
         self.ended, self.refusals, self.shared, self.inherited = [], [], [], []
         return see(taken, self.history, 1_000_000.0, ending=ending)

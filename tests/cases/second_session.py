@@ -9,7 +9,7 @@ import os
 from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session
 
-engine = create_engine(os.environ["DSN"].replace("postgresql:", "postgresql+psycopg2:"))
+engine = create_engine(os.environ["DSN"].replace("postgresql:", "postgresql+psycopg2:"), pool_size=3, max_overflow=0)
 
 
 def tax(amount):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import re
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from tests.worlds import CARS, REPORT, STOCK, USERS, World, at, said, task, thread
+from tests.worlds import CARS, REPORT, SHOP, STOCK, USERS, World, at, said, task, thread
 from whoholds.analysis.rules import BITS
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
 from whoholds.ledger.database import database
 from whoholds.ledger.entries import Sharing
+from whoholds.ledger.handle import Request
+from whoholds.ledger.ledger import Ledger
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from whoholds.ledger.origin import Origin
 
 AUDIT = "/srv/shop/audit.py:5 write"
 
@@ -29,7 +40,7 @@ def test_two_owners_that_nest_at_the_same_two_lines_can_starve_each_other() -> N
     (found,) = nested(2, CARS, AUDIT).found(second_while_holding)
     assert (found.severity, found.count) == ("warning", 2)
     assert (found.opened.function, found.spawned.frame.function) == ("write", "build")
-    assert (found.other[0], found.other[1].frame.function) == ("first opened", "load_cars")
+    assert (found.other[0], found.other[1].frame.function) == ("the first taken", "load_cars")
 
 
 def test_one_owner_alone_waits_for_nobody() -> None:
@@ -42,14 +53,15 @@ def test_one_owner_alone_waits_for_nobody() -> None:
 def test_the_safe_pool_size_is_worked_out(owners: int, size: int) -> None:
     """owners × (held at once − 1) + 1."""
     (found,) = nested(owners, CARS, AUDIT, pool=True).found(second_while_holding)
-    assert f"With {owners} such owner{'s' * (owners > 1)} and" in found.why[0]
-    assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[0]
+    assert found.why[0] == "The pool lends 5 at most."
+    assert f"For the {owners} owner{'s' * (owners > 1)} met so far" in found.why[1]
+    assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[1]
 
 
 def test_three_held_at_once_need_a_larger_pool() -> None:
     """4 × (3 − 1) + 1 = 9: the finding of the innermost line measures three."""
     found = nested(4, CARS, USERS, AUDIT, pool=True).found(second_while_holding)
-    assert any("4 × (3 − 1) + 1 = 9" in one.why[0] for one in found)
+    assert any("4 × (3 − 1) + 1 = 9" in one.why[1] for one in found)
 
 
 def test_one_after_the_other_is_no_nesting() -> None:
@@ -103,7 +115,7 @@ def test_the_safe_size_counts_the_owners_of_earlier_looks_too() -> None:
     for line in (CARS, AUDIT):
         world.opens(line, by=owner)
     (found,) = world.found(second_while_holding)
-    assert "With 2 such owners" in found.why[0]
+    assert "For the 2 owners met so far" in found.why[0]
     assert "2 × (2 − 1) + 1 = 3" in found.why[0]
 
 
@@ -132,6 +144,93 @@ def test_a_loop_that_opens_at_one_line_is_a_leak_and_no_nesting() -> None:
     assert nested(3, CARS, CARS).found(second_while_holding) == []
 
 
+def chain(*lines: str) -> Origin:
+    """Give an origin of these frames, innermost first; equal functions are one code object."""
+    return tuple(part for line in lines for part in _frame(*line.split()))
+
+
+@functools.cache
+def _code(function: str, *, generator: bool) -> CodeType:
+    body = "yield" if generator else "pass"
+    names: dict[str, Any] = {}
+    exec(compile(f"def {function}(): {body}", "/srv/shop/app.py", "exec"), names)  # noqa: S102
+    found: CodeType = names[function].__code__
+    return found
+
+
+def _frame(place: str, function: str) -> tuple[CodeType, int]:
+    return _code(function.rstrip("*"), generator=function.endswith("*")), -int(place)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "parts"),
+    [
+        (("5 walk", "9 main"), ("5 walk", "7 walk", "9 main"), (5, 7)),
+        (("5 session*", "8 create", "9 main"), ("5 session*", "3 get", "6 create", "9 main"), (8, 6)),
+        (("5 charge", "8 main"), ("5 charge", "8 main"), None),
+        (("5 charge", "8 main"), ("5 charge", "9 main"), None),
+        (("5 session*", "3 get", "8 main"), ("5 session*", "3 get", "9 main"), None),
+        (("5 walk", "9 main", "1 run"), ("5 walk", "7 walk", "9 main"), (5, 7)),
+    ],
+    ids=["recursion", "a generator's caller", "a loop", "two calls", "a caller that returned", "a deep stack"],
+)
+def test_one_line_nests_where_the_outer_call_is_still_on_the_stack(
+    held: tuple[str, ...], asked: tuple[str, ...], parts: tuple[int, int] | None
+) -> None:
+    """Else what the first call took was left open, and no size of a pool is safe."""
+    world = World()
+    pool = world.pool(most=2)
+    for origin in (chain(*held), chain(*asked)):
+        world.opens(kind="checkout", pool=pool, origin=origin)
+    found = world.found(second_while_holding)
+    if parts is None:
+        assert found == []
+        return
+    ((why, *_),) = [one.why for one in found]
+    assert [int(one) for one in re.findall(r"app\.py:(\d+)", why)] == list(parts)
+
+
+def test_a_request_that_waits_or_was_refused_nests_too() -> None:
+    """Once: its loan, if it comes, is the same nesting."""
+    world = World()
+    ledger = Ledger(clock=world.clock, owner=lambda: world.main, origin=lambda _, __: at(AUDIT))
+    pool = world.pool(most=1)
+    world.opens(CARS, kind="checkout", pool=pool)
+    waiting = ledger.asks(pool, None)
+    world.requests.append(waiting)
+    (found,) = world.found(second_while_holding)
+    assert (found.severity, found.count, found.opened.function) == ("warning", 1, "write")
+    assert "and %d got none" in found.phrase
+    assert found.other[1].frame.function == "load_cars"
+    assert world.found(second_while_holding) == []
+    loan = ledger.opened("checkout", "psycopg2.pool", SHOP, None, None, pool=pool, request=waiting)
+    world.open.append(loan)
+    assert world.found(second_while_holding) == []
+
+
+def test_a_request_of_somebody_who_holds_nothing_does_not_nest() -> None:
+    """Nor of one who held it before, or takes it later."""
+    world = World()
+    pool = world.pool(most=1)
+    world.closes(world.opens(CARS, kind="checkout", pool=pool))
+    world.clock.advance(1)
+    world.opens(USERS, by=thread("Thread-1", REPORT), kind="checkout", pool=pool)
+    world.refuses(pool=pool).requests.append(Request(None, world.main, at(AUDIT), world.clock()))
+    assert world.found(second_while_holding) == []
+
+
+@pytest.mark.parametrize(("lends", "severity"), [(7, "warning"), (8, "info"), (None, "info")])
+def test_a_pool_with_room_is_far_from_starving(lends: int | None, severity: str) -> None:
+    """From four times what the owners met so far need; what it lends is said."""
+    world = World()
+    pool = world.pool(most=lends)
+    for line in (CARS, AUDIT):
+        world.opens(line, kind="checkout", pool=pool)
+    (found,) = world.found(second_while_holding)
+    assert found.severity == severity
+    assert found.why[0] == (f"The pool lends {lends} at most." if lends else "The pool has no limit of its own.")
+
+
 def test_a_nesting_is_said_once() -> None:
     """Its inner handle bears the mark."""
     world = nested(2, CARS, AUDIT)
@@ -151,8 +250,8 @@ def test_shared_at_once_shows_both_sides() -> None:
     (found,) = world.found(shared_at_once)
     assert (found.severity, found.count, found.opened.function) == ("warning", 2, "load_cars")
     assert [(name, origin[0].co_name) for name, origin in found.stacks] == [
-        ("Thread-1, who was inside,", "inside"),
-        ("Thread-2, who came in,", "came"),
+        ("Thread-1, who was inside a call", "inside"),
+        ("Thread-2, who came in meanwhile", "came"),
     ]
     assert world.found(shared_at_once) == []
 

@@ -101,6 +101,7 @@ class Finding:
     adds_up: bool = True  # counts of tellings are summed; else the highest counts
     times: int = 0  # how often it happened, where that is counted: requests that were refused
     opener: Opener | None = None  # the trace it happened in, where that is not its handles'
+    names: tuple[str, ...] = ()  # of the owners that it is about, where they are not those of its handles
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch

@@ -1,4 +1,4 @@
-"""What looks before this one saw, reduced and bounded: peaks, rates, climbs and nestings.
+"""What looks before this one saw, reduced and bounded: peaks, rates and climbs.
 
 Brought up to date once a tick by `snapshot.see` and by nobody else. Detectors read it and change nothing.
 """
@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.sites import Site, Sites
 from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator
+    from collections.abc import Container, Iterable
 
+    from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
-    from whoholds.ledger.owner import Owner
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
 SLOTS = 10  # of a second, in which openings are counted
-_NEVER = float("inf")
-FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
 MANY = 1000  # of anything that is remembered by name
 
 
@@ -54,7 +52,6 @@ class Trend:
     latest: Peak = field(default_factory=Peak)  # between the last look and this one
     habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # earlier looks' peaks
     rate: dict[int, Rate] = field(default_factory=dict)  # tenth of a second → what was opened in it and closed again
-    nested: dict[tuple[Site, Site], set[int]] = field(default_factory=dict)  # pair of lines → owners that nested
 
 
 @dataclass
@@ -74,6 +71,7 @@ class History:
     trends: dict[Database, Trend] = field(default_factory=dict)
     climbs: dict[Site, Climb] = field(default_factory=dict)
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
+    nestings: Nestings = field(default_factory=Nestings)
     opened: int = 0  # handles since the start
     connections: int = 0  # of them connections
     dropped: int = 0  # events that no look saw
@@ -83,8 +81,8 @@ class History:
         default_factory=dict
     )  # library → whether it is watched, or its driver stands aside
 
-    def take(self, taken: Entries, new: list[Handle]) -> list[tuple[Handle, Handle]]:
-        """What this look brought, its `new` handles placed; gives (held, asked for while it was held) among them."""
+    def take(self, taken: Entries, new: list[Handle]) -> list[Nesting]:
+        """What this look brought, its `new` handles placed; gives the nestings that it brought to light."""
         now = taken.now
         self.opened += len(new)
         self.dropped = taken.dropped
@@ -93,7 +91,7 @@ class History:
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
         _climb(self.pool_climbs, (pool.site for pool in taken.pools), now)
         self.last_at = now
-        return _nestings(taken, new, self)
+        return self.nestings.take(taken, new, self.sites)
 
 
 def counted(handle: Handle) -> bool:
@@ -201,59 +199,3 @@ def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) 
             climb.count, climb.rises = count, climb.rises + 1
         elif count < climb.count:
             climbs[site] = Climb(count, 0, now)
-
-
-def _nestings(taken: Entries, new: list[Handle], history: History) -> list[tuple[Handle, Handle]]:
-    """(held, asked for while it was held) for each new handle, by a sweep over each owner's handles.
-
-    Where one line opened both, only once the inner one was given back while the outer was held: a loop that keeps
-    what it takes does not nest, `left-open` tells of it.
-    """
-    moved = {handle.owner for handle in (*new, *taken.ended)}
-    by_owner: dict[Owner, list[Handle]] = {}
-    for handle in (*taken.ended, *taken.open):
-        owner = handle.owner
-        if owner is not None and owner in moved and handle.must_be_returned:
-            by_owner.setdefault(owner, []).append(handle)
-    fresh, ended = set(map(id, new)), set(map(id, taken.ended))
-    pairs = []
-    for handles in by_owner.values():
-        if len(handles) > 1:
-            for outer, inner in _overlaps(handles):
-                nested = id(inner) in fresh
-                if outer.site is inner.site:
-                    last = (outer.closed_stamp or _NEVER) > (inner.closed_stamp or _NEVER)
-                    nested = id(inner) in ended and inner.how == CLOSED and last
-                if nested and _same(outer, inner):
-                    pairs.append((outer, inner))
-                    _count_nesting(history, outer, inner)
-    return pairs
-
-
-def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
-    """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
-    held: list[Handle] = []
-    for inner in sorted(handles, key=attrgetter("opened_stamp")):
-        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= inner.opened_stamp:
-            held[0] = inner  # one after the other, as nearly always
-            continue
-        if held:
-            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
-            for outer in held:
-                yield outer, inner
-        held.append(inner)
-
-
-def _count_nesting(history: History, outer: Handle, inner: Handle) -> None:
-    trend = history.trends.get(inner.database)
-    if trend is not None and outer.site is not None and inner.site is not None:
-        owners = trend.nested.setdefault((outer.site, inner.site), set())
-        if len(owners) < MANY:
-            owners.add(id(inner.owner))
-
-
-def _same(outer: Handle, inner: Handle) -> bool:
-    """Whether both are of one pool, or of one database that others use too."""
-    if outer.pool or inner.pool:
-        return outer.pool is inner.pool
-    return outer.database is inner.database and not outer.database.private

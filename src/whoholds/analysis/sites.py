@@ -71,7 +71,10 @@ class Sites:
 
     def of(self, origin: Origin) -> Site:
         """The one `Site` of the line to name in `origin`, which must not be empty."""
-        index = user_index(origin)
+        return self.at(origin, user_index(origin))
+
+    def at(self, origin: Origin, index: int) -> Site:
+        """The one `Site` of the frame at `index` of `origin`."""
         code, offset = origin[index], origin[index + 1]
         assert isinstance(code, CodeType)  # noqa: S101 - the tuple's layout, told to the type checker
         assert isinstance(offset, int)  # noqa: S101

@@ -11,6 +11,7 @@ from whoholds.analysis.rules import BITS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from whoholds.analysis.nesting import Nesting
     from whoholds.analysis.sites import Site
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle, Pool
@@ -50,7 +51,7 @@ class Snapshot:
     history: History = field(default_factory=History)
     ending: Ending | None = None
     scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that are over, with the stamp of their end
-    nestings: list[tuple[Handle, Handle]] = field(default_factory=list)  # (held, new one of the same owner)
+    nestings: list[Nesting] = field(default_factory=list)  # that this look brought to light
     _singles: dict[Site, bool] = field(default_factory=dict)  # answers of `only_of_its_line`, each worked out once
 
     def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:

@@ -3,105 +3,137 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import ERROR, WARNING, Finding
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
 from whoholds.analysis.rules import BITS
+from whoholds.ledger.handle import Pool
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
+    from whoholds.analysis.nesting import Nesting
+    from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
     from whoholds.limits import Limits
 
 _STARVES = (
-    "With {owners} such owner{s} and {at_once} held at once by each, a pool is safe from "
+    "For the {owners} owner{s} met so far, with {at_once} held at once by each, a pool is safe from "
     "{owners} × ({at_once} − 1) + 1 = {safe}; a smaller one can starve: each waits for what the others hold."
 )
 _SHARED_SOCKET = "Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
 _LEAST = 2  # owners that wait for one another
+INFINITE = float("inf")
+_ROOM = 4  # a pool that lends so many times what the owners met so far need is far from starving
 _BIT = BITS["second-while-holding"]
 
 
 def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """An owner asked for another handle of the same pool or database while it held one."""
+    """An owner asked for another handle of the same pool or database while it held one, got it or not."""
     del limits
-    pairs: dict[tuple[object, object], list[tuple[Handle, Handle]]] = {}
-    held: dict[Handle, int] = {}
-    for outer, inner in snapshot.nestings:
-        if not inner.told & _BIT and _starves(outer, inner, snapshot):
-            pairs.setdefault((outer.site, inner.site), []).append((outer, inner))
-            held[inner] = held.get(inner, 0) + 1
-    for found in pairs.values():
-        outer, inner = found[0]
-        least = 1 if inner.pool is not None else _LEAST  # the other one may have been seen at an earlier look
-        owners = max(_most_of_one(inner for _, inner in found), least)
-        at_once = 1 + max(held[pair[1]] for pair in found)
-        words = {"owners": owners, "s": "s" * (owners != 1), "at_once": at_once}
-        yield Finding(
-            "second-while-holding",
-            WARNING,
-            inner.database,
-            tuple(dict.fromkeys(pair[1] for pair in found)),
-            len({id(pair[1]) for pair in found}),
-            "asked for {n} more while its owner held %d",
-            (at_once - 1,),
-            inner.site,
-            inner.owner.spawn if inner.owner else None,
-            other=("first opened", outer.site),
-            why=(_STARVES.format(**words, safe=owners * (at_once - 1) + 1),),
-            advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
-        )
+    groups: dict[tuple[Site | None, Site | None], list[Nesting]] = {}
+    for nesting in snapshot.nestings:
+        inner = nesting.inner
+        if not (inner is not None and inner.told & _BIT) and _starves(nesting):
+            groups.setdefault((nesting.outer.site, nesting.asked_at), []).append(nesting)
+    held = Counter(id(nesting.inner or nesting.request) for group in groups.values() for nesting in group)
+    for group in groups.values():
+        yield _nested(group, held)
 
 
-def _starves(outer: Handle, inner: Handle, snapshot: Snapshot) -> bool:
-    """A bounded pool starves by one nesting; a database only where several owners of it nest at the same two lines."""
-    if inner.pool is not None:
-        return inner.kind == outer.kind == "checkout"
-    if outer.kind != "connection" or inner.kind != "connection" or outer.pool is not None:
-        return False
-    if outer.site is None or inner.site is None:
-        return False
-    trend = snapshot.history.trends.get(inner.database)
-    return trend is not None and len(trend.nested.get((outer.site, inner.site), ())) >= _LEAST
+def _starves(nesting: Nesting) -> bool:
+    """A pool starves by one nesting; a database only where several owners of it nest at the same two lines."""
+    return isinstance(nesting.lender, Pool) or nesting.nesters >= _LEAST
 
 
-def _most_of_one(handles: Iterable[Handle]) -> int:
-    """How many owners have some of the pool, or of the database, that most of them have."""
-    owners: dict[object, set[int]] = {}
-    for handle in handles:
-        owners.setdefault(handle.pool or handle.database, set()).add(id(handle.owner))
-    return max(map(len, owners.values()))
+def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
+    """The finding of one pair of lines; `held` by each second handle or request, by id, how many its owner had."""
+    first = group[0]
+    asked = {id(nesting.inner or nesting.request) for nesting in group}
+    owners = max(*(nesting.owners for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
+    at_once = 1 + max(held[one] for one in asked)
+    safe = owners * (at_once - 1) + 1
+    inner = tuple(dict.fromkeys(nesting.inner for nesting in group if nesting.inner is not None))
+    in_vain = len(asked) - len(inner)
+    asker = first.inner.owner if first.inner is not None else first.outer.owner
+    lends, room = _lends(group)
+    parts = first.parts
+    return Finding(
+        "second-while-holding",
+        INFO if room >= _ROOM * safe and not in_vain else WARNING,
+        first.outer.database,
+        inner or tuple(dict.fromkeys(nesting.outer for nesting in group)),
+        len(asked),
+        "asked for {n} more while its owner held %d" + (", and %d got none" if in_vain else ""),
+        (at_once - 1, in_vain) if in_vain else (at_once - 1,),
+        first.asked_at,
+        asker.spawn if asker else None,
+        other=("the first taken", parts[0] if parts else first.outer.site),
+        why=(
+            *(_parting(*parts) if parts else ()),
+            *lends,
+            _STARVES.format(owners=owners, s="s" * (owners != 1), at_once=at_once, safe=safe),
+        ),
+        advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
+    )
+
+
+def _parting(held: Site, asked: Site) -> tuple[str, ...]:
+    first, second = held.frame, asked.frame
+    return (f"Both are taken at one line: {first.function} gets there by {first.place}, then by {second.place}.",)
+
+
+def _lends(group: list[Nesting]) -> tuple[tuple[str, ...], float]:
+    """What the pools lend at most, as a sentence and as a number; of a database nobody knows: nothing, and 0."""
+    pools = [nesting.lender for nesting in group if isinstance(nesting.lender, Pool)]
+    if not pools:
+        return (), 0.0
+    least = min(pool.max or INFINITE for pool in pools)
+    return (("The pool has no limit of its own." if least == INFINITE else f"The pool lends {least} at most."),), least
 
 
 def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Two threads or tasks were inside calls on one connection at the same time."""
     del limits
     for handle in snapshot.shared:
-        callers, other_stack, stack, owner, inside = handle.shared
-        entered = shown_name(owner.name) if owner else "the other"
+        sharing = handle.shared
+        first, second = _site(sharing.inside, snapshot), _site(sharing.came_in, snapshot)
+        names = [
+            shown_name(one) or "another" for one in (sharing.inside_name, sharing.owner.name if sharing.owner else "")
+        ]
+        at = [f" at {site.frame.place}" if site is not None else "" for site in (first, second)]
         yield Finding(
             "shared-at-once",
             WARNING,
             handle.database,
             (handle,),
-            len(callers),
-            "opened a connection that %d threads or tasks use at the same time",
-            (),
+            len(sharing.callers),
+            f"opened a connection that %d threads or tasks use at the same time{', one at %s in %s' * bool(first)}",
+            (len(sharing.callers), *((first.frame.place, first.frame.function) if first else ())),
             handle.site,
             handle.owner.spawn if handle.owner else None,
+            other=("another", second),
             stacks=(
-                (f"{shown_name(inside) or 'the one'}, who was inside,", other_stack),
-                (f"{entered}, who came in,", stack),
+                (f"{names[0]}, who was inside a call", sharing.inside),
+                (f"{names[1]}, who came in meanwhile", sharing.came_in),
             ),
-            why=("Their statements, transactions and results mix; libpq may close the connection on both.",),
+            names=tuple(dict.fromkeys(names)),
+            why=(
+                f"{names[0]} was inside a call{at[0]} when {names[1]} came in{at[1]}.",
+                "Their statements, transactions and results mix; libpq may close the connection on both.",
+            ),
             advice=("Give each thread or task its own connection, or a lock around this one.",),
             adds_up=False,
         )
+
+
+def _site(origin: Origin, snapshot: Snapshot) -> Site | None:
+    return snapshot.history.sites.of(origin) if origin else None
 
 
 def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
     first_line = message(finding)
     first = finding.handles[0] if finding.handles else None
     spawn = finding.spawn
-    owners = finding.parts[0].owners if finding.parts else owner_names(finding.handles)
+    owners = finding.parts[0].owners if finding.parts else finding.names or owner_names(finding.handles)
     record: dict[str, Any] = {
         "type": "finding",
         "id": finding.id,

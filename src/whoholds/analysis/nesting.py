@@ -1,0 +1,199 @@
+"""Nestings: an owner asks for a second handle of one pool or database while it holds a first, exactly, from the stamps.
+
+The second may have been lent, or refused, or the request for it may still wait. Where both were asked for at one line,
+the stacks decide: a function that leaks on one path and comes by again is no nesting, as the first call has returned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+from whoholds.analysis.blame import kind_of, user_index
+from whoholds.analysis.peaks import most_at_once
+from whoholds.analysis.rules import BITS
+from whoholds.ledger.handle import CHECKOUT, Handle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import CodeType
+
+    from whoholds.analysis.sites import Site, Sites
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.entries import Entries
+    from whoholds.ledger.handle import Pool, Request
+    from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
+
+    Lender = Pool | Database
+    Key = tuple[Lender, Site | None, Site | None]
+
+_NEVER = float("inf")
+FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
+MANY = 1000  # pairs of lines that are remembered, and owners of each
+_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
+
+
+class Nesting(NamedTuple):
+    """One owner's second request while it held a first."""
+
+    outer: Handle  # held
+    inner: Handle | None  # lent meanwhile; None: the request waits, or was refused
+    request: Request | None  # that waits or was refused
+    lender: Lender
+    asked_at: Site | None
+    parts: tuple[Site, Site] | None  # where both lines are one: the lines at which their callers part, held and asked
+    owners: int  # how many were seen to nest here at once, up to now, the most
+    nesters: int  # how many different owners have nested here, up to now
+
+
+@dataclass
+class _Pair:
+    """What is known of two lines of which one asks while the other is held."""
+
+    owners: set[int] = field(default_factory=set)  # that nested, by id
+    held: list[Handle] = field(default_factory=list)  # first handles that are still held
+    most: int = 0  # of them held at once
+
+
+class Nestings:
+    """What earlier looks saw of each pair of lines."""
+
+    def __init__(self) -> None:
+        self._pairs: dict[Key, _Pair] = {}
+
+    def take(self, taken: Entries, new: list[Handle], sites: Sites) -> list[Nesting]:
+        """The nestings that came to light at this look."""
+        found = [*_lent(taken, new), *_asked(taken)]
+        if not found:
+            return []
+        keyed: dict[Key, list[tuple[Handle, Handle | None, Request | None, tuple[Site, Site] | None]]] = {}
+        for outer, inner, request, lender in found:
+            origin = inner.origin if inner is not None else request.origin if request is not None else ()
+            asked_at = inner.site if inner is not None else sites.of(origin) if origin else None
+            parts = None
+            if asked_at is outer.site:
+                parts = parting(outer.origin, origin, sites)
+                if parts is None:
+                    continue
+            if request is not None:
+                request.told |= BITS["second-while-holding"]
+            keyed.setdefault((lender, outer.site, asked_at), []).append((outer, inner, request, parts))
+        return [nesting for key, group in keyed.items() for nesting in self._counted(key, group)]
+
+    def _counted(
+        self, key: Key, group: list[tuple[Handle, Handle | None, Request | None, tuple[Site, Site] | None]]
+    ) -> Iterator[Nesting]:
+        if len(self._pairs) >= MANY and key not in self._pairs:
+            self._pairs = {one: pair for one, pair in self._pairs.items() if any(held.open for held in pair.held)}
+        pair = self._pairs.setdefault(key, _Pair())
+        held = list(dict.fromkeys((*(one for one in pair.held if one.open), *(one[0] for one in group))))
+        pair.most = max(pair.most, len(most_at_once(_firsts(held))))
+        pair.held = [one for one in held if one.open][:MANY]
+        pair.owners.update(id(outer.owner) for outer, *_ in group[: MANY - len(pair.owners)])
+        for outer, inner, request, parts in group:
+            yield Nesting(outer, inner, request, key[0], key[2], parts, pair.most, len(pair.owners))
+
+
+def _firsts(held: Iterable[Handle]) -> list[Handle]:
+    """One for each owner: what it held first."""
+    first: dict[int, Handle] = {}
+    for handle in held:
+        first.setdefault(id(handle.owner), handle)
+    return list(first.values())
+
+
+def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, None, Lender]]:
+    """(held, lent meanwhile) for each new handle, by a sweep over each owner's handles."""
+    moved = {handle.owner for handle in (*new, *taken.ended)}
+    by_owner: dict[Owner, list[Handle]] = {}
+    for handle in (*taken.ended, *taken.open):
+        owner = handle.owner
+        if owner is not None and owner in moved and handle.must_be_returned:
+            by_owner.setdefault(owner, []).append(handle)
+    fresh = set(map(id, new))
+    for handles in by_owner.values():
+        if len(handles) > 1:
+            for outer, inner in _overlaps(handles):
+                lender = _lender_of_both(outer, inner)
+                if id(inner) in fresh and lender is not None:
+                    yield outer, inner, None, lender
+
+
+def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
+    """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
+    held: list[Handle] = []
+    for inner in sorted(handles, key=attrgetter("opened_stamp")):
+        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= inner.opened_stamp:
+            held[0] = inner  # one after the other, as nearly always
+            continue
+        if held:
+            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
+            for outer in held:
+                yield outer, inner
+        held.append(inner)
+
+
+def _lender_of_both(outer: Handle, inner: Handle) -> Lender | None:
+    """The pool that lent both, or the database of both where others use it too."""
+    if outer.pool is not None or inner.pool is not None:
+        return outer.pool if outer.pool is inner.pool and outer.kind == inner.kind == CHECKOUT else None
+    return inner.database if outer.database is inner.database and not outer.database.private else None
+
+
+def _asked(taken: Entries) -> Iterator[tuple[Handle, None, Request, Lender]]:
+    """(held, request) for each request that waits or was refused, and that no look has seen before."""
+    asked: list[tuple[Request, Lender]] = [(one, one.pool) for one in taken.requests if one.pool is not None]
+    for refusal in taken.refusals:
+        lender = refusal.by_pool if refusal.by_pool is not None else refusal.database
+        asked += [(request, lender) for request in refusal.requests]
+    for request, lender in asked:
+        if request.seen or request.owner is None:
+            continue
+        request.seen = True
+        held = [
+            one
+            for one in (*taken.ended, *taken.open)
+            if one.owner is request.owner
+            and one.must_be_returned
+            and (one.pool or one.database) is lender
+            and one.opened_at <= request.began < (one.closed_at or _NEVER)
+        ]
+        for outer in held[-FEW:]:
+            yield outer, None, request, lender
+
+
+def parting(held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:
+    """The lines, of one function that is still on the stack, at which the first was taken and the second is asked for.
+
+    Both stacks lead to the same line. None where they are one and the same, or where the function that took the
+    first has returned: what it took is left open. A generator (`@contextmanager`) gives to its caller what it takes.
+    """
+    at = _keeper(held)
+    callers = held[at + 2 :]
+    for other in range(0, len(asked), 2):
+        beyond = asked[other + 2 :]
+        least = min(len(callers), len(beyond))  # the outermost frames of a deep stack are not kept
+        same = callers == beyond or (least > 0 and callers[:least] == beyond[:least])
+        if same and held[at] is asked[other] and held[at + 1] != asked[other + 1]:
+            return sites.at(held, at), sites.at(asked, other)
+    return None
+
+
+def _keeper(origin: Origin) -> int:
+    """Index of the frame of whoever has what was taken: the line's own, or that of the caller of its generator."""
+    at = user_index(origin)
+    worst = kind_of(_code(origin, at).co_filename)
+    while _code(origin, at).co_flags & _GENERATOR:
+        callers = range(at + 2, len(origin), 2)
+        above = next((one for one in callers if kind_of(_code(origin, one).co_filename) <= worst), None)
+        if above is None:
+            break
+        at = above
+    return at
+
+
+def _code(origin: Origin, index: int) -> CodeType:
+    return origin[index]  # type: ignore[return-value]  # even places hold code objects

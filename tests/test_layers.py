@@ -22,7 +22,7 @@ SOURCE = ROOT / "src" / "whoholds"
 # Lowest first: a module imports from its own room and from those above it in this table, for the type checker and
 # inside functions too. A name stands for a module of the root, or for a folder.
 ROOMS = (
-    ("version", "switch", "text"),
+    ("version", "switch", "registry", "text"),
     ("ledger",),
     ("hooks", "analysis"),
     ("matching", "limits", "plugins"),

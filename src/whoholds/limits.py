@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whoholds import registry
 from whoholds.analysis.rules import RULES
 from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
@@ -96,17 +97,11 @@ def _outputs(name: str, text: str) -> tuple[str, ...]:
     if low in ON:
         return ("log", "otel")
     wanted = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-    known = (*OUTPUTS, *_registered("whoholds.outputs"))
+    known = (*OUTPUTS, *registry.names(registry.OUTPUTS))
     for one in wanted:
         if one not in known:
             raise WrongSetting(name, text, f"1, 0 or a comma list of outputs: {', '.join(known)}{nearest(one, known)}")
     return wanted
-
-
-def _registered(group: str) -> tuple[str, ...]:
-    from importlib.metadata import entry_points
-
-    return tuple(point.name for point in entry_points(group=group))
 
 
 def _flag(name: str, text: str) -> bool:
@@ -156,7 +151,7 @@ def _ignore(name: str, text: str) -> tuple[IgnoreRule, ...]:
 
 def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
     rule, at, pattern = text.partition("@")
-    known = ("*", *RULES)
+    known = ("*", *RULES, *registry.names(registry.RULES))
     if not at or not pattern or rule not in known:
         hint = nearest(rule, known) if rule not in known else ""
         raise WrongSetting(name, text, f"rule@path-glob[:function], such as left-open@jobs/*.py:load{hint}")

@@ -1,20 +1,42 @@
-"""What can be plugged in: a driver, an output, a detector, a predicate. Types only, each with what it promises.
+"""What can be plugged in: a driver, an output, a rule, a predicate; each with what it promises.
 
-Third parties register theirs by entry point; `whoholds.ignore` takes a predicate.
+Third parties import from here and from `whoholds.drivers.kit`, and register theirs by entry point.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Look, Part, parts_of
+from whoholds.analysis.rules import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-    from whoholds.analysis.finding import Finding, Look
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.ledger import Ledger
     from whoholds.limits import Limits
+
+__all__ = [
+    "ERROR",
+    "INFO",
+    "WARNING",
+    "Detector",
+    "Driver",
+    "Finding",
+    "Look",
+    "Output",
+    "OutputMaker",
+    "OutputOptions",
+    "OwnRule",
+    "Part",
+    "Predicate",
+    "Rule",
+    "is_quiet_in_blocks",
+    "name_of",
+    "parts_of",
+]
 
 Driver: TypeAlias = "Callable[[Ledger], AbstractContextManager[None]]"
 """Watches one library while its block lasts, and gives every name back at the end of the block.
@@ -28,6 +50,17 @@ Detector: TypeAlias = "Callable[[Snapshot, Limits], Iterable[Finding]]"
 
 Called by the thread that ticks, once a look. A detector that raises is skipped for that look, and that is said.
 """
+
+
+class OwnRule(NamedTuple):
+    """A third party's rule: its row, which says what the rest of whoholds has to know of it, and its detector.
+
+    Entry-point group `whoholds.rules`; the entry's name is the rule's.
+    """
+
+    row: Rule
+    detector: Detector
+
 
 Predicate: TypeAlias = "Callable[[Finding], bool]"
 """Whether a finding is intentional, and shall not be reported. Given to `whoholds.ignore`.

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from whoholds import registry
 from whoholds.analysis import frames
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
@@ -133,6 +134,11 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:
         running.fallback = partial(_stderr, limits)
         if running.failed and not running.outputs:
             running.outputs.append(_stderr(limits))
+    for point in registry.registered(registry.RULES):
+        try:
+            running.add_rule(point.load())
+        except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
+            running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
     running.intended.predicates = _predicates
     from whoholds.reporting import note as refusal
 
@@ -153,7 +159,7 @@ def _begin(running: Watch) -> None:
         _enter_when_imported(running, module, partial(_named, where))
     for driver in _added:
         running.enter(driver)
-    for point in _entry_points("whoholds.drivers"):
+    for point in registry.registered(registry.DRIVERS):
         _enter_when_imported(running, point.name, point.load)
 
 
@@ -200,19 +206,13 @@ def warn_caller(findings: Iterable[Finding]) -> None:
     warn.warn_caller(findings)
 
 
-def _entry_points(group: str) -> Any:
-    from importlib.metadata import entry_points
-
-    return entry_points(group=group)
-
-
 def output(name: str, limits: Limits) -> Output:
     """The output of that name, made from the settings. Raises whatever keeps it from being there."""
     maker: OutputMaker
     if name in OUTPUTS:
         maker = _named(OUTPUTS[name])
     else:
-        (point,) = (point for point in _entry_points("whoholds.outputs") if point.name == name)
+        (point,) = (point for point in registry.registered(registry.OUTPUTS) if point.name == name)
         maker = point.load()
     return maker(limits)
 

@@ -63,6 +63,13 @@ RULES = {row.name: row for row in _ROWS}
 BITS = {name: 1 << place for place, name in enumerate(RULES)}  # what `Handle.told` is made of
 
 
+def register(row: Rule) -> None:
+    """Let `row` be a rule, too: that of a third party. Twice is once; ValueError where the name is another rule's."""
+    if RULES.setdefault(row.name, row) != row:
+        raise ValueError(f"a rule named {row.name!r} is there already, with other properties")
+    BITS.setdefault(row.name, 1 << len(BITS))
+
+
 def rule_of(name: str) -> Rule:
     """The row of that name; one without any property for a name that is no rule: a test's `max-open`."""
     return RULES.get(name) or Rule(name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from whoholds import registry
 from whoholds.analysis.rules import RULES, rule_of
 from whoholds.matching import IgnoreRule, nearest
 
@@ -97,8 +98,8 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
     for line in lines:
         name, equals, value = (part.strip() for part in line.partition("="))
         rule = name.replace("_", "-")
-        if not equals or rule not in RULES:
-            known = f"; rules: {_listed(RULES)}{nearest(rule, RULES)}" if equals else ""
+        if not equals or rule not in _rules():
+            known = f"; rules: {_listed(_rules())}{nearest(rule, _rules())}" if equals else ""
             raise WrongPolicy(f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}{known}")
         rules[rule] = mode(f"{what} {name}=", value)
     return rules
@@ -110,11 +111,11 @@ def allowed(what: str, value: object) -> Allowed:
         return value
     if isinstance(value, str):
         name, at, pattern = value.partition("@")
-        if name in ("*", *RULES) and (pattern or not at):
+        if name in ("*", *_rules()) and (pattern or not at):
             return IgnoreRule(name, pattern or "*")
     raise WrongPolicy(
         f"{what} takes a rule, rule@path-glob[:function] or a function of a finding, got {value!r}; "
-        f"rules: {_listed(('*', *RULES))}{nearest(str(value).partition('@')[0], RULES)}"
+        f"rules: {_listed(('*', *_rules()))}{nearest(str(value).partition('@')[0], _rules())}"
     )
 
 
@@ -128,10 +129,15 @@ def _matches(one: Allowed, finding: Finding) -> bool:
 
 def _rule(name: str) -> str:
     rule = name.replace("_", "-")
-    if rule not in RULES:
-        names = (*MARKER, *(one.replace("-", "_") for one in RULES))
+    if rule not in _rules():
+        names = (*MARKER, *(one.replace("-", "_") for one in _rules()))
         raise WrongPolicy(f"whoholds has no {name!r}{nearest(name, names)}; there are {_listed(names)}")
     return rule
+
+
+def _rules() -> tuple[str, ...]:
+    """The names of all rules, third parties' included."""
+    return (*RULES, *registry.names(registry.RULES))
 
 
 def _listed(names: Iterable[str]) -> str:

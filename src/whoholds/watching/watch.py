@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis import rules
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.history import History
 from whoholds.analysis.placing import see
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from whoholds.ledger.handle import Handle
-    from whoholds.plugins import Detector, Driver, Output, Predicate
+    from whoholds.plugins import Detector, Driver, Output, OwnRule, Predicate
 
 PATIENCE_S = 2.0  # for a look in another thread to end
 
@@ -98,6 +99,11 @@ class Watch:
             self.history.drivers[library or name] = True
         except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
             self.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
+
+    def add_rule(self, own: OwnRule) -> None:
+        """Look for a third party's rule, too. ValueError where a rule of that name is there already."""
+        rules.register(own.row)
+        self._detectors.setdefault(own.row.name, own.detector)
 
     def stop(self, ending: Ending | None = None) -> list[Finding]:
         """A last look, then every name is given back and live handles go quiet. Twice is once."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _registered: list[bool] = []
 _looks: list[Callable[[], None]] = []  # none until a watch has run: nothing that we watch was ever imported
-_sudden: list[Callable[[], None]] = []
+_sudden: list[Callable[[], bool]] = []
 _restore: list[Callable[[], None]] = []
 _give_back: list[Callable[[], None]] = []
 
@@ -57,8 +57,11 @@ def at_exit(look: Callable[[], None]) -> None:
         _looks.append(look)
 
 
-def at_sudden_end(look: Callable[[], None]) -> None:
-    """Call `look` in the thread that ends this process in the middle of something. Twice is once."""
+def at_sudden_end(look: Callable[[], bool]) -> None:
+    """Call `look` in the thread that ends this process in the middle of something. Twice is once.
+
+    It gives False where that thread is in the middle of a look: another has to wait for it.
+    """
     if look not in _sudden:
         _sudden.append(look)
     if not _give_back:
@@ -76,10 +79,12 @@ def at_sudden_end(look: Callable[[], None]) -> None:
         _give_back.append(stand(places))
 
 
-def ends_suddenly() -> None:
-    """Look, as far as anything was opened in this process, which is about to end without its exit."""
-    for look in _sudden:
-        look()
+def ends_suddenly() -> bool:
+    """Look, as far as anything was opened in this process, which is about to end without its exit.
+
+    False where this thread is in the middle of a look.
+    """
+    return all(look() for look in _sudden)
 
 
 def _last_look() -> None:

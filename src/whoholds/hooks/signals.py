@@ -9,6 +9,7 @@ import os
 import sys
 
 from whoholds.hooks.stand_ins import StandIn
+from whoholds.hooks.threads import RealThread
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _HARMLESS = frozenset("SIGCHLD SIGCONT SIGINFO SIGSTOP SIGTSTP SIGTTIN SIGTTOU S
 _STATUS = "/proc/self/status"
 
 
-def to_itself(system: Any, look: Callable[[], None]) -> dict[Any, StandIn]:
+def to_itself(system: Any, look: Callable[[], bool]) -> dict[Any, StandIn]:
     """Stand-ins, by what they stand for, that call `look` before a signal ends this process which it sends itself.
 
     `system` is the module `posix` or `nt`.
@@ -41,7 +42,7 @@ def to_itself(system: Any, look: Callable[[], None]) -> dict[Any, StandIn]:
     return places
 
 
-def _StandIn(original: Any, look: Callable[[], None], ends: Callable[..., bool]) -> StandIn:  # noqa: N802 - it gives one
+def _StandIn(original: Any, look: Callable[[], bool], ends: Callable[..., bool]) -> StandIn:  # noqa: N802 - it gives one
     def called(*args: Any, **kwargs: Any) -> Any:
         try:
             ending = ends(*args, **kwargs)
@@ -95,12 +96,14 @@ def _caught_in_c(number: int) -> bool:
 
 # --- SIGTERM, where WHOHOLDS_SIGTERM=1 asks for it -----------------------------------------------------------------
 
-_looks: list[Callable[[], None]] = []
-_ending: list[bool] = []
+_looks: list[Callable[[], bool]] = []
+_put_off: list[int] = []  # SIGTERM, where it came in the middle of a look and no thread could wait for that
 
 
-def look_at_sigterm(look: Callable[[], None]) -> bool:
+def look_at_sigterm(look: Callable[[], bool]) -> bool:
     """Call `look` before SIGTERM from outside ends this process, where it has its default action now.
+
+    `look` gives False where its thread is in the middle of a look.
 
     Whether that is seen to. False in a thread that is not the main one: Python lets none but that set a handler.
     """
@@ -153,9 +156,23 @@ def _terminated(number: int, frame: Any) -> None:
     signals: Any = sys.modules["_signal"]
     if signals.getsignal(number) is not _terminated:
         return  # a handler of the program's calls whom it has found there: bare it would have found none
-    if not _ending:
-        _ending.append(True)
+    signals.signal(number, signals.SIG_DFL)
+    if all(look() for look in _looks):
+        signals.raise_signal(number)
+        return
+
+    def wait_and_end() -> None:
         for look in _looks:
             look()
-    signals.signal(number, signals.SIG_DFL)
-    signals.raise_signal(number)
+        os.kill(os.getpid(), number)
+
+    try:
+        RealThread(wait_and_end).start()
+    except RuntimeError:  # the interpreter ends: this is the last look
+        _put_off.append(number)
+
+
+def after_last_look() -> None:
+    """End by the signal that came in the middle of it."""
+    if _put_off:
+        sys.modules["_signal"].raise_signal(_put_off.pop())

@@ -5,6 +5,7 @@ It is stopped before a fork and goes on once the fork's call has returned; it jo
 
 from __future__ import annotations
 
+import _thread
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -168,6 +169,7 @@ def hook() -> None:
     """Stand at fork, at the exit and where processes leave without one."""
     exits.watch()
     exits.at_exit(last_look)
+    exits.at_exit(signals.after_last_look)
     exits.at_sudden_end(sudden_end)
     forks.watch(_before_fork, _in_child, _in_parent, _fork_returned, _ticking_threads)
 
@@ -193,13 +195,16 @@ def last_look() -> None:
 END_S = 5.0  # at most, for the last look of a process that ends in the middle of something
 
 
-def sudden_end() -> None:
+def sudden_end() -> bool:
     """The process ends now, whatever runs in it: by `os._exit` or a signal. Whoever opened nothing is not kept up.
 
-    The look has a thread of its own: whoever ends like this may hold any lock that an output needs.
+    The look has a thread of its own: whoever ends like this may hold any lock that an output needs. False where this
+    very thread is in the middle of a look.
     """
     if not any(ticker.began for _, ticker in attended):
-        return
+        return True
+    if any(watch.ledger.quiet_ident == _thread.get_ident() for watch, _ in attended):
+        return False
     look = RealThread(last_look)
     try:
         look.start()
@@ -207,6 +212,7 @@ def sudden_end() -> None:
         last_look()
     else:
         look.join(END_S)
+    return True
 
 
 class _Fork:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from whoholds.hooks.stand_ins import StandIn
+from whoholds.hooks.stand_ins import StandIn, stand
 from whoholds.hooks.threads import RealThread
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # Whose default action ends nothing: signal(7), and BSD's SIGINFO.
 _HARMLESS = frozenset("SIGCHLD SIGCONT SIGINFO SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGWINCH".split())
 _STATUS = "/proc/self/status"
+_SIGTERM, _SIG_DFL = 15, 0  # on every system that has them
 
 
 def to_itself(system: Any, look: Callable[[], bool]) -> dict[Any, StandIn]:
@@ -96,42 +97,86 @@ def _caught_in_c(number: int) -> bool:
 
 # --- SIGTERM, where WHOHOLDS_SIGTERM=1 asks for it -----------------------------------------------------------------
 
+_set: Any = sys.modules["_signal"].signal
+_asked: Any = sys.modules["_signal"].getsignal
 _looks: list[Callable[[], bool]] = []
+_give_back: list[Callable[[], None]] = []
 _put_off: list[int] = []  # SIGTERM, where it came in the middle of a look and no thread could wait for that
 
 
 def look_at_sigterm(look: Callable[[], bool]) -> bool:
-    """Call `look` before SIGTERM from outside ends this process, where it has its default action now.
+    """Call `look` before SIGTERM from outside ends this process by its default action, set now or later.
 
-    `look` gives False where its thread is in the middle of a look.
-
-    Whether that is seen to. False in a thread that is not the main one: Python lets none but that set a handler.
+    `look` gives False where its thread is in the middle of a look. The program hears that SIGTERM has its default
+    action as long as our handler is there. Gives False in a thread that may set none: only the main one may.
     """
-    signals: Any = sys.modules["_signal"]
-    number = getattr(signals, "SIGTERM", None)
-    if number is None or os.name != "posix":
+    if os.name != "posix":
         return True
-    handler = signals.getsignal(number)
-    if handler is not _terminated:
-        if handler != signals.SIG_DFL or _caught_in_c(number):
-            return True
+    if not _give_back:
+        _looks[:] = [look]
+        _give_back.append(stand({_set: StandIn(_set, lambda: _signal), _asked: StandIn(_asked, lambda: _getsignal)}))
+    if _asked(_SIGTERM) == _SIG_DFL and not _caught_in_c(_SIGTERM):
         try:
-            signals.signal(number, _terminated)
+            _set(_SIGTERM, _terminated)
         except ValueError:
             return False
-    _looks[:] = [look]
     return True
+
+
+def _signal(number: Any, handler: Any, /) -> Any:
+    """What `signal.signal` does here: for SIGTERM our handler is the default action."""
+    ours = number == _SIGTERM and type(handler) is int and handler == _SIG_DFL
+    before = _set(number, _terminated if ours else handler)
+    return _SIG_DFL if before is _terminated else before
+
+
+def _getsignal(number: Any, /) -> Any:
+    """What `signal.getsignal` gives here."""
+    handler = _asked(number)
+    return _SIG_DFL if handler is _terminated else handler
 
 
 def leave_sigterm() -> None:
     """Give SIGTERM its default action back, if our handler is still there and this is the main thread."""
-    signals: Any = sys.modules["_signal"]
-    if _looks and signals.getsignal(signals.SIGTERM) is _terminated:
+    while _give_back:
+        _give_back.pop()()
+    if _looks and _asked(_SIGTERM) is _terminated:
         try:
-            signals.signal(signals.SIGTERM, signals.SIG_DFL)
+            _set(_SIGTERM, _SIG_DFL)
         except ValueError:
             return
     _looks.clear()
+
+
+def heard_while_idle(get: Callable[..., Any], look: Callable[[], bool]) -> Callable[..., Any]:
+    """`get` of a worker's queue: while it waits there for its next job, SIGTERM's default action comes after `look`.
+
+    No code of the program's runs meanwhile, so nobody can notice the handler, nor wait for it in C.
+    """
+
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        standing = stand_by(look)
+        job: Any = waiting
+        try:
+            job = get(*args, **kwargs)
+        finally:
+            if standing and job is not None:  # None: there are no more jobs, and the worker ends
+                _set(_SIGTERM, _SIG_DFL)
+        return job
+
+    return waiting
+
+
+def stand_by(look: Callable[[], bool]) -> bool:
+    """From now on SIGTERM's default action comes after `look`; whether it does because of us."""
+    if os.name != "posix" or _asked(_SIGTERM) != _SIG_DFL or _caught_in_c(_SIGTERM):
+        return False
+    _looks[:] = [look]
+    try:
+        _set(_SIGTERM, _terminated)
+    except ValueError:  # not in the main thread
+        return False
+    return True
 
 
 def held_through_fork() -> Any:
@@ -140,7 +185,7 @@ def held_through_fork() -> Any:
     Python drops a signal that reaches a child before it is set up; one that is held back comes afterwards.
     """
     signals: Any = sys.modules["_signal"]
-    return signals.pthread_sigmask(signals.SIG_BLOCK, (signals.SIGTERM,)) if _looks else None
+    return signals.pthread_sigmask(signals.SIG_BLOCK, (_SIGTERM,)) if _give_back else None
 
 
 def let_through(held: Any) -> None:
@@ -154,9 +199,7 @@ def _terminated(number: int, frame: Any) -> None:
     """SIGTERM's handler, in the main thread: look, then end by the signal as without it. A second one ends at once."""
     del frame
     signals: Any = sys.modules["_signal"]
-    if signals.getsignal(number) is not _terminated:
-        return  # a handler of the program's calls whom it has found there: bare it would have found none
-    signals.signal(number, signals.SIG_DFL)
+    _set(number, _SIG_DFL)
     if all(look() for look in _looks):
         signals.raise_signal(number)
         return
@@ -175,4 +218,5 @@ def _terminated(number: int, frame: Any) -> None:
 def after_last_look() -> None:
     """End by the signal that came in the middle of it."""
     if _put_off:
-        sys.modules["_signal"].raise_signal(_put_off.pop())
+        signals: Any = sys.modules["_signal"]
+        signals.raise_signal(_put_off.pop())

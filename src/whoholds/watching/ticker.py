@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 GATHER_S = 0.1  # from being woken, or from the first opening, to the look: what comes with it is then in it
 WAIT_S = 1.0  # at most, for the ticking thread to stop
+AT_ONCE_S = 0.25  # at most, until a look that comes at once is over; it takes some 5 ms
 LONGEST_S = 3600.0  # of one wait: a queue takes no more than some 292 years
 
 _STOP, _SOON, _NOW = range(3)  # orders
@@ -51,6 +52,7 @@ class Ticker:
         self._thread: RealThread | None = None
         self._due: float | None = None  # when the next look comes, by the monotonic clock; a fork does not put it off
         self._running: dict[int, Any] = {}  # {0: True} while the thread runs; setdefault is one C call
+        self._looked: SimpleQueue[None] | None = None  # told when a look that was to come at once is over
         self._holds: list[None] = []  # one for each fork that is under way
 
     @property
@@ -81,8 +83,20 @@ class Ticker:
         self._orders.put(_SOON)
 
     def wake_at_once(self) -> None:
-        """Tick now. Never blocks."""
+        """Tick now; the first time in a process, wait for it `AT_ONCE_S` at most: the one wait in the user's thread.
+
+        What its parent opened is used in a child, which may be ended with its next statement (`Pool.terminate`).
+        """
+        thread = self._thread
+        if self._looked is not None or thread is None or thread.ident == real_ident():
+            self._orders.put(_NOW)
+            return
+        self._looked = SimpleQueue()
         self._orders.put(_NOW)
+        try:
+            self._looked.get(timeout=AT_ONCE_S)
+        except Empty:
+            pass
 
     def stop(self) -> None:
         """Stop the thread, waiting at most `WAIT_S`; the next handle starts it again."""
@@ -113,6 +127,7 @@ class Ticker:
             self._running = {}
 
     def _run(self, orders: SimpleQueue[int]) -> None:
+        at_once = False
         while True:
             wait = (self._due or 0) - monotonic()
             if wait > 0:
@@ -122,6 +137,7 @@ class Ticker:
                     continue
                 if order == _STOP:
                     return
+                at_once = at_once or order == _NOW
                 self._due = min(self._due or 0, monotonic() + (GATHER_S if order == _SOON else 0))
                 continue
             try:
@@ -129,6 +145,9 @@ class Ticker:
             except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
                 self._watch.stand_aside("look-failed", f"a look failed: {failure(error)}", type(error))
             self._due = monotonic() + self._every
+            if at_once and self._looked is not None:
+                at_once = False
+                self._looked.put(None)
 
 
 # --- fork and exit: hooks that can never be taken out again stand once and ask who is there -------------------------

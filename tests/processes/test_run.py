@@ -1,0 +1,245 @@
+"""`whoholds run`, `whoholds report` and `whoholds doctor` as processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.processes.leaks import LEAK, WAIT, posix, quiet
+
+if TYPE_CHECKING:
+    from tests.programs import Programs
+
+
+CLEAN = "whoholds: clean: 0 connections opened\n"
+
+
+def test_run_ends_with_one_line_even_where_all_is_clean(program: Programs) -> None:
+    """The program's own output stays on stdout."""
+    program.write("import sys; print('hello', sys.argv[1:])")
+    ran = program.whoholds("run", "app.py", "-x", "--fail", "a b")
+    assert (ran.code, ran.out, ran.err) == (0, "hello ['-x', '--fail', 'a b']\n", CLEAN)
+
+
+def test_run_finds_what_the_environment_would(program: Programs) -> None:
+    """The text while it runs, the line and the busiest lines at its end."""
+    program.write(LEAK)
+    ran = program.whoholds("run", "app.py")
+    assert ran.code == 0
+    assert "left open 3 connections" in ran.err
+    last = ran.err.splitlines()[-2:]
+    assert last[0].startswith("whoholds: 1 finding (1 error): 3 connections opened, at most 3 at once to sqlite:")
+    assert last[1] == "whoholds:   app.py:5 in load opened 3"
+
+
+def test_run_takes_a_module(program: Programs) -> None:
+    """As `python -m` does."""
+    (program.folder / "shop").mkdir()
+    program.write(LEAK + "import sys; print(sys.argv[1:])", "shop/__main__.py")
+    ran = program.whoholds("run", "-m", "shop", "now")
+    assert (ran.code, ran.out) == (0, "['now']\n")
+    assert "left open 3 connections" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("sys.exit(7)", 7), ("sys.exit('no')", 1), ("raise LookupError", 1), ("os._exit(9)", 9), ("", 0)],
+)
+def test_run_keeps_the_programs_exit_code(program: Programs, ending: str, code: int) -> None:
+    """Whatever was found."""
+    program.write(f"{LEAK}\nimport os, sys\n{ending}")
+    assert program.whoholds("run", "app.py").code == code
+
+
+@pytest.mark.parametrize(("source", "ending", "code"), [(LEAK, "", 3), (LEAK, "raise SystemExit(5)", 5), ("", "", 0)])
+def test_run_fail_turns_errors_into_3(program: Programs, source: str, ending: str, code: int) -> None:
+    """A failure of the program's own stays its own."""
+    program.write(f"{source}\n{ending}")
+    assert program.whoholds("run", "--fail", "app.py").code == code
+
+
+def test_run_fail_is_for_errors_only(program: Programs) -> None:
+    """A warning fails nothing."""
+    program.write(
+        "import gc, sqlite3\nclass A: pass\na = A(); a.a, a.c = a, sqlite3.connect('x.db')\ndel a\ngc.collect()"
+    )
+    ran = program.whoholds("run", "--fail", "app.py")
+    assert ran.code == 0
+    assert "1 warning" in ran.err
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [(signal.SIGTERM, "SIGTERM"), (signal.SIGKILL, "SIGKILL"), (signal.SIGUSR1, "SIGUSR1")]
+    + ([(signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}")] if hasattr(signal, "SIGRTMIN") else []),
+)
+def test_run_dies_of_the_signal_that_its_program_died_of(program: Programs, number: int, name: str) -> None:
+    """So that whoever waits sees it; and leaves nothing behind in the temporary folder."""
+    program.write(f"{LEAK}\nimport os\nos.kill(os.getpid(), {int(number)})")
+    scratch = program.folder / "tmp"
+    scratch.mkdir()
+    ran = program.whoholds("run", "app.py", TMPDIR=scratch)
+    assert ran.code == -number
+    assert "left open 3 connections" in ran.err
+    assert f"whoholds: nothing is known: {name}" not in ran.err
+    assert list(scratch.iterdir()) == []
+
+
+@posix
+def test_run_calls_nothing_clean_that_was_killed(program: Programs) -> None:
+    """What it held when it was last looked at stands in its journal."""
+    program.write(
+        "import os, sqlite3, subprocess, time\nkept = sqlite3.connect('x.db')\ntime.sleep(0.5)\n"
+        "subprocess.run(['kill', '-9', str(os.getpid())])\ntime.sleep(60)"
+    )
+    ran = program.whoholds("run", "--journal", "run.jsonl", "app.py", WHOHOLDS_EVERY="0.02")
+    first, second, third = ran.err.splitlines()
+    assert ran.code == -9
+    assert first.startswith("whoholds: no findings so far; the end is not known: at least 1 connection opened")
+    assert re.fullmatch(
+        r"whoholds: no end in the journal of process \d+: still running, killed, or .* it held 1:", second
+    )
+    assert re.fullmatch(r"whoholds:   app.py:2 in <module> holds 1, to sqlite:.*/x\.db", third)
+    told = program.whoholds("report", "run.jsonl")
+    assert (told.code, told.out.splitlines()) == (0, [first, second, third])
+
+
+@posix
+def test_run_passes_a_signal_on(program: Programs) -> None:
+    """A supervisor stops `whoholds run`: the program's own handler runs, and its exit code is kept."""
+    program.write(
+        f"import os, signal, sys\n{WAIT}"
+        "def end(*_):\n    os.write(1, b'ended\\n')\n    sys.exit(11)\n"
+        "signal.signal(signal.SIGTERM, end)\nos.write(1, b'ready\\n')\nwait()"
+    )
+    command = [program.python, "-m", "whoholds", "run", "app.py"]
+    process = program.command(command, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
+    assert process.stdout.readline() == "ready\n"
+    process.terminate()
+    ran = program.ends(process)
+    assert (ran.code, ran.out, ran.err) == (11, "ended\n", CLEAN)
+
+
+@posix
+def test_run_leaves_ctrl_c_to_the_program(program: Programs) -> None:
+    """The terminal sends it to both: the program's handling of it decides, and the last line is said."""
+    program.write(
+        f"{WAIT}try:\n    print('ready', flush=True)\n    wait()\n"
+        "except KeyboardInterrupt:\n    print('interrupted')\n    raise SystemExit(4)"
+    )
+    command = [program.python, "-m", "whoholds", "run", "app.py"]
+    process = program.command(command, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
+    assert process.stdout.readline() == "ready\n"
+    os.killpg(process.pid, signal.SIGINT)
+    ran = program.ends(process)
+    assert (ran.code, ran.out, ran.err) == (4, "interrupted\n", CLEAN)
+
+
+@posix
+def test_run_leaves_ignored_what_was_ignored(program: Programs) -> None:
+    """`nohup whoholds run …`: the program inherits that SIGHUP is ignored; other signals are its own to handle."""
+    program.write("import signal; print(*(signal.getsignal(one).name for one in (signal.SIGHUP, signal.SIGTERM)))")
+    shell = f"trap '' HUP; exec {program.python} -m whoholds run app.py"
+    ran = program.ends(program.command(["sh", "-c", shell], WHOHOLDS=None, WHOHOLDS_JOURNAL=None))
+    assert (ran.code, ran.out) == (0, "SIG_IGN SIG_DFL\n")
+
+
+@pytest.mark.parametrize(("journal", "why"), [(".", "Is a directory"), ("app.py/run.jsonl", "")])
+def test_run_refuses_a_journal_that_cannot_be_written(program: Programs, journal: str, why: str) -> None:
+    """The verdict is read from it: without one a run that leaks would end as clean, and pass `--fail`."""
+    program.write(LEAK)
+    ran = program.whoholds("run", "--fail", "--journal", journal, "app.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert f"--journal {journal}: it takes the path of a file that can be written ({why}" in ran.err
+    ran = program.whoholds("run", "app.py", WHOHOLDS_JOURNAL=journal)
+    assert f"WHOHOLDS_JOURNAL {journal}: it takes the path" in ran.err
+
+
+def test_run_names_a_script_that_is_missing(program: Programs) -> None:
+    """With what to write for a module; exit code 2, as for any wrong command line."""
+    ran = program.whoholds("run", "nowhere.py")
+    assert ran.code == 2
+    assert "nowhere.py: no such script; for a module, write: whoholds run -m nowhere.py" in ran.err
+
+
+def test_run_keeps_one_journal_of_the_run(program: Programs) -> None:
+    """Those of earlier runs go, also what was rotated; those of all its processes come together."""
+    program.write(LEAK)
+    (program.folder / "old.txt").write_text("")
+    for name in ("kept.log", "kept.log.1"):
+        (program.folder / name).write_text('{"type":"finding","id":"x","severity":"error","rule":"a-past-rule"}\n')
+    ran = program.whoholds("run", "--journal", "kept.log", "app.py")
+    assert "1 finding (1 error): 3 connections" in ran.err
+    told = program.whoholds("report", "kept.log")
+    assert told.code == 0
+    assert "left open 3 connections" in told.out
+    assert "a-past-rule" not in told.out
+
+
+@pytest.mark.parametrize("pattern", ["runs/{pid}/a.log", "a[1]-{pid}.log", "{host}.log"])
+def test_run_finds_its_journals_wherever_they_are_put(program: Programs, pattern: str) -> None:
+    """A folder for each process, brackets in the name."""
+    program.write(LEAK)
+    ran = program.whoholds("run", "--fail", "--journal", pattern, "app.py")
+    assert (ran.code, "1 finding (1 error)" in ran.err) == (3, True)
+
+
+def test_run_against_a_baseline(program: Programs) -> None:
+    """Known ones pass, more of them and new ones fail, fewer is said; --update-baseline writes it."""
+    program.write(LEAK)
+    written = program.whoholds("run", "--baseline", "known.json", "--update-baseline", "app.py")
+    assert (written.code, (program.folder / "known.json").exists()) == (0, True)
+    assert program.whoholds("run", "--baseline", "known.json", "app.py").code == 0
+    program.write(LEAK.replace("range(3)", "range(5)"))
+    grown = program.whoholds("run", "--baseline", "known.json", "app.py")
+    assert (grown.code, "grown from 3 to 5" in grown.err) == (3, True)
+    program.write(LEAK.replace("load", "fetch"))
+    new = program.whoholds("run", "--baseline", "known.json", "app.py")
+    assert (new.code, "new, not in the baseline" in new.err, "gone: " in new.err) == (3, True, True)
+    program.write("print('clean')")
+    fewer = program.whoholds("run", "--baseline", "known.json", "app.py")
+    assert (fewer.code, "gone: left-open" in fewer.err) == (0, True)
+
+
+@pytest.mark.parametrize("content", [None, "no json", '{"version": 99}', '{"version": 1, "findings": [{}]}'])
+def test_a_baseline_that_cannot_be_is_named_before_the_program_runs(program: Programs, content: str | None) -> None:
+    """One clear line and exit code 2; nothing was run for nothing."""
+    program.write("print('ran')")
+    if content is not None:
+        (program.folder / "known.json").write_text(content)
+    ran = program.whoholds("run", "--baseline", "known.json", "app.py")
+    assert (ran.code, ran.out) == (2, "")
+    assert "baseline known.json: " in ran.err
+    assert "--update-baseline" in ran.err
+    assert quiet(ran)
+
+
+@posix
+def test_whoever_reads_the_doctor_may_have_read_enough() -> None:
+    """`whoholds doctor | head -1` ends without a word of Python's."""
+    command = f"{sys.executable} -m whoholds doctor | true"
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_doctor_says_whether_it_is_active_and_why_not(program: Programs) -> None:
+    """Exit code 0 where it is, 1 where it is not."""
+    ran = program.whoholds("doctor")
+    assert ran.code == 1
+    assert "active here: no\n  because WHOHOLDS is unset: set WHOHOLDS=1" in ran.out
+    ran = program.whoholds("doctor", WHOHOLDS="1", WHOHOLDS_TOO_MANY="7")
+    assert ran.code == 0
+    assert "active here: yes" in ran.out
+    assert [line.split() for line in ran.out.splitlines() if "TOO_MANY" in line] == [
+        ["WHOHOLDS_TOO_MANY", "7", "(set", "here)"]
+    ]
+    assert ["sqlite3", "with", "Python"] in [line.split() for line in ran.out.splitlines()]
+    ran = program.whoholds("doctor", WHOHOLDS="1", WHOHOLDS_EVERY="often")
+    assert (ran.code, "WHOHOLDS_EVERY=often: it takes" in ran.out) == (1, True)

@@ -89,4 +89,4 @@ def test_the_dump_signal_prints_who_holds_what_and_calls_the_handler_that_was_th
     )
     assert (ran.code, ran.out) == (0, "2 True\n")
     assert ran.err.count("whoholds: 1 connection open to shop.db") == 2
-    assert "app.py:15  in <module>" in ran.err
+    assert "app.py:15 in <module>" in ran.err

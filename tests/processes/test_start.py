@@ -128,8 +128,8 @@ def test_a_connect_imported_by_name_before_the_start_is_seen(program: Programs) 
         kept = []
         def load():
             kept.append(link("shop.db"))
-        load()
-        load()
+        for _ in range(2):
+            load()
         """,
         WHOHOLDS=None,
     )

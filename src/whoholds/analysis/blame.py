@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from whoholds.ledger import origin as _origin
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from whoholds.ledger.origin import Origin
@@ -14,17 +16,26 @@ _LIBRARY = 1  # the standard library, site-packages, the interpreter's own scrip
 _WATCHED = 2  # the libraries that drivers watch, the standard library and whoholds: never to blame
 _kinds: dict[str, int] = {}  # file name → 0 (the user's) or one of the above; one C call per change
 _watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
+_layers: dict[str, tuple[str, ...]] = {}  # package → its folders that work with the database, where not all do
 _watched_places: list[str] = []  # their folders and files, for those that lie beside the application
 
 
-def never_blame(package: str) -> None:
-    """Frames of this top-level package are a watched library's: they are never an opening line."""
+def never_blame(package: str, layers: tuple[str, ...] = ()) -> None:
+    """Frames of this top-level package are a watched library's: they are never an opening line.
+
+    Where only some of its folders work with the database, `layers` names these: `django/db/`. The rest of it is a
+    library like any other, and named where no frame of the program's own is on the stack.
+    """
     if package not in _watched_packages:
         _watched_packages.add(package)
+        if layers:
+            _layers[package] = layers
         file = getattr(sys.modules.get(package), "__file__", None)
         if file:
             folder, name = os.path.split(file)
-            _watched_places.append(folder + os.sep if name.startswith("__init__.") else file)
+            above = os.path.dirname(folder)
+            places = [os.path.join(above, *layer.split("/")) for layer in layers] or [folder + os.sep]
+            _watched_places.extend(places if name.startswith("__init__.") else [file])
         _kinds.clear()
 
 
@@ -62,11 +73,15 @@ def _classify(file: str) -> int:
     for marker in ("/site-packages/", "/dist-packages/"):
         at = path.rfind(marker)
         if at >= 0:
-            package = path[at + len(marker) :].split("/", 1)[0].removesuffix(".py")
-            return _WATCHED if package in _watched_packages else _LIBRARY
+            below = path[at + len(marker) :]
+            package = below.split("/", 1)[0].removesuffix(".py")
+            return _WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
     if any(file.startswith(folder + os.sep) for folder in (*_STDLIB, *_OURS)):
         return _WATCHED
     return 0
+
+
+_origin.kind_of = kind_of
 
 
 def user_index(origin: Origin) -> int:

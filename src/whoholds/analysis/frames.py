@@ -10,8 +10,9 @@ from types import CodeType
 from typing import NamedTuple
 
 from whoholds.analysis.blame import _OURS
+from whoholds.analysis.cells import cell_of
 from whoholds.analysis.source import lines_of
-from whoholds.ledger.origin import line_at
+from whoholds.ledger.origin import function_at, line_at
 from whoholds.text.source_line import source_line
 
 TYPE_CHECKING = False
@@ -29,7 +30,10 @@ class Frame(NamedTuple):
 
     @property
     def place(self) -> str:
-        """`shop/cars.py:42`, as `shown_path` shows the file."""
+        """`shop/cars.py:42`, as `shown_path` shows the file; `Cell In[3], line 2` in a notebook."""
+        cell = cell_of(self.file)
+        if cell:
+            return f"{cell}, line {self.line}"
         return f"{printable(shown_path(self.file))}:{self.line}"
 
 
@@ -39,7 +43,9 @@ def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
     assert isinstance(code, CodeType)  # noqa: S101 - the tuple's layout, told to the type checker
     assert isinstance(offset, int)  # noqa: S101
     line = line_at(code, offset)
-    return Frame(code.co_filename, line, printable(code.co_name), _source(code.co_filename, line) if source else "")
+    return Frame(
+        code.co_filename, line, printable(function_at(origin, index)), _source(code.co_filename, line) if source else ""
+    )
 
 
 def _source(file: str, line: int) -> str:

@@ -6,7 +6,7 @@ from types import CodeType
 
 from whoholds.analysis.blame import _WATCHED, kind_of, user_index
 from whoholds.analysis.frames import Frame, frame_at
-from whoholds.ledger.origin import line_at
+from whoholds.ledger.origin import function_at, line_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Sites:
         assert isinstance(offset, int)  # noqa: S101
         site = self._by_offset.get((id(code), offset))
         if site is None:
-            line = (code.co_filename, line_at(code, offset), code.co_name)
+            line = (code.co_filename, line_at(code, offset), function_at(origin, index))
             site = self._by_line.setdefault(line, Site(origin, index, source=self.source))
             if site.origin[site.index] is code:
                 self._by_offset[id(code), offset] = site

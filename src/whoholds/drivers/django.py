@@ -23,7 +23,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch Django while the block lasts."""
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    kit.library("django", packages=("django", "asgiref"))
+    kit.library("django", packages=("django", "asgiref"), layers=("django/db/", "django/utils/"))
 
     def kept(wrapper: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """`close_old_connections` calls this before and after a request; Celery, Channels and others too."""

@@ -108,16 +108,25 @@ class StandsAside(Exception):  # noqa: N818 - it is what the driver does; said i
     """A driver does not know this version of its library."""
 
 
-def library(name: str, version: str = "", oldest: str = "", below: str = "", *, packages: tuple[str, ...] = ()) -> None:
+def library(
+    name: str,
+    version: str = "",
+    oldest: str = "",
+    below: str = "",
+    *,
+    packages: tuple[str, ...] = (),
+    layers: tuple[str, ...] = (),
+) -> None:
     """Say which library a driver watches: its frames are never to blame, and its version is one that the driver knows.
 
-    `packages` are its top-level packages where they are not called `name`. Raises `StandsAside` unless
+    `packages` are its top-level packages where they are not called `name`; `layers` the folders that work with the
+    database (`django/db/`) where the rest of the library only asks them. Raises `StandsAside` unless
     `oldest` ≤ `version` < `below`, dotted numbers of which the first two count; nothing is asked without `version`.
     """
     if version and not _numbers(oldest) <= _numbers(version) < _numbers(below):
         raise StandsAside(f"{name} {version} is here; this driver knows {name} from {oldest} to below {below}")
     for package in packages or (name,):
-        never_blame(package)
+        never_blame(package, tuple(layer for layer in layers if layer.startswith(f"{package}/")))
 
 
 def _numbers(version: str) -> tuple[int, ...]:

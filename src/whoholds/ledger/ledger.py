@@ -23,7 +23,7 @@ from whoholds.ledger.entries import ASKED, PARENT, THREAD_ENDED, Entries, Refusa
 from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
-from whoholds.ledger.origin import capture
+from whoholds.ledger.origin import capture_own
 from whoholds.ledger.scope import current as current_scope
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Ledger:
         *,
         clock: Callable[[], float] = time.monotonic,
         owner: Callable[[], Owner | None] = here.current_owner,
-        origin: Callable[[FrameType | None, int], Origin] = capture,
+        origin: Callable[[FrameType | None, int], Origin] = capture_own,
         stamp: itertools.count[int] | None = None,
         frames: int = 32,
         most: int = 100_000,

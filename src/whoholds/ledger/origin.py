@@ -7,6 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType, FrameType
     from typing import TypeAlias
 
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
     # as its negative where a library remembered the line and not the frame. Pairs would be one more
     # object for every frame of every open handle.
     Origin: TypeAlias = tuple[CodeType | int, ...]
+
+
+_DEEPEST = 200  # frames walked beyond those kept, for one of the program's own
+_CALLERS = 8  # frames kept from there on
+_ANONYMOUS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"))
+
+
+def _unknown(file: str) -> int:
+    del file
+    return 0
+
+
+kind_of: Callable[[str], int] = _unknown  # 0 for the program's own files; `analysis.blame` puts its answer here
 
 
 def capture(frame: FrameType | None, limit: int) -> Origin:
@@ -26,6 +40,37 @@ def capture(frame: FrameType | None, limit: int) -> Origin:
         frame = frame.f_back
         limit -= 1
     return tuple(pairs)
+
+
+def capture_own(frame: FrameType | None, limit: int) -> Origin:
+    """The same, and where none of those is the program's own, the nearest further out that is, with its callers.
+
+    Called in the user's thread: nothing more than `capture` for stacks that are not deeper than `limit`.
+    """
+    pairs: list[CodeType | int] = []
+    add = pairs.append
+    while frame is not None and limit:
+        add(frame.f_code)
+        add(frame.f_lasti)
+        frame = frame.f_back
+        limit -= 1
+    if frame is not None:
+        kind = kind_of
+        for code in pairs[::2]:
+            if not kind(code.co_filename):  # type: ignore[union-attr]  # code objects at even places
+                break
+        else:
+            pairs += _own_frames(frame)
+    return tuple(pairs)
+
+
+def _own_frames(frame: FrameType | None) -> Origin:
+    """The innermost frame of the program's own from `frame` outwards, and its nearest callers; () without one."""
+    kind, steps = kind_of, _DEEPEST
+    while frame is not None and steps and kind(frame.f_code.co_filename):
+        frame = frame.f_back
+        steps -= 1
+    return capture(frame, _CALLERS) if steps else ()
 
 
 def capture_until(frame: FrameType | None, limit: int, end: CodeType) -> Origin:
@@ -54,6 +99,30 @@ def line_at(code: CodeType, offset: int) -> int:
         if line is not None:
             found = line
     return found
+
+
+def function_at(origin: Origin, index: int) -> str:
+    """The name of the function at an even `index`: for comprehensions and lambdas, of the named one around them.
+
+    The same on every Python, so that fingerprints, ignore rules and baselines agree: 3.12 has no frame any more for
+    a comprehension, and 3.10 no qualified name; there the frame around it is looked for on the stack.
+    """
+    code: CodeType = origin[index]  # type: ignore[assignment]  # code objects at even places
+    name = code.co_name
+    if name not in _ANONYMOUS:
+        return name
+    qualified: str = getattr(code, "co_qualname", "")
+    if qualified.endswith(name):
+        named = [part for part in qualified.split(".") if part not in _ANONYMOUS and part != "<locals>"]
+        return named[-1] if named else "<module>"
+    nearest = ""
+    for place in range(index + 2, len(origin), 2):
+        outer: CodeType = origin[place]  # type: ignore[assignment]
+        if any(constant is code for constant in outer.co_consts):
+            return function_at(origin, place)
+        if not nearest and outer.co_filename == code.co_filename and outer.co_name not in _ANONYMOUS:
+            nearest = outer.co_name
+    return nearest or "<module>"
 
 
 def from_lines(lines: list[tuple[str, int, str]]) -> Origin:

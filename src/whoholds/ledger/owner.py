@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from whoholds.ledger import cpython, faults
-from whoholds.ledger.origin import from_lines, line_at
+from whoholds.ledger.origin import from_lines, function_at, line_at
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ class Spawn:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As lines of text: a Process that is spawned is pickled, and with it the call that started it."""
-        pairs = zip(self.origin[::2], self.origin[1::2], strict=True)
-        return _spawned, ([(code.co_filename, line_at(code, at), code.co_name) for code, at in pairs],)  # type: ignore[union-attr,arg-type]
+        places = range(0, len(self.origin), 2)
+        lines = [self._line(place) for place in places]
+        return _spawned, (lines,)
+
+    def _line(self, place: int) -> tuple[str, int, str]:
+        code, at = self.origin[place : place + 2]
+        return (code.co_filename, line_at(code, at), function_at(self.origin, place))  # type: ignore[union-attr,arg-type]
 
 
 def _spawned(lines: list[tuple[str, int, str]]) -> Spawn:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import user_index
 from whoholds.analysis.frames import shown_path
-from whoholds.ledger.origin import line_at
+from whoholds.ledger.origin import function_at, line_at
 
 if TYPE_CHECKING:
     from whoholds.ledger.entries import Refusal
@@ -50,4 +50,4 @@ def _place(origin: Origin) -> str:
     index = user_index(origin)
     code, offset = origin[index], origin[index + 1]
     line = line_at(code, offset)  # type: ignore[arg-type]  # a code object and its offset, in turn
-    return f"{shown_path(code.co_filename)}:{line} in {code.co_name}"  # type: ignore[union-attr]
+    return f"{shown_path(code.co_filename)}:{line} in {function_at(origin, index)}"  # type: ignore[union-attr]

@@ -1,0 +1,180 @@
+"""Which line a stack is told by, and what its function is called: the same on every Python."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import pytest
+
+from whoholds.analysis.blame import never_blame
+from whoholds.analysis.cells import cell_of
+from whoholds.analysis.frames import Frame
+from whoholds.analysis.sites import Sites
+from whoholds.ledger.database import Database
+from whoholds.ledger.handle import CONNECTION
+from whoholds.ledger.ledger import Ledger
+from whoholds.ledger.origin import capture, capture_own, from_lines, function_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from whoholds.ledger.origin import Origin
+
+LIBRARIES = "/srv/venv/lib/python3.11/site-packages"
+STDLIB = os.path.dirname(os.__file__)
+
+
+def here() -> Origin:
+    """Give the stack of whoever calls."""
+    frame: FrameType | None = sys._getframe(1)
+    return capture(frame, 32)
+
+
+class Cars:
+    """Asks in every way in which a function has no name of its own."""
+
+    def by_list(self) -> Origin:
+        """Ask in a list comprehension."""
+        return [here() for _ in range(1)][0]  # noqa: RUF015 - the comprehension is the test
+
+    def by_dict(self) -> Origin:
+        """Ask in a dict comprehension."""
+        return {number: here() for number in range(1)}[0]
+
+    def by_set(self) -> Origin:
+        """Ask in a set comprehension."""
+        return {here() for _ in range(1)}.pop()
+
+    def by_generator(self) -> Origin:
+        """Ask in a generator expression, which C code drives."""
+        return max(here() for _ in range(1))
+
+    def by_lambda(self) -> Origin:
+        """Ask in a lambda inside a comprehension."""
+        return [(lambda: here())() for _ in range(1)][0]  # noqa: PLC3002, PLW0108, RUF015 - likewise
+
+
+@pytest.mark.parametrize("name", ["by_list", "by_dict", "by_set", "by_generator", "by_lambda"])
+def test_a_nameless_function_goes_by_the_named_one_around_it(name: str) -> None:
+    """A fingerprint that was written on 3.10 fits on 3.14, and an ignore rule names the function that people see."""
+    origin = getattr(Cars(), name)()
+    assert Sites().of(origin).frame.function == name
+
+
+def test_a_comprehension_at_a_modules_top_goes_by_the_module() -> None:
+    """It is in no function."""
+    names: dict[str, object] = {"here": here}
+    exec(compile("origin = [here() for _ in range(1)][0]", "/srv/shop/cars.py", "exec"), names)  # noqa: S102
+    origin: Origin = names["origin"]  # type: ignore[assignment]
+    assert function_at(origin, 0) == "<module>"
+
+
+def test_without_qualified_names_the_frame_around_it_is_looked_for_on_the_stack() -> None:
+    """Python 3.10's code objects have none; a frame that another process remembered has none either."""
+    inner, between, outer = (
+        from_lines([("/srv/shop/cars.py", line, name)])[0]
+        for line, name in ((4, "<listcomp>"), (9, "retry"), (3, "load_cars"))
+    )
+    assert isinstance(outer, types.CodeType)
+    outer = outer.replace(co_consts=(None, inner))
+    assert function_at((inner, -4, between, -9, outer, -3), 0) == "load_cars"
+    assert function_at((inner, -4, between, -9), 0) == "retry"
+    assert function_at((inner, -4), 0) == "<module>"
+
+
+def deep_library(levels: int) -> Callable[[Callable[[], object]], object]:
+    """Give a function of the standard library, as far as its file tells, that calls so deep."""
+    names: dict[str, object] = {}
+    text = "def deep(call, levels):\n    return deep(call, levels - 1) if levels else call()\n"
+    exec(compile(text, os.path.join(STDLIB, "deep.py"), "exec"), names)  # noqa: S102
+    deep: Callable[[Callable[[], object], int], object] = names["deep"]  # type: ignore[assignment]
+    return lambda call: deep(call, levels)
+
+
+def in_library(call: str, **names: object) -> Callable[[], object]:
+    """Give a function that does `call` in a file of the standard library."""
+    exec(compile(f"def ask():\n    return {call}\n", os.path.join(STDLIB, "asking.py"), "exec"), names)  # noqa: S102
+    return names["ask"]  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("levels", [10, 31, 32, 60, 150])
+def test_the_programs_own_frame_is_found_below_many_of_libraries(levels: int) -> None:
+    """Thirty-two frames may hold nothing but libraries: Django's admin alone has as many."""
+    ledger = Ledger()
+    ask = in_library(
+        "ledger.opened('connection', 'sqlite3', database, None, sys._getframe())",
+        ledger=ledger,
+        sys=sys,
+        database=Database("sqlite", name="shop.db"),
+    )
+    deep_library(levels)(ask)
+    (handle,) = ledger.peek()
+    assert handle.kind == CONNECTION
+    own = Sites().of(handle.origin).frame
+    assert (own.file, own.function) == (__file__, "deep_library")  # the lambda at its end
+    assert len(handle.origin) <= 2 * (32 + 8)
+
+
+def test_a_stack_with_a_frame_of_the_programs_own_is_kept_as_it_always_was() -> None:
+    """Nobody walks on where the line is known."""
+
+    def deep(levels: int) -> tuple[Origin, Origin]:
+        if levels:
+            return deep(levels - 1)
+        frame = sys._getframe()
+        return capture(frame, 32), capture_own(frame, 32)
+
+    plain, own = deep(50)
+    assert len(plain) == len(own) == 2 * 32
+    assert plain[0] is own[0]
+
+
+def test_without_a_frame_of_the_programs_own_the_nearest_that_is_not_of_the_database_layer_is_named() -> None:
+    """A page of Django's admin under gunicorn: the session's backend asks, not psycopg, nor the server's loop."""
+    never_blame("django", ("django/db/", "django/utils/"))
+    never_blame("psycopg")
+    stack = [
+        (f"{LIBRARIES}/psycopg/_connection_base.py", 440, "_connect_gen"),
+        (f"{LIBRARIES}/django/utils/asyncio.py", 26, "inner"),
+        (f"{LIBRARIES}/django/db/models/query.py", 91, "__iter__"),
+        (f"{LIBRARIES}/django/contrib/sessions/backends/db.py", 34, "_get_session_from_db"),
+        (f"{LIBRARIES}/django/contrib/admin/sites.py", 442, "index"),
+        (f"{LIBRARIES}/gunicorn/workers/gthread.py", 310, "handle"),
+        (f"{STDLIB}/threading.py", 1045, "_bootstrap_inner"),
+    ]
+    frame = Sites(source=False).of(from_lines(stack)).frame
+    assert (frame.function, frame.line) == ("_get_session_from_db", 34)
+
+
+NOTEBOOK = """
+from IPython.core.interactiveshell import InteractiveShell
+from whoholds.analysis.frames import frame_at
+from whoholds.ledger.origin import capture
+import sys
+shell = InteractiveShell.instance()
+shell.user_ns.update(capture=capture, sys=sys)
+shell.run_cell("number = 1", store_history=True)
+shell.run_cell("def ask():\\n    return capture(sys._getframe(), 1)\\nmade = ask()", store_history=True)
+print(frame_at(shell.user_ns["made"], 0).place)
+"""
+
+
+def test_a_cell_is_shown_as_the_notebook_shows_it() -> None:
+    """Not by the temporary name that it was compiled under."""
+    pytest.importorskip("IPython")
+    done = subprocess.run([sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1:] == ["Cell In[2], line 2"], done.stderr
+
+
+def test_a_cells_number_is_that_of_its_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of the shell that runs here; any other file is shown by its path."""
+    shell = types.SimpleNamespace(compile=types.SimpleNamespace(_filename_map={"/tmp/ipykernel_1/7.py": 3}))  # noqa: S108
+    module = types.SimpleNamespace(InteractiveShell=types.SimpleNamespace(_instance=shell))
+    monkeypatch.setitem(sys.modules, "IPython.core.interactiveshell", module)  # type: ignore[arg-type]
+    assert Frame("/tmp/ipykernel_1/7.py", 2, "<module>", "").place == "Cell In[3], line 2"  # noqa: S108
+    assert cell_of("/srv/shop/cars.py") == ""

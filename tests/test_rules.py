@@ -40,3 +40,18 @@ def test_a_detector_speaks_of_its_own_rule() -> None:
     assert [detector.__name__ for detector in detectors.ALL.values()] == [
         rule.replace("-", "_") for rule in detectors.ALL
     ]
+
+
+def test_every_name_that_a_line_ends_in_is_explained() -> None:
+    """What stands aside is said with a name in brackets, and docs/settings.md has a section for each."""
+    names = {
+        name
+        for path in SOURCE.rglob("*.py")
+        for name in re.findall(
+            r'(?:stand_aside|asides\.note)\(\s*"([a-z-]+)"|\[([a-z]+(?:-[a-z]+)+)\]"', path.read_text(encoding="utf-8")
+        )
+    }
+    used = {one or other for one, other in names}
+    page = (SOURCE.parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    page = page[page.index("## What whoholds says of itself") :]
+    assert used == set(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.history import History
 from whoholds.analysis.placing import see
 from whoholds.analysis.snapshot import Ending, Snapshot
+from whoholds.detectors import ALL
 from whoholds.ledger.database import Database
 from whoholds.ledger.entries import Entries, Refusal
 from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Pool, Request
@@ -21,7 +22,7 @@ from whoholds.testing.fakes import FakeClock
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from whoholds.analysis.finding import Finding
     from whoholds.ledger.origin import Origin
@@ -183,7 +184,7 @@ def said(findings: Iterable[Finding]) -> list[tuple[str, int]]:
 class Program:
     """A Watch that is looked at by hand, and the handles of a program told to it: same clock, no thread, no driver."""
 
-    def __init__(self, *outputs: Output, **limits: Any) -> None:
+    def __init__(self, *outputs: Output, detectors: Mapping[str, Detector] = ALL, **limits: Any) -> None:
         self.clock = FakeClock()
         self.owner = thread()
         self.line = CARS
@@ -192,6 +193,7 @@ class Program:
             Limits().with_settings(**limits),
             ledger=self.ledger,
             outputs=outputs,
+            detectors=detectors,
             wall=lambda: 1_700_000_000.0 + self.clock(),
         )
 

@@ -29,8 +29,12 @@ OUTPUTS = {
 }
 
 
-def _setting(default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str) -> Any:
-    return field(default=default, metadata={"variable": variable, "parse": parse, "takes": takes, "means": means})
+def _setting(
+    default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str, *, at_start: bool = False
+) -> Any:
+    """One setting; `at_start` where it takes effect only when a watch starts, and a running one cannot change it."""
+    metadata = {"variable": variable, "parse": parse, "takes": takes, "means": means, "at_start": at_start}
+    return field(default=default, metadata=metadata)
 
 
 def _given(name: str, value: Any, now: Any, metadata: Mapping[str, Any]) -> Any:
@@ -163,13 +167,23 @@ class Limits:
     """Every setting. Durations are seconds; each field's variable, form and meaning are in its metadata."""
 
     outputs: tuple[str, ...] = _setting(
-        ("log", "otel"), "WHOHOLDS", _outputs, "1, 0 or a comma list of outputs", "where findings go"
+        ("log", "otel"), "WHOHOLDS", _outputs, "1, 0 or a comma list of outputs", "where findings go", at_start=True
     )
     journal: str = _setting(
-        "", "WHOHOLDS_JOURNAL", lambda _, text: text, "a path", "the journal; {pid} and {host} are filled in"
+        "",
+        "WHOHOLDS_JOURNAL",
+        lambda _, text: text,
+        "a path",
+        "the journal; {pid} and {host} are filled in",
+        at_start=True,
     )
     journal_mb: float = _setting(
-        100.0, "WHOHOLDS_JOURNAL_MB", _number(0.001), "megabytes", "size at which the journal is rotated, once"
+        100.0,
+        "WHOHOLDS_JOURNAL_MB",
+        _number(0.001),
+        "megabytes",
+        "size at which the journal is rotated, once",
+        at_start=True,
     )
     held_too_long: Threshold = _setting(
         Threshold(60), "WHOHOLDS_HELD_TOO_LONG", _threshold, "seconds", "held and idle for longer is a finding"
@@ -196,29 +210,42 @@ class Limits:
     server_limit: int = _setting(
         0, "WHOHOLDS_SERVER_LIMIT", _number(0, int), "a number", "connections the server allows this user; 0: unknown"
     )
-    ask_server: bool = _setting(False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query")
+    ask_server: bool = _setting(
+        False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query", at_start=True
+    )
     every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "between ticks")
     repeat: float = _setting(600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "before a finding is said again")
     frames: int = _setting(32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "frames kept per origin")
     source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: no source lines anywhere")
-    notes: bool = _setting(True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal")
+    notes: bool = _setting(
+        True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal", at_start=True
+    )
     spans: str = _setting(
         "connections",
         "WHOHOLDS_SPANS",
         _choice("off", "connections", "queries"),
         "off, connections or queries",
         "which spans are made",
+        at_start=True,
     )
     max_handles: int = _setting(
-        100_000, "WHOHOLDS_MAX_HANDLES", _number(1, int), "a number", "handles remembered; beyond it they are counted"
+        100_000,
+        "WHOHOLDS_MAX_HANDLES",
+        _number(1, int),
+        "a number",
+        "handles remembered; beyond it they are counted",
+        at_start=True,
     )
-    dump_signal: str = _setting("", "WHOHOLDS_DUMP_SIGNAL", _signal, "a signal's name", "prints who holds what now")
+    dump_signal: str = _setting(
+        "", "WHOHOLDS_DUMP_SIGNAL", _signal, "a signal's name", "prints who holds what now", at_start=True
+    )
     sigterm: bool = _setting(
         False,
         "WHOHOLDS_SIGTERM",
         _flag,
         "1 or 0",
         "1: a last look before SIGTERM ends the process by its default action",
+        at_start=True,
     )
     exit_collect: bool = _setting(
         True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look"
@@ -250,6 +277,15 @@ class Limits:
                 raise TypeError(f"there is no setting {name!r}{nearest(name, by_name)}")
             values[name] = _given(name, value, getattr(self, name), by_name[name].metadata)
         return replace(self, **values).with_journal_output()
+
+    def fixed_by(self, running: Limits) -> Limits:
+        """These settings, but with what only a start can change as `running` has it."""
+        kept = {one.name: getattr(running, one.name) for one in fields(self) if one.metadata["at_start"]}
+        return replace(self, **kept)
+
+    def differing(self, other: Limits) -> list[str]:
+        """The names of the settings whose values differ."""
+        return [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
 
     def with_journal_output(self) -> Limits:
         """With the output `journal` where a path for it is set."""

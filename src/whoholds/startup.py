@@ -53,9 +53,12 @@ def from_environment() -> Watch | None:
 def start(**settings: Any) -> Watch:
     """Watch this process until `stop` or its end; settings are the fields of `Limits` and win over the environment.
 
-    Started already, it gives back the running Watch. Raises `WrongSetting` and TypeError.
+    Started already, it gives back the running Watch, with these settings applied; what only a start can change, as
+    `outputs`, is said where it differs. Raises `WrongSetting` and TypeError.
     """
     if _current:
+        if settings:
+            _current[0].use(_current[0].limits.with_settings(**settings))
         return _current[0]
     _asked[:] = [True]
     limits = limits_for(**settings)
@@ -91,10 +94,11 @@ def stop() -> list[Finding]:
 def watch(**settings: Any) -> Iterator[Watch]:
     """Watch while the block lasts: `with whoholds.watch() as watch:`. What is found at its end is a Python warning.
 
-    Where the process is watched already, it gives the running Watch, and judges at its end what the block opened.
+    Where the process is watched already, it gives the running Watch, with these settings while the block lasts, and
+    judges at its end what the block opened. Raises `WrongSetting` and TypeError.
     """
     if watches():
-        with _within(watches()[-1]) as running:
+        with _within(watches()[-1], settings) as running:
             yield running
         return
     limits = limits_for(**settings)
@@ -111,11 +115,18 @@ def watch(**settings: Any) -> Iterator[Watch]:
 
 
 @contextmanager
-def _within(running: Watch) -> Iterator[Watch]:
+def _within(running: Watch, settings: dict[str, Any]) -> Iterator[Watch]:
     from whoholds.scopes import scope
 
-    with scope("the watch"):
-        yield running
+    before = running.limits
+    if settings:
+        running.use(before.with_settings(**settings))
+    try:
+        with scope("the watch"):
+            yield running
+    finally:
+        if settings:
+            running.use(before)
 
 
 def _made(limits: Limits, *, in_block: bool = False) -> Watch:
@@ -139,7 +150,7 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:
             running.add_rule(point.load())
         except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
             running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
-    running.intended.predicates = _predicates
+    running.predicates = _predicates
     from whoholds.reporting import note as refusal
 
     if limits.ask_server:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.snapshot import Ending, Snapshot
+from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
 
 if TYPE_CHECKING:
@@ -22,7 +23,11 @@ def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, en
     _forgive_sleep(taken, history, every)
     new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
     for handle in new:
-        _place(handle, history)
+        try:
+            _place(handle, history)
+        except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
+            faults.note(error, "whoholds.look")
+            handle.origin = ()
     for pool in taken.pools:
         if pool.site is None and pool.origin:
             pool.site = history.sites.of(pool.origin)

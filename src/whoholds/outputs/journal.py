@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.records import (
     HOST,
+    aside_record,
     end_record,
     finding_record,
     handle_record,
@@ -43,6 +44,7 @@ class JournalOutput:
             self._open()
             records.append(run_record(self._limits, look.snapshot.wall))
         snapshot = look.snapshot
+        records += [aside_record(aside, snapshot.wall) for aside in look.asides]
         records += [finding_record(finding, source=look.source) for finding in look.findings]
         records += [handle_record(handle, snapshot) for handle in look.ended]
         for trend in snapshot.history.trends.values():

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import owner_names
 from whoholds.analysis.frames import frames
+from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT, CURSOR
 from whoholds.reporting.wording import message, text
 from whoholds.text.redact import redact, redact_argv, shown_name
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
-    from whoholds.analysis.finding import Finding, Part
+    from whoholds.analysis.finding import Aside, Finding, Part
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.history import Peak
     from whoholds.analysis.sites import Site
@@ -42,9 +43,38 @@ def iso(seconds: float) -> str:
 def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
     """A finding as the journal's line, and as the fields of a log record.
 
-    Its `message` and `report` are what every output says, rendered here once.
+    Its `message` and `report` are what every output says, rendered here once. One that cannot be described whole has
+    the fields that every finding has, and no lines.
     """
     first_line = message(finding)
+    try:
+        record = _described(finding, first_line, source=source)
+    except Exception as error:  # noqa: BLE001 - it must not take the other findings of the look with it
+        faults.note(error, "whoholds.report")
+        record = _undescribed(finding, first_line)
+    record["report"] = text(finding, source=source, first=first_line)
+    return record
+
+
+def _undescribed(finding: Finding, first_line: str) -> dict[str, Any]:
+    return {
+        "type": "finding",
+        "id": finding.id,
+        "fingerprint": "",
+        "rule": finding.rule,
+        "severity": finding.severity,
+        "message": first_line,
+        "time": iso(finding.time),
+        "count": finding.count,
+        "database": finding.database.text,
+        **dict.fromkeys(("opened", "spawned")),
+        **{name: [] for name in ("owners", "stack", "spawn_stack")},
+        "pid": os.getpid(),
+        "host": HOST,
+    }
+
+
+def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, Any]:
     first = finding.handles[0] if finding.handles else None
     spawn = finding.spawn
     owners = finding.parts[0].owners if finding.parts else finding.names or owner_names(finding.handles)
@@ -85,8 +115,12 @@ def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
         record["why"] = [redact(sentence) for sentence in (*finding.why, *finding.advice)]
     if finding.stacks or finding.doing:
         record["now"] = _now(finding, source=source)
-    record["report"] = text(finding, source=source, first=first_line)
     return record
+
+
+def aside_record(aside: Aside, wall: float) -> dict[str, Any]:
+    """Something of whoholds that stands aside from then on, and why."""
+    return {"type": "aside", "slug": aside.slug, "reason": aside.reason, "time": iso(wall), "pid": os.getpid()}
 
 
 def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from whoholds.analysis.blame import kind_of, user_index
 from whoholds.analysis.finding import parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
+from whoholds.ledger import faults
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
@@ -35,7 +36,21 @@ _GROUP = "{n}"  # of a phrase: "35 connections"
 
 
 def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
-    """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group."""
+    """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group.
+
+    A finding that cannot be put into words is told by its rule and count: it must not take others with it.
+    """
+    try:
+        template, arguments = _first_line(finding)
+        template % arguments  # a phrase may have more places than numbers, or fewer
+    except Exception as error:  # noqa: BLE001 - a detector's phrase, a name of the program's
+        faults.note(error, "whoholds.report")
+        failure = type(error).__name__
+        return f"{finding.rule}: %d %s, which cannot be shown (%s)", (finding.count, "found", failure)
+    return template, arguments
+
+
+def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     if finding.site is not None and finding.site.origin:
         place, function = finding.site.frame.place, f" in {_escaped(finding.site)}"
     else:
@@ -119,7 +134,17 @@ def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAM
 
     `first` is the finding's `message`, where the caller has it already.
     """
-    lines = [f"whoholds: {first or message(finding)}"]
+    try:
+        below = _below(finding, source=source, most_frames=most_frames)
+    except Exception as error:  # noqa: BLE001 - as above: the first line is told, and the other findings
+        faults.note(error, "whoholds.report")
+        below = [f"  The rest of this report cannot be shown ({type(error).__name__})."]
+    return "\n".join([f"whoholds: {first or message(finding)}", *below])
+
+
+def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
+    """The lines below the first."""
+    lines = []
     if finding.error:
         lines.append(f"    {redact(finding.error)}")
     parts = finding.parts or parts_of(finding.handles)
@@ -136,7 +161,7 @@ def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAM
     for name, origin in finding.stacks:
         lines += _stack(name, origin, most_frames)
     lines += [f"  {redact(sentence)}" for sentence in (*finding.why, *_last_statements(finding), *finding.advice)]
-    return "\n".join(lines)
+    return lines
 
 
 def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> list[str]:

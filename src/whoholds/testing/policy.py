@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from whoholds import registry
 from whoholds.analysis.rules import RULES, rule_of
 from whoholds.matching import IgnoreRule, nearest
+from whoholds.watching.aside import Asides
+from whoholds.watching.intended import note_failed
+from whoholds.watching.running import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +124,12 @@ def allowed(what: str, value: object) -> Allowed:
 
 def _matches(one: Allowed, finding: Finding) -> bool:
     if not isinstance(one, IgnoreRule):
-        return bool(one(finding))
+        try:
+            return bool(one(finding))
+        except Exception as error:  # noqa: BLE001 - somebody else's code: the finding is reported
+            watch = current()
+            note_failed(one, error, watch.asides if watch is not None else Asides(), "allow")
+            return False
     if one.pattern == "*":
         return one.rule in ("*", finding.rule)
     return one.matches(finding.rule, finding.lines)

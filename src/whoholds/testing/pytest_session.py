@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from whoholds.analysis.finding import Finding
+    from whoholds.limits import Limits
     from whoholds.testing.verdict import Verdict
     from whoholds.watching.watch import Watch
 
@@ -76,6 +77,7 @@ class Session:
             never_blame(runner)
         shown_below(str(config.rootpath))
         self._ours = False
+        self._limits: Limits | None = None  # what the watch had before the suite, where it ran already
         self._quiet: list[Any] = []  # outputs that stand aside while the suite runs
         try:
             self.choices = choices_from(config, mode_)
@@ -97,7 +99,8 @@ class Session:
             settings["outputs"] = startup.limits_for(**settings).outputs if wanted else ()
             running = startup.start(**settings)
         else:
-            running.limits = running.limits.with_settings(**settings)
+            self._limits = running.limits
+            running.use(running.limits.with_settings(**settings))
         self._quiet = [output for output in running.outputs if is_quiet_in_blocks(output)]
         for output in self._quiet:  # each test says in its own report what it would say
             running.outputs.remove(output)
@@ -112,6 +115,8 @@ class Session:
         if self._recorder in watch.outputs:
             watch.outputs.remove(self._recorder)
         watch.outputs.extend(self._quiet)
+        if self._limits is not None:
+            watch.use(self._limits)
         if self._ours and current() is watch:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -47,18 +47,20 @@ class Intended:
         try:
             return bool(predicate(finding))
         except Exception as error:  # noqa: BLE001 - somebody else's code: it must not hide the other findings
-            name, place = name_of(predicate), place_in(error, predicate)
-            at = f" at {place}" if place else ""
-            self._asides.note(
-                "predicate-failed",
-                f"predicate {name} of whoholds.ignore raised{at}: {failure(error)}; that counts as no match",
-                key=(id(predicate), place),
-            )
+            note_failed(predicate, error, self._asides, "whoholds.ignore")
             return False
 
     def remarks(self) -> list[str]:
         """The rules that matched nothing: for the end of the process."""
         return [f"ignore rule {rule} matched nothing" for rule, count in self.matched.items() if not count]
+
+
+def note_failed(predicate: Predicate, error: Exception, asides: Asides, of: str) -> None:
+    """Say once that a predicate, given to `of`, raised, with the line of the predicate that did."""
+    name, place = name_of(predicate), place_in(error, predicate)
+    at = f" at {place}" if place else ""
+    reason = f"predicate {name} of {of} raised{at}: {failure(error)}; that counts as no match"
+    asides.note("predicate-failed", reason, key=(id(predicate), place))
 
 
 def says_ignore(file: str, line: int, rule: str) -> bool:

@@ -33,7 +33,7 @@ class Repeats:
     """All that was found so far; gives back what is to be said now."""
 
     def __init__(self, repeat: float, pid: Callable[[], int] = os.getpid) -> None:
-        self._repeat = repeat
+        self.repeat = repeat
         self._pid = pid
         self._running: dict[tuple[object, ...], _Running] = {}
         self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → findings, exact even where none is said
@@ -80,7 +80,7 @@ class Repeats:
         if not running.said_severity:
             return True
         worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(running.said_severity)
-        return worse or finding.count >= 2 * running.said_count or now - running.said_at >= self._repeat
+        return worse or finding.count >= 2 * running.said_count or now - running.said_at >= self.repeat
 
     def _say(self, running: _Running, now: float, wall: float) -> Finding:
         if running.said_severity:  # what holders did when it was first said is the past

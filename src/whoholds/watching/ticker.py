@@ -39,11 +39,10 @@ _STOP, _SOON, _NOW = range(3)  # orders
 
 
 class Ticker:
-    """Ticks a watch 0.1 s after it began, then every `every` seconds, and earlier when woken."""
+    """Ticks a watch 0.1 s after it began, then every `limits.every` seconds, and earlier when woken."""
 
-    def __init__(self, watch: Watch, every: float) -> None:
+    def __init__(self, watch: Watch) -> None:
         self._watch = watch
-        self._every = every
         self.renew()
 
     def renew(self) -> None:
@@ -71,7 +70,7 @@ class Ticker:
             return
         self._running[0] = True
         if self._due is None:
-            self._due = monotonic() + min(GATHER_S, self._every)
+            self._due = monotonic() + min(GATHER_S, self._watch.limits.every)
         self._thread = RealThread(partial(self._run, self._orders))
         try:
             self._thread.start()
@@ -144,7 +143,7 @@ class Ticker:
                 self._watch.tick()
             except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
                 self._watch.stand_aside("look-failed", f"a look failed: {failure(error)}", type(error))
-            self._due = monotonic() + self._every
+            self._due = monotonic() + self._watch.limits.every
             if at_once and self._looked is not None:
                 at_once = False
                 self._looked.put(None)
@@ -158,7 +157,7 @@ _after: list[Callable[[], None]] = []
 def attend(watch: Watch) -> Ticker:
     """Tick `watch` from now on, through forks, until the process ends or `leave` is called."""
     hook()
-    ticker = Ticker(watch, watch.limits.every)
+    ticker = Ticker(watch)
     watch.ledger.on_opened = ticker.ensure
     watch.ledger.wake = ticker.wake
     watch.ledger.wake_at_once = ticker.wake_at_once

@@ -142,6 +142,18 @@ class Watch:
         accusers = [rule for rule in self._detectors if rule_of(rule).a_collection_may_clear_it]
         return any(finding.severity != INFO for rule in accusers for finding in self._found(rule, with_ending))
 
+    def use(self, limits: Limits) -> None:
+        """Apply other settings from now on, all but those that only a start can change: what differs there is said."""
+        applied = limits.fixed_by(self.limits)
+        for name in limits.differing(applied):
+            now, wanted = getattr(self.limits, name), getattr(limits, name)
+            self.stand_aside("setting-not-applied", f"{name}={wanted!r} is not applied: the watch runs with {now!r}")
+        self.limits = applied
+        self.tellings.repeat = applied.repeat
+        self.history.sites.source = applied.source
+        self.ledger.frames = applied.frames
+        self.intended.use(applied.ignore)
+
     def in_child(self) -> None:
         """After a fork, in the child: the parent's handles and findings are the parent's."""
         self._renew()
@@ -197,6 +209,7 @@ class Watch:
         self._tell(
             Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept), asides=self.asides.take())
         )
+        self._say_faults()  # those of the outputs
         return said
 
     def _found(self, rule: str, snapshot: Snapshot) -> list[Finding]:
@@ -283,6 +296,10 @@ class Watch:
     def predicates(self) -> list[Predicate]:
         """The predicates of `whoholds.ignore` that this watch asks."""
         return self.intended.predicates
+
+    @predicates.setter
+    def predicates(self, predicates: list[Predicate]) -> None:
+        self.intended.predicates = predicates
 
     @property
     def failed(self) -> list[str]:

@@ -30,7 +30,7 @@ def test_rules_are_named_by_their_detectors_and_by_their_rows_only() -> None:
         for path in SOURCE.rglob("*.py")
         if path.parent.name != "detectors"
         for line in path.read_text(encoding="utf-8").splitlines()
-        if quoted.search(line) and "__all__" not in line
+        if quoted.search(line) and "BITS[" not in line  # the mark of one rule, where what it has named is remembered
     }
     assert elsewhere - {"drivers/kit.py"} == {"analysis/rules.py"}  # the kit's `refused` is a function
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Look, Part, parts_of
 from whoholds.analysis.rules import Rule
+from whoholds.analysis.snapshot import Snapshot
+from whoholds.ledger.handle import Handle
+from whoholds.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-    from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.ledger import Ledger
     from whoholds.limits import Limits
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Detector",
     "Driver",
     "Finding",
+    "Handle",
+    "Ledger",
     "Look",
     "Output",
     "OutputMaker",
@@ -33,6 +36,7 @@ __all__ = [
     "Part",
     "Predicate",
     "Rule",
+    "Snapshot",
     "is_quiet_in_blocks",
     "name_of",
     "parts_of",

@@ -61,6 +61,11 @@ def kind_of(file: str) -> int:
     return found
 
 
+def is_users(file: str) -> bool:
+    """Whether the file is the user's own code."""
+    return kind_of(file) == 0
+
+
 def _classify(file: str) -> int:
     if file.startswith("<frozen"):
         return _WATCHED

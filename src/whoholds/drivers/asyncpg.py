@@ -5,22 +5,21 @@ Its objects take no attribute of ours, and the pool no weak reference: handles a
 
 from __future__ import annotations
 
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 from weakref import ref
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import lend
-from whoholds.hooks.seams import stands_for
+from whoholds.drivers._loans import Asked, Lender, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.here import OpenedFor, opened_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
-    from whoholds.ledger.handle import Pool, Request
+    from whoholds.ledger.handle import Pool
     from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
@@ -58,14 +57,21 @@ def watch(ledger: Ledger) -> Iterator[None]:
         ):
             if name in vars(target):
                 stand(target, name, inner(vars(target)[name]))
-        loans = _Loans(ledger, known)
-        stand(pool.Pool, "__init__", loans.making(pool.Pool.__init__))
-        stand(pool.Pool, "_initialize", loans.initializing(pool.Pool._initialize))
-        stand(pool.Pool, "_get_new_connection", loans.stocking(pool.Pool._get_new_connection))
-        stand(pool.Pool, "_acquire", loans.lending(pool.Pool._acquire))
-        stand(pool.PoolConnectionHolder, "_release", loans.taking(pool.PoolConnectionHolder._release))
-        stand(pool.Pool, "close", loans.closing(pool.Pool.close))
-        stand(pool.Pool, "terminate", loans.terminating(pool.Pool.terminate))
+        lender = _Lender(ledger, known)
+        hooks = {
+            "__init__": kit.around(pool.Pool.__init__, after=lender.made),
+            "_initialize": kit.around_async(pool.Pool._initialize, after=lender.initialized),
+            "_get_new_connection": kit.around_async(
+                pool.Pool._get_new_connection, lender.stocking, lender.stocked, lender.not_stocked
+            ),
+            "_acquire": lender.lending(pool.Pool._acquire, awaited=True),
+            "close": kit.around_async(pool.Pool.close, after=lender.gone, failed=lender.gone),
+            "terminate": kit.around(pool.Pool.terminate, after=lender.gone, failed=lender.gone),
+        }
+        for name, ours in hooks.items():
+            stand(pool.Pool, name, ours)
+        holder = pool.PoolConnectionHolder
+        stand(holder, "_release", kit.around(holder._release, lender.taking))
         yield
 
 
@@ -104,145 +110,76 @@ def _target(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
     return kit.postgres_target({"host": "localhost", **said})
 
 
-class _Loans:
+class _Lender(Lender):
     """The pools, by id, and the connections that they have lent."""
 
+    driver = "asyncpg"
+
     def __init__(self, ledger: Ledger, known: kit.Known) -> None:
-        self._ledger = ledger
+        super().__init__(ledger)
         self._known = known
         self._loans = kit.Known()
         self._pools: dict[int, Pool] = {}  # a new pool at an old one's place replaces it
 
-    def making(self, original: Any) -> Any:
-        """For `Pool.__init__`."""
+    def pool_of(self, theirs: Any) -> Pool | None:
+        """Ours: a pool takes no attribute."""
+        return self._pools.get(id(theirs))
 
-        def __init__(pool: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
-            try:
-                original(pool, *args, **kwargs)
-                made = self._ledger.pool_made(pool, type(pool).__name__, sys._getframe(1), pool._maxsize, "postgresql")
-                made.idle_min = pool._minsize
-                self._pools[id(pool)] = made
-            except BaseException:
-                del pool, args, kwargs
-                raise
+    def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
+        """The constructor has returned."""
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs._maxsize, "postgresql")
+        pool.idle_min = theirs._minsize
+        self._pools[id(theirs)] = pool
 
-        return stands_for(__init__, original)
+    def initialized(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        """The pool has its queue, which lives as long as the pool and takes a weak reference."""
+        pool = self.pool_of(theirs)
+        if pool is not None:
+            pool.ref = ref(theirs._queue, lambda _: self.ledger.pool_gone(pool))
 
-    def initializing(self, original: Any) -> Any:
-        """For `Pool._initialize`, which makes the queue: it lives as long as the pool and takes a weak reference."""
+    def stocking(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """What is opened next is the pool's."""
+        pool = self.pool_of(theirs)
+        if pool is not None:
+            opened_for.set(OpenedFor(None, pool.origin, pool))
 
-        async def _initialize(pool: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                result = await original(pool, *args, **kwargs)
-                made = self._pools.get(id(pool))
-                if made is not None:
-                    made.ref = ref(pool._queue, lambda _: self._ledger.pool_gone(made))
-            except BaseException:
-                del pool, args, kwargs
-                raise
-            return result
+    def stocked(self, theirs: Any, _kept: Any, connection: Any, _frame: Any) -> None:
+        """It is open."""
+        opened_for.set(None)
+        handle = self._known.found(connection)
+        if handle is not None and handle.pool is None:  # not the first host that answered
+            take_home(handle, self.pool_of(theirs))
 
-        return stands_for(_initialize, original)
+    def not_stocked(self, _theirs: Any, _kept: Any, _exc: Any, _frame: Any) -> None:
+        """It could not be opened."""
+        opened_for.set(None)
 
-    def stocking(self, original: Any) -> Any:
-        """For `Pool._get_new_connection`: what it opens is the pool's."""
-
-        async def _get_new_connection(pool: Any, *args: Any, **kwargs: Any) -> Any:
-            made = self._pools.get(id(pool))
-            if made is not None:
-                opened_for.set(OpenedFor(None, made.origin, made))
-            try:
-                connection = await original(pool, *args, **kwargs)
-            except BaseException:
-                del pool, args, kwargs
-                raise
-            finally:
-                opened_for.set(None)
-            try:
-                handle = self._known.of(connection)
-            except KeyError:
-                return connection
-            if handle.pool is None:  # not the first host that answered
-                handle.pool, handle.at_home = made, made is not None
-            return connection
-
-        return stands_for(_get_new_connection, original)
-
-    def lending(self, original: Any) -> Any:
-        """For `Pool._acquire`."""
-
-        async def _acquire(pool: Any, timeout: Any, *args: Any, **kwargs: Any) -> Any:
-            made = self._pools.get(id(pool))
-            request = self._ledger.asks(made, sys._getframe(1))
-            try:
-                proxy = await original(pool, timeout, *args, **kwargs)
-            except BaseException as exc:
-                if made is not None and timeout is not None:
-                    self._refused(pool, made, exc, request)
-                del pool, timeout, args, kwargs, exc
-                raise
-            finally:
-                request.answered()
-            if made is not None:
-                self._lent(proxy._con, made, request)
-            return proxy
-
-        return stands_for(_acquire, original)
-
-    def _refused(self, pool: Any, made: Pool, exc: BaseException, request: Request) -> None:
+    def ran_out(self, theirs: Any, exc: BaseException, asked: Asked) -> bool:
         """A bare TimeoutError is also what a slow connect gives: the pool ran out only if nothing is at home."""
-        if type(exc).__name__ == "TimeoutError" and pool._queue.empty():
-            made.timeouts += 1
-            lent = [handle.database for handle in self._loans.handles() if handle.pool is made]
-            where = lent[0] if lent else database("postgresql")
-            self._ledger.refused(exc, where, None, pool=made, request=request)
+        timeout = asked.args[0] if asked.args else asked.kwargs.get("timeout")
+        return timeout is not None and type(exc).__name__ == "TimeoutError" and bool(theirs._queue.empty())
 
-    def _lent(self, connection: Any, made: Pool, request: Request) -> None:
-        try:
-            handle = self._known.of(connection)
-        except KeyError:
-            return
-        self._loans.put(connection, lend(self._ledger, "asyncpg", connection, handle, made, None, request=request))
+    def database_of(self, theirs: Any, pool: Pool) -> Database:
+        """Where the first of its loans leads."""
+        del theirs
+        lent = [handle.database for handle in self._loans.handles() if handle.pool is pool]
+        return lent[0] if lent else database("postgresql")
 
-    def taking(self, original: Any) -> Any:
-        """For `PoolConnectionHolder._release`, which every way back passes, also that of a connection that broke."""
+    def lent(self, theirs: Any, pool: Pool, proxy: Any, asked: Asked, frame: FrameType | None) -> None:
+        """The borrower gets a proxy of the connection; the loan goes with the connection."""
+        del theirs
+        connection = proxy._con
+        handle = self._known.found(connection)
+        if handle is not None:
+            self._loans.put(connection, self.lend(connection, handle, pool, frame, asked.request))
 
-        def _release(holder: Any, *args: Any, **kwargs: Any) -> Any:
-            loan = self._loans.pop(holder._con)
-            if loan is not None:
-                if loan.parent is not None:
-                    loan.parent.at_home = True
-                self._ledger.closed(loan)
-            return original(holder, *args, **kwargs)
+    def taking(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """Every way back passes here, also that of a connection that broke."""
+        self.back(self._loans.pop(holder._con))
 
-        return stands_for(_release, original)
-
-    def closing(self, original: Any) -> Any:
-        """For `Pool.close`."""
-
-        async def close(pool: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                return await original(pool, *args, **kwargs)
-            finally:
-                self._gone(pool)
-                del pool, args, kwargs
-
-        return stands_for(close, original)
-
-    def terminating(self, original: Any) -> Any:
-        """For `Pool.terminate`."""
-
-        def terminate(pool: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                return original(pool, *args, **kwargs)
-            finally:
-                self._gone(pool)
-                del pool, args, kwargs
-
-        return stands_for(terminate, original)
-
-    def _gone(self, pool: Any) -> None:
-        made = self._pools.get(id(pool))
-        if made is not None and pool._closed:
-            self._pools.pop(id(pool), None)
-            self._ledger.pool_gone(made)
+    def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        """The pool was closed, or terminated."""
+        pool = self.pool_of(theirs)
+        if pool is not None and theirs._closed:
+            self._pools.pop(id(theirs), None)
+            self.ledger.pool_gone(pool)

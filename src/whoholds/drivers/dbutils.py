@@ -5,17 +5,14 @@ A SteadyDB connection is the driver's own, judged as such: drivers see each one 
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import handle_on, lend
-from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger.database import database
+from whoholds.drivers import kit
+from whoholds.drivers._loans import Asked, Lender, handle_on, put_aside, take_home
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from types import FrameType
 
     from whoholds.ledger.handle import Handle, Pool
@@ -30,17 +27,17 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch DBUtils' pools while the block lasts."""
     from dbutils import pooled_db
 
-    never_blame("dbutils")
-    pool = pooled_db.PooledDB
-    with ExitStack() as names:
-        names.callback(replace(pool, "__init__", _init(ledger, pool.__init__)))
-        too_many = getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections
-        names.callback(replace(pool, "connection", _lent(ledger, pool.connection, too_many)))
-        names.callback(replace(pool, "cache", _cached(pool.cache)))
-        names.callback(replace(pool, "close", _closed(ledger, pool.close)))
+    kit.library("dbutils")
+    pool, lender = pooled_db.PooledDB, _Lender(ledger)
+    lender.out_of_patience = (getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections,)
+    with kit.open_names() as stand:
+        stand(pool, "__init__", kit.around(pool.__init__, lender.making, lender.made))
+        stand(pool, "connection", lender.lending(pool.connection))
+        stand(pool, "cache", kit.around(pool.cache, lender.taking, lender.cached))
+        stand(pool, "close", kit.around(pool.close, after=lender.gone))
         for kind in (pooled_db.PooledDedicatedDBConnection, pooled_db.PooledSharedDBConnection):
-            names.callback(replace(kind, "close", _returned(ledger, kind.close)))
-            names.callback(replace(kind, "__del__", _dropped(ledger, kind.__del__)))
+            stand(kind, "close", kit.around(kind.close, lender.giving_back, lender.given_back))
+            stand(kind, "__del__", kit.around(kind.__del__, lender.dropped))
         yield
 
 
@@ -49,138 +46,74 @@ def watch_persistent(ledger: Ledger) -> Iterator[None]:
     """Watch the connections of DBUtils that ignore their close while the block lasts."""
     from dbutils.steady_db import SteadyDBConnection
 
-    never_blame("dbutils")
-    restore = replace(SteadyDBConnection, "close", _put_aside(ledger, SteadyDBConnection.close))
-    try:
+    kit.library("dbutils")
+
+    def closed(steady: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        if not steady._closeable:
+            put_aside(handle_on(steady._con), ledger.clock())
+
+    with kit.open_names() as stand:
+        stand(SteadyDBConnection, "close", kit.around(SteadyDBConnection.close, after=closed))
         yield
-    finally:
-        restore()
 
 
-def _init(ledger: Ledger, original: Any) -> Any:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
-        setattr(self, _POOL, None)
-        try:
-            original(self, *args, **kwargs)
-            _made(ledger, self, sys._getframe(1))
-        except BaseException:
-            del self, args, kwargs
-            raise
+class _Lender(Lender):
+    """What the hooks of a PooledDB and of what it lends do."""
 
-    return stands_for(__init__, original)
+    driver = "dbutils"
 
+    def making(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """Before the constructor, which fills the pool: that is no loan."""
+        setattr(theirs, _POOL, None)
 
-def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> None:
-    made = ledger.pool_made(pool, type(pool).__name__, frame, pool._maxconnections or None)
-    made.idle_min, made.idle_max = len(pool._idle_cache), pool._maxcached or None
-    setattr(pool, _POOL, made)
-    for steady in pool._idle_cache:
-        _take_home(steady, made)
+    def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
+        """The constructor has returned; or the pool was made before the start, and nobody knows by which line."""
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs._maxconnections or None)
+        pool.idle_min, pool.idle_max = len(theirs._idle_cache), theirs._maxcached or None
+        setattr(theirs, _POOL, pool)
+        for steady in theirs._idle_cache:
+            take_home(handle_on(getattr(steady, "_con", None)), pool)
 
+    def pool_of(self, theirs: Any) -> Pool | None:
+        """Ours, made now where the pool was made before the start."""
+        if _POOL not in theirs.__dict__:
+            self.made(theirs, None, None, None)
+        return super().pool_of(theirs)
 
-def _take_home(steady: Any, pool: Pool | None) -> None:
-    handle = handle_on(getattr(steady, "_con", None))
-    if handle is not None and pool is not None:
-        handle.pool = pool
-        handle.at_home = True
+    def lent(self, theirs: Any, pool: Pool, lent: Any, asked: Asked, frame: FrameType | None) -> None:
+        """What it lends stands before a SteadyDB connection, and that before the driver's own."""
+        del theirs
+        below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
+        setattr(lent, _LOAN, self.lend(lent, below, pool, frame, asked.request))
 
+    def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
+        """A connection comes back."""
+        return args[0] if args else kwargs.get("con")
 
-def _lent(ledger: Ledger, original: Any, too_many: type[BaseException]) -> Any:
-    def connection(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _POOL not in self.__dict__:  # made before the start: nobody knows by which line
-            _made(ledger, self, None)
-        pool: Pool | None = getattr(self, _POOL, None)
-        request = ledger.asks(pool, sys._getframe(1))
-        try:
-            lent = original(self, *args, **kwargs)
-        except too_many as exc:
-            if pool is not None:
-                pool.timeouts += 1
-                ledger.refused(exc, _database_of(ledger, pool), None, pool=pool, request=request)
-            del self, args, kwargs, exc
-            raise
-        finally:
-            request.answered()
-        if pool is not None:
-            below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
-            setattr(lent, _LOAN, lend(ledger, "dbutils", lent, below, pool, None, request=request))
-        return lent
+    def cached(self, theirs: Any, steady: Any, _result: Any, _frame: Any) -> None:
+        """It is at home again, also where its SteadyDB made it anew while it was out."""
+        take_home(handle_on(getattr(steady, "_con", None)), getattr(theirs, _POOL, None))
 
-    return stands_for(connection, original)
-
-
-def _database_of(ledger: Ledger, pool: Pool) -> Any:
-    for handle in ledger.peek():
-        if handle.pool is pool:
-            return handle.database
-    return database("other_sql")
-
-
-def _cached(original: Any) -> Any:
-    """A connection comes back: at home again, also where its SteadyDB made it anew while it was out."""
-
-    def cache(self: Any, con: Any) -> Any:
-        try:
-            result = original(self, con)
-            _take_home(con, getattr(self, _POOL, None))
-        except BaseException:
-            del self, con
-            raise
-        return result
-
-    return stands_for(cache, original)
-
-
-def _returned(ledger: Ledger, original: Any) -> Any:
-    def close(self: Any) -> Any:
-        try:
-            result = original(self)
-        except BaseException:
-            del self
-            raise
-        loan: Handle | None = self.__dict__.pop(_LOAN, None)
+    def giving_back(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """The pool is about to reset the connection, which is not the borrower's use."""
+        loan: Handle | None = lent.__dict__.get(_LOAN)
         if loan is not None:
-            ledger.given_back(loan)
-        return result
+            loan.settle()
 
-    return stands_for(close, original)
-
-
-def _dropped(ledger: Ledger, original: Any) -> Any:
-    """The finalizer gives it back too: that is no close of the program's."""
-
-    def __del__(self: Any) -> None:  # noqa: N807 - it becomes the class's
-        loan: Handle | None = self.__dict__.pop(_LOAN, None)
+    def given_back(self, lent: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        """What was lent is given back."""
+        loan: Handle | None = lent.__dict__.pop(_LOAN, None)
         if loan is not None:
-            ledger.dropped(loan)
-        original(self)
+            self.ledger.given_back(loan)
 
-    return stands_for(__del__, original)
+    def dropped(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """The finalizer is about to give it back: that is no close of the program's."""
+        loan: Handle | None = lent.__dict__.pop(_LOAN, None)
+        if loan is not None:
+            self.ledger.dropped(loan)
 
-
-def _closed(ledger: Ledger, original: Any) -> Any:
-    def close(self: Any) -> Any:
-        result = original(self)
-        pool: Pool | None = getattr(self, _POOL, None)
+    def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        """The pool was closed."""
+        pool: Pool | None = getattr(theirs, _POOL, None)
         if pool is not None:
-            ledger.pool_gone(pool)
-        return result
-
-    return stands_for(close, original)
-
-
-def _put_aside(ledger: Ledger, original: Callable[[Any], Any]) -> Any:
-    def close(self: Any) -> Any:
-        try:
-            result = original(self)
-            if not self._closeable:
-                handle = handle_on(self._con)
-                if handle is not None and handle.pool is None:
-                    handle.home_at = ledger.clock()
-                    handle.at_home = True
-        except BaseException:
-            del self
-            raise
-        return result
-
-    return stands_for(close, original)
+            self.ledger.pool_gone(pool)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import handle_on
+from whoholds.drivers._loans import handle_on, put_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,10 +28,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     def kept(wrapper: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """`close_old_connections` calls this before and after a request; Celery, Channels and others too."""
         if wrapper.connection is not None:
-            handle = handle_on(wrapper.connection)
-            if handle is not None and handle.pool is None:
-                handle.home_at = ledger.clock()
-                handle.at_home = True
+            put_aside(handle_on(wrapper.connection), ledger.clock())
 
     name = "close_if_unusable_or_obsolete"
     with kit.open_names() as stand:

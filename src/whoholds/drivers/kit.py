@@ -42,6 +42,7 @@ from whoholds.drivers._importlib_bootstrap.async_calls import around_async, clos
 from whoholds.drivers._importlib_bootstrap.calls import (
     around,
     closing,
+    listener,
     shortcut,
     statement,
     unless_inside,
@@ -74,6 +75,7 @@ __all__ = [
     "any_alive",
     "around",
     "around_async",
+    "as_if_in",
     "closing",
     "closing_async",
     "connect_failed",
@@ -85,6 +87,7 @@ __all__ = [
     "keep_anew",
     "layered",
     "library",
+    "listener",
     "open_names",
     "opening",
     "postgres_target",
@@ -268,6 +271,13 @@ def layered(wanted: type, ours: type, methods_for: Callable[[type], dict[str, An
             made = subclass(wanted, methods_for(wanted))
         known[wanted] = made
     return made
+
+
+def as_if_in(module: str, function: Any) -> Any:
+    """`function` as one of the module: a library may blame a warning on the first frame whose module is not its own."""
+    names = {**function.__globals__, "__name__": module}
+    moved = types.FunctionType(function.__code__, names, function.__name__, None, function.__closure__)
+    return stands_for(moved, function.__wrapped__)
 
 
 def rebind(old: Any, new: Any) -> Callable[[], None]:

@@ -5,14 +5,12 @@ Its connections are the drivers' own; a thread takes one at its first query and 
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import asked_with, handle_on, lend
-from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger.database import database
+from whoholds.drivers import kit
+from whoholds.drivers._loans import Lender, handle_on
+from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
 if TYPE_CHECKING:
@@ -27,103 +25,67 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch playhouse.pool while the block lasts."""
     from playhouse import pool
 
-    never_blame("peewee")
-    never_blame("playhouse")
-    base = pool.PooledDatabase
-    with ExitStack() as names:
-        names.callback(replace(base, "__init__", _init(ledger, base.__init__)))
-        names.callback(replace(base, "connect", _refusing(ledger, base.connect, pool.MaxConnectionsExceeded)))
-        names.callback(replace(base, "_connect", _lent(ledger, base._connect)))
-        names.callback(replace(base, "_close", _returned(ledger, base._close)))
+    kit.library("peewee", packages=("peewee", "playhouse"))
+    base, lender = pool.PooledDatabase, _Lender(ledger)
+    lender.out_of_patience = (pool.MaxConnectionsExceeded,)
+    with kit.open_names() as stand:
+        stand(base, "__init__", kit.around(base.__init__, lender.making))
+        stand(base, "connect", lender.lending(base.connect))
+        stand(base, "_connect", kit.around(base._connect, after=lender.connected))
+        stand(base, "_close", kit.around(base._close, lender.taking, lender.taken, lender.not_taken))
         if hasattr(base, "_close_raw"):  # since peewee 4; before that `_close` alone closes
-            names.callback(replace(base, "_close_raw", _ended(ledger, base._close_raw)))
+            stand(base, "_close_raw", kit.around(base._close_raw, lender.taking, lender.ended))
         yield
 
 
-def _init(ledger: Ledger, original: Any) -> Any:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
-        _made(ledger, self, sys._getframe(1))
-        try:
-            original(self, *args, **kwargs)
-        except BaseException:
-            del self, args, kwargs
-            raise
+class _Lender(Lender):
+    """What the hooks of a pooled database do; its loans stand on it by the id of the driver's connection."""
 
-    return stands_for(__init__, original)
+    driver = "peewee"
+    lends_further_in = True  # `connect` calls `_connect`, and so does the first query of a thread
 
+    def making(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
+        """Before the constructor, which may connect."""
+        self.made(theirs, frame)
 
-def _made(ledger: Ledger, pool: Any, frame: FrameType | None) -> Pool:
-    pool._whoholds_lent = {}
-    made: Pool = ledger.pool_made(pool, type(pool).__name__, frame, None)
-    pool._whoholds_pool = made
-    return made
+    def made(self, theirs: Any, frame: FrameType | None) -> Pool:
+        """Ours for the pooled database, made at that line."""
+        theirs._whoholds_lent = {}
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, None)
+        theirs._whoholds_pool = pool
+        return pool
 
+    def connected(self, theirs: Any, _kept: Any, connection: Any, frame: FrameType | None) -> None:
+        """The thread that runs has got a connection, a new one or one that was at home."""
+        pool = self.pool_of(theirs) or self.made(theirs, None)
+        pool.max = pool.idle_max = theirs._max_connections or None
+        loan = self.lend(None, handle_on(connection), pool, frame, self.request_of(pool))
+        theirs._whoholds_lent[id(connection)] = loan
 
-def _refusing(ledger: Ledger, original: Any, exceeded: type[BaseException]) -> Any:
-    def connect(self: Any, *args: Any, **kwargs: Any) -> Any:
-        pool: Pool | None = getattr(self, "_whoholds_pool", None)
-        request = ledger.asks(pool, sys._getframe(1))
-        token = asked_with.set(request)
-        try:
-            return original(self, *args, **kwargs)
-        except exceeded as exc:
-            if pool is not None:
-                pool.timeouts += 1
-                lent: list[Handle] = list(self._whoholds_lent.values())
-                where = lent[0].database if lent else database("other_sql")
-                ledger.refused(exc, where, None, pool=pool, request=request)
-            del self, args, kwargs, exc
-            raise
-        except BaseException:
-            del self, args, kwargs
-            raise
-        finally:
-            asked_with.reset(token)
-            request.answered()
+    def database_of(self, theirs: Any, pool: Pool) -> Database:
+        """Where the first of its loans leads."""
+        del pool
+        loans: list[Handle] = list(theirs._whoholds_lent.values())
+        return loans[0].database if loans else database("other_sql")
 
-    return stands_for(connect, original)
-
-
-def _lent(ledger: Ledger, original: Any) -> Any:
-    def _connect(self: Any) -> Any:
-        connection = original(self)
-        pool: Pool = getattr(self, "_whoholds_pool", None) or _made(ledger, self, None)
-        pool.max = pool.idle_max = self._max_connections or None
-        request = asked_with.get()
-        if request is not None and request.pool is not pool:
-            request = None
-        loan = lend(ledger, "peewee", None, handle_on(connection), pool, sys._getframe(1), request=request)
-        self._whoholds_lent[id(connection)] = loan
-        return connection
-
-    return stands_for(_connect, original)
-
-
-def _returned(ledger: Ledger, original: Any) -> Any:
-    def _close(self: Any, conn: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            result = original(self, conn, *args, **kwargs)
-            loan: Handle | None = getattr(self, "_whoholds_lent", {}).pop(id(conn), None)
-            if loan is not None:
-                if loan.parent is not None:
-                    loan.parent.at_home = True
-                ledger.closed(loan)
-        except BaseException:
-            del self, conn, args, kwargs
-            raise
-        return result
-
-    return stands_for(_close, original)
-
-
-def _ended(ledger: Ledger, original: Any) -> Any:
-    """`close_all` and `close_stale` close what is out: then there is nothing to give back."""
-
-    def _close_raw(self: Any, conn: Any) -> Any:
-        result = original(self, conn)
-        loan: Handle | None = getattr(self, "_whoholds_lent", {}).pop(id(conn), None)
+    def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> int:
+        """A loan is about to come back: its key, for the connection may be gone afterwards."""
+        key = id(args[0] if args else kwargs.get("conn"))
+        loan: Handle | None = getattr(theirs, "_whoholds_lent", {}).get(key)
         if loan is not None:
-            ledger.closed(loan, OVER)
-        return result
+            loan.settle()
+        return key
 
-    return stands_for(_close_raw, original)
+    def taken(self, theirs: Any, key: int | None, _result: Any, _frame: Any) -> None:
+        """It came back."""
+        self.back(getattr(theirs, "_whoholds_lent", {}).pop(key, None))
+
+    def not_taken(self, theirs: Any, key: int | None, _exc: Any, _frame: Any) -> None:
+        """The pool would not take it."""
+        self.still_out(getattr(theirs, "_whoholds_lent", {}).get(key))
+
+    def ended(self, theirs: Any, key: int | None, _result: Any, _frame: Any) -> None:
+        """`close_all` and `close_stale` close what is out: then there is nothing to give back."""
+        loan: Handle | None = getattr(theirs, "_whoholds_lent", {}).pop(key, None)
+        if loan is not None:
+            self.ledger.closed(loan, OVER)

@@ -5,20 +5,22 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import never_blame
-from whoholds.drivers._loans import lend
-from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger.database import database
+from whoholds.drivers import kit
+from whoholds.drivers._loans import Asked, Lender, take_home
+from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from whoholds.ledger.ledger import Ledger
+
+# `SimpleConnectionPool` took the private methods under public names when its class was made.
+_PUBLIC = {"_getconn": "getconn", "_putconn": "putconn", "_closeall": "closeall"}
 
 
 @contextmanager
@@ -26,111 +28,92 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch psycopg2's pools while the block lasts."""
     from psycopg2 import pool
 
-    never_blame("psycopg2")
-    base = pool.AbstractConnectionPool
-    with ExitStack() as names:
-        names.callback(replace(base, "__init__", _init(ledger, base.__init__)))
-        names.callback(replace(base, "_connect", _stocked(base._connect)))
-        names.callback(replace(base, "_getconn", _lent(ledger, base._getconn, pool.PoolError)))
-        names.callback(replace(base, "_putconn", _returned(ledger, base._putconn)))
-        names.callback(replace(base, "_closeall", _closed(ledger, base._closeall)))
-        _again(pool, base, names)
+    kit.library("psycopg2")
+    base, simple, lender = pool.AbstractConnectionPool, pool.SimpleConnectionPool, _Lender(ledger)
+    lender.out_of_patience = (pool.PoolError,)
+    hooks = {
+        "__init__": kit.around(base.__init__, lender.making),
+        "_connect": kit.around(base._connect, after=lender.stocked),
+        "_getconn": lender.lending(base._getconn),
+        "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken),
+        "_closeall": kit.around(base._closeall, after=lender.gone),
+    }
+    with kit.open_names() as stand:
+        for name, ours in hooks.items():
+            stand(base, name, ours)
+            if _PUBLIC.get(name) in vars(simple):
+                stand(simple, _PUBLIC[name], ours)
         yield
 
 
-def _again(module: Any, base: Any, names: ExitStack) -> None:
-    """`SimpleConnectionPool` took the private methods under public names when its class was made."""
-    simple = module.SimpleConnectionPool
-    for public, private in (("getconn", "_getconn"), ("putconn", "_putconn"), ("closeall", "_closeall")):
-        if public in vars(simple):
-            names.callback(replace(simple, public, getattr(base, private)))
+class _Lender(Lender):
+    """What the hooks of a pool do; its loans stand on it by the connection's id, which the pool keeps alive."""
 
+    driver = "psycopg2.pool"
 
-def _init(ledger: Ledger, original: Any) -> Any:
-    def __init__(self: Any, minconn: Any, maxconn: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        try:
-            made = ledger.pool_made(self, type(self).__name__, sys._getframe(1), int(maxconn), "postgresql")
-            made.idle_min = int(minconn)
-            made.takes_back = False
-            self._whoholds_pool = made
-            self._whoholds_lent = {}
-        except Exception:  # noqa: BLE001, S110 - bad arguments are the library's to refuse
-            pass
-        original(self, minconn, maxconn, *args, **kwargs)
+    def making(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> None:
+        """Before the constructor, which opens the first connections. Bad arguments are the library's to refuse."""
+        sizes = {**dict(zip(("minconn", "maxconn"), args, strict=False)), **kwargs}
+        least, most = sizes.get("minconn"), sizes.get("maxconn")
+        if isinstance(least, str | int) and isinstance(most, str | int) and f"{least}{most}".isdigit():
+            pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, int(most), "postgresql")
+            pool.idle_min = int(least)
+            pool.takes_back = False
+            theirs._whoholds_pool = pool
+            theirs._whoholds_lent = {}
 
-    return stands_for(__init__, original)
+    def stocked(self, theirs: Any, _kept: Any, connection: Any, _frame: Any) -> None:
+        """The pool has opened a connection."""
+        take_home(_handle_of(connection), self.pool_of(theirs))
 
+    def ran_out(self, theirs: Any, exc: BaseException, asked: Asked) -> bool:
+        """A closed pool, and a key that is not known, raise the same class."""
+        return super().ran_out(theirs, exc, asked) and "exhausted" in str(exc)
 
-def _pool_of(pool: Any) -> Pool | None:
-    return getattr(pool, "_whoholds_pool", None)
+    def database_of(self, theirs: Any, pool: Pool) -> Database:
+        """As any of the pool's connections knows it."""
+        del pool
+        for connection in (*theirs._used.values(), *theirs._pool):
+            handle = _handle_of(connection)
+            if handle is not None:
+                return handle.database
+        return database("postgresql")
+
+    def lent(self, theirs: Any, pool: Pool, connection: Any, asked: Asked, frame: FrameType | None) -> None:
+        """With a key, the same connection is given again."""
+        handle, loans = _handle_of(connection), theirs._whoholds_lent
+        if handle is not None and id(connection) not in loans:
+            loans[id(connection)] = self.lend(None, handle, pool, frame, asked.request)
+
+    def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
+        """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""
+        key = id(args[0] if args else kwargs.get("conn"))
+        loan: Handle | None = getattr(theirs, "_whoholds_lent", {}).get(key)
+        if loan is not None:
+            loan.settle()
+        return key, loan
+
+    def taken(self, theirs: Any, kept: Any, _result: Any, _frame: Any) -> None:
+        """It came back."""
+        key, loan = kept or (0, None)
+        if loan is not None:
+            theirs._whoholds_lent.pop(key, None)
+            self.back(loan)
+
+    def not_taken(self, _theirs: Any, kept: Any, _exc: Any, _frame: Any) -> None:
+        """The pool would not take it: it is lent as before."""
+        _, loan = kept or (0, None)
+        self.still_out(loan)
+
+    def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        """The pool was closed, and what was lent with it."""
+        loans = getattr(theirs, "_whoholds_lent", {})
+        while loans:
+            self.ledger.closed(loans.popitem()[1], OVER)
+        pool = self.pool_of(theirs)
+        if pool is not None:
+            self.ledger.pool_gone(pool)
 
 
 def _handle_of(connection: Any) -> Handle | None:
     return getattr(connection, "_whoholds", None)
-
-
-def _stocked(original: Any) -> Any:
-    def _connect(self: Any, *args: Any, **kwargs: Any) -> Any:
-        connection = original(self, *args, **kwargs)
-        handle = _handle_of(connection)
-        if handle is not None:
-            handle.pool = _pool_of(self)
-            handle.at_home = True
-        return connection
-
-    return stands_for(_connect, original)
-
-
-def _lent(ledger: Ledger, original: Any, pool_error: type[BaseException]) -> Any:
-    def getconn(self: Any, *args: Any, **kwargs: Any) -> Any:
-        pool = _pool_of(self)
-        try:
-            connection = original(self, *args, **kwargs)
-        except pool_error as exc:
-            if pool is not None and "exhausted" in str(exc):
-                ledger.refused(exc, _database_of(self), sys._getframe(1), pool=pool)
-            raise
-        handle = _handle_of(connection)
-        if pool is None or handle is None:
-            return connection
-        lent: dict[int, Handle] = self._whoholds_lent
-        if id(connection) not in lent:  # with a key, the same connection is given again
-            lent[id(connection)] = lend(ledger, "psycopg2.pool", None, handle, pool, sys._getframe(1))
-        return connection
-
-    return stands_for(getconn, original)
-
-
-def _database_of(pool: Any) -> Any:
-    for connection in (*pool._used.values(), *pool._pool):
-        handle = _handle_of(connection)
-        if handle is not None:
-            return handle.database
-    return database("postgresql")
-
-
-def _returned(ledger: Ledger, original: Any) -> Any:
-    def putconn(self: Any, conn: Any = None, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, conn, *args, **kwargs)
-        loan = getattr(self, "_whoholds_lent", {}).pop(id(conn), None)
-        if loan is not None:
-            if loan.parent is not None:
-                loan.parent.at_home = True
-            ledger.closed(loan)
-        return result
-
-    return stands_for(putconn, original)
-
-
-def _closed(ledger: Ledger, original: Any) -> Any:
-    def closeall(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
-        lent = getattr(self, "_whoholds_lent", {})
-        while lent:
-            ledger.closed(lent.popitem()[1], OVER)
-        pool = _pool_of(self)
-        if pool is not None:
-            ledger.pool_gone(pool)
-        return result
-
-    return stands_for(closeall, original)

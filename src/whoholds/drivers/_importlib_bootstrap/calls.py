@@ -341,3 +341,15 @@ def shortcut(
         return cursor
 
     return stands_for(call, original)
+
+
+def listener(tell: Callable[..., object], name: str) -> Any:
+    """A callable for the event `name` of a library: `tell` gets the event's arguments and the caller's frame."""
+
+    def told(*args: Any) -> None:
+        try:
+            tell(*args, sys._getframe(1))
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, name)
+
+    return told

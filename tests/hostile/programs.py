@@ -66,18 +66,16 @@ def _program(*needs: str) -> Callable[[Program], Program]:
 
 def at_hand(world: World) -> dict[str, Program]:
     """The programs whose libraries and servers are here."""
-    return {name: program for name, program in PROGRAMS.items() if not lacks(name, world)}
+    return {name: program for name, program in PROGRAMS.items() if all(here(need, world) for need in _NEEDS[name])}
 
 
-def lacks(name: str, world: World) -> list[str]:
-    """What is not here of what a program needs."""
+def here(need: str, world: World) -> bool:
+    """Whether a module can be imported, or a server runs."""
     servers = {"postgres": world.postgres, "mariadb": world.mariadb}
-    return [need for need in _NEEDS[name] if not (servers[need] if need in servers else _is_here(need))]
-
-
-def _is_here(module: str) -> bool:
+    if need in servers:
+        return bool(servers[need])
     try:
-        return find_spec(module) is not None
+        return find_spec(need) is not None
     except ModuleNotFoundError:  # not even its package
         return False
 

@@ -146,18 +146,21 @@ def _jobs(module: ModuleType) -> None:
             stays_ours(error, init)
 
     def run_job(self: Any, *args: Any, **kwargs: Any) -> Any:
-        begun = None
+        begun, reached = None, False
         try:
             try:
                 try:
                     begun = _begun(own(self).get(SPAWN))
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, run)
+                reached = True
                 return run(self, *args, **kwargs)
             finally:
                 _over(begun)
         finally:  # again: a signal's handler may have raised in the first
             _over(begun)
+            if not reached:  # it raised in our part, before the job's own had begun: whoever waits must hear of it
+                _failed(self, sys.exc_info()[1])
 
     _restore.append(replace(item, "__init__", stands_for(__init__, init)))
     _restore.append(replace(item, "run", stands_for(run_job, run)))
@@ -174,6 +177,13 @@ def _begun(spawn: Any) -> _Job | None:
     worker = thread_owner(thread, ident)
     worker.is_worker = True
     return _works_at(thread, Owner("job", worker.name, None, worker.ident, spawn, worker))
+
+
+def _failed(item: Any, error: BaseException | None) -> None:
+    """Let the work item's future raise `error`, as it does where the job itself raises."""
+    future = own(item).get("future")
+    if future is not None and error is not None and not future.done():
+        future.set_exception(error)
 
 
 def _works_at(thread: Any, owner: Owner | None) -> _Job:

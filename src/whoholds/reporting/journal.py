@@ -1,15 +1,18 @@
-"""The journal's file: records written as JSON lines, each whole or not at all, and read back.
+"""The journal's file: records written as JSON lines, each whole or not at all; `reading` reads them back.
 
-Knows no record's fields but `type`, and of a finding's `id` and `pid`; `records` builds them.
+Knows no record's fields; `records` builds them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from whoholds.reporting.files import open_for_append
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Writer:
@@ -23,19 +26,17 @@ class Writer:
         self.dropped = 0
 
     def write(self, records: list[dict[str, Any]]) -> None:
-        """One `write` call for all, so that lines of several processes do not mix. Raises OSError."""
+        """One `write` call for all, so that lines of several processes do not mix. Raises OSError; never waits."""
         data = "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in records).encode()
         if not data:
             return
         if self._file < 0:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o600)
+            self._file = open_for_append(self.path)
         size = os.fstat(self._file).st_size
-        if size and size + len(data) > self._most:
-            if self._rotated:
-                self.dropped += len(records)
-                return
-            self._rotate()
+        if size and size + len(data) > self._most and (self._rotated or not self._rotate()):
+            self.dropped += len(records)
+            return
         written = 0
         try:
             while written < len(data):
@@ -50,54 +51,24 @@ class Writer:
         if written and os.lseek(self._file, 0, os.SEEK_CUR) == size:
             os.ftruncate(self._file, size - written)
 
-    def _rotate(self) -> None:
+    def _rotate(self) -> bool:
+        """Go on in a new file; False where the old one cannot be moved, as where the folder is not ours to change."""
         ours = os.fstat(self._file)
-        os.close(self._file)
         self._rotated = True
+        self.close()
+        moved = True
         try:
             if os.path.samestat(ours, os.stat(self.path)):  # else another process has done it
                 os.replace(self.path, f"{self.path}.1")
         except FileNotFoundError:
             pass
-        self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except PermissionError:  # on Windows also where another process has the file open
+            moved = False
+        self._file = open_for_append(self.path)
+        return moved
 
     def close(self) -> None:
         """Close the file; the next write opens it again."""
         if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-
-
-@dataclass
-class Journal:
-    """What a journal file said."""
-
-    records: list[dict[str, Any]] = field(default_factory=list)
-    cut: str = ""  # why reading stopped before the end, "" if it did not
-
-    @property
-    def findings(self) -> list[dict[str, Any]]:
-        """The last word of every finding, in the order in which they first came."""
-        latest: dict[tuple[Any, Any], dict[str, Any]] = {}
-        for record in self.records:
-            if record["type"] == "finding":
-                latest[record.get("pid"), record["id"]] = record
-        return list(latest.values())
-
-
-def read(path: str | Path) -> Journal:
-    """The journal at `path`, and before it the file it was rotated to. Raises OSError; a cut line ends the reading."""
-    journal = Journal()
-    older = Path(f"{path}.1")
-    for file in ([older] if older.exists() else []) + [Path(path)]:
-        with file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                try:
-                    record = json.loads(line)
-                except ValueError:
-                    record = None
-                if not line.endswith(b"\n") or not isinstance(record, dict) or "type" not in record:
-                    journal.cut = f"{file} is cut or damaged at line {number}; read up to there"
-                    break
-                journal.records.append(record)
-    return journal
+            file, self._file = self._file, -1
+            os.close(file)

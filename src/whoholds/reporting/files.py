@@ -1,0 +1,112 @@
+"""Files that are written for the user alone: opened without following a link, waiting for nobody, and of mode 0600.
+
+A path may lead to what somebody else has put there: a link to another file, a FIFO that nobody reads, a device. Such a
+thing is refused with an OSError whose text names it and says what would be taken.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import IO, Final
+
+PRIVATE: Final = 0o600
+_CAREFUL: Final = (
+    getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOCTTY", 0)
+    | getattr(os, "O_BINARY", 0)  # Windows would make \r\n of \n
+)
+_TAKES: Final = "it takes a regular file of this user's"
+_KINDS: Final = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a FIFO"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path, absolute, with `~` and `~user` as the home they stand for; as it is where there is no such home."""
+    given = Path(path)
+    try:
+        given = given.expanduser()
+    except RuntimeError:
+        pass
+    try:
+        return given.absolute()
+    except OSError:  # the working directory is gone
+        return given
+
+
+def open_for_append(path: Path) -> int:
+    """A descriptor that appends to `path`, which is made if it is not there. Raises OSError; never waits."""
+    return _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Make `data` the whole content of `path`, and its folders where they are missing. Raises OSError; never waits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = _opened(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        os.ftruncate(file, 0)
+        while data:
+            data = data[os.write(file, data) :]
+    finally:
+        os.close(file)
+
+
+def open_for_reading(path: Path) -> IO[bytes]:
+    """The file, open for reading, a link followed. Raises OSError for what is no regular file; never waits."""
+    file = os.open(path, os.O_RDONLY | (_CAREFUL & ~getattr(os, "O_NOFOLLOW", 0)))
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(file)
+        raise OSError(f"{path} is {_kind_of(status.st_mode)}; it takes a regular file")
+    return open(file, "rb")  # noqa: PTH123, SIM115 - a descriptor, which the caller closes
+
+
+def _opened(path: Path, flags: int) -> int:
+    if not hasattr(os, "O_NOFOLLOW") and path.is_symlink():
+        raise OSError(f"{path} is a symbolic link; {_TAKES}")
+    try:
+        file = os.open(path, flags | _CAREFUL, PRIVATE)
+    except OSError as error:
+        kind = _kind_there(path) if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EMLINK) else ""
+        if not kind:
+            raise
+        raise OSError(f"{path} is {kind}; {_TAKES}") from None
+    try:
+        _refuse_others(path, os.fstat(file))
+        if hasattr(os, "fchmod") and stat.S_IMODE(os.fstat(file).st_mode) != PRIVATE:
+            os.fchmod(file, PRIVATE)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def _refuse_others(path: Path, status: os.stat_result) -> None:
+    """Raise OSError for what is no file of ours alone."""
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is {_kind_of(status.st_mode)}; {_TAKES}")
+    if hasattr(os, "geteuid") and status.st_uid != os.geteuid():
+        raise OSError(f"{path} belongs to user {status.st_uid}; {_TAKES}")
+    if status.st_nlink > 1:
+        raise OSError(f"{path} has {status.st_nlink} names (hard links); {_TAKES} with one name")
+
+
+def _kind_there(path: Path) -> str:
+    try:
+        return _kind_of(path.lstat().st_mode)
+    except OSError:
+        return ""
+
+
+def _kind_of(mode: int) -> str:
+    return next((name for test, name in _KINDS if test(mode)), "no regular file")

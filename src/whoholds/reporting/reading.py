@@ -1,0 +1,137 @@
+"""Journals read back as a stream: one record at a time, in constant memory, whatever is in the file.
+
+What cannot be understood is counted and named by its line, never raised: a journal may be cut, damaged, written by
+another version, or no journal at all.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import IO
+
+    Record = dict[str, Any]
+
+MOST_LINE: Final = 8_000_000  # bytes of one line; a longer one is damaged
+NAMED: Final = 5  # damaged lines named by their numbers
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
+
+
+def _is_text(value: object) -> bool:
+    return type(value) is str
+
+
+def _is_line(value: object) -> bool:
+    """Whether it is a source line as records have it, or None where none is known."""
+    if value is None:
+        return True
+    return isinstance(value, dict) and _fits(value, {"file": _is_text, "line": _is_count, "function": _is_text})
+
+
+def _are_held(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) and _fits(one, _HELD) for one in value)
+
+
+def _fits(record: Record, fields: dict[str, Callable[[object], bool]]) -> bool:
+    return all(is_right(record.get(name)) for name, is_right in fields.items())
+
+
+_HELD: Final[dict[str, Callable[[object], bool]]] = {
+    "count": _is_count,
+    "kind": _is_text,
+    "database": _is_text,
+    "opened": _is_line,
+}
+
+# What a reader relies on, by the type of the record; other fields may come and go.
+TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
+    "run": {"pid": _is_count},
+    "finding": {
+        "id": _is_text,
+        "pid": _is_count,
+        "rule": _is_text,
+        "severity": lambda value: value in ("info", "warning", "error"),
+        "message": _is_text,
+        "report": lambda value: value is None or _is_text(value),
+        "count": _is_count,
+        "fingerprint": _is_text,
+        "opened": _is_line,
+        "spawned": _is_line,
+    },
+    "handle": {"kind": _is_text, "database": _is_text, "opened": _is_line},
+    "peak": {"count": _is_count, "database": _is_text},
+    "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},
+    "end": {"pid": _is_count},
+}
+
+
+class Journal:
+    """The records of the journal at `path`, the file it was rotated to first; iterating reads them, and may raise OSError.
+
+    When it is read to its end, `count`, `unknown` and `damaged` say how much of it was understood.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.count = 0  # records given
+        self.unknown = 0  # records of types that this version does not know
+        self.damaged: dict[Path, list[int]] = {}  # the numbers of the lines that are no record, the first few
+        self.damages = 0  # how many there are in all
+
+    def __iter__(self) -> Iterator[Record]:
+        older = Path(f"{self.path}.1")
+        for file in ([older] if older.is_file() else []) + [self.path]:
+            with file.open("rb") as lines:
+                yield from self._records(file, lines)
+
+    def _records(self, file: Path, lines: IO[bytes]) -> Iterator[Record]:
+        number = 0
+        while line := lines.readline(MOST_LINE):
+            number += 1
+            whole = line.endswith(b"\n")
+            record = _record(line) if whole else None
+            while not whole and len(line) == MOST_LINE:  # the rest of a line that is too long
+                line = lines.readline(MOST_LINE)
+                whole = line.endswith(b"\n")
+            if record is None:
+                self.damages += 1
+                numbers = self.damaged.setdefault(file, [])
+                if len(numbers) < NAMED:
+                    numbers.append(number)
+            elif record["type"] not in TYPES:
+                self.unknown += 1
+            else:
+                self.count += 1
+                yield record
+
+    @property
+    def remarks(self) -> list[str]:
+        """What of it was passed over, a sentence each."""
+        said = []
+        for file, numbers in self.damaged.items():
+            some = ", ".join(map(str, numbers))
+            lines = f"line {some} is" if self.damages == 1 else f"lines {some}{', …' * (len(numbers) == NAMED)} are"
+            said.append(f"{file}: {lines} cut or damaged, and passed over ({self.damages} in all)")
+        if self.unknown:
+            records = f"{self.unknown} record{'s' * (self.unknown != 1)}"
+            said.append(f"{self.path}: {records} of a type that this version does not know, passed over")
+        return said
+
+
+def _record(line: bytes) -> Record | None:
+    """The record that the line is, or None: it is no JSON, no record, or its fields are not what they should be."""
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):  # a number of 5000 digits, too, and 200 000 brackets
+        return None
+    if not isinstance(record, dict) or type(record.get("type")) is not str:
+        return None
+    fields = TYPES.get(record["type"])
+    return record if fields is None or _fits(record, fields) else None

@@ -10,7 +10,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from whoholds.reporting.journal import read
+from whoholds.reporting.reading import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Ran:
     def records(self) -> list[dict[str, Any]]:
         """All that its processes wrote, each in its own journal."""
         journals = sorted(self.folder.glob("*.jsonl"), key=lambda path: path.stat().st_mtime)
-        return [record for path in journals for record in read(path).records]
+        return [record for path in journals for record in Journal(path)]
 
     @property
     def findings(self) -> list[tuple[str, str, int]]:

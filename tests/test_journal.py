@@ -15,8 +15,10 @@ from tests.worlds import CARS, REPORT, SHOP, Program, thread
 from whoholds.commands.report import report
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
-from whoholds.reporting.journal import Journal, Writer, read
+from whoholds.reporting.journal import Writer
+from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import HOST
+from whoholds.reporting.summary import Told
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -32,9 +34,15 @@ def run(path: Path, **limits: object) -> tuple[Program, JournalOutput]:
     return Program(output, **limits), output
 
 
+def all_records(path: Path) -> list[dict[str, object]]:
+    """Give every line of a whole journal, the file it was rotated to first, of whatever type."""
+    files = [file for file in (path.with_name(f"{path.name}.1"), path) if file.exists()]
+    return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+
+
 def records(path: Path, kind: str) -> list[dict[str, object]]:
     """Give the journal's lines of one type."""
-    return [record for record in read(path).records if record["type"] == kind]
+    return [record for record in all_records(path) if record["type"] == kind]
 
 
 # --- the file ---------------------------------------------------------------------------------------------------
@@ -63,7 +71,7 @@ def test_it_is_rotated_once_and_then_full(tmp_path: Path) -> None:
     for number in range(10):
         writer.write([{"type": "t", "n": number, "pad": "x" * 15}])
     writer.close()
-    numbers = [record["n"] for record in read(path).records]
+    numbers = [record["n"] for record in all_records(path)]
     assert numbers == list(range(len(numbers)))
     assert (len(numbers), writer.dropped) == (4, 6)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["run.jsonl", "run.jsonl.1"]
@@ -85,7 +93,7 @@ def test_one_record_larger_than_all_is_written(tmp_path: Path) -> None:
     """Into an empty file: better one line too long than none."""
     path = tmp_path / "run.jsonl"
     Writer(path, most=10).write([{"type": "t", "pad": "x" * 1000}])
-    assert len(read(path).records) == 1
+    assert len(all_records(path)) == 1
 
 
 def test_processes_that_share_a_journal_rotate_it_once(tmp_path: Path) -> None:
@@ -97,7 +105,7 @@ def test_processes_that_share_a_journal_rotate_it_once(tmp_path: Path) -> None:
             writer.write([{"type": "t", "of": name, "n": number, "pad": "x" * 8}])
     one.close()
     two.close()
-    found = [(record["of"], record["n"]) for record in read(path).records]
+    found = [(record["of"], record["n"]) for record in all_records(path)]
     assert len(found) + one.dropped + two.dropped == 12
     assert found == [(name, number) for number in range(6) for name in ("one", "two")][: len(found)]
     assert len(found) >= 6
@@ -109,9 +117,7 @@ def test_lines_of_two_processes_do_not_mix(tmp_path: Path) -> None:
     writers = [Writer(path, most=MB) for _ in range(2)]
     for number in range(50):
         writers[number % 2].write([{"type": "t", "n": number}, {"type": "t", "n": -number}])
-    journal = read(path)
-    assert journal.cut == ""
-    assert [record["n"] for record in journal.records[::2]] == list(range(50))
+    assert [record["n"] for record in all_records(path)[::2]] == list(range(50))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no RLIMIT_FSIZE")
@@ -133,20 +139,53 @@ def test_a_line_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     writer.write([{"type": "t", "n": 3}])
-    journal = read(path)
-    assert (journal.cut, [record["n"] for record in journal.records]) == ("", [1, 3])
+    assert [record["n"] for record in all_records(path)] == [1, 3]
 
 
-@pytest.mark.parametrize(
-    "tail", [b'{"type":"finding","id":', b"[1,2]\n", b"\xff\xfe\n", b'{"no":"type"}\n', b'{"type":"t"}']
-)
-def test_a_journal_that_was_cut_is_read_up_to_the_cut(tmp_path: Path, tail: bytes) -> None:
-    """And that is said, with the file and the line."""
+DAMAGE = [
+    b'{"type":"end","pid":',
+    b"[1,2]\n",
+    b"\xff\xfe\n",
+    b'{"no":"type"}\n',
+    b'{"type":"end","pid":1}',
+    b"[" * 200_000 + b"\n",
+]
+DAMAGE += [
+    b'{"type":"end","pid":"1"}\n',
+    b'{"type":"end","pid":' + b"9" * 5000 + b"}\n",
+    b'{"type":7}\n',
+    b"\0" * 9_000_000 + b"\n",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
+def test_what_is_damaged_is_passed_over(tmp_path: Path, damage: bytes) -> None:
+    """And that is said, with the file and the line; what follows is read."""
     path = tmp_path / "run.jsonl"
-    path.write_bytes(b'{"type":"t","n":1}\n{"type":"t","n":2}\n' + tail)
-    journal = read(path)
-    assert [record["n"] for record in journal.records] == [1, 2]
-    assert journal.cut == f"{path} is cut or damaged at line 3; read up to there"
+    end = b'{"type":"end","pid":1}\n'
+    path.write_bytes(end + end + damage + (end if damage.endswith(b"\n") else b""))
+    journal = Journal(path)
+    assert len(list(journal)) == 2 + damage.endswith(b"\n")
+    assert journal.remarks == [f"{path}: line 3 is cut or damaged, and passed over (1 in all)"]
+
+
+def test_the_first_few_damaged_lines_are_named(tmp_path: Path) -> None:
+    """Not all of a thousand."""
+    path = tmp_path / "run.jsonl"
+    path.write_bytes(b"x\n" * 1000)
+    journal = Journal(path)
+    assert list(journal) == []
+    assert journal.remarks == [f"{path}: lines 1, 2, 3, 4, 5, … are cut or damaged, and passed over (1000 in all)"]
+
+
+def test_records_of_a_later_version_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a type that is not known; fields that are not known are nothing to speak of."""
+    path = tmp_path / "run.jsonl"
+    known = '{"type":"run","pid":1,"new":{"a":[1]}}\n{"type":"end","pid":1,"reason":"exit"}\n'
+    path.write_text(known + '{"type":"weather","pid":1}\n' * 3)
+    assert report([str(path)]) == 0
+    assert "clean: 0 connections opened" in (said := capsys.readouterr().out)
+    assert "3 records of a type that this version does not know, passed over" in said
 
 
 def test_the_report_says_that_a_journal_was_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -161,7 +200,7 @@ def test_the_report_says_that_a_journal_was_cut(tmp_path: Path, capsys: pytest.C
     assert report([str(path)]) == 0
     out = capsys.readouterr().out
     assert "left open 2 connections" in out
-    assert "cut or damaged at line" in out
+    assert "is cut or damaged, and passed over (1 in all)" in out
 
 
 def test_a_journal_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,9 +274,12 @@ def test_the_last_word_of_an_id_counts(tmp_path: Path) -> None:
         program.looks()
     program.exits()
     assert [record["count"] for record in records(path, "finding")] == [2, 3]
-    assert [record["count"] for record in read(path).findings] == [3]
-    both = Journal([{"type": "finding", "id": "a", "pid": pid} for pid in (1, 2, 1)])
-    assert len(both.findings) == 2
+    assert [record["count"] for record in Told([Journal(path)]).findings] == [3]
+    (last,) = [line for line in path.read_text().splitlines() if '"count":3' in line and '"finding"' in line]
+    with path.open("a") as file:
+        for pid in (1, 2, 1):
+            file.write(json.dumps({**json.loads(last), "pid": pid}) + "\n")
+    assert len(Told([Journal(path)]).findings) == 3
 
 
 def test_the_run_comes_first(tmp_path: Path) -> None:
@@ -251,7 +293,7 @@ def test_the_run_comes_first(tmp_path: Path) -> None:
         program.looks()
     finally:
         sys.orig_argv = before
-    first = read(path).records[0]
+    first = all_records(path)[0]
     assert (first["type"], first["version"], first["pid"]) == ("run", VERSION, os.getpid())
     assert first["python"] == sys.version.split()[0]
     assert first["limits"]["WHOHOLDS_TOO_MANY"] == "7"

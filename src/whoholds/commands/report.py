@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO
-from whoholds.reporting.journal import read
+from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
+from whoholds.text.streams import say, shown_on
+from whoholds.text.visible import visible
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLOSED = 141  # what a shell says of a program that SIGPIPE ended
 
 
 def report(paths: list[str], *, verbose: bool = False) -> int:
-    """Print what the journals at `paths` say; 0, or 2 where one cannot be read."""
-    journals = []
-    for path in paths:
-        try:
-            journals.append(read(path))
-            wrong = "" if journals[-1].records else "not a line of a journal in it"
-        except OSError as error:
-            wrong = error.strerror or str(error)
-        if wrong:
-            sys.stderr.write(f"whoholds: {path}: {wrong}; it takes a journal, as WHOHOLDS_JOURNAL names it\n")
-            return 2
-    told = Told(journals)
+    """Print what the journals at `paths` say; 0, 2 where one cannot be read or nothing printed, 141: closed pipe."""
+    journals = [Journal(path) for path in paths]
+    try:
+        told = Told(journals)
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        unread = next(journal for journal in journals if not journal.ended)
+        return _wrong(unread, getattr(error, "strerror", None) or str(error))
+    for journal in journals:
+        if not journal.count and not journal.unknown:
+            return _wrong(journal, "not a line of a journal in it")
+    return _print(_lines(told, verbose=verbose))
+
+
+def _wrong(journal: Journal, what: str) -> int:
+    say(f"whoholds: {visible(str(journal.path))}: {what}; it takes a journal, as WHOHOLDS_JOURNAL names it")
+    return 2
+
+
+def _lines(told: Told, *, verbose: bool) -> Iterator[str]:
     for finding in told.findings:
         if verbose or finding["severity"] != INFO:
-            sys.stdout.write(finding.get("report", f"whoholds: {finding['message']}") + "\n")
-    for line in lines_of(told):
-        sys.stdout.write(line + "\n")
+            yield visible(finding.get("report") or f"whoholds: {finding['message']}", lines=True)
+    yield from lines_of(told)
+
+
+def _print(lines: Iterator[str]) -> int:
+    """Write them to stdout; what it cannot take is no reason for a traceback."""
+    stream: Any = sys.stdout
+    if stream is None:
+        return 2
+    try:
+        for line in lines:
+            stream.write(shown_on(stream, f"{line}\n"))
+        stream.flush()
+    except BrokenPipeError:  # whoever reads has read enough
+        _forget(stream)
+        return CLOSED
+    except (OSError, ValueError) as error:  # a full disk; a stream that is closed
+        say(f"whoholds: stdout: {getattr(error, 'strerror', None) or error}")
+        _forget(stream)
+        return 2
     return 0
+
+
+def _forget(stream: Any) -> None:
+    """Let what is still in the stream's buffer go nowhere: the interpreter would try once more as it ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # no stream of a descriptor
+        pass

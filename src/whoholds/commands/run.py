@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
-from whoholds.reporting.journal import read
+from whoholds.reporting.files import expanded, open_for_append
+from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.switch import OFF, stands_aside
 
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     try:
         environ, journals = _environment(options, folder)
         code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
-        told = Told([read(path) for path in sorted(journals())])
+        told = Told([Journal(path) for path in sorted(journals())])
         code = _verdict(options, told, code, known)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -72,7 +73,7 @@ def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str
     from whoholds.testing.baseline import WrongBaselineError, load
 
     try:
-        return load(Path(options.baseline))
+        return load(expanded(options.baseline))
     except WrongBaselineError as error:
         wrong(str(error))
         raise
@@ -83,17 +84,17 @@ def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], 
     given = options.journal or os.environ.get("WHOHOLDS_JOURNAL")
     if not given:
         return
-    path = Path(os.path.abspath(given))
+    path = expanded(given)
     folder = next(one for one in path.parents if "{" not in one.name)
     try:
-        if path.exists():
-            path.open("ab").close()
+        if os.path.lexists(path):
+            os.close(open_for_append(path))
         else:
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         name = "--journal" if options.journal else "WHOHOLDS_JOURNAL"
-        wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror})")
+        wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror or error})")
 
 
 _NO_PTH = (
@@ -111,7 +112,7 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     if environ.get("WHOHOLDS", "").strip().lower() in OFF:
         environ["WHOHOLDS"] = "1"
     path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
-    environ["WHOHOLDS_JOURNAL"] = os.path.abspath(path)
+    environ["WHOHOLDS_JOURNAL"] = str(expanded(path))
     if not environ.get("WHOHOLDS_SIGTERM", "").strip():
         environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops its program by it
     environ["_WHOHOLDS_RUN"] = "verbose" if options.verbose else "1"  # the last line of a run is said here
@@ -162,7 +163,7 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
         failing = _against_baseline(options, told, known)
     sys.stdout.flush()
     lines = lines_of(told)
-    if code < 0 and not told.records:
+    if code < 0 and not told.count:
         lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
     for line in lines:
         sys.stderr.write(f"{line}\n")
@@ -182,7 +183,7 @@ def _signal_name(number: int) -> str:
 def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, Known]) -> list[Any]:
     from whoholds.testing.baseline import compare, write
 
-    path = Path(options.baseline)
+    path = expanded(options.baseline)
     found = [record for record in told.findings if record["severity"] != INFO]
     if options.update_baseline:
         write(path, found)

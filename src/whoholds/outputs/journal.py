@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whoholds.reporting.files import expanded
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.records import (
     HOST,
@@ -32,6 +33,7 @@ class JournalOutput:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._path = expanded(limits.journal or DEFAULT)  # now: the program may change its folder, or lose it
         self._pid = 0
         self._highest: dict[str, int] = {}
         self._held: list[Any] | None = None  # the lines of the last `open` record of this process
@@ -74,5 +76,5 @@ class JournalOutput:
         self._highest.clear()
         self._held = None
         self._pid = os.getpid()
-        path = (self._limits.journal or DEFAULT).replace("{pid}", str(self._pid)).replace("{host}", HOST)
+        path = str(self._path).replace("{pid}", str(self._pid)).replace("{host}", HOST)
         self._writer = Writer(Path(path), self._limits.journal_mb * 1_000_000)

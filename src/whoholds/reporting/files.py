@@ -68,7 +68,7 @@ def open_for_reading(path: Path) -> IO[bytes]:
     if not stat.S_ISREG(status.st_mode):
         os.close(file)
         raise OSError(f"{path} is {_kind_of(status.st_mode)}; it takes a regular file")
-    return open(file, "rb")  # noqa: PTH123, SIM115 - a descriptor, which the caller closes
+    return open(file, "rb")  # noqa: PTH123 - a descriptor, which the caller closes
 
 
 def _opened(path: Path, flags: int) -> int:

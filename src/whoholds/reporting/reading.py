@@ -73,13 +73,14 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
 
 
 class Journal:
-    """The records of the journal at `path`, the file it was rotated to first; iterating reads them, and may raise OSError.
+    """The records of the journal at `path`, the file it was rotated to first. Iterating reads them; raises OSError.
 
     When it is read to its end, `count`, `unknown` and `damaged` say how much of it was understood.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.ended = False  # whether it was read to its end
         self.count = 0  # records given
         self.unknown = 0  # records of types that this version does not know
         self.damaged: dict[Path, list[int]] = {}  # the numbers of the lines that are no record, the first few
@@ -90,6 +91,7 @@ class Journal:
         for file in ([older] if older.is_file() else []) + [self.path]:
             with file.open("rb") as lines:
                 yield from self._records(file, lines)
+        self.ended = True
 
     def _records(self, file: Path, lines: IO[bytes]) -> Iterator[Record]:
         number = 0

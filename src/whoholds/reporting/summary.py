@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.analysis.frames import shown_path
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from whoholds.analysis.finding import Look
-    from whoholds.reporting.journal import Journal
+    from whoholds.reporting.reading import Journal
 
 BUSIEST = 3
 MANY = 10  # pids
+MOST_FINDINGS = 10_000  # different ones that journals tell; and opening lines that are counted
+MOST_PLACES = 10_000
+_KEPT = ("rule", "severity", "message", "report", "fingerprint", "count", "opened", "spawned", "pid")
 
 
 @dataclass(frozen=True)
@@ -47,30 +51,92 @@ def run_of(look: Look) -> Run:
 
 
 class Told:
-    """What journals said, all processes together; the last word of each finding."""
+    """What journals said, all processes together: taken record by record, so that its size does not grow with theirs.
+
+    Of each finding the last word is kept, without its stacks; of more than `MOST_FINDINGS` the later ones are counted.
+    Raises OSError where a journal cannot be read.
+    """
 
     def __init__(self, journals: Iterable[Journal]) -> None:
-        self.journals = list(journals)
-        self.records = [record for journal in self.journals for record in journal.records]
-        self.findings = [finding for journal in self.journals for finding in journal.findings]
-        self.cuts = [journal.cut for journal in self.journals if journal.cut]
+        self.count = 0  # records
+        self.runs = 0  # processes that wrote
+        self.remarks: list[str] = []  # what was passed over
+        self._findings: dict[tuple[int, str], dict[str, Any]] = {}
+        self._more = 0  # records of findings that found no room
+        self._running: Counter[int] = Counter()  # by pid: those that began and have not ended
+        self._open: dict[int, dict[str, Any]] = {}  # the last `open` record of each of them
+        self._connections = self._handles = 0
+        self._first = ""  # the database of the first handle
+        self._peak = (0, "")
+        self._places: Counter[tuple[str, int, str, bool]] = Counter()
+        for journal in journals:
+            for record in journal:
+                self.count += 1
+                self._TAKE[record["type"]](self, record)
+            self.remarks += journal.remarks
+        if self._more:
+            self.remarks.append(f"{self._more} records of further findings, beyond {MOST_FINDINGS}, are passed over")
+
+    # --- one method for each type of record ---------------------------------------------------------------------------
+
+    def _run(self, record: dict[str, Any]) -> None:
+        self.runs += 1
+        self._running[record["pid"]] += 1
+
+    def _end(self, record: dict[str, Any]) -> None:
+        self._running[record["pid"]] -= 1
+        self._open.pop(record["pid"], None)
+
+    def _held_now(self, record: dict[str, Any]) -> None:
+        self._open[record["pid"]] = record
+
+    def _finding(self, record: dict[str, Any]) -> None:
+        key = (record["pid"], record["id"])
+        if key in self._findings or len(self._findings) < MOST_FINDINGS:
+            self._findings[key] = {name: record[name] for name in _KEPT if name in record}
+        else:
+            self._more += 1
+
+    def _handle(self, record: dict[str, Any]) -> None:
+        if record["kind"] == "cursor":
+            return
+        self._first = self._first or record["database"]
+        self._handles += 1
+        self._connections += record["kind"] == "connection"
+        at = record["opened"]
+        if at is not None:
+            place = (at["file"], at["line"], at["function"], record["kind"] == "checkout")
+            if place in self._places or len(self._places) < MOST_PLACES:
+                self._places[place] += 1
+
+    def _peak_record(self, record: dict[str, Any]) -> None:
+        self._peak = max(self._peak, (record["count"], record["database"]))
+
+    _TAKE: ClassVar[dict[str, Callable[[Told, dict[str, Any]], None]]] = {
+        "run": _run,
+        "end": _end,
+        "open": _held_now,
+        "finding": _finding,
+        "handle": _handle,
+        "peak": _peak_record,
+    }
+
+    # --- what came of it ----------------------------------------------------------------------------------------------
 
     @property
-    def runs(self) -> int:
-        """How many processes wrote."""
-        return sum(record["type"] == "run" for record in self.records)
+    def findings(self) -> list[dict[str, Any]]:
+        """The last word of every finding, in the order in which they first came."""
+        return list(self._findings.values())
 
     @property
     def unended(self) -> list[int]:
         """The pids of those that did not write their last line."""
-        began, ended = (Counter(one["pid"] for one in self.records if one["type"] == what) for what in ("run", "end"))
-        return sorted(began - ended)
+        return sorted(pid for pid, count in self._running.items() if count > 0)
 
     @property
     def held(self) -> dict[int, dict[str, Any]]:
         """The last `open` record of each process that did not write its last line, by pid."""
-        held = {record["pid"]: record for record in self.records if record["type"] == "open"}
-        return {pid: held[pid] for pid in self.unended if pid in held}
+        return {pid: self._open[pid] for pid in self.unended if pid in self._open}
 
     @property
     def above_info(self) -> list[dict[str, Any]]:
@@ -78,27 +144,19 @@ class Told:
         return [finding for finding in self.findings if finding["severity"] != INFO]
 
     @property
-    def handles(self) -> list[dict[str, Any]]:
-        """The handles that were opened, but cursors."""
-        return [record for record in self.records if record["type"] == "handle" and record["kind"] != "cursor"]
-
-    @property
-    def peak(self) -> tuple[int, str]:
-        """The most open at once to one database by one process, and that database; (0, "") where none was seen."""
-        peaks = [(record["count"], record["database"]) for record in self.records if record["type"] == "peak"]
-        return max(peaks, default=(min(len(self.handles), 1), self.handles[0]["database"] if self.handles else ""))
-
-    @property
     def run(self) -> Run:
         """All processes as one run."""
         still_open = [line for record in self.held.values() for line in record["lines"]]
         highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
+        peak = self._peak if self._peak[0] else (min(self._handles, 1), self._first)
         return Run(
             tuple(finding["severity"] for finding in self.above_info),
-            sum(record["kind"] == "connection" for record in self.handles)
-            + sum(line["count"] for line in still_open if line["kind"] == "connection"),
-            max(self.peak, highest),
-            busiest(self.handles),
+            self._connections + sum(line["count"] for line in still_open if line["kind"] == "connection"),
+            max(peak, highest),
+            tuple(
+                busy_line(f"{shown_path(file)}:{line}", function, count, loan=loan)
+                for (file, line, function, loan), count in self._places.most_common(BUSIEST)
+            ),
             self.runs,
             not self.unended,
         )
@@ -130,30 +188,17 @@ def busy_line(place: str, function: str, count: int, *, loan: bool) -> str:
     return f"{place} in {function} {'borrowed' if loan else 'opened'} {count}"
 
 
-def busiest(handles: Iterable[dict[str, Any]]) -> tuple[str, ...]:
-    """The lines that opened or borrowed most, from a journal's records."""
-    counts = Counter(
-        (one["opened"]["file"], one["opened"]["line"], one["opened"]["function"], one["kind"] == "checkout")
-        for one in handles
-        if one.get("opened")
-    )
-    return tuple(
-        busy_line(f"{shown_path(file)}:{line}", function, count, loan=loan)
-        for (file, line, function, loan), count in counts.most_common(BUSIEST)
-    )
-
-
 def lines_of(told: Told) -> list[str]:
-    """The headline, and what follows it: which journals end early, and with findings the busiest opening lines."""
+    """The headline, and what follows it: what was passed over, who has no end, with findings the busiest lines."""
     run = told.run
-    lines = [headline(run), *(f"whoholds: {cut}" for cut in told.cuts)]
+    lines = [headline(run), *(f"whoholds: {remark}" for remark in told.remarks)]
     for pid in told.unended[:MANY]:
         lines += _without_end(pid, told.held.get(pid))
     if len(told.unended) > MANY:
         lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
     if run.severities:
         lines += [f"whoholds:   {line}" for line in run.busiest]
-    return lines
+    return [visible(line) for line in lines]
 
 
 def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:

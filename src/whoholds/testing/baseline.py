@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import shown_path
+from whoholds.reporting.files import open_for_reading, write_whole
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,21 +74,31 @@ class Comparison:
 def load(path: Path) -> dict[str, Known]:
     """The file's findings by fingerprint. Raises `WrongBaselineError` for one that is missing or is no baseline."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open_for_reading(path) as file:
+            content = json.loads(file.read().decode("utf-8"))
     except OSError as error:
         raise WrongBaselineError(path, error.strerror or str(error)) from None
-    except ValueError as error:
-        raise WrongBaselineError(path, f"is not JSON ({error})") from None
+    except (ValueError, RecursionError) as error:
+        raise WrongBaselineError(path, f"is not JSON ({visible(str(error)[:200])})") from None
     if not isinstance(content, dict) or content.get("version") != VERSION:
         got = content.get("version", "none") if isinstance(content, dict) else "none"
-        raise WrongBaselineError(path, f"version {got}, where this whoholds takes {VERSION}")
-    try:
-        entries = [Known(**{**entry, "count": int(entry["count"])}) for entry in content["findings"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise WrongBaselineError(
-            path, f"an entry has not fingerprint, rule, count, opened, spawned ({error})"
-        ) from None
-    return {entry.fingerprint: entry for entry in entries}
+        raise WrongBaselineError(path, f"version {visible(str(got)[:40])}, where this whoholds takes {VERSION}")
+    entries: list[Any] = content["findings"] if isinstance(content.get("findings"), list) else [None]
+    wrong = [entry for entry in entries if not _is_entry(entry)]
+    if wrong:
+        got = visible(str(wrong[0])[:100])
+        raise WrongBaselineError(path, f"an entry has not fingerprint, rule, count, opened, spawned ({got})")
+    return {entry["fingerprint"]: Known(**entry) for entry in entries}
+
+
+def _is_entry(entry: object) -> bool:
+    texts = {"fingerprint", "rule", "opened", "spawned"}
+    return (
+        isinstance(entry, dict)
+        and {"fingerprint", "rule", "count"} <= set(entry) <= {*texts, "count"}
+        and all(isinstance(entry.get(name, ""), str) for name in texts)
+        and type(entry["count"]) is int
+    )
 
 
 def compare(known: Mapping[str, Known], found: Iterable[Tally]) -> Comparison:
@@ -111,8 +123,7 @@ def write(path: Path, found: Iterable[Tally]) -> None:
         key=lambda entry: (entry.rule, entry.opened, entry.fingerprint),
     )
     content = {"version": VERSION, "findings": [vars(entry) for entry in entries]}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _added_up(found: Iterable[Tally]) -> dict[str, dict[str, Any]]:

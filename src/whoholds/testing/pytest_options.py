@@ -11,6 +11,7 @@ import pytest
 
 from whoholds.analysis.frames import shown_path
 from whoholds.limits import Limits
+from whoholds.reporting.files import expanded
 from whoholds.testing import baseline
 from whoholds.testing.policy import Policy, WrongPolicy, allowed, mode, number, rules_from
 
@@ -48,9 +49,9 @@ def baseline_path(config: pytest.Config) -> Path | None:
     """Where the baseline is: on the command line, else in the ini file, else nowhere."""
     given = config.getoption("whoholds_baseline")
     if given:
-        return Path(given).absolute()
+        return expanded(given)
     given = config.getini("whoholds_baseline")
-    return config.rootpath / given if given else None
+    return config.rootpath / Path(given).expanduser() if given else None
 
 
 def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:

@@ -12,7 +12,7 @@ _UNSEEN: Final = re.compile(
 
 
 def visible(text: str, *, lines: bool = False) -> str:
-    """Give `text` with each control character as its escape, `\\x1b`; line ends and tabs stay only with `lines`."""
+    """Give `text` with each control character as an escape, like x1b behind a backslash; `lines`: line ends stay."""
     shown = _UNSEEN.sub(_escape, text)
     return shown if lines else shown.replace("\n", "\\n").replace("\t", "\\t")
 

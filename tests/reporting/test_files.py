@@ -35,7 +35,6 @@ KINDS = {
     "a symbolic link": link,
     "hard links": hard_link,
     "a FIFO": os.mkfifo if hasattr(os, "mkfifo") else None,
-    "a folder": Path.mkdir,
 }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
-from whoholds.reporting.files import expanded, open_for_append
+from whoholds.reporting.files import at_home, expanded, open_for_append
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.switch import OFF, stands_aside
@@ -73,7 +73,7 @@ def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str
     from whoholds.testing.baseline import WrongBaselineError, load
 
     try:
-        return load(expanded(options.baseline))
+        return load(at_home(options.baseline))
     except WrongBaselineError as error:
         wrong(str(error))
         raise
@@ -183,7 +183,7 @@ def _signal_name(number: int) -> str:
 def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, Known]) -> list[Any]:
     from whoholds.testing.baseline import compare, write
 
-    path = expanded(options.baseline)
+    path = at_home(options.baseline)
     found = [record for record in told.findings if record["severity"] != INFO]
     if options.update_baseline:
         write(path, found)

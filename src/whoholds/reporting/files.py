@@ -31,16 +31,20 @@ _KINDS: Final = (
 )
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path, absolute, with `~` and `~user` as the home they stand for; as it is where there is no such home."""
-    given = Path(path)
+def at_home(path: str | os.PathLike[str]) -> Path:
+    """The path with `~` and `~user` as the home they stand for; as it is where there is no such home."""
     try:
-        given = given.expanduser()
+        return Path(path).expanduser()
     except RuntimeError:
-        pass
+        return Path(path)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The same, absolute, unless the working directory is gone."""
+    given = at_home(path)
     try:
         return given.absolute()
-    except OSError:  # the working directory is gone
+    except OSError:
         return given
 
 
@@ -77,7 +81,7 @@ def _opened(path: Path, flags: int) -> int:
     try:
         file = os.open(path, flags | _CAREFUL, PRIVATE)
     except OSError as error:
-        kind = _kind_there(path) if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EMLINK) else ""
+        kind = _kind_there(path) if error.errno in (errno.ELOOP, errno.ENXIO, errno.EMLINK) else ""
         if not kind:
             raise
         raise OSError(f"{path} is {kind}; {_TAKES}") from None

@@ -28,6 +28,11 @@ def _is_text(value: object) -> bool:
     return type(value) is str
 
 
+def _may_be(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
+    """The same test, which a field that is missing passes, too."""
+    return lambda value: value is None or is_right(value)
+
+
 def _is_line(value: object) -> bool:
     """Whether it is a source line as records have it, or None where none is known."""
     if value is None:
@@ -55,13 +60,10 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "run": {"pid": _is_count},
     "finding": {
         "id": _is_text,
-        "pid": _is_count,
-        "rule": _is_text,
         "severity": lambda value: value in ("info", "warning", "error"),
         "message": _is_text,
-        "report": lambda value: value is None or _is_text(value),
-        "count": _is_count,
-        "fingerprint": _is_text,
+        **{name: _may_be(_is_text) for name in ("rule", "report", "fingerprint")},
+        **{name: _may_be(_is_count) for name in ("pid", "count")},
         "opened": _is_line,
         "spawned": _is_line,
     },

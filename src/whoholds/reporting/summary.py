@@ -61,7 +61,7 @@ class Told:
         self.count = 0  # records
         self.runs = 0  # processes that wrote
         self.remarks: list[str] = []  # what was passed over
-        self._findings: dict[tuple[int, str], dict[str, Any]] = {}
+        self._findings: dict[tuple[int | None, str], dict[str, Any]] = {}
         self._more = 0  # records of findings that found no room
         self._running: Counter[int] = Counter()  # by pid: those that began and have not ended
         self._open: dict[int, dict[str, Any]] = {}  # the last `open` record of each of them
@@ -91,7 +91,7 @@ class Told:
         self._open[record["pid"]] = record
 
     def _finding(self, record: dict[str, Any]) -> None:
-        key = (record["pid"], record["id"])
+        key = (record.get("pid"), record["id"])
         if key in self._findings or len(self._findings) < MOST_FINDINGS:
             self._findings[key] = {name: record[name] for name in _KEPT if name in record}
         else:

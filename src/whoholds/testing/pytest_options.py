@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from whoholds.analysis.frames import shown_path
 from whoholds.limits import Limits
-from whoholds.reporting.files import expanded
+from whoholds.reporting.files import at_home, expanded
 from whoholds.testing import baseline
 from whoholds.testing.policy import Policy, WrongPolicy, allowed, mode, number, rules_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def choices_from(config: pytest.Config, mode_: str) -> Policy:
@@ -51,7 +53,7 @@ def baseline_path(config: pytest.Config) -> Path | None:
     if given:
         return expanded(given)
     given = config.getini("whoholds_baseline")
-    return config.rootpath / Path(given).expanduser() if given else None
+    return config.rootpath / at_home(given) if given else None
 
 
 def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:

@@ -12,7 +12,7 @@ from whoholds.analysis.rules import BITS
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
 from whoholds.ledger import database as databases
 from whoholds.ledger.database import Database, database
-from whoholds.ledger.handle import OVER, Handle
+from whoholds.ledger.handle import FREED, OVER, Handle
 from whoholds.reporting.wording import message
 
 
@@ -126,6 +126,151 @@ def test_the_same_peak_is_no_new_high() -> None:
     assert world.found(too_many_at_once) == []
 
 
+def test_80_percent_of_what_the_server_allows_is_too_many_too() -> None:
+    """Twelve of fourteen, long before WHOHOLDS_TOO_MANY; eleven are not, and one alone never is."""
+    assert said(crowd(12, server_limit=14).found(too_many_at_once)) == [("error", 12)]
+    assert crowd(11, server_limit=14).found(too_many_at_once) == []
+    assert crowd(1, server_limit=1).found(too_many_at_once) == []
+
+
+@pytest.mark.parametrize(
+    ("workers", "width", "each", "why", "advice"),
+    [
+        (
+            ["ThreadPoolExecutor-0_0", "ThreadPoolExecutor-0_1"],
+            2,
+            10,
+            "does not bound it: 2 of them hold 20",
+            "in the job",
+        ),
+        (
+            [f"ThreadPoolExecutor-{number}_0" for number in range(20)],
+            1,
+            1,
+            "At least 20 executors of 1",
+            "one executor",
+        ),
+        ([f"mine_{number}" for number in range(20)], 4, 1, "At least 5 executors of 4", "one executor"),
+        (
+            [f"ThreadPoolExecutor-0_{number}" for number in range(20)],
+            20,
+            1,
+            "20 workers bounds it: 20 of",
+            "max_workers",
+        ),
+    ],
+    ids=["jobs that keep theirs", "an executor per item", "executors of one name", "bounded"],
+)
+def test_an_executor_bounds_only_what_its_workers_hold(
+    workers: list[str], width: int, each: int, why: str, advice: str
+) -> None:
+    """More than its workers hold, or the workers of more executors than one: then lowering max_workers is no advice."""
+    world = World()
+    for name in workers:
+        worker = thread(name, worker=True)
+        for _ in range(each):
+            world.opens(by=job(worker, width=width))
+    (found,) = world.found(too_many_at_once)
+    assert why in found.why[0]
+    assert advice in found.advice[0]
+
+
+def test_one_place_is_said_of_one_place() -> None:
+    """Three lines that open eight each are three."""
+    world = World()
+    for line in (CARS, USERS, "/srv/shop/audit.py:5 write"):
+        for _ in range(8):
+            world.opens(line)
+    (found,) = world.found(too_many_at_once)
+    assert (found.count, len(found.parts)) == (24, 3)
+    assert "One place" not in found.advice[0]
+    world = World()
+    for _ in range(24):
+        world.opens()
+    (found,) = world.found(too_many_at_once)
+    assert found.advice[0].startswith("One place opens them all.")
+
+
+def test_greenlets_are_bounded_by_their_own_pool() -> None:
+    """A thread pool would be no bound of theirs."""
+    world = World()
+    for number in range(20):
+        owner = task(f"Greenlet-{number}")
+        owner.kind = "greenlet"
+        world.opens(by=owner)
+    (found,) = world.found(too_many_at_once)
+    assert "One greenlet per item" in found.advice[0]
+    assert "gevent.pool.Pool(" in found.advice[0]
+
+
+@pytest.mark.parametrize(("pools", "expected"), [(4, []), (5, [("warning", 20)])])
+def test_the_pools_that_one_line_makes_again_and_again_are_a_crowd(pools: int, expected: list[tuple[str, int]]) -> None:
+    """Their sizes bound nothing: what they have at home counts, and the line that makes them is named."""
+    world = World()
+    for _ in range(pools):
+        pool = world.pool("/srv/shop/db.py:3 make")
+        for _ in range(20 // pools):
+            world.opens(pool=pool, at_home=True)
+    found = world.found(too_many_at_once)
+    assert said(found) == expected
+    for one in found:
+        assert (one.opened.function, message(one).count("made 5 pools that have 20 of 20 connections open")) == (
+            "make",
+            1,
+        )
+        assert one.advice[0].startswith("Make one pool")
+
+
+def test_five_pools_of_five_lines_are_what_somebody_chose() -> None:
+    """Each has its size."""
+    world = World()
+    for number in range(5):
+        pool = world.pool(f"/srv/shop/db.py:{number} make")
+        for _ in range(5):
+            world.opens(pool=pool, at_home=True)
+    assert world.found(too_many_at_once) == []
+
+
+@pytest.mark.parametrize(("keeps", "expected"), [(22, []), (21, []), (2, [("warning", 20)])])
+def test_what_an_unbounded_pool_keeps_by_its_settings_is_meant(keeps: int, expected: list[tuple[str, int]]) -> None:
+    """Whatever it has beyond that counts."""
+    world = World()
+    pool = world.pool(most=None)
+    pool.idle_min = keeps
+    for _ in range(22):
+        world.opens(pool=pool, at_home=True)
+    assert said(world.found(too_many_at_once)) == expected
+
+
+def test_places_that_a_pool_has_lost_are_named_when_it_runs_out() -> None:
+    """The line that dropped its loans, not that of the innocent who asked."""
+    world = World()
+    pool = world.pool(most=3)
+    lost = [world.opens(USERS, kind="checkout", pool=pool) for _ in range(2)]
+    world.closes(*lost, how=FREED)
+    pool.lost += lost
+    world.opens(CARS, kind="checkout", pool=pool)
+    world.refuses(pool=pool)
+    (found,) = world.found(refused)
+    assert (found.count, found.opened.function, [part.count for part in found.parts]) == (3, "load_users", [2, 1])
+    assert "The pool has 3 at most." in found.why
+    assert any("2 were borrowed at" in sentence and "never given back" in sentence for sentence in found.why)
+    assert "putconn" in found.advice[0]
+
+
+def test_the_parts_of_a_storm_add_up_to_its_count() -> None:
+    """Each line with how many it opened, of which only some are kept."""
+    world = World()
+    for _ in range(600):
+        for line in (CARS, CARS, USERS):
+            world.closes(world.opens(line))
+        world.clock.advance(0.01)
+    (found,) = world.found(connect_storm)
+    assert found.count == sum(part.count for part in found.parts) >= 1500
+    assert [part.site.frame.function for part in found.parts if part.site] == ["load_cars", "load_users"]
+    assert found.parts[0].count == 2 * found.parts[1].count
+
+
 # --- the habit --------------------------------------------------------------------------------------------------
 
 
@@ -137,7 +282,7 @@ def habit_of(count: int, looks: int) -> World:
 
 @pytest.mark.parametrize(("usual", "now", "expected"), [(2, 8, True), (2, 7, False), (3, 9, True), (3, 8, False)])
 def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(usual: int, now: int, expected: bool) -> None:
-    """Three times the habit, and eight at least."""
+    """Three times the habit, and eight at least; the number that it is compared with is the one that is said."""
     world = habit_of(usual, 6)
     for _ in range(now - usual):
         world.opens(USERS)
@@ -145,6 +290,19 @@ def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(usual: i
     assert [one.count for one in found] == ([now] if expected else [])
     if found:
         assert f"This program is used to {usual} at once." in found[0].why
+
+
+def test_the_habit_that_is_said_is_the_one_that_was_compared() -> None:
+    """The last two looks are no habit yet, however high they were."""
+    world = habit_of(2, 6)
+    for _ in range(2):
+        world.opens(USERS)
+        world.opens(USERS)
+        world.after(1).look()
+    for _ in range(6):
+        world.opens(USERS)
+    (found,) = world.found(too_many_at_once)
+    assert (found.count, found.why) == (12, ("This program is used to 2 at once.",))
 
 
 def test_a_program_that_starts_has_no_habit() -> None:

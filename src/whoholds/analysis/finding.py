@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.rules import rule_of
@@ -11,7 +12,7 @@ from whoholds.ledger.opener import opener_of
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.sites import Site
@@ -33,11 +34,12 @@ class Part:
     handles: tuple[Handle, ...]
     site: Site | None
     spawn: Spawn | None
+    unkept: int = 0  # handles of the group that nobody kept
 
     @property
     def count(self) -> int:
         """How many handles."""
-        return len(self.handles)
+        return len(self.handles) + self.unkept
 
     @property
     def spawned(self) -> Site | None:
@@ -59,15 +61,18 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(owners.values()))
 
 
-def parts_of(handles: Iterable[Handle]) -> tuple[Part, ...]:
-    """The handles grouped by opening and spawn line, largest group first, oldest handle first in each."""
+def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = attrgetter("site")) -> tuple[Part, ...]:
+    """The handles grouped by opening and spawn line, largest group first, oldest handle first in each.
+
+    `line` gives the line to name for a handle: its opening line, unless somebody else made it.
+    """
     handles = sorted(handles, key=lambda one: one.opened_stamp)
     if not handles:  # as nearly always: a process that idles shall not wake for more
         return ()
     groups: dict[tuple[Site | None, Site | None], list[Handle]] = {}
     for handle in handles:
         spawn = handle.owner.spawn if handle.owner else None
-        groups.setdefault((handle.site, spawn.site if spawn else None), []).append(handle)
+        groups.setdefault((line(handle), spawn.site if spawn else None), []).append(handle)
     parts = [
         Part(tuple(group), site, group[0].owner.spawn if group[0].owner else None)
         for (site, _), group in groups.items()

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.counting import Counting
 from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.sites import Site, Sites
 from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
 SLOTS = 10  # of a second, in which openings are counted
+LINES = 20  # of each such slot that are told apart
 MANY = 1000  # of anything that is remembered by name
 
 
@@ -37,10 +39,10 @@ class Peak:
 
 @dataclass(slots=True)
 class Rate:
-    """Connections opened in one tenth of a second and closed again."""
+    """Connections opened in one tenth of a second and closed again, by opening and spawn line: how many, and one."""
 
-    count: int
-    one: Handle
+    count: int = 0
+    lines: dict[tuple[Site | None, Site | None], tuple[int, Handle]] = field(default_factory=dict)
 
 
 @dataclass
@@ -94,28 +96,22 @@ class History:
         return self.nestings.take(taken, new, self.sites)
 
 
-def counted(handle: Handle) -> bool:
-    """Whether it counts towards the connections that the program has open: a pool's own stock is the pool's."""
-    if handle.kind != CONNECTION or handle.database.private:
-        return False
-    return handle.pool is None or handle.pool.max is None
-
-
 def _peaks(taken: Entries, new: list[Handle], history: History) -> None:
     """The exact peak of each database since the last look, by a sweep over the stamps."""
     for trend in history.trends.values():
         if trend.latest.count:
             trend.habit.append(trend.latest.count)
+    counting = Counting(taken, history.sites)
     now_open: dict[Database, int] = {}
     for handle in taken.open:
-        if counted(handle):
+        if counting.counts(handle):
             now_open[handle.database] = now_open.get(handle.database, 0) + 1
     stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
     for handle in new:
-        if counted(handle):
+        if counting.counts(handle):
             stamps.setdefault(handle.database, []).append(handle.opened_stamp)
     for handle in taken.ended:
-        if counted(handle) and handle.closed_stamp is not None:
+        if counting.counts(handle) and handle.closed_stamp is not None:
             stamps.setdefault(handle.database, []).append(-handle.closed_stamp)
     for trend in history.trends.values():
         if trend.database not in stamps:
@@ -124,7 +120,9 @@ def _peaks(taken: Entries, new: list[Handle], history: History) -> None:
         if database not in history.trends:
             history.trends[database] = Trend(database)
         changes.sort(key=abs)
-        _sweep(history.trends[database], now_open.get(database, 0), changes, taken, new)
+        trend = history.trends[database]
+        there = [one for one in (*taken.open, *taken.ended) if one.database is database and counting.counts(one)]
+        _sweep(trend, now_open.get(database, 0), changes, there, set(new), taken.now)
     _forget_quiet(history, stamps)
 
 
@@ -137,7 +135,9 @@ def _forget_quiet(history: History, seen: Container[Database]) -> None:
             del history.trends[trend.database]
 
 
-def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Entries, new: list[Handle]) -> None:
+def _sweep(
+    trend: Trend, now_open: int, changes: list[int], handles: list[Handle], new: set[Handle], now: float
+) -> None:
     """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
     count = now_open + sum(-1 if stamp > 0 else 1 for stamp in changes)
     best, at = count, 0  # stamp 0: the most were open at the last look
@@ -148,18 +148,15 @@ def _sweep(trend: Trend, now_open: int, changes: list[int], taken: Entries, new:
                 best, at = count, stamp
         else:
             count -= 1
-    trend.latest = Peak(best, taken.now, at)
+    trend.latest = Peak(best, now, at)
     if best > trend.highest.count:
-        fresh = set(new)  # any other was open at the last look, whatever its stamp
-        there = [
+        there = [  # what is not new was open at the last look, whatever its stamp
             handle
-            for handle in (*taken.open, *taken.ended)
-            if handle.database is trend.database
-            and counted(handle)
-            and (handle.opened_stamp <= at or handle not in fresh)
+            for handle in handles
+            if (handle.opened_stamp <= at or handle not in new)
             and (handle.closed_stamp is None or handle.closed_stamp > at)
         ]
-        reached = max((handle.opened_at for handle in there), default=taken.now) if at else taken.now
+        reached = max((handle.opened_at for handle in there), default=now) if at else now
         trend.latest = trend.highest = Peak(best, reached, at, tuple(there))
 
 
@@ -173,12 +170,13 @@ def _rates(taken: Entries, history: History) -> None:
             trend = history.trends.get(handle.database)
             if trend is None:
                 trend = history.trends[handle.database] = Trend(handle.database)
-            slot = int(handle.opened_at * SLOTS)
-            rate = trend.rate.get(slot)
-            if rate is None:
-                trend.rate[slot] = Rate(1, handle)
-            else:
-                rate.count += 1
+            rate = trend.rate.setdefault(int(handle.opened_at * SLOTS), Rate())
+            rate.count += 1
+            spawn = handle.owner.spawn if handle.owner else None
+            line = (handle.site, spawn.site if spawn else None)
+            count, one = rate.lines.get(line, (0, handle))
+            if count or len(rate.lines) < LINES:
+                rate.lines[line] = (count + 1, one)
     for trend in history.trends.values():
         for slot in [one for one in trend.rate if one < (taken.now - LOOKS) * SLOTS]:
             del trend.rate[slot]

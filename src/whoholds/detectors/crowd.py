@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.blame import kind_of
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
+from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
@@ -29,6 +29,8 @@ HABIT_LEAST = 8  # … and at least so many
 RISES = 5  # looks at which a line rose, never falling, before it grows
 POOLS_RISES = 2  # the same for pools, which nobody makes by the way
 GROWN = 5  # handles it then holds at least
+LEAST = 2  # handles that can be too many
+INFINITE = float("inf")
 FEW = 0.5  # of the server's limit: this process holds few
 ASK_POSTGRESQL = (
     "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query "
@@ -37,77 +39,53 @@ ASK_POSTGRESQL = (
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
 _NO_POOL = "Connect once and reuse the connection, or lend it from a pool."
 _OVERFLOW = "The pool closes what comes back beyond the size it keeps: let it keep as many as are lent at once."
-_STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
-_BOUND = (
-    "One {unit} per item opens one connection per item. Bound it (ThreadPoolExecutor(max_workers=…)),",
-    "share a pool, or fetch for all of them in one query.",
+_NOT_BACK = (
+    "Give each loan back in a finally (putconn), or borrow in a block (`with pool.connection()`): "
+    "this pool never gets back what is dropped."
 )
+_STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
 
 
 def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Handles open at once to one database reach the limit, or a new high far above the program's habit."""
+    """Handles open at once to one database: the limit, 80 % of what the server allows, or far above the habit."""
     for trend in snapshot.history.trends.values():
         peak = trend.latest
         if not peak.handles:
             continue
-        parts = parts_of(peak.handles)
-        limit = limits.too_many.at(parts[0].site.frame if parts[0].site else None)
-        if peak.count < limit and not _far_above_habit(trend):
-            continue
+        parts = parts_of(peak.handles, maker)
+        largest = parts[0]
         allowed = allowed_by(snapshot, limits, trend.database.server)
+        high = max(HIGH * allowed, LEAST) if allowed else INFINITE
+        limit = min(limits.too_many.at(largest.site.frame if largest.site else None), high)
+        habit = max(list(trend.habit)[:-RECENT], default=0)
+        if peak.count < limit and not _far_above(habit, trend):
+            continue
+        pools = crowd(largest)
         yield Finding(
             "too-many-at-once",
-            ERROR if allowed and peak.count >= HIGH * allowed else WARNING,
+            ERROR if peak.count >= high else WARNING,
             trend.database,
             peak.handles,
             peak.count,
-            "{verb} %d of {n} at once",
-            (parts[0].count,),
-            parts[0].site,
-            parts[0].spawn,
+            "made %d pools that have %d of {n} open at once" if pools else "{verb} %d of {n} at once",
+            (pools, largest.count) if pools else (largest.count,),
+            largest.site,
+            largest.spawn,
             parts=parts,
             why=(
                 *((f"The server allows {allowed}.",) if allowed else ()),
-                *((f"This program is used to {max(trend.habit)} at once.",) if peak.count < limit else ()),
-                *_bounded(parts[0]),
+                *((f"This program is used to {habit} at once.",) if peak.count < limit else ()),
+                *bounded(largest),
             ),
-            advice=_advice(parts[0]),
+            advice=advice(parts),
             adds_up=False,
         )
 
 
-def _far_above_habit(trend: Trend) -> bool:
-    habit = list(trend.habit)[:-RECENT]
-    return (
-        len(trend.habit) >= HABIT_LOOKS
-        and trend.latest.count >= HABIT_LEAST
-        and trend.latest.count >= HABIT_TIMES * max(habit)
-    )
-
-
-def _bounded(part: Part) -> tuple[str, ...]:
-    width = part.spawn.width if part.spawn else None
-    return (f"An executor of {width} workers bounds it: {part.count} of them hold one.",) if width else ()
-
-
-def _advice(part: Part) -> tuple[str, ...]:
-    if part.handles and part.handles[0].kind == CHECKOUT:
-        return ("Give each loan back in a finally, and before work that takes long; then look at the pool's size.",)
-    if part.spawn is not None and part.spawned is not None and kind_of(part.spawned.frame.file):
-        return (
-            "One for each request or job that a library starts. Lend them from a pool smaller than the server's limit.",
-        )
-    if part.spawn is None:
-        return ("One place opens them all. Close each before the next, or share one connection or a pool.",)
-    if part.spawn.width:
-        return ("Lower max_workers, or lend connections from a pool smaller than that.",)
-    task = any(handle.owner is not None and handle.owner.kind == "task" for handle in part.handles)
-    if task:
-        return (
-            _BOUND[0].format(unit="task").replace("ThreadPoolExecutor(max_workers=…)", "asyncio.Semaphore(…)"),
-            _BOUND[1],
-        )
-    return (_BOUND[0].format(unit="thread"), _BOUND[1])
+def _far_above(habit: int, trend: Trend) -> bool:
+    """Whether the peak is far above what earlier looks saw, where there were enough of them."""
+    count = trend.latest.count
+    return len(trend.habit) >= HABIT_LOOKS and count >= HABIT_LEAST and count >= HABIT_TIMES * habit
 
 
 def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -115,11 +93,11 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     seconds = max(math.ceil(limits.storm_for), 1)
     for trend in snapshot.history.trends.values():
         run, lasted = _stormy(trend, limits.storm, seconds, snapshot.now)
-        some = tuple(rate.one for rate in run)
+        parts = _storms_parts(run)
+        some = tuple(handle for part in parts for handle in part.handles)
         if not run or all(handle.told & _STORM for handle in some):
             continue
         count = _opened(run)
-        parts = parts_of(some)
         yield Finding(
             "connect-storm",
             INFO if trend.database.system == "sqlite" else WARNING,
@@ -130,9 +108,24 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (lasted, count / lasted),
             parts[0].site,
             parts[0].spawn,
+            parts=parts,
             advice=(_OVERFLOW if parts[0].handles[0].pool else _NO_POOL,),
             adds_up=False,
         )
+
+
+def _storms_parts(run: list[Rate]) -> tuple[Part, ...]:
+    """What was opened, by opening and spawn line, with one handle of each tenth of a second, largest group first."""
+    groups: dict[tuple[Site | None, Site | None], tuple[int, list[Handle]]] = {}
+    for rate in run:
+        for line, (count, one) in rate.lines.items():
+            before, handles = groups.get(line, (0, []))
+            groups[line] = (before + count, [*handles, one])
+    parts = [
+        Part(tuple(handles), site, handles[0].owner.spawn if handles[0].owner else None, count - len(handles))
+        for (site, _), (count, handles) in groups.items()
+    ]
+    return tuple(sorted(parts, key=lambda part: -part.count))
 
 
 def _stormy(trend: Trend, storm: float, least: int, now: float) -> tuple[list[Rate], int]:
@@ -212,13 +205,11 @@ def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
             stock,
             climb.count,
             "made %d pools and gave up none of them",
-            (),
+            (climb.count,),
             site,
             None,
             why=(f"They hold {len(stock)} connections." if stock else "They hold no connection now.",),
-            advice=(
-                "Make one pool (or engine) for the process and share it; dispose of it where it is really made again.",
-            ),
+            advice=(ONE_POOL,),
             adds_up=False,
         )
 
@@ -226,7 +217,8 @@ def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
 def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """The server or a pool would give no more: who holds what at that instant, grouped, the largest group first."""
     for refusal in snapshot.refusals:
-        held = _of_the_same(refusal, snapshot)
+        lost = tuple(refusal.by_pool.lost) if refusal.by_pool is not None else ()
+        held = tuple(dict.fromkeys((*lost, *_of_the_same(refusal, snapshot))))
         parts = parts_of(held)
         allowed = allowed_by(snapshot, limits, refusal.database.server)
         site = parts[0].site if parts else _asked_at(refusal, snapshot)
@@ -236,13 +228,13 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             refusal.database,
             held,
             len(held),
-            _refused_phrase(refusal, parts),
+            _refused_phrase(refusal, parts, lost),
             (parts[0].count,) if parts else (),
             site,
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
             parts=parts,
-            why=_why_refused(refusal, held, allowed),
-            advice=_advice(parts[0]) if parts else (),
+            why=(*_why_refused(refusal, held, allowed), *_why_lost(lost)),
+            advice=(_NOT_BACK,) if lost else advice(parts) if parts else (),
             other=("refused", _asked_at(refusal, snapshot)),
             error=refusal.error,
             adds_up=False,
@@ -269,9 +261,21 @@ def _of_the_same(refusal: Refusal, snapshot: Snapshot) -> tuple[Handle, ...]:
     return tuple(handle for handle in there if handle.kind == CONNECTION and handle.database.server == server)
 
 
-def _refused_phrase(refusal: Refusal, parts: Sequence[Part]) -> str:
+def _refused_phrase(refusal: Refusal, parts: Sequence[Part], lost: Sequence[Handle]) -> str:
     by = "the pool ran out" if refusal.by_pool is not None else "the server refused more"
-    return f"{{verb}} %d of {{n}} held here when {by}" if parts else f"was refused a connection: {by}"
+    if not parts:
+        return f"was refused a connection: {by}"
+    return f"{{verb}} %d of {{n}} {'held or lost' if lost else 'held here'} when {by}"
+
+
+def _why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
+    """Of the loans that a pool never got back: how many from which line."""
+    return tuple(
+        f"{part.count} {'was' if part.count == 1 else 'were'} borrowed at {part.site.frame.place} and never given "
+        "back: the program let go, and the pool has lost the place."
+        for part in parts_of(lost)
+        if part.site is not None
+    )
 
 
 def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:

@@ -60,7 +60,7 @@ class Pool:
         self.timeouts = 0  # requests that ran out of patience
         self.closed = False
         self.takes_back = True  # whether it gets a loan back that the borrower dropped without giving it back
-        self.lost: list[Handle] = []  # loans that it never got back, and with each a place; filled in on the tick
+        self.lost: list[Handle] = []  # loans that it never got back, and with each a place; filled in by the look
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
         self.site: Any = None
 

@@ -20,7 +20,7 @@ from whoholds.ledger import cpython, here
 from whoholds.ledger.callers import caller_of
 from whoholds.ledger.ends import NO_SPAN, Ends, Note
 from whoholds.ledger.entries import ASKED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
-from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
+from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_own
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
-STORED = 100  # callers that share one connection, by name
+STORED = 100  # callers that share one connection, and places that a pool has lost
 
 
 class Ledger:
@@ -327,7 +327,11 @@ class Ledger:
             return
         if handle.parent is not None:
             handle.settle()
-        if handle.pool is not None and handle.kind == CONNECTION:
+        pool = handle.pool
+        if pool is not None and handle.kind == CHECKOUT and not pool.takes_back:
+            pool.lost.append(handle)
+            del pool.lost[:-STORED]
+        if pool is not None and handle.kind == CONNECTION:
             handle.how = OVER
         elif note.collected:
             handle.how = COLLECTED

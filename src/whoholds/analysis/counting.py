@@ -1,0 +1,63 @@
+"""Which connections count as the program's own: what somebody opened, and what pools have beyond what was meant.
+
+A bounded pool is meant at any size up to its bound, but not the fifth pool that one line makes; an unbounded pool is
+meant up to what it keeps by its own settings.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from whoholds.ledger.handle import CONNECTION, Handle
+
+if TYPE_CHECKING:
+    from whoholds.analysis.sites import Sites
+    from whoholds.ledger.entries import Entries
+    from whoholds.ledger.handle import Pool
+
+POOLS = 5  # of one line: somebody makes them again and again, and their sizes bound nothing
+
+
+class Counting:
+    """The answer for each handle of one look."""
+
+    def __init__(self, taken: Entries, sites: Sites) -> None:
+        owned = [one for one in (*taken.open, *taken.ended) if one.pool is not None and one.kind == CONNECTION]
+        self._crowded = _crowded({*taken.pools, *(handle.pool for handle in owned if handle.pool)}, sites)
+        self._kept = _kept(owned)
+
+    def counts(self, handle: Handle) -> bool:
+        """Whether it is one more connection that the program has open."""
+        if handle.kind != CONNECTION or handle.database.private:
+            return False
+        pool = handle.pool
+        if pool is None or pool in self._crowded:
+            return True
+        return pool.max is None and id(handle) not in self._kept
+
+
+def _crowded(pools: set[Pool], sites: Sites) -> set[Pool]:
+    """Those of which one line has made many."""
+    if len(pools) < POOLS:
+        return set()
+    for pool in pools:
+        if pool.site is None and pool.origin:
+            pool.site = sites.of(pool.origin)
+    lines = Counter(pool.site for pool in pools)
+    return {pool for pool in pools if pool.site is not None and lines[pool.site] >= POOLS}
+
+
+def _kept(owned: list[Handle]) -> set[int]:
+    """Of each unbounded pool as many as it keeps by its settings, by id: the oldest that are open."""
+    by_pool: dict[Pool, list[Handle]] = {}
+    for handle in owned:
+        if handle.pool is not None and handle.pool.max is None:
+            by_pool.setdefault(handle.pool, []).append(handle)
+    kept: set[int] = set()
+    for pool, handles in by_pool.items():
+        least = max(pool.idle_min or 0, pool.idle_max or 0)
+        if least:
+            handles.sort(key=lambda one: (not one.open, one.opened_stamp))
+            kept.update(map(id, handles[:least]))
+    return kept

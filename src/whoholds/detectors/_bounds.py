@@ -1,0 +1,88 @@
+"""What bounds a crowd, and what would: sentences for a person, from the groups that a crowd is made of."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.blame import kind_of
+from whoholds.ledger.handle import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from whoholds.analysis.finding import Part
+    from whoholds.analysis.sites import Site
+    from whoholds.ledger.handle import Handle
+
+ONE_POOL = "Make one pool (or engine) for the process and share it; dispose of it where it is really made again."
+_SHARE = "share a pool, or fetch for all of them in one query."
+_ONE_EXECUTOR = "Make one executor for the process and share it, or lend connections from a pool."
+_IN_THE_JOB = "Close each connection in the job that opened it, or keep one for each worker."
+_BY_A_LIBRARY = (
+    "One for each request or job that a library starts. Lend them from a pool smaller than the server's limit."
+)
+_FEWER_WORKERS = "Lower max_workers, or lend connections from a pool smaller than that."
+
+
+def maker(handle: Handle) -> Site | None:
+    """The line to name: of a bounded pool's connection, which counts only where one line made many, the pool's."""
+    pool = handle.pool
+    site: Site | None = handle.site
+    if pool is not None and pool.max is not None and pool.site is not None:
+        site = pool.site
+    return site
+
+
+def crowd(part: Part) -> int:
+    """How many bounded pools its handles are of; 0 where they are of none."""
+    return len({handle.pool for handle in part.handles if handle.pool is not None and handle.pool.max is not None})
+
+
+def _executors(part: Part) -> tuple[int, int, int]:
+    """Workers of each executor, how many workers hold, and of how many executors at least they are; 0 where of none."""
+    width = part.spawn.width if part.spawn else None
+    if not width:
+        return 0, 0, 0
+    workers = {(handle.owner.thread or handle.owner) for handle in part.handles if handle.owner is not None}
+    named = {worker.name.rpartition("_")[0] for worker in workers}
+    return width, len(workers), max(len(named), math.ceil(len(workers) / width))
+
+
+def bounded(part: Part) -> tuple[str, ...]:
+    """Whether the executor that the owners are workers of bounds how many they hold."""
+    width, workers, executors = _executors(part)
+    if not width:
+        return ()
+    if executors > 1:
+        return (f"At least {executors} executors of {width} workers each: nothing bounds what they hold together.",)
+    if part.count > workers:
+        return (f"An executor of {width} workers does not bound it: {workers} of them hold {part.count}.",)
+    return (f"An executor of {width} workers bounds it: {part.count} of them hold one.",)
+
+
+def advice(parts: Sequence[Part]) -> tuple[str, ...]:
+    """What to do about the largest of them, a line each."""
+    part = parts[0]
+    if part.handles and part.handles[0].kind == CHECKOUT:
+        return ("Give each loan back in a finally, and before work that takes long; then look at the pool's size.",)
+    if crowd(part):
+        return (ONE_POOL,)
+    width, workers, executors = _executors(part)
+    if width and (executors > 1 or part.count > workers):
+        return (_ONE_EXECUTOR if executors > 1 else _IN_THE_JOB,)
+    if part.spawn is None:
+        one = "One place opens them all. " if len(parts) == 1 else ""
+        return (f"{one}Close each before the next, or share one connection or a pool.",)
+    if part.spawned is not None and kind_of(part.spawned.frame.file):
+        return (_BY_A_LIBRARY,)
+    return (_FEWER_WORKERS,) if width else _one_each(part)
+
+
+def _one_each(part: Part) -> tuple[str, str]:
+    """For a fan-out that nothing bounds, in the words of what it is made of."""
+    kinds = {handle.owner.kind for handle in part.handles if handle.owner is not None}
+    for kind, bound in (("task", "asyncio.Semaphore(…)"), ("greenlet", "gevent.pool.Pool(…)")):
+        if kind in kinds:
+            return f"One {kind} per item opens one connection per item. Bound it ({bound}),", _SHARE
+    return "One thread per item opens one connection per item. Bound it (ThreadPoolExecutor(max_workers=…)),", _SHARE

@@ -298,7 +298,7 @@ def test_the_habit_that_is_said_is_the_one_that_was_compared() -> None:
     for _ in range(2):
         world.opens(USERS)
         world.opens(USERS)
-        world.after(1).look()
+        world.after(1)
     for _ in range(6):
         world.opens(USERS)
     (found,) = world.found(too_many_at_once)

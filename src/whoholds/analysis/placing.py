@@ -41,7 +41,10 @@ def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, en
         ):
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
         if handle.probe is not None and (handle.unread is not None or handle.probed != handle.calls):
-            _ask(handle, taken.now, history)
+            try:
+                _ask(handle, taken.now, history)
+            except Exception as error:  # noqa: BLE001 - as above
+                faults.note(error, "whoholds.look")
     nestings = history.take(taken, new)
     return Snapshot(
         taken.now,

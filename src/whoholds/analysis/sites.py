@@ -10,7 +10,7 @@ from whoholds.ledger.origin import function_at, line_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from whoholds.ledger.origin import Origin
 
@@ -59,6 +59,13 @@ class Sites:
         self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, likewise
         self._by_line: dict[tuple[str, int, str], Site] = {}
 
+    @classmethod
+    def restored(cls, sites: Iterable[Site], *, source: bool) -> Sites:
+        """The same lines as in another process or at another time: known by file, line and function."""
+        restored = cls(source=source)
+        restored._by_line = {_line_at(site.origin, site.index): site for site in sites}
+        return restored
+
     def shared(self, origin: Origin) -> tuple[Origin, Site]:
         """The same origin as one tuple for all that a loop opens, and its site; for those that come again and again."""
         key = (id(origin[0]), origin[1])
@@ -80,7 +87,7 @@ class Sites:
         assert isinstance(offset, int)  # noqa: S101
         site = self._by_offset.get((id(code), offset))
         if site is None:
-            line = (code.co_filename, line_at(code, offset), function_at(origin, index))
+            line = _line_at(origin, index)
             site = self._by_line.setdefault(line, Site(origin, index, source=self.source))
             if site.origin[site.index] is code:
                 self._by_offset[id(code), offset] = site
@@ -93,3 +100,9 @@ class Sites:
         """In a forked child: what the parent's lines opened is not counted as this process's."""
         for site in self._by_line.values():
             site.opened = 0
+
+
+def _line_at(origin: Origin, index: int) -> tuple[str, int, str]:
+    """File, line and function of the frame at an even `index`."""
+    code, offset = origin[index], origin[index + 1]
+    return code.co_filename, line_at(code, offset), function_at(origin, index)  # type: ignore[union-attr,arg-type]

@@ -1,0 +1,132 @@
+"""A run kept as plain values, look by look, and judged again: with other limits, other detectors, in another process.
+
+For whoever writes a rule, or looks into a finding that seems wrong. It keeps no object of the program's: of code only
+names and lines, of threads and tasks only what the looks saw of them.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import io
+import pickle
+from types import CodeType, FunctionType
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from whoholds.analysis.sites import Sites
+from whoholds.detectors import ALL
+from whoholds.ledger.ledger import Ledger
+from whoholds.ledger.owner import Spawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from whoholds.analysis.finding import Finding
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.limits import Limits
+    from whoholds.plugins import Detector
+
+_PLAIN = ("builtins", "collections", "whoholds")  # the modules whose values are kept
+
+
+class Recording:
+    """The snapshot of each look of a watch, in `looks`: bytes that another process with this version can read.
+
+    Give it to `Watch(detectors={"recording": recording, **ALL})`, before all others: it is a detector that finds
+    nothing and keeps what it is given. What the detectors would find is `found`.
+    """
+
+    def __init__(self, looks: list[bytes] | None = None) -> None:
+        self.looks = looks if looks is not None else []
+
+    def __call__(self, snapshot: Snapshot, limits: Limits) -> tuple[()]:
+        """Keep the snapshot. Called by the thread that ticks."""
+        del limits
+        self.looks.append(kept(snapshot))
+        return ()
+
+    def found(self, limits: Limits, detectors: Mapping[str, Detector] = ALL) -> list[list[Finding]]:
+        """What `detectors` find at each look under `limits`, before ignore rules, and merged with nothing.
+
+        Which handles a rule had named already at a look is part of the recording: where other limits would have
+        named one earlier, it is found again at each look after that.
+        """
+        found = []
+        for look in self.looks:
+            snapshot = restored(look)
+            found.append([finding for detector in detectors.values() for finding in detector(snapshot, limits)])
+        return found
+
+
+def kept(snapshot: Snapshot) -> bytes:
+    """The snapshot with its history, handles, owners and lines as values; what is the program's own is left out."""
+    stream = io.BytesIO()
+    _Keeper(stream, pickle.HIGHEST_PROTOCOL).dump(snapshot)
+    return stream.getvalue()
+
+
+def restored(look: bytes) -> Snapshot:
+    """The snapshot that `kept` gave these bytes for. Only for bytes of one's own: they name code to be run."""
+    snapshot: Snapshot = pickle.loads(look)  # noqa: S301 - the docstring says whose bytes
+    return snapshot
+
+
+class _Keeper(pickle.Pickler):
+    """Writes values of whoholds and of Python's own plain types; anything else becomes None."""
+
+    def reducer_override(self, value: Any) -> Any:
+        """Called by pickle for each value that is no plain one."""
+        if isinstance(value, type) or (isinstance(value, FunctionType) and value.__module__ == __name__):
+            return NotImplemented  # by its name
+        how = _HOWS.get(type(value))
+        if how is not None:
+            return how(value)
+        if isinstance(value, ref):
+            referent = value()
+            return (_Referent, (referent,)) if _is_plain(referent) else (_nothing, ())
+        return NotImplemented if _is_plain(value) and not callable(value) else (_nothing, ())
+
+
+def _spawn(spawn: Spawn) -> Any:
+    """Its own way of being pickled is for a process that is spawned, and keeps lines only."""
+    state = {name: getattr(spawn, name) for name in Spawn.__slots__}
+    return copyreg.__newobj__, (Spawn,), (None, state)  # type: ignore[attr-defined]
+
+
+_HOWS: dict[type, Callable[[Any], Any]] = {
+    CodeType: lambda code: (_code, (code.co_filename, code.co_name, code.co_firstlineno, code.co_linetable)),
+    Sites: lambda sites: (_sites, (sites.source, list(sites))),
+    Ledger: lambda _: (_nothing, ()),
+    Spawn: _spawn,
+}
+
+
+class _Referent:
+    """Stands for a weak reference: what is called for gives the value."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __call__(self) -> Any:
+        return self.value
+
+
+def _is_plain(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] in _PLAIN
+
+
+def _code(file: str, name: str, first_line: int, lines: bytes) -> CodeType:
+    """A code object with this name and these lines, and nothing else of the program's: no constants, no bytecode."""
+    return _nothing.__code__.replace(
+        co_filename=file, co_name=name, co_firstlineno=first_line, co_linetable=lines, co_consts=(None,)
+    )
+
+
+def _sites(source: bool, sites: list[Any]) -> Sites:  # noqa: FBT001 - as pickle calls it
+    return Sites.restored(sites, source=source)
+
+
+def _nothing() -> None:
+    return None

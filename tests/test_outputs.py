@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ from whoholds.limits import Limits
 from whoholds.outputs.log import LogOutput
 from whoholds.outputs.warn import HeldConnectionWarning, warn
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import message
+from whoholds.reporting.wording import message, stamped
 from whoholds.scopes import Scope
 from whoholds.testing.fakes import fake_dbapi
 from whoholds.watching.watch import PATIENCE_S
@@ -81,7 +82,8 @@ def test_a_record_is_the_first_line_and_carries_everything(capsys: pytest.Captur
         "collector freed, spawned at /srv/shop/report.py:17 in build, to app@127.0.0.1/shop"
     )
     assert record.msg.startswith("whoholds: collected-open: %s in load_cars never closed %d %s, which")
-    assert record.report.startswith(record.getMessage())
+    assert record.report == f"{record.getMessage()}\n{record.stack_info}"
+    assert (record.pathname, record.lineno, record.funcName) == ("/srv/shop/cars.py", 42, "load_cars")
     assert (record.rule, record.count, record.severity, record.opened["line"]) == (
         "collected-open",
         3,
@@ -102,7 +104,7 @@ def test_the_level_is_the_severity(severity: str, level: int) -> None:
         program.opens("/srv/shop/a.py:3 load")
     program.opens("/srv/shop/b.py:3 single")
     program.exits()
-    assert {record.levelno for record in kept.records if record.rule == severity} == {level}
+    assert {record.levelno for record in kept.records if getattr(record, "rule", "") == severity} == {level}
     assert not any("single" in record.getMessage() for record in kept.records)
 
 
@@ -202,7 +204,7 @@ def test_a_repeat_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     program.ledger.closed(program.opens(), "collected")
     capsys.readouterr()
     program.looks()
-    assert capsys.readouterr().err == f"whoholds: {message(said[-1])}\n"
+    assert capsys.readouterr().err == stamped(f"whoholds: {message(said[-1])}\n", said[-1].time, os.getpid())
     assert finding_record(said[-1])["report"].startswith(f"whoholds: {message(said[-1])}\n")
 
 

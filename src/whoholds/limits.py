@@ -220,6 +220,16 @@ class Limits:
     notes: bool = _setting(
         True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal", at_start=True
     )
+    log: str = _setting(
+        "report",
+        "WHOHOLDS_LOG",
+        _choice("report", "line"),
+        "report or line",
+        "report: the whole report with each log record, as its stack_info; line: the first line only",
+    )
+    verbose: bool = _setting(
+        False, "WHOHOLDS_VERBOSE", _flag, "1 or 0", "1: findings of severity info are reported on the log, too"
+    )
     spans: str = _setting(
         "connections",
         "WHOHOLDS_SPANS",

@@ -115,7 +115,9 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     environ["WHOHOLDS_JOURNAL"] = str(expanded(path))
     if not environ.get("WHOHOLDS_SIGTERM", "").strip():
         environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops its program by it
-    environ["_WHOHOLDS_RUN"] = "verbose" if options.verbose else "1"  # the last line of a run is said here
+    environ["_WHOHOLDS_RUN"] = "1"  # the last line of a run is said here
+    if options.verbose:
+        environ["WHOHOLDS_VERBOSE"] = "1"
     pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
     before = {file: file.stat().st_size for file in map(Path, glob.glob(pattern))}  # noqa: PTH207 - its folder may be one too
     if options.journal and "{pid}" not in path:

@@ -10,14 +10,15 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.finding import INFO
+from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.summary import headline, run_of
-from whoholds.reporting.wording import first_line
+from whoholds.reporting.wording import first_line, stamped
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding, Look
+    from whoholds.analysis.frames import Frame
     from whoholds.limits import Limits
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -25,7 +26,7 @@ _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class LogOutput:
-    """Says each finding above info (under `whoholds run -v` info too), and at the end of the process a summary.
+    """Says each finding above info, and at the end of the process a summary; `WHOHOLDS_VERBOSE=1` asks for info, too.
 
     With `logging=False` it goes to stderr at once: the fallback where no other output works any more.
     """
@@ -34,47 +35,79 @@ class LogOutput:
     quiet_in_blocks = True
 
     def __init__(self, limits: Limits, *, logging: bool = True) -> None:
-        del limits
-        self._run = os.environ.get("_WHOHOLDS_RUN", "")  # `whoholds run` says its own summary
+        self._limits = limits
+        self._in_run = bool(os.environ.get("_WHOHOLDS_RUN"))  # `whoholds run` says its own summary
         self._logging = logging
 
     def __call__(self, look: Look) -> None:
         """Say what is new in `look`. Called by the thread that ticks."""
         for finding in look.findings:
-            if finding.severity != INFO or self._run == "verbose":
-                self._say(finding, source=look.source)
+            if finding.severity != INFO or self._limits.verbose:
+                self._say_finding(finding, source=look.source)
         ending = look.snapshot.ending
         if ending is not None and ending.kind == "process":
             whole = run_of(look)
-            if whole.severities and not self._run:
-                say("\n".join([headline(whole), *(f"whoholds:   {line}" for line in whole.busiest)]))
-            for remark in look.remarks:
-                say(f"whoholds:   {remark}")
+            lines = [f"whoholds:   {remark}" for remark in look.remarks]
+            if whole.severities and not self._in_run:
+                lines = [headline(whole), *(f"whoholds:   {line}" for line in whole.busiest), *lines]
+            if lines:
+                level = LEVELS[max(whole.severities, key=SEVERITIES.index, default=INFO)]
+                self._say(level, "%s", (lines[0],), "\n".join(lines), {}, None)
 
-    def _say(self, finding: Finding, *, source: bool) -> None:
+    def _say_finding(self, finding: Finding, *, source: bool) -> None:
         record = finding_record(finding, source=source)
+        template, arguments = first_line(finding)
+        # said before: the first line tells what is new
+        text = f"whoholds: {record['message']}" if finding.since else record["report"]
+        # the report first: Sentry keeps ten fields of a record
+        extra = {"report": record["report"], **{_free(name): value for name, value in record.items()}}
+        self._say(LEVELS[finding.severity], f"whoholds: {template}", arguments, text, extra, finding, stamp=True)
+
+    def _say(
+        self,
+        level: int,
+        template: str,
+        arguments: tuple[object, ...],
+        text: str,
+        extra: dict[str, Any],
+        finding: Finding | None,
+        *,
+        stamp: bool = False,
+    ) -> None:
+        """One log record, with all but the first line of `text` as its `stack_info`; else `text` on stderr."""
         logger = logging.getLogger("whoholds")
         if self._logging and logger.hasHandlers():
+            below = text.partition("\n")[2] if self._limits.log == "report" else ""
             try:
-                _log(logger, finding, record)
+                _log(logger, level, template, arguments, below, extra, finding.opened if finding else None)
             except Exception as error:  # noqa: BLE001 - a handler of the program's: stderr is still there
                 self._logging = False
                 reason = f"{type(error).__name__}: {error}"
                 say(f"whoholds: logging raised {reason}; findings go to stderr from here on [logging-failed]")
             else:
                 return
-        # said before: the first line tells what is new
-        say(f"whoholds: {record['message']}" if finding.since else record["report"])
+        say(stamped(text, finding.time, os.getpid()) if finding and stamp else text)
 
 
-def _log(logger: logging.Logger, finding: Finding, record: dict[str, Any]) -> None:
-    """One log record; raises what a handler of the program's raises."""
-    template, arguments = first_line(finding)
-    extra = {_free(name): value for name, value in record.items()}
+def _log(
+    logger: logging.Logger,
+    level: int,
+    template: str,
+    arguments: tuple[object, ...],
+    below: str,
+    extra: dict[str, Any],
+    opened: Frame | None,
+) -> None:
+    """One log record whose place is the opening line; raises what a handler of the program's raises."""
+    if not logger.isEnabledFor(level):
+        return
+    file, line, function = (opened.file, opened.line, opened.function) if opened else ("(whoholds)", 0, "")
     before = threading._active.get(threading.get_ident())  # type: ignore[attr-defined]
-    said = f"whoholds: {template}"  # a template still: what fills it is in the arguments
     try:
-        logger.log(LEVELS[finding.severity], said, *arguments, extra=extra)
+        record = logger.makeRecord(
+            logger.name, level, file, line, template, arguments, None, function, extra, below or None
+        )
+        logger.handle(record)
     finally:
         if before is None:  # a log record made a Thread object for the thread that ticks: the program must not see it
             threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]

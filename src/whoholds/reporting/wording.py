@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of, user_index
@@ -162,6 +163,13 @@ def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
         lines += _stack(name, origin, most_frames)
     lines += [f"  {redact(sentence)}" for sentence in (*finding.why, *_last_statements(finding), *finding.advice)]
     return lines
+
+
+def stamped(report: str, wall: float, pid: int) -> str:
+    """The report with local time and process id at the end of its first line: stderr and terminals have neither."""
+    first, newline, rest = report.partition("\n")
+    at = datetime.fromtimestamp(wall).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - as the machine's own logs
+    return f"{first} [{at}, process {pid}]{newline}{rest}"
 
 
 def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> list[str]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from typing import TYPE_CHECKING
 
-from whoholds.text.streams import show_everything
+from whoholds.text.streams import forget, say, show_everything
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,10 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(options, parser.error)
     try:
         code = _report(options) if options.command == "report" else _doctor()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed before the start
+            sys.stdout.flush()
     except BrokenPipeError:  # whoever read it has read enough: `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget(sys.stdout)
         return 0
+    except OSError as error:  # a full disk
+        say(f"whoholds: stdout: {error.strerror or error}")
+        forget(sys.stdout)
+        return 2
     return code
 
 

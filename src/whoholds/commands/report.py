@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
-from whoholds.text.streams import say, shown_on
+from whoholds.text.streams import forget, say, shown_on
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CLOSED = 141  # what a shell says of a program that SIGPIPE ended
-
 
 def report(paths: list[str], *, verbose: bool = False) -> int:
-    """Print what the journals at `paths` say; 0, 2 where one cannot be read or nothing printed, 141: closed pipe."""
+    """Print what the journals at `paths` say; 0, 2 where one cannot be read, or nothing be printed."""
     journals = [Journal(path) for path in paths]
     try:
         told = Told(journals)
@@ -54,20 +51,10 @@ def _print(lines: Iterator[str]) -> int:
             stream.write(shown_on(stream, f"{line}\n"))
         stream.flush()
     except BrokenPipeError:  # whoever reads has read enough
-        _forget(stream)
-        return CLOSED
+        forget(stream)
+        return 0
     except (OSError, ValueError) as error:  # a full disk; a stream that is closed
         say(f"whoholds: stdout: {getattr(error, 'strerror', None) or error}")
-        _forget(stream)
+        forget(stream)
         return 2
     return 0
-
-
-def _forget(stream: Any) -> None:
-    """Let what is still in the stream's buffer go nowhere: the interpreter would try once more as it ends."""
-    try:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-    except (OSError, ValueError):  # no stream of a descriptor
-        pass

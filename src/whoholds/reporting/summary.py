@@ -103,7 +103,7 @@ class Told:
         self._first = self._first or record["database"]
         self._handles += 1
         self._connections += record["kind"] == "connection"
-        at = record["opened"]
+        at = record.get("opened")
         if at is not None:
             place = (at["file"], at["line"], at["function"], record["kind"] == "checkout")
             if place in self._places or len(self._places) < MOST_PLACES:
@@ -210,7 +210,7 @@ def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
         return [first + "nothing was open when it was last looked at"]
     lines = [first + f"when it was last looked at, it held {held['count']}:"]
     for line in held["lines"][:BUSIEST]:
-        at = line["opened"] or {"file": "?", "line": 0, "function": "?"}
+        at = line.get("opened") or {"file": "?", "line": 0, "function": "?"}
         place = f"{shown_path(at['file'])}:{at['line']} in {at['function']}"
         lines.append(f"whoholds:   {place} holds {line['count']}, to {line['database']}")
     return lines

@@ -5,6 +5,7 @@ Called by the thread that ticks, by commands and by the start; never in a hook.
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
@@ -42,3 +43,13 @@ def show_everything(*streams: Any) -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None and stream.errors == "strict":
             reconfigure(errors="backslashreplace")
+
+
+def forget(stream: Any) -> None:
+    """Let what is still in a stream's buffer go nowhere: the interpreter would try once more as it ends."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    except (AttributeError, OSError, ValueError):  # no stream, or not one of a descriptor
+        pass

@@ -47,6 +47,42 @@ def test_run_takes_a_module(program: Programs) -> None:
     assert "left open 3 connections" in ran.err
 
 
+def test_run_takes_code(program: Programs) -> None:
+    """As `python -c` does."""
+    ran = program.whoholds("run", "-c", LEAK + "import sys; print(sys.argv)", "now")
+    assert (ran.code, ran.out) == (0, "['-c', 'now']\n")
+    assert "left open 3 connections" in ran.err
+
+
+def test_run_finds_a_console_script_on_the_path(program: Programs) -> None:
+    """`whoholds run uvicorn shop:app`; what is no Python script is refused, and so is what is not there."""
+    script = program.folder / "bin" / "serve"
+    script.parent.mkdir()
+    script.touch(0o755)
+    path = f"{script.parent}{os.pathsep}{os.environ['PATH']}"
+    for first in (
+        f"#!{sys.executable}",
+        f"#!/bin/sh\n'''exec' {sys.executable} \"$0\" \"$@\"\n' '''",
+        "#!/usr/bin/env python3",
+    ):
+        script.write_text(f"{first}\n{LEAK}import sys; print(sys.argv[1:])\n")
+        ran = program.whoholds("run", "serve", "shop:app", PATH=path)
+        assert (ran.code, ran.out) == (0, "['shop:app']\n")
+        assert "left open 3 connections" in ran.err
+    for wrong in ("sh", "nothing-of-that-name"):
+        ran = program.whoholds("run", wrong, PATH=path)
+        assert ran.code == 2
+        assert f"{wrong}: no such script, and no Python console script of that name on the PATH" in ran.err
+
+
+def test_the_command_alone_teaches(program: Programs) -> None:
+    """Examples, and where the settings are listed."""
+    ran = program.whoholds()
+    assert ran.code == 0
+    assert "whoholds run uvicorn shop:app" in ran.out
+    assert program.whoholds("-V").out.startswith("whoholds ")
+
+
 @pytest.mark.parametrize(
     ("ending", "code"),
     [("sys.exit(7)", 7), ("sys.exit('no')", 1), ("raise LookupError", 1), ("os._exit(9)", 9), ("", 0)],
@@ -166,7 +202,7 @@ def test_run_names_a_script_that_is_missing(program: Programs) -> None:
     """With what to write for a module; exit code 2, as for any wrong command line."""
     ran = program.whoholds("run", "nowhere.py")
     assert ran.code == 2
-    assert "nowhere.py: no such script; for a module, write: whoholds run -m nowhere.py" in ran.err
+    assert "nowhere.py: no such script" in ran.err
 
 
 def test_run_keeps_one_journal_of_the_run(program: Programs) -> None:

@@ -17,16 +17,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit code. 2 is a wrong command line."""
     show_everything(sys.stdout, sys.stderr)
     parser = argparse.ArgumentParser(
-        prog="whoholds", description="Who holds my database connections? Settings: environment variables WHOHOLDS_…"
+        prog="whoholds",
+        description="Who holds my database connections? The line, the thread or task, and the line that started it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"whoholds {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run | report | doctor")
+    parser.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
+    commands = parser.add_subparsers(dest="command", metavar="run | report | doctor")
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
-    report = commands.add_parser("report", help="what a journal says")
+    report = commands.add_parser("report", help="print what journals say")
     report.add_argument("journal", nargs="+", help="path of a journal, as WHOHOLDS_JOURNAL names it")
     report.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
     commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
     options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
     if options.command == "run":
         from whoholds.commands.run import run
 
@@ -57,7 +63,18 @@ def _doctor() -> int:
     return doctor()
 
 
-_RUN_USAGE = "whoholds run [options] [-m] target [args …]"
+_EXAMPLES = """\
+examples:
+  WHOHOLDS=1 python app.py                  watch a program; findings go to its log, or to stderr
+  whoholds run app.py                       the same for one run, with a summary at its end
+  whoholds run uvicorn shop:app             a console script on the PATH
+  whoholds run --fail -m shop.nightly       exit with 3 if a finding is an error, for CI
+  whoholds run --journal run.jsonl app.py   keep the run; then: whoholds report run.jsonl
+  whoholds doctor                           is it active here, and if not, why
+
+Settings are environment variables that begin with WHOHOLDS_; `whoholds doctor` lists them.
+"""
+_RUN_USAGE = "whoholds run [options] script | -m module | -c code | console-script [args …]"
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:
@@ -68,8 +85,10 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--update-baseline", action="store_true", help="write the findings of this run to the baseline")
     run.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
-    run.add_argument("-m", dest="module", action="store_true", help="target is a module, as with python -m")
-    run.add_argument("target", help="a script or, with -m, a module")
+    kinds = run.add_mutually_exclusive_group()
+    kinds.add_argument("-m", dest="module", action="store_true", help="target is a module, as with python -m")
+    kinds.add_argument("-c", dest="code", action="store_true", help="target is Python code, as with python -c")
+    run.add_argument("target", help="a script, or the name of a Python console script on the PATH")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
 
 

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from whoholds import registry
 from whoholds.drivers import table
 from whoholds.limits import Limits
 from whoholds.matching import WrongSetting
@@ -25,6 +26,9 @@ _DISTRIBUTIONS = {
 }
 
 
+_UNKNOWN = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
+
+
 def doctor() -> int:
     """Print the diagnosis; 0 where whoholds is active, 1 where it is not."""
     say = sys.stdout.write
@@ -33,15 +37,18 @@ def doctor() -> int:
     say("active here: yes\n" if not reasons else "active here: no\n")
     for reason in reasons:
         say(f"  because {reason}\n")
-    say("libraries it watches, and what is installed:\n")
+    say("libraries it watches, and the versions installed here:\n")
     for name, found in _libraries():
         say(f"  {name:<24} {found}\n")
+    for what, group in (("drivers", registry.DRIVERS), ("outputs", registry.OUTPUTS), ("rules", registry.RULES)):
+        if registry.names(group):
+            say(f"{what} of other packages: {', '.join(registry.names(group))}\n")
     if limits is not None:
         say(f"outputs: {', '.join(limits.outputs)}\n")
         default = Limits().as_text()
         for variable, text in limits.as_text().items():
             changed = "" if text == default[variable] else "   (set here)"
-            say(f"  {variable:<30} {text or '-'}{changed}\n")
+            say(f"  {variable:<30} {_UNKNOWN.get((variable, text)) or text or '-'}{changed}\n")
     return 1 if reasons else 0
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -35,8 +36,11 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     """Run the target; the program's own exit code, 128 + n where signal n ended it, or `FAILED`."""
     if options.update_baseline and not options.baseline:
         wrong("--update-baseline needs --baseline FILE")
-    if not options.module and not Path(options.target).exists():
-        wrong(f"{options.target}: no such script; for a module, write: whoholds run -m {options.target}")
+    if not (options.module or options.code or _script(options.target)):
+        wrong(
+            f"{options.target}: no such script, and no Python console script of that name on the PATH; "
+            f"for a module, write: whoholds run -m {options.target}"
+        )
     if stands_aside():
         return _unwatched(options)
     known = _known(options, wrong)
@@ -62,8 +66,32 @@ def _unwatched(options: argparse.Namespace) -> int:
 
 
 def _command(options: argparse.Namespace) -> list[str]:
-    target = ["-m", options.target] if options.module else [options.target]
-    return [sys.executable, *target, *options.args]
+    if options.module or options.code:
+        return [sys.executable, "-m" if options.module else "-c", options.target, *options.args]
+    script = _script(options.target) or options.target
+    return [_interpreter_of(script) if script != options.target else sys.executable, script, *options.args]
+
+
+def _script(target: str) -> str | None:
+    """The path of the script that `target` names, itself a path or a Python console script on the PATH; else None."""
+    if Path(target).exists():
+        return target
+    found = None if os.path.dirname(target) else shutil.which(target)
+    return found if found and _interpreter_of(found) else None
+
+
+def _interpreter_of(script: str) -> str:
+    """The Python that a console script's first lines name; empty where it is no Python script."""
+    with open(script, "rb") as file:  # noqa: PTH123 - two lines decide
+        first, second = (file.readline(500).decode("utf-8", "replace").strip() for _ in range(2))
+    if not first.startswith("#!"):
+        return ""
+    program, _, argument = first[2:].strip().partition(" ")
+    if program == "/bin/sh" and second.startswith("'''exec'"):  # pip's, where the path is too long for a first line
+        program = shlex.split(second)[1]
+    if argument in ("python3", "python"):  # of /usr/bin/env
+        return sys.executable
+    return program if "python" in Path(program).name else ""
 
 
 def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str, Known]:

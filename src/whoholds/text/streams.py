@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 def say(text: str) -> None:
     """Write `text` and a line's end to stderr. It never raises: stderr is the program's, and may be closed or None."""
-    stream: Any = sys.stderr
     try:
+        stream: Any = sys.stderr
         stream.write(shown_on(stream, f"{text}\n"))
         stream.flush()
     except Exception:  # noqa: BLE001, S110 - whatever the program has put there

@@ -38,25 +38,8 @@ def same(tmp_path: Path, source: str, options: list[str]) -> Ran:
     return watched
 
 
-# Rows that still differ.
-PENDING = {
-    "a Thread with a __getattribute__ that raises for names that are not its own",
-    "a Thread with a name that raises",
-    "a Thread with a __setattr__ that refuses names",
-    "a Thread with a __getattr__ that raises",
-    "a Thread with attributes that are frozen once it is made",
-    "a task with a __setattr__ that refuses",
-    "an executor whose attributes raise in the worker",
-    "a Connection that refuses attributes",
-    "a Cursor whose __getattribute__ raises",
-    "a Connection whose __getattribute__ raises for names that it does not know",
-    "a Connection whose __getattribute__ exits for names that it does not know",
-}
-ROWS = [pytest.param(name, marks=pytest.mark.xfail(strict=False)) if name in PENDING else name for name in PROGRAMS]
-
-
 @pytest.mark.skipif(os.name != "posix", reason="some programs make a FIFO")
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_a_hostile_program_prints_what_it_prints_bare(name: str, tmp_path: Path) -> None:
     """The same words and the same exit code; no traceback of ours on stderr."""
     same(tmp_path, PROGRAMS[name], [])

@@ -231,9 +231,9 @@ def test_five_pools_of_five_lines_are_what_somebody_chose() -> None:
     assert world.found(too_many_at_once) == []
 
 
-@pytest.mark.parametrize(("keeps", "expected"), [(22, []), (21, []), (2, [("warning", 20)])])
+@pytest.mark.parametrize(("keeps", "expected"), [(22, []), (21, [("warning", 22)]), (2, [("warning", 22)])])
 def test_what_an_unbounded_pool_keeps_by_its_settings_is_meant(keeps: int, expected: list[tuple[str, int]]) -> None:
-    """Whatever it has beyond that counts."""
+    """Once it has more, all that it has counts."""
     world = World()
     pool = world.pool(most=None)
     pool.idle_min = keeps

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.peaks import most_at_once
 from whoholds.ledger.handle import CONNECTION, Handle
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _crowded(pools: set[Pool], sites: Sites) -> set[Pool]:
 
 
 def _kept(owned: list[Handle]) -> set[int]:
-    """Of each unbounded pool as many as it keeps by its settings, by id: the oldest that are open."""
+    """What the unbounded pools have that never had more at once than they keep by their settings, by id."""
     by_pool: dict[Pool, list[Handle]] = {}
     for handle in owned:
         if handle.pool is not None and handle.pool.max is None:
@@ -57,7 +58,6 @@ def _kept(owned: list[Handle]) -> set[int]:
     kept: set[int] = set()
     for pool, handles in by_pool.items():
         least = max(pool.idle_min or 0, pool.idle_max or 0)
-        if least:
-            handles.sort(key=lambda one: (not one.open, one.opened_stamp))
-            kept.update(map(id, handles[:least]))
+        if least and len(most_at_once(handles)) <= least:
+            kept.update(map(id, handles))
     return kept

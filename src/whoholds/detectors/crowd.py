@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
@@ -157,7 +158,6 @@ def _second(trend: Trend, begin: int) -> list[Rate]:
 
 def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """What one line holds, or how many pools it made, rises over several looks and never falls back."""
-    del limits
     for site, climb in snapshot.history.climbs.items():
         if climb.rises < RISES or climb.count < GROWN:
             continue
@@ -181,7 +181,7 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             ),
             adds_up=False,
         )
-    yield from _pools_growing(snapshot)
+    yield from _pools_growing(snapshot, limits)
 
 
 def _mostly_unused(handles: list[Handle], climb: Climb, now: float) -> bool:
@@ -190,13 +190,15 @@ def _mostly_unused(handles: list[Handle], climb: Climb, now: float) -> bool:
     return sum(handle.idle_s(now) >= span for handle in handles) * 2 >= len(handles) - 1
 
 
-def _pools_growing(snapshot: Snapshot) -> Iterator[Finding]:
+def _pools_growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Pools that one line makes, unless what they hold to one database is so much that `too-many-at-once` says it."""
     for site, climb in snapshot.history.pool_climbs.items():
         pools = [pool for pool in snapshot.pools if pool.site is site]
         if climb.count < GROWN or climb.rises < POOLS_RISES:
             continue
         stock = tuple(handle for handle in snapshot.open if handle.pool in pools)
-        if stock and all(handle.told & _GROWING for handle in stock):
+        most = max(Counter(handle.database for handle in stock).values(), default=0)
+        if most >= limits.too_many.at(site.frame) or (stock and all(handle.told & _GROWING for handle in stock)):
             continue
         yield Finding(
             "growing",

@@ -71,6 +71,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         for name, ours in hooks.items():
             stand(pool.Pool, name, ours)
         holder = pool.PoolConnectionHolder
+        stand(holder, "release", kit.around_async(holder.release, lender.settling))
         stand(holder, "_release", kit.around(holder._release, lender.taking))
         yield
 
@@ -172,6 +173,12 @@ class _Lender(Lender):
         handle = self._known.found(connection)
         if handle is not None:
             self._loans.put(connection, self.lend(connection, handle, pool, frame, asked.request))
+
+    def settling(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """The borrower gives it back: the reset that follows is the pool's."""
+        loan = self._loans.found(holder._con)
+        if loan is not None:
+            loan.settle()
 
     def taking(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """Every way back passes here, also that of a connection that broke."""

@@ -40,6 +40,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     listeners: dict[str, Callable[..., None]] = {
         "connect": lender.connected,
         "checkout": lender.checked_out,
+        "reset": lender.resetting,
         "checkin": lender.checked_in,
         "detach": lender.detached,
     }
@@ -154,6 +155,12 @@ class _Lender(Lender):
         request = self.request_of(lender)
         line = self.line_of(frame) if request is None else None
         setattr(record, _LOAN, self.lend(fairy, handle, lender, line, request, where))
+
+    def resetting(self, _dbapi_connection: Any, record: Any, *_: Any) -> None:
+        """The event `reset`: it is coming back, and what is called from now on (a rollback) is the pool's."""
+        loan: Handle | None = record.__dict__.get(_LOAN)
+        if loan is not None:
+            loan.settle()
 
     def checked_in(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
         """The event `checkin`: given back, by the program or, when that has let it go, by its finalizer."""

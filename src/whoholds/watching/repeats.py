@@ -83,8 +83,6 @@ class Repeats:
         return worse or finding.count >= 2 * running.said_count or now - running.said_at >= self.repeat
 
     def _say(self, running: _Running, now: float, wall: float) -> Finding:
-        if running.said_severity:  # what holders did when it was first said is the past
-            running.finding = replace(running.finding, stacks=())
         since = running.unsaid
         running.said_count, running.said_severity, running.said_at = (
             running.finding.count,

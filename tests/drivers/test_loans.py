@@ -1,0 +1,226 @@
+"""The numbers of a loan, on every pool: what its borrower did, and not what its connection ever did."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, closing, contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.needs import needed
+from whoholds.drivers import table
+from whoholds.ledger.handle import CHECKOUT
+from whoholds.ledger.ledger import Ledger
+from whoholds.watching.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+
+    from whoholds.ledger.handle import Handle
+
+    # a pool of one connection, and the block in which it lends that: to what runs a statement
+    Pool = Callable[[str], AbstractContextManager[Callable[[], AbstractContextManager[Callable[[], object]]]]]
+    AsyncPool = Callable[[str], AbstractAsyncContextManager[Callable[[], AbstractAsyncContextManager[Any]]]]
+
+USES = (3, 0, 1)  # statements of three loans, one after the other
+
+
+@contextmanager
+def psycopg2_pool(dsn: str) -> Iterator[Any]:
+    from psycopg2.pool import ThreadedConnectionPool
+
+    pool = ThreadedConnectionPool(1, 1, dsn)
+
+    @contextmanager
+    def lend() -> Iterator[Any]:
+        connection = pool.getconn()
+        try:
+            yield lambda: connection.cursor().execute("SELECT 1")
+        finally:
+            pool.putconn(connection)
+
+    yield lend
+    pool.closeall()
+
+
+@contextmanager
+def psycopg_pool(dsn: str) -> Iterator[Any]:
+    from psycopg_pool import ConnectionPool
+
+    with ConnectionPool(dsn, min_size=1, max_size=1, open=True) as pool:
+        pool.wait()
+
+        @contextmanager
+        def lend() -> Iterator[Any]:
+            connection = pool.getconn()
+            try:
+                yield lambda: connection.execute("SELECT 1")
+            finally:
+                pool.putconn(connection)
+
+        yield lend
+
+
+@contextmanager
+def sqlalchemy(dsn: str) -> Iterator[Any]:
+    from sqlalchemy import create_engine
+
+    engine = create_engine(dsn.replace("postgresql:", "postgresql+psycopg2:"), pool_size=1, max_overflow=0)
+
+    @contextmanager
+    def lend() -> Iterator[Any]:
+        with engine.connect() as connection:
+            yield lambda: connection.exec_driver_sql("SELECT 1")
+
+    yield lend
+    engine.dispose()
+
+
+@contextmanager
+def dbutils(dsn: str) -> Iterator[Any]:
+    import psycopg2
+    from dbutils.pooled_db import PooledDB
+
+    with closing(PooledDB(psycopg2, mincached=1, maxconnections=1, dsn=dsn)) as pool:
+
+        @contextmanager
+        def lend() -> Iterator[Any]:
+            with closing(pool.connection()) as connection:
+                yield lambda: connection.cursor().execute("SELECT 1")
+
+        yield lend
+
+
+@contextmanager
+def peewee(dsn: str) -> Iterator[Any]:
+    from playhouse.pool import PooledPostgresqlDatabase
+
+    database = PooledPostgresqlDatabase(dsn, max_connections=1)
+
+    @contextmanager
+    def lend() -> Iterator[Any]:
+        with database.connection_context():
+            yield lambda: database.execute_sql("SELECT 1")
+
+    yield lend
+    database.close_all()
+
+
+@asynccontextmanager
+async def asyncpg(dsn: str) -> AsyncIterator[Any]:
+    import asyncpg as library
+
+    async with library.create_pool(dsn, min_size=1, max_size=1) as pool:
+
+        @asynccontextmanager
+        async def lend() -> AsyncIterator[Any]:
+            async with pool.acquire() as connection:
+                yield lambda: connection.execute("SELECT 1")
+
+        yield lend
+
+
+@asynccontextmanager
+async def psycopg_async_pool(dsn: str) -> AsyncIterator[Any]:
+    from psycopg_pool import AsyncConnectionPool
+
+    async with AsyncConnectionPool(dsn, min_size=1, max_size=1, open=False) as pool:
+        await pool.wait()
+
+        @asynccontextmanager
+        async def lend() -> AsyncIterator[Any]:
+            connection = await pool.getconn()
+            try:
+                yield lambda: connection.execute("SELECT 1")
+            finally:
+                await pool.putconn(connection)
+
+        yield lend
+
+
+@asynccontextmanager
+async def sqlalchemy_async(dsn: str) -> AsyncIterator[Any]:
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(dsn.replace("postgresql:", "postgresql+asyncpg:"), pool_size=1, max_overflow=0)
+
+    @asynccontextmanager
+    async def lend() -> AsyncIterator[Any]:
+        async with engine.connect() as connection:
+            yield lambda: connection.exec_driver_sql("SELECT 1")
+
+    yield lend
+    await engine.dispose()
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    """A watch of every pool and driver that is installed, which ticks only when asked."""
+    found = []
+    for module in ("psycopg2", "psycopg2.pool", "psycopg", "psycopg_pool", "asyncpg", "sqlalchemy"):
+        needed(module.partition(".")[0])
+        found.append(module)
+    for module, name in (
+        ("dbutils.pooled_db", "dbutils"),
+        ("dbutils.steady_db", "dbutils"),
+        ("playhouse.pool", "peewee"),
+    ):
+        needed(name)
+        found.append(module)
+    drivers = []
+    for module in found:
+        file, _, function = table.DRIVERS[module].partition(":")
+        drivers.append(getattr(import_module(file), function))
+    with Watch(ledger=Ledger(), detectors={}, drivers=drivers) as watching:
+        yield watching
+
+
+def loans(watch: Watch) -> list[Handle]:
+    """Give the loans that came back since the last look, oldest first."""
+    watch.tick()
+    assert watch.snapshot is not None
+    return sorted((one for one in watch.snapshot.ended if one.kind == CHECKOUT), key=lambda one: one.opened_stamp)
+
+
+def assert_their_own(watch: Watch) -> None:
+    """Each loan has counted what ran in it: a pool's reset, and what others did, belong to the connection alone."""
+    taken = loans(watch)
+    assert len({id(loan.parent) for loan in taken}) == 1, "one connection was lent three times"
+    seen = [(bool(loan.uses), bool(loan.busy_s), bool(loan.statements)) for loan in taken]
+    assert seen == [(uses > 0,) * 3 for uses in USES]
+    assert taken[0].uses > taken[2].uses > 0
+    assert sum(loan.uses for loan in taken) <= taken[0].parent.uses
+    for loan in taken:
+        assert loan.busy_s <= loan.held_s(0.0)
+        assert loan.idle_s(0.0) <= loan.held_s(0.0)
+
+
+@pytest.mark.parametrize(
+    "pool", [psycopg2_pool, psycopg_pool, sqlalchemy, dbutils, peewee], ids=lambda one: one.__name__
+)
+def test_a_loan_s_numbers_are_its_own(pool: Pool, watch: Watch, postgres: str) -> None:
+    """Three loans of one connection, of which the second is never used."""
+    with pool(postgres) as lend:
+        for uses in USES:
+            with lend() as run:
+                for _ in range(uses):
+                    run()
+        assert_their_own(watch)
+
+
+@pytest.mark.parametrize("pool", [asyncpg, psycopg_async_pool, sqlalchemy_async], ids=lambda one: one.__name__)
+def test_an_asynchronous_loan_s_numbers_are_its_own(pool: AsyncPool, watch: Watch, postgres: str) -> None:
+    """The same where the calls are awaited."""
+
+    async def main() -> None:
+        async with pool(postgres) as lend:
+            for uses in USES:
+                async with lend() as run:
+                    for _ in range(uses):
+                        await run()
+            assert_their_own(watch)
+
+    asyncio.run(main())

@@ -46,7 +46,7 @@ def holders_of(watch: Watch | None) -> Holders:
         return Holders([], 0.0)
     watch.tick()
     held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
-    return Holders(held, watch.ledger.clock(), doing=stacks_of(held), source=watch.limits.source)
+    return Holders(held, watch.ledger.clock(), doing=stacks_of(held, {}), source=watch.limits.source)
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whoholds.ledger import faults
 from whoholds.ledger.cpython import current_frames, has_gil
 from whoholds.ledger.origin import capture
 
@@ -22,9 +23,10 @@ def stack_of(owner: Owner) -> Origin:
     """The innermost frames of a thread, or of a suspended task; empty where it has ended or cannot be seen."""
     if owner.kind == "task":
         task = owner.ref() if owner.ref is not None else None
-        if task is None or task.done():
+        try:
+            stack = task.get_stack(limit=FRAMES) if task is not None and not task.done() else []
+        except Exception:  # noqa: BLE001 - a task class of the program's own: where it is cannot be seen
             return ()
-        stack = task.get_stack(limit=FRAMES)
         pairs: list[object] = []
         for frame in reversed(stack):
             pairs += (frame.f_code, frame.f_lasti)
@@ -38,21 +40,26 @@ def stack_of(owner: Owner) -> Origin:
         del frame
 
 
-def stacks_of(handles: Iterable[Handle]) -> dict[Handle, Origin]:
-    """The live stack of the owner of each open handle, for at most `HOLDERS` of them; who has ended is left out."""
+def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> dict[Handle, Origin]:
+    """The live stack of the owner of each open handle, for at most `HOLDERS` owners; who has ended is left out.
+
+    `by_owner` keeps the stacks that were read for other findings of the same look.
+    """
     stacks: dict[Handle, Origin] = {}
-    by_owner: dict[Owner, Origin] = {}
+    read = 0
     for handle in handles:
         owner = handle.owner
         if owner is None or not handle.open:
             continue
         if owner not in by_owner:
-            if len(by_owner) == HOLDERS:
+            if read == HOLDERS:
                 break
+            read += 1
+            by_owner[owner] = ()
             try:
                 by_owner[owner] = stack_of(owner)
-            except Exception:  # noqa: BLE001 - a task class of the program's own: where it is cannot be seen
-                by_owner[owner] = ()
+            except Exception as error:  # noqa: BLE001 - the finding is told without it
+                faults.note(error, "whoholds.stacks")
         if by_owner[owner]:
             stacks[handle] = by_owner[owner]
     return stacks

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
     from whoholds.plugins import Detector, Driver, Output, OwnRule, Predicate
 
 PATIENCE_S = 2.0  # for a look in another thread to end
@@ -190,7 +192,9 @@ class Watch:
         taken = self.ledger.take(last=ending is not None)
         snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
-        found = [self._with_stacks(finding) for rule in self._detectors for finding in self._found(rule, snapshot)]
+        stacks: dict[Owner, Origin] = {}  # each owner's is read once a look
+        found = [finding for rule in self._detectors for finding in self._found(rule, snapshot)]
+        found = [self._with_stacks(finding, stacks) for finding in found]
         kept = [finding for finding in found if not self.intended.covers(finding)]
         for finding in found:
             bit = BITS.get(finding.rule, 0)
@@ -225,11 +229,11 @@ class Watch:
         return found
 
     @staticmethod
-    def _with_stacks(finding: Finding) -> Finding:
+    def _with_stacks(finding: Finding, stacks: dict[Owner, Origin]) -> Finding:
         """The finding with where its holders are now, where its rule is about something that is still held."""
         if not rule_of(finding.rule).shows_holders:
             return finding
-        return replace(finding, doing=tuple(stacks_of(finding.handles).items()))
+        return replace(finding, doing=tuple(stacks_of(finding.handles, stacks).items()))
 
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""

@@ -347,7 +347,10 @@ def test_anyios_workers_work_for_the_task_that_awaits(seen: Seen) -> None:
         seen.here()
 
     anyio.run(main)
-    assert len(set(map(id, seen))) == 1
+    before, inside, after = seen
+    assert before is after is inside.part_of
+    assert (inside.kind, inside.name, inside.spawn) == ("task", before.name, before.spawn)
+    assert inside.thread.is_worker  # for a connection that the thread keeps for the requests to come
     assert seen[0].kind == "task"
 
 

@@ -15,7 +15,7 @@ history = []
 class Lookup:
     def __init__(self, name):
         self.name = name
-        self.connection = psycopg2.connect(DSN)  # opened: left-open error x1
+        self.connection = psycopg2.connect(DSN)  # opened: left-open error x2
 
     def find(self):
         with self.connection, self.connection.cursor() as cursor:
@@ -27,7 +27,7 @@ class Lookup:
         return row
 
 
-for name in ("ann", "ben", "eve", "nobody"):
+for name in ("ann", "nobody", "ben", "eve", "nobody"):
     lookup = Lookup(name)
     history.append(lookup)
     lookup.find()

@@ -32,7 +32,7 @@ connection.close()
 
 
 def check():
-    Check.objects.count()  # opened: owner-gone error x4 by check; collected-open warning x4 by check
+    Check.objects.count()  # opened: owner-gone error x4 by check
 
 
 threads = [threading.Thread(target=check) for _ in range(4)]

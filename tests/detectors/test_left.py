@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.worlds import AT_EXIT, CARS, REPORT, SHOP, STOCK, USERS, World, ends, job, said, task, thread
+from tests.worlds import AT_EXIT, CARS, REPORT, SHOP, STOCK, USERS, World, at, ends, job, said, task, thread
 from whoholds.analysis.rules import BITS
 from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
+from whoholds.ledger.database import Database
+from whoholds.ledger.entries import ORPHANED
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
 from whoholds.reporting.wording import message
 from whoholds.scopes import Scope
@@ -53,11 +55,66 @@ def test_two_of_one_line_are_an_error_with_one_count() -> None:
     )
 
 
-def test_the_last_of_many_that_were_closed_is_no_singleton() -> None:
-    """A line that opened another before has not kept its only one."""
+def test_what_was_made_anew_after_a_close_is_info_at_the_end() -> None:
+    """A global that broke and was opened again: never were two of its chain open at once."""
     world = World()
-    world.closes(world.opens())
+    for _ in range(3):
+        world.closes(world.opens())
     world.opens()
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 1)]
+
+
+def test_two_that_were_open_at_once_make_the_last_of_them_a_leak() -> None:
+    """One of the two was closed since; the chain opens more than it needs."""
+    world = World()
+    first, _ = world.opens(), world.opens()
+    world.look()
+    world.closes(first)
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 1)]
+
+
+def test_a_name_that_was_bound_anew_is_info_at_the_end() -> None:
+    """The connection that it was bound to before was freed a moment after the new one was opened."""
+    world = World()
+    first, _ = world.opens(), world.opens()
+    world.look()
+    world.closes(first, how=COLLECTED)
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 1)]
+
+
+def test_a_helper_that_is_called_from_two_places_is_two_chains() -> None:
+    """The reader's connection and the writer's, by one line in one function."""
+    world = World()
+    for caller in ("/srv/shop/app.py:3 reader", "/srv/shop/app.py:4 writer"):
+        world.opens(origin=at(CARS) + at(caller))
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 2)]
+
+
+@pytest.mark.parametrize(("databases", "expected"), [(2, [("info", 2)]), (3, [("error", 3)])])
+def test_one_chain_may_keep_a_connection_to_each_of_two_databases(
+    databases: int, expected: list[tuple[str, int]]
+) -> None:
+    """More are a loop over databases that keeps what it takes."""
+    world = World()
+    for number in range(databases):
+        world.opens(to=Database("sqlite", name=f"shard{number}.db"))
+    assert said(world.found(left_open, AT_EXIT)) == expected
+
+
+def test_private_databases_of_one_chain_are_one_database() -> None:
+    """Each `:memory:` connection has a database of its own; three of one line are three of one kind."""
+    world = World()
+    for _ in range(3):
+        world.opens(to=Database("sqlite", name=":memory:", private=True))
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 3)]
+
+
+def test_a_loan_is_standing_only_where_its_chain_borrowed_no_other() -> None:
+    """Who borrows gives back, also the last one."""
+    world = World()
+    pool = world.pool()
+    world.closes(world.opens(kind="checkout", pool=pool))
+    world.opens(kind="checkout", pool=pool)
     assert said(world.found(left_open, AT_EXIT)) == [("error", 1)]
 
 
@@ -69,14 +126,53 @@ def test_one_in_each_live_thread_is_info() -> None:
     assert said(world.found(left_open, AT_EXIT)) == [("info", 3)]
 
 
-def test_one_in_each_thread_is_an_error_where_one_of_them_ended() -> None:
-    """A dead thread keeps nothing for its next request."""
+def test_what_a_thread_left_that_ended_while_the_process_ran_is_an_error() -> None:
+    """A dead thread keeps nothing for its next request; what a live one keeps is no leak."""
+    world = World()
+    dead = thread("Thread-1", REPORT)
+    world.opens(by=dead)
+    world.opens(by=thread("Thread-2", "/srv/shop/nightly.py:3 start"))
+    ends(dead)
+    world.look()
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 1), ("error", 1)]
+
+
+def test_standing_handles_of_a_line_that_leaks_too_are_not_said() -> None:
+    """A finding is told by its lines: the leak's count is that of the leak."""
     world = World()
     dead = thread("Thread-1", REPORT)
     world.opens(by=dead)
     world.opens(by=thread("Thread-2", REPORT))
     ends(dead)
-    assert said(world.found(left_open, AT_EXIT)) == [("error", 2)]
+    world.look()
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 1)]
+
+
+@pytest.mark.parametrize(
+    ("worker", "outlived", "statements", "expected"),
+    [
+        (True, False, (), "info"),  # an executor's
+        (False, True, (), "info"),  # main had ended before it
+        (False, False, ("SELECT 1", "SELECT 1"), "info"),  # it did the same work twice
+        (False, False, ("SELECT 1", "SELECT 2"), "error"),  # a thread for each user
+        (False, False, (), "error"),
+    ],
+)
+def test_threads_that_were_joined_before_the_last_look(
+    *, worker: bool, outlived: bool, statements: tuple[str, ...], expected: str
+) -> None:
+    """Worker threads kept what they opened until the end; a thread that did its one piece of work lost it."""
+    world = World()
+    threads = [thread(f"Thread-{number}", REPORT, worker=worker) for number in range(2)]
+    for one in threads:
+        one.outlived_main = outlived
+        world.opens(by=one, ring=[(sql, float(at_), 0.1) for at_, sql in enumerate(statements)])
+    world.look()
+    world.history.standing.end(world.clock())
+    for one in threads:
+        ends(one)
+    world.look()
+    assert said(world.found(left_open, AT_EXIT)) == [(expected, 2)]
 
 
 def test_two_in_one_thread_are_an_error() -> None:
@@ -216,35 +312,49 @@ def test_a_cursor_that_is_freed_is_no_finding() -> None:
     assert world.found(collected_open) == []
 
 
-def test_a_workers_own_connection_dies_with_its_thread() -> None:
-    """Kept between jobs and freed because the worker ended: it was never lost."""
+@pytest.mark.parametrize("kind", ["a plain thread", "an executor's worker", "a worker that tasks await"])
+def test_a_threads_own_connection_goes_with_its_thread(kind: str) -> None:
+    """The collector freed it when the thread was gone: it was never lost, whoever started the thread."""
     world = World()
-    worker = thread("worker-0", REPORT, worker=True)
-    handle = world.opens(by=job(worker))
-    world.clock.advance(1)
-    handle.owner.job_over_at = world.clock()
-    world.clock.advance(1)
-    handle.used_at = world.clock()  # a later job used it
-    ends(worker)
-    world.closes(handle, how=COLLECTED)
+    for number in range(2):
+        owner = thread(f"Thread-{number}", REPORT)
+        if kind == "an executor's worker":
+            owner = job(owner)
+        elif kind == "a worker that tasks await":
+            owner = task("Task-1").inside(owner)
+        world.closes(world.opens(by=owner), how=ORPHANED)
     assert world.found(collected_open) == []
 
 
-@pytest.mark.parametrize(("keeps", "expected"), [(True, []), (False, [("warning", 1)])])
-def test_a_worker_that_ran_one_job_is_judged_by_the_line(*, keeps: bool, expected: list[tuple[str, int]]) -> None:
-    """Another worker's connection of that line was used by a later job: that line keeps one for each worker."""
+def test_two_that_one_thread_dropped_are_found_though_it_is_gone() -> None:
+    """A thread keeps one of its own; two of one chain were dropped, one after the other."""
     world = World()
-    busy, once = (thread(f"worker-{number}", REPORT, worker=True) for number in range(2))
-    kept, handle = world.opens(by=job(busy)), world.opens(by=job(once))
-    world.clock.advance(1)
-    for one in (kept, handle):
-        one.owner.job_over_at = world.clock()
-    world.clock.advance(1)
-    if keeps:
-        kept.used_at = world.clock()
-    ends(once)
-    world.closes(handle, how=COLLECTED)
-    assert said(world.found(collected_open)) == expected
+    worker = thread("worker-0", REPORT, worker=True)
+    world.closes(*(world.opens(by=job(worker)) for _ in range(2)), how=ORPHANED)
+    assert said(world.found(collected_open)) == [("warning", 2)]
+
+
+def test_a_private_database_that_the_collector_frees_is_info() -> None:
+    """Nobody else could see it: on Python 3.10 and on later ones alike."""
+    world = World()
+    world.closes(world.opens(to=Database("sqlite", name=":memory:", private=True)), how=COLLECTED)
+    (found,) = world.found(collected_open)
+    assert (found.severity, found.advice[0][-20:]) == ("info", "it keeps its memory.")
+
+
+@pytest.mark.parametrize("how", [FREED, COLLECTED, ORPHANED, "thread ended"])
+@pytest.mark.parametrize(("takes_back", "closed"), [(True, False), (False, True), (False, False)])
+def test_a_loan_that_its_pool_cannot_get_back_is_an_error(how: str, *, takes_back: bool, closed: bool) -> None:
+    """The pool lends one fewer for ever: psycopg_pool forgets what it has lent. Not once it is closed."""
+    world = World()
+    pool = world.pool()
+    pool.takes_back = takes_back
+    if closed:
+        pool.closed_at = world.clock()
+    world.closes(world.opens(kind="checkout", pool=pool), how=how)
+    expected = [("error", 1)] if not takes_back and not closed else None
+    found = said(world.found(collected_open))
+    assert found == expected if expected else ("error", 1) not in found
 
 
 def test_a_job_that_drops_its_connection_in_a_live_worker_is_found() -> None:

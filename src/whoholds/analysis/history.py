@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.counting import Counting
 from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.sites import Site, Sites
+from whoholds.analysis.standing import Standing
 from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class History:
     """What looks before this one saw, reduced and bounded."""
 
     sites: Sites = field(default_factory=Sites)
+    standing: Standing = field(default_factory=Standing)
     trends: dict[Database, Trend] = field(default_factory=dict)
     climbs: dict[Site, Climb] = field(default_factory=dict)
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
@@ -88,6 +90,7 @@ class History:
         now = taken.now
         self.opened += len(new)
         self.dropped = taken.dropped
+        self.standing.take(taken, new)
         _peaks(taken, new, self)
         _rates(taken, self)
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)

@@ -92,7 +92,7 @@ class Nestings:
         held = list(dict.fromkeys((*(one for one in pair.held if one.open), *(one[0] for one in group))))
         pair.most = max(pair.most, len(most_at_once(_firsts(held))))
         pair.held = [one for one in held if one.open][:MANY]
-        pair.owners.update(id(outer.owner) for outer, *_ in group[: MANY - len(pair.owners)])
+        pair.owners.update(id(_whole(outer)) for outer, *_ in group[: MANY - len(pair.owners)])
         for outer, inner, request, parts in group:
             yield Nesting(outer, inner, request, key[0], key[2], parts, pair.most, len(pair.owners))
 
@@ -101,16 +101,16 @@ def _firsts(held: Iterable[Handle]) -> list[Handle]:
     """One for each owner: what it held first."""
     first: dict[int, Handle] = {}
     for handle in held:
-        first.setdefault(id(handle.owner), handle)
+        first.setdefault(id(_whole(handle)), handle)
     return list(first.values())
 
 
 def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, None, Lender]]:
     """(held, lent meanwhile) for each new handle, by a sweep over each owner's handles."""
-    moved = {handle.owner for handle in (*new, *taken.ended)}
+    moved = {_whole(handle) for handle in (*new, *taken.ended)}
     by_owner: dict[Owner, list[Handle]] = {}
     for handle in (*taken.ended, *taken.open):
-        owner = handle.owner
+        owner = _whole(handle)
         if owner is not None and owner in moved and handle.must_be_returned:
             by_owner.setdefault(owner, []).append(handle)
     fresh = set(map(id, new))
@@ -120,6 +120,11 @@ def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, N
                 lender = _lender_of_both(outer, inner)
                 if id(inner) in fresh and lender is not None:
                     yield outer, inner, None, lender
+
+
+def _whole(handle: Handle) -> Owner | None:
+    """Its owner; the task itself, where a worker thread opened it for a task."""
+    return handle.owner.whole if handle.owner is not None else None
 
 
 def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
@@ -156,7 +161,7 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, None, Request, Lender]]:
         held = [
             one
             for one in (*taken.ended, *taken.open)
-            if one.owner is request.owner
+            if _whole(one) is request.owner.whole
             and one.must_be_returned
             and (one.pool or one.database) is lender
             and one.opened_at <= request.began < (one.closed_at or _NEVER)

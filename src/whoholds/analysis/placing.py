@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import faults
-from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, CURSOR, Handle
 
 if TYPE_CHECKING:
     from whoholds.analysis.history import History
@@ -20,6 +20,8 @@ SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None) -> Snapshot:
     """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
+    if ending is not None and ending.kind == "process":
+        history.standing.end(taken.now)
     _forgive_sleep(taken, history, every)
     new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
     for handle in new:
@@ -101,7 +103,9 @@ def _place(handle: Handle, history: History) -> None:
     if handle.origin:
         handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site
-        if handle.pool is None or handle.kind != CONNECTION:  # a pool's own stock is nobody's of that line
+        if handle.kind != CURSOR and (
+            handle.pool is None or handle.kind != CONNECTION
+        ):  # a pool's own stock is nobody's of that line
             site.opened += 1
             site.borrows = handle.kind == CHECKOUT
     owner = handle.owner

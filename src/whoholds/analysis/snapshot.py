@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from whoholds.analysis.nesting import Nesting
-    from whoholds.analysis.sites import Site
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.origin import Origin
@@ -52,7 +51,6 @@ class Snapshot:
     ending: Ending | None = None
     scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that are over, with the stamp of their end
     nestings: list[Nesting] = field(default_factory=list)  # that this look brought to light
-    _singles: dict[Site, bool] = field(default_factory=dict)  # answers of `only_of_its_line`, each worked out once
 
     def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:
         """The open handles that somebody must give back and that no finding of `rule` has named, of `among` or all.
@@ -81,24 +79,15 @@ class Snapshot:
         """Seconds since the epoch of a time of the ledger's clock."""
         return self.wall - (self.now - at)
 
-    def only_of_its_line(self, handle: Handle) -> bool:
-        """Whether its line opened no other in this process, or just this one in each thread that still lives."""
-        site = handle.site
-        if site is None or site.opened <= 1:
-            return True
-        single = self._singles.get(site)
-        if single is None:
-            single = self._singles[site] = self._one_each_thread(site)
-        return single
+    @property
+    def process_ends(self) -> bool:
+        """Whether this look is one of the last of the process."""
+        return self.history.standing.ends_at is not None
 
-    def _one_each_thread(self, site: Site) -> bool:
-        mates = [other for other in self.open if other.site is site]
-        threads = {_thread_of(other) for other in mates}
-        return len(mates) == site.opened == len(threads) and not any(
-            owner is None or owner.kind == "task" or self.gone(owner) for owner in threads
-        )
+    def stands(self, handle: Handle) -> bool:
+        """Whether it is a standing handle, which is no leak: see `analysis.standing`."""
+        return self.history.standing.stands(handle, self.now)
 
-
-def _thread_of(handle: Handle) -> Owner | None:
-    owner = handle.owner
-    return owner.thread or owner if owner is not None else None
+    def first_of_its_chain(self, handle: Handle) -> bool:
+        """Whether the lines that opened it opened no other, in the process or in the live thread that keeps it."""
+        return self.history.standing.first(handle, self.now)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS
+from whoholds.analysis.standing import of_a_cell
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def _longer(handle: Handle, seconds: float, limit: Threshold) -> bool:
 
 def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Held and idle for longer than the limit; not what listens, is its line's only one, or is in a transaction."""
+    if snapshot.process_ends:
+        return
     now, least = snapshot.now, limits.held_too_long.least
     late = [
         handle
@@ -55,7 +58,8 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         if _longer(handle, handle.idle_s(now), limits.held_too_long)
         and not handle.unread
         and not listens(handle.parent or handle)
-        and not snapshot.only_of_its_line(handle)
+        and not snapshot.stands(handle)
+        and not of_a_cell(handle)
     ]
     for part in parts_of(late):
         yield Finding.of(

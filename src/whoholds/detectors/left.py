@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS, RULES
-from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, Handle
+from whoholds.analysis.standing import of_a_cell, thread_of
+from whoholds.ledger.entries import ORPHANED, THREAD_ENDED
+from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CURSOR, FREED, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.owner import Owner
     from whoholds.ledger.scope import Scope
     from whoholds.limits import Limits
 
 _UNTIL_COLLECTED = (
     "Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked."
 )
+_UNTIL_COLLECTED_PRIVATE = "Close it where it was opened. Until the collector comes, it keeps its memory."
+_FREED = (COLLECTED, FREED, ORPHANED, THREAD_ENDED)
 _CLOSE = {
     "psycopg2": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
     "sqlite3": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
@@ -46,10 +51,11 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     if ending.scope is not None:
         open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
-        single = {handle for handle in open_ if snapshot.only_of_its_line(handle)}
-        for part in parts_of(single):
-            yield Finding.of(part, "left-open", INFO, *_left(part.handles, ending.kind, ending.name))
+        single = {handle for handle in open_ if snapshot.stands(handle)}
         open_ = [handle for handle in open_ if handle not in single]
+        leaks = {_lines(handle) for handle in open_}  # a finding is told by its lines: its count is the leak's
+        for part in parts_of(handle for handle in single if _lines(handle) not in leaks):
+            yield Finding.of(part, "left-open", INFO, *_left(part.handles, ending.kind, ending.name))
     for part in parts_of(open_):
         yield Finding.of(
             part,
@@ -62,6 +68,12 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
                 "a finally with close() (of a pool's loan: putconn, or the session's close).",
             ),
         )
+
+
+def _lines(handle: Handle) -> tuple[Site | None, Site | None]:
+    """The opening line, and the line that spawned the owner."""
+    spawn = handle.owner.spawn if handle.owner is not None else None
+    return handle.site, spawn.site if spawn is not None else None
 
 
 def _out_of_scope(snapshot: Snapshot, open_: list[Handle]) -> dict[Scope, list[Handle]]:
@@ -84,7 +96,7 @@ def _at_work(snapshot: Snapshot, handle: Handle, scope: Scope) -> bool:
 
 def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list[Handle], str]]:
     """The first that its line opened may be meant for all that come after: a global made lazily."""
-    single = [handle for handle in handles if snapshot.only_of_its_line(handle)]
+    single = [handle for handle in handles if snapshot.first_of_its_chain(handle)]
     return [(single, INFO), ([handle for handle in handles if handle not in single], ERROR)]
 
 
@@ -111,26 +123,58 @@ def _owners(group: tuple[Handle, ...]) -> str:
 
 
 def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Freed although nobody had closed it: a warning where only the collector could free it, else info."""
+    """Freed although nobody had closed it; not a thread's own connection, which went because its thread ended."""
     del limits
-    freed = [handle for handle in snapshot.ended if handle.how in (COLLECTED, FREED) and handle.kind != CURSOR]
+    freed = [handle for handle in snapshot.ended if handle.how in _FREED and handle.kind != CURSOR]
     if not freed:
         return
-    kept = {handle.site for handle in (*snapshot.ended, *snapshot.open) if _kept_between_jobs(snapshot, handle)}
-    freed = [handle for handle in freed if not _workers_own(snapshot, handle, kept)]
-    for how, severity, words in (
-        (COLLECTED, WARNING, "never closed {n}, which the garbage collector freed"),
-        (FREED, INFO, "never closed {n}, freed as soon as nothing referred to what it had opened"),
-    ):
-        for part in parts_of([handle for handle in freed if handle.how == how]):
+    owned = _threads_own(freed)
+    lost = {handle for handle in freed if _is_lost(handle)}
+    others = [handle for handle in freed if handle not in lost and handle.how != THREAD_ENDED and handle not in owned]
+    for part in parts_of(lost):
+        yield Finding.of(
+            part,
+            "collected-open",
+            ERROR,
+            "never gave back {n}, freed and lost to the pool",
+            why=("This pool does not take back what its borrower drops: it lends one fewer until it is closed.",),
+            advice=("Give it back also when an exception passes: `with pool.connection()`, or putconn in a finally.",),
+        )
+    for late in (True, False):
+        for part in parts_of(handle for handle in others if (handle.how != FREED) == late):
+            private = part.handles[0].database.private
             yield Finding.of(
                 part,
                 "collected-open",
-                severity,
-                words,
+                WARNING if late and not all(map(_is_harmless, part.handles)) else INFO,
+                "never closed {n}, which the garbage collector freed"
+                if late
+                else "never closed {n}, freed as soon as nothing referred to what it had opened",
                 why=_with_is_not_close(part.handles),
-                advice=(_UNTIL_COLLECTED,),
+                advice=(_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,),
             )
+
+
+def _is_lost(handle: Handle) -> bool:
+    """Whether it is a loan of a pool that lends on and does not take back by itself."""
+    pool = handle.pool
+    if handle.kind != CHECKOUT or pool is None or handle.closed_at is None:
+        return False
+    return not pool.takes_back and handle.closed_at < pool.closed_at
+
+
+def _is_harmless(handle: Handle) -> bool:
+    """Whether nobody else can miss it: only it could see its database, or a cell of a notebook was run once more."""
+    return handle.database.private or of_a_cell(handle)
+
+
+def _threads_own(freed: list[Handle]) -> set[Handle]:
+    """Those that the collector freed when their thread was gone, one of each chain in a thread: it kept them."""
+    by_thread: dict[tuple[object, Owner | None], list[Handle]] = {}
+    for handle in freed:
+        if handle.how == ORPHANED:
+            by_thread.setdefault((handle.kept, thread_of(handle)), []).append(handle)
+    return {handles[0] for handles in by_thread.values() if len(handles) == 1}
 
 
 def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
@@ -138,24 +182,6 @@ def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
     site = group[0].site
     misread = site is not None and "with " in site.frame.source
     return (_CLOSE[group[0].driver],) if misread and group[0].driver in _CLOSE else ()
-
-
-def _workers_own(snapshot: Snapshot, handle: Handle, kept: set[Site | None]) -> bool:
-    """A connection that a worker thread kept for itself between jobs, freed because that thread ended.
-
-    A worker that ran one job only never shows it, so what its line does in another worker tells: `kept`.
-    """
-    owner = handle.owner
-    if owner is None or not snapshot.gone(owner):
-        return False
-    return handle.site in kept if owner.kind == "job" else owner.kind == "thread" and owner.is_worker
-
-
-def _kept_between_jobs(snapshot: Snapshot, handle: Handle) -> bool:
-    owner = handle.owner
-    if owner is None or owner.kind != "job" or not snapshot.job_is_over(owner):
-        return False
-    return handle.used_at > (owner.job_over_at or 0.0)
 
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -167,7 +193,8 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and handle.owner.ended_at is not None
         and snapshot.now - handle.owner.ended_at >= limits.owner_gone
         and _unused_since(handle, handle.owner.ended_at)
-        and not (handle.site is not None and handle.site.opened == 1)
+        and not snapshot.stands(handle)
+        and not of_a_cell(handle)
     ]
     for part in parts_of(late):
         yield Finding.of(

@@ -45,6 +45,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
     with kit.open_names() as stand:
         stand(base, "__init__", kit.opening(base.__init__, ledger, "asyncpg", _identify, known.put))
         stand(connect_utils, "_connect", kit.timed_connect_async(connect_utils._connect, ledger, known.of, _target))
+        if "__del__" in vars(base):  # it closes what the program has let go of, by `_cleanup`
+            stand(base, "__del__", kit.around(base.__del__, before=_dropping(ledger, known)))
         stand(base, "_cleanup", kit.closing(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
         for name in _STATEMENTS:
             method = getattr(base, name)
@@ -74,6 +76,18 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(holder, "release", kit.around_async(holder.release, lender.settling))
         stand(holder, "_release", kit.around(holder._release, lender.taking))
         yield
+
+
+def _dropping(ledger: Ledger, known: kit.Known) -> Any:
+    """Before `Connection.__del__`, which closes what the program has let go of: nobody had closed it."""
+
+    def dropping(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any) -> None:
+        del args, kwargs, frame
+        handle = known.found(self)
+        if handle is not None:
+            ledger.dropped(handle)
+
+    return dropping
 
 
 def _in_transaction(connection: Any) -> bool:

@@ -11,7 +11,7 @@ import sys
 
 from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger import here
+from whoholds.ledger import cpython, here
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _registered: list[bool] = []
+_heard: list[bool] = []  # once: the end of the main thread is heard of
+_main_ends: list[Callable[[], None]] = []
 _looks: list[Callable[[], None]] = []  # none until a watch has run: nothing that we watch was ever imported
 _sudden: list[Callable[[], bool]] = []
 _restore: list[Callable[[], None]] = []
@@ -87,6 +89,25 @@ def ends_suddenly() -> bool:
     return all(look() for look in _sudden)
 
 
+def at_main_end(call: Callable[[], None]) -> None:
+    """Call this where the main thread has ended and other threads may still run. Twice is once."""
+    if call not in _main_ends:
+        _main_ends.append(call)
+
+
+def _main_over() -> None:
+    for call in _main_ends:
+        call()
+
+
+def _threads(threading: ModuleType) -> None:
+    """Before the interpreter joins the program's threads, main has ended; `concurrent.futures` hears of it this way."""
+    if _heard:  # it cannot be taken back
+        return
+    _heard.append(True)
+    cpython.before_threads_are_joined(threading, _main_over)
+
+
 def _last_look() -> None:
     for look in _looks:
         look()
@@ -140,6 +161,7 @@ def _celerys_children(pool: ModuleType) -> None:
 
 
 _STANDS: dict[str, Callable[[ModuleType], None]] = {
+    "threading": _threads,
     "multiprocessing.process": _children,
     "billiard.process": _children,
     "billiard.pool": _celerys_children,

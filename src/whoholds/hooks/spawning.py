@@ -201,7 +201,7 @@ def _over(begun: _Job | None) -> None:
             attributes, owner, before = begun
             if attributes.get(JOB) is owner:
                 attributes[JOB] = before
-            if owner is not None and owner.kind == "job":
+            if owner is not None and (owner.kind == "job" or owner.part_of is not None):
                 owner.job_over_at = monotonic()
     except Exception as error:  # noqa: BLE001 - our fault must stay ours
         stays_ours(error)
@@ -238,7 +238,7 @@ def _for_owner(owner: Owner | None, func: Any) -> Any:
             try:
                 try:
                     thread = thread_of(_thread.get_ident())
-                    begun = _works_at(thread, owner) if thread is not None else None
+                    begun = _works_at(thread, _inside(thread, owner)) if thread is not None else None
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, func)
                 return func(*inner)
@@ -248,6 +248,13 @@ def _for_owner(owner: Owner | None, func: Any) -> Any:
             _over(begun)
 
     return work
+
+
+def _inside(thread: Any, owner: Owner | None) -> Owner | None:
+    """The owner for what this worker thread opens while the task `owner` awaits it."""
+    worker = thread_owner(thread, _thread.get_ident())
+    worker.is_worker = True
+    return owner.inside(worker) if owner is not None else None
 
 
 _STANDS: dict[str, Callable[[ModuleType], None]] = {

@@ -151,3 +151,11 @@ def current_frames() -> dict[int, FrameType]:
             gc.enable()
     finally:
         gc.enable()  # a signal's handler may have raised before the first
+
+
+def before_threads_are_joined(threading: Any, call: Callable[[], None]) -> None:
+    """Let `call` run in the main thread once that has ended, before it waits for the other threads. For ever."""
+    try:
+        threading._register_atexit(call)
+    except (AttributeError, RuntimeError):  # a Python without it; the interpreter ends already
+        pass

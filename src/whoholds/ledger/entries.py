@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 THREAD_ENDED = "thread ended"  # freed because the thread that kept it for itself ended
+ORPHANED = "collected after its thread"  # freed by the collector when the thread that had opened it was gone
 
 
 class Refusal:

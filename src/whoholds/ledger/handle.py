@@ -33,6 +33,7 @@ class Pool:
     __slots__ = (
         "__weakref__",
         "closed",
+        "closed_at",
         "idle_max",
         "idle_min",
         "key",
@@ -59,6 +60,7 @@ class Pool:
         self.waiting: set[ref[Request]] = set()  # the requests that wait now; each change one C call
         self.timeouts = 0  # requests that ran out of patience
         self.closed = False
+        self.closed_at = float("inf")  # seconds of the ledger's clock
         self.takes_back = True  # whether it gets a loan back that the borrower dropped without giving it back
         self.lost: list[Handle] = []  # loans that it never got back, and with each a place; filled in by the look
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
@@ -127,6 +129,7 @@ class Handle:
         "how",
         "in_transaction",
         "inherited",
+        "kept",
         "kind",
         "ledger",
         "lost_s",
@@ -184,6 +187,7 @@ class Handle:
         self.unread: Any = None  # what it was told: the line that made the cursor, where known
         self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once
         self.site: Any = None  # filled in on the tick
+        self.kept: Any = None  # likewise: what its chain of lines opened to its database, counted
         self.told = 0  # bits of the rules that a finding has named it for
         self.lost_s = 0.0  # seconds in which the machine slept: nobody held anything then
 

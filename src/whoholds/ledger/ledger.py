@@ -19,7 +19,7 @@ from weakref import ref
 from whoholds.ledger import cpython, here
 from whoholds.ledger.callers import caller_of
 from whoholds.ledger.ends import NO_SPAN, Ends, Note
-from whoholds.ledger.entries import ASKED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
+from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
@@ -195,7 +195,9 @@ class Ledger:
     def dropped(self, loan: Handle) -> None:
         """A pool's own finalizer takes a loan back that its borrower let go."""
         if loan.closed_stamp is None and loan.ref is not None:
-            self.closed(loan, COLLECTED if self.ends.collected_here() else _let_go(loan))
+            worker = _worker_of(loan)
+            ended = worker is not None and worker.gone()
+            self.closed(loan, _how_freed(collected=self.ends.collected_here(), ended=ended))
 
     def reopened(self, handle: Handle) -> None:
         """A close that failed: it is open after all."""
@@ -291,12 +293,15 @@ class Ledger:
 
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""
+        if not pool.closed:
+            pool.closed_at = self.clock()
         pool.closed = True
         self._pools.pop(pool.key, None)
 
     def pool_back(self, pool: Pool) -> None:
         """A pool that had given up all it held lends again."""
         pool.closed = False
+        pool.closed_at = float("inf")
         if pool.key:
             self._pools[pool.key] = pool
 
@@ -333,12 +338,10 @@ class Ledger:
             del pool.lost[:-STORED]
         if pool is not None and handle.kind == CONNECTION:
             handle.how = OVER
-        elif note.collected:
-            handle.how = COLLECTED
         else:
             worker = _worker_of(handle)
             ended = worker is not None and worker.key != note.thread and worker.gone()
-            handle.how = THREAD_ENDED if ended else FREED
+            handle.how = _how_freed(collected=note.collected, ended=ended)
         handle.closed_at = note.at
         here.at_closing(handle, self.clock(), lived=note.span_lived)
         handle.closed_stamp = note.stamp
@@ -422,15 +425,18 @@ class Ledger:
 
 
 def _worker_of(handle: Handle) -> Owner | None:
-    """The owner that is the thread in which a thread's or job's handle was opened; None for tasks and greenlets."""
+    """The owner that is the thread in which it was opened; None for greenlets, and tasks in their loop's thread."""
     owner = handle.owner
-    return (owner.thread or owner) if owner is not None and owner.kind in ("thread", "job") else None
+    if owner is None:
+        return None
+    return owner.thread or (owner if owner.kind in ("thread", "job") else None)
 
 
-def _let_go(handle: Handle) -> str:
-    """How a handle ends whose object's last reference goes just now."""
-    worker = _worker_of(handle)
-    return THREAD_ENDED if worker is not None and worker.gone() else FREED
+def _how_freed(*, collected: bool, ended: bool) -> str:
+    """How a handle ends that frees itself, by the collector or with its last reference, after its thread or before."""
+    if ended:
+        return ORPHANED if collected else THREAD_ENDED
+    return COLLECTED if collected else FREED
 
 
 _HOOKS = os.path.dirname(os.path.dirname(__file__)) + os.sep + "drivers" + os.sep

@@ -53,6 +53,8 @@ class Owner:
         "key",
         "kind",
         "name",
+        "outlived_main",
+        "part_of",
         "ref",
         "spawn",
         "thread",
@@ -69,14 +71,28 @@ class Owner:
         self.ident = ident  # of the thread it ran in when it first opened something
         self.thread = thread  # for a job: the owner that is its worker thread
         self.thread_name = name if kind in ("thread", "job") else ""  # of a task: that of the thread it ran in
+        self.part_of: Owner | None = None  # the task that awaits what a worker thread does for it
         self.ended_at: float | None = None  # monotonic seconds; when a tick first saw it gone
         self.job_over_at: float | None = None  # when a job returned, though its worker lives
-        self.is_worker = False  # a thread that runs an executor's jobs
+        self.is_worker = False  # a thread that runs an executor's jobs, or what tasks await
+        self.outlived_main = False  # a thread that was still running when the main thread had ended
         by = spawn.by if spawn else None
         self.depth: int = by.depth + 1 if by else 0
         if spawn and self.depth >= self.MAX_DEPTH:
             spawn.by = None
         self.spawn = spawn
+
+    @property
+    def whole(self) -> Owner:
+        """The task, for what a worker thread does for it; anybody else himself."""
+        return self.part_of or self
+
+    def inside(self, worker: Owner) -> Owner:
+        """An owner for what the thread `worker` does while this task awaits it: the task, but the thread keeps it."""
+        part = Owner(self.kind, self.name, self.ref, worker.ident, self.spawn, worker)
+        part.thread_name = worker.name
+        part.part_of = self
+        return part
 
     def gone(self) -> bool:
         """Whether it has ended; a job is not gone while its worker lives. Called by the thread that ticks."""

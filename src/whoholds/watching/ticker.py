@@ -188,6 +188,7 @@ def hook() -> None:
     exits.watch()
     exits.at_exit(last_look)
     exits.at_exit(signals.after_last_look)
+    exits.at_main_end(main_ends)
     exits.at_sudden_end(sudden_end)
     forks.watch(_before_fork, _in_child, _in_parent, _fork_returned, _ticking_threads)
 
@@ -195,6 +196,16 @@ def hook() -> None:
 def after_last_look(call: Callable[[], None]) -> None:
     """Call this once the last look of the process is over: an exporter's shutdown."""
     _after.append(call)
+
+
+def main_ends() -> None:
+    """The main thread calls it at its end: the threads that hold something and still run outlive it."""
+    for watch, _ in attended:
+        for handle in watch.ledger.peek():
+            owner = handle.owner
+            thread = (owner.thread or owner) if owner is not None else None
+            if thread is not None and thread.kind == "thread" and not thread.outlived_main and not thread.gone():
+                thread.outlived_main = True
 
 
 def last_look() -> None:

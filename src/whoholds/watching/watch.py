@@ -129,6 +129,8 @@ class Watch:
 
     def end(self, ending: Ending) -> list[Finding]:
         """A last look of a scope, a watch or the process: settles once before it accuses."""
+        if ending.kind == "process":
+            self.history.standing.end(self.ledger.clock())
         said = self.tick()
         if self.limits.exit_collect and ending.kind != "scope" and self._would_accuse(ending):
             gc.collect()

@@ -1,0 +1,97 @@
+"""Chain: the program's own frames that led to an opening. A helper that is called from two places is two chains.
+
+Made by the thread that ticks and by nobody else. It keeps code objects and offsets, never frames.
+"""
+
+from __future__ import annotations
+
+from whoholds.analysis.blame import _LIBRARY, kind_of
+from whoholds.ledger.origin import line_at
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from whoholds.ledger.origin import Origin
+
+_MANY = 10_000  # chains kept by their code objects; their lines are then worked out anew
+_MODULE = "<module>"
+
+
+class Chain:
+    """The lines of one chain, innermost first. Every opening by the same lines has the same Chain object."""
+
+    __slots__ = ("at_top_level", "held")
+
+    def __init__(self, *, at_top_level: bool) -> None:
+        self.at_top_level = at_top_level  # of a module or a notebook's cell, though a task runs it
+        self.held: dict[object, int] = {}  # whoever keeps handles for itself → to how many databases it has some
+
+
+class Chains:
+    """All chains seen, each once."""
+
+    def __init__(self) -> None:
+        self._latest: dict[tuple[int, int], tuple[Origin, Chain]] = {}  # by the innermost frame: a loop's openings
+        self._by_offsets: dict[tuple[int, ...], tuple[Origin, Chain]] = {}  # the origin keeps the code objects alive
+        self._by_lines: dict[tuple[tuple[str, int, str], ...], Chain] = {}
+
+    def of(self, origin: Origin) -> Chain:
+        """The chain of `origin`, which must not be empty."""
+        first = (id(origin[0]), origin[1])
+        latest = self._latest.get(first)  # type: ignore[arg-type]  # offsets at odd places
+        if latest is not None and (latest[0] is origin or latest[0] == origin):
+            return latest[1]
+        if len(self._latest) >= _MANY:
+            self._latest.clear()
+        chain = self._found(origin)
+        self._latest[first] = (origin, chain)  # type: ignore[index]
+        return chain
+
+    def _found(self, origin: Origin) -> Chain:
+        places = own_frames(origin)
+        key = tuple(number for place in places for number in (id(origin[place]), origin[place + 1]))
+        known = self._by_offsets.get(key)  # type: ignore[arg-type]
+        if known is not None:
+            return known[1]
+        if len(self._by_offsets) >= _MANY:
+            self._by_offsets.clear()
+        lines = tuple(_line(origin, place) for place in places)
+        chain = self._by_lines.get(lines)
+        if chain is None:
+            chain = self._by_lines[lines] = Chain(at_top_level=_runs_at_top_level(origin))
+        self._by_offsets[key] = (origin, chain)  # type: ignore[index]
+        return chain
+
+
+def own_frames(origin: Origin) -> list[int]:
+    """Where in `origin` the program's own frames are, with those of libraries that the innermost of them called.
+
+    Where the whole application is an installed package, all frames but those of watched libraries.
+    """
+    places: list[int] = []
+    inner = True
+    for place in range(0, len(origin), 2):
+        kind = kind_of(origin[place].co_filename)  # type: ignore[union-attr]  # even places hold code objects
+        if not kind:
+            inner = False
+            places.append(place)
+        elif inner and kind == _LIBRARY:
+            places.append(place)
+    return places or [0]
+
+
+def _line(origin: Origin, place: int) -> tuple[str, int, str]:
+    code: CodeType = origin[place]  # type: ignore[assignment]  # a code object at even places
+    return (code.co_filename, line_at(code, origin[place + 1]), code.co_name)  # type: ignore[arg-type]
+
+
+def _runs_at_top_level(origin: Origin) -> bool:
+    """Whether a module or a cell is being run, above the event loop's frames where there are any."""
+    for place in range(0, len(origin), 2):
+        code: CodeType = origin[place]  # type: ignore[assignment]
+        if code.co_name == _MODULE:
+            return True
+        if "asyncio" in code.co_filename.replace("\\", "/").split("/")[-2:-1]:
+            return False
+    return False

@@ -1,0 +1,196 @@
+"""Standing handles: what one chain opened to one database, of which at most one was ever open at a time.
+
+Counted from the stamps of openings and closings, in the process and in each thread, once a look by the thread that
+ticks. What was freed and never closed is not counted as held at once with its successor: a name was bound anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.chains import Chain, Chains
+from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
+
+if TYPE_CHECKING:
+    from whoholds.ledger.entries import Entries
+    from whoholds.ledger.owner import Owner
+
+_FEW = 2  # databases of one chain that an owner may keep open; more are a loop that keeps what it takes
+_MANY = 10_000  # pairs of chain and database that are remembered
+_MANY_THREADS = 100  # of one pair
+
+
+class Count:
+    """How many handles of one chain and one database the process, or one thread, has."""
+
+    __slots__ = ("crowded", "open", "opened")
+
+    def __init__(self) -> None:
+        self.opened = 0  # ever
+        self.open = 0  # at the last look
+        self.crowded = False  # two of them were open at once, and one of the two was closed since
+
+    def sweep(self, changes: list[int], freed: int) -> None:
+        """Count on: stamps of openings and, negative, of closings, in any order; `freed` are gone without a close."""
+        count = most = self.open - freed
+        for stamp in sorted(changes, key=abs) if len(changes) > 1 else changes:
+            count += 1 if stamp > 0 else -1
+            most = max(most, count)
+        if most > 1 and count < most:
+            self.crowded = True
+        self.open = count
+
+    @property
+    def single(self) -> bool:
+        """Whether no two were ever open at once."""
+        return self.open <= 1 and not self.crowded
+
+
+class Kept:
+    """What one chain opened to one database: in the process, and in each thread."""
+
+    __slots__ = ("chain", "process", "threads")
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.process = Count()
+        self.threads: dict[Owner, Count] = {}
+
+    def sweep(self, changes: dict[Owner | None, list[int]], freed: dict[Owner | None, int]) -> None:
+        """What a look brought, by thread."""
+        self._count(None, self.process, [stamp for stamps in changes.values() for stamp in stamps], freed)
+        for thread in changes.keys() | freed.keys():
+            if thread is not None:
+                count = self.threads.get(thread)
+                if count is None:
+                    count = self.threads[thread] = Count()
+                self._count(thread, count, changes.get(thread, []), {thread: freed.get(thread, 0)})
+        if len(self.threads) > _MANY_THREADS:
+            for thread in [one for one, count in self.threads.items() if not count.open and one.gone()]:
+                del self.threads[thread]
+
+    def _count(self, keeper: Owner | None, count: Count, changes: list[int], freed: dict[Owner | None, int]) -> None:
+        had = count.open > 0
+        count.opened += sum(stamp > 0 for stamp in changes)
+        count.sweep(changes, sum(freed.values()))
+        if had != (count.open > 0):
+            held = self.chain.held
+            held[keeper] = held.get(keeper, 0) + (1 if count.open > 0 else -1)
+            if not held[keeper]:
+                del held[keeper]
+
+
+class Standing:
+    """All pairs of chain and database; asked by the detectors."""
+
+    def __init__(self) -> None:
+        self.chains = Chains()
+        self.ends_at: float | None = None  # when the last looks of the process began
+        self._kept: dict[tuple[Chain, object, str], Kept] = {}
+
+    def take(self, taken: Entries, new: list[Handle]) -> None:
+        """Count what a look brought; its `new` handles have their lines."""
+        changes: dict[Kept, dict[Owner | None, list[int]]] = {}
+        freed: dict[Kept, dict[Owner | None, int]] = {}
+        for handle in new:
+            if _is_counted(handle):
+                handle.kept = kept = self._of(handle)
+                if handle.closed_stamp is None or handle.how == CLOSED:
+                    changes.setdefault(kept, {}).setdefault(thread_of(handle), []).append(handle.opened_stamp)
+        fresh = set(map(id, new)) if taken.ended else ()
+        for handle in taken.ended:
+            kept = handle.kept
+            if kept is None:
+                continue
+            if handle.how == CLOSED:
+                changes.setdefault(kept, {}).setdefault(thread_of(handle), []).append(-handle.closed_stamp)  # type: ignore[operator]  # it has ended
+            elif id(handle) not in fresh:
+                by_thread = freed.setdefault(kept, {})
+                thread = thread_of(handle)
+                by_thread[thread] = by_thread.get(thread, 0) + 1
+        for kept in changes.keys() | freed.keys():
+            kept.sweep(changes.get(kept, {}), freed.get(kept, {}))
+        if len(self._kept) > _MANY:
+            self._forget()
+
+    def end(self, now: float) -> None:
+        """The process ends: threads that a look finds gone from now on lived until the end. Twice is once."""
+        if self.ends_at is None:
+            self.ends_at = now
+
+    def _of(self, handle: Handle) -> Kept:
+        database = "" if handle.database.private else handle.database
+        key = (self.chains.of(handle.origin), database, handle.kind)
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self._kept[key] = Kept(key[0])
+        return kept
+
+    def _forget(self) -> None:
+        """A file for every customer: pairs of which nothing is open."""
+        self._kept = {key: kept for key, kept in self._kept.items() if kept.process.open}
+
+    def stands(self, handle: Handle, now: float) -> bool:
+        """Whether `handle` is standing at the look of `now`.
+
+        A loan is where its chain borrowed no other: who borrows gives back.
+        """
+        kept: Kept | None = handle.kept
+        if kept is None:
+            return handle.site is None
+        if handle.kind == CHECKOUT:
+            return self.first(handle, now)
+        if kept.process.single and kept.chain.held.get(None, 0) <= _FEW:
+            return True
+        thread = thread_of(handle)
+        if thread is None or not kept.threads[thread].single or not self._keeps(handle, thread, now):
+            return False
+        return kept.chain.held.get(thread, 0) <= _FEW or (thread.is_worker and took_up_again(handle, now))
+
+    def first(self, handle: Handle, now: float) -> bool:
+        """Whether its chain opened no other, in the process or in the live thread that keeps it for itself."""
+        kept: Kept | None = handle.kept
+        if kept is None:
+            return handle.site is None
+        if kept.process.opened <= 1:
+            return True
+        thread = thread_of(handle)
+        return thread is not None and kept.threads[thread].opened <= 1 and self._keeps(handle, thread, now)
+
+    def _keeps(self, handle: Handle, thread: Owner, now: float) -> bool:
+        """Whether `thread` lives, or lived until the end, and nobody else has used what it opened."""
+        if thread.kind == "thread" and handle.used_by not in (0, thread.ident):
+            return False
+        if thread.ended_at is None or thread.ended_at > now:
+            return True
+        if self.ends_at is None or thread.ended_at < self.ends_at:
+            return False
+        return thread.is_worker or thread.outlived_main or took_up_again(handle, now)
+
+
+def _is_counted(handle: Handle) -> bool:
+    """Whether somebody has to give it back: not cursors, not what a pool owns."""
+    return bool(handle.origin) and handle.must_be_returned
+
+
+def thread_of(handle: Handle) -> Owner | None:
+    """The thread or greenlet that keeps what was opened in it; None for a task in its loop's thread."""
+    owner = handle.owner
+    if owner is None:
+        return None
+    return owner.thread or (owner if owner.kind != "task" else None)
+
+
+def took_up_again(handle: Handle, now: float) -> bool:
+    """Whether a later piece of work used it: after the job that opened it, or by the same statement once more."""
+    owner = handle.owner
+    if owner is not None and owner.job_over_at is not None and owner.job_over_at <= now:
+        return handle.used_at > owner.job_over_at
+    texts = [sql for sql, _, _ in handle.statements if sql]
+    return len(set(texts)) < len(texts)
+
+
+def of_a_cell(handle: Handle) -> bool:
+    """Whether the top level of a notebook's cell, or of a module, opened it while a task ran that: no owner at all."""
+    owner, kept = handle.owner, handle.kept
+    return owner is not None and owner.kind == "task" and kept is not None and kept.chain.at_top_level

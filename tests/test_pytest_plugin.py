@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 import pytest
 

@@ -459,3 +459,20 @@ def test_what_was_reported_and_then_freed_was_not_given_back() -> None:
     world = World()
     world.closes(world.opens(told=BITS["held-too-long"]), how=FREED)
     assert world.found(given_back) == []
+
+
+@pytest.mark.parametrize(("worker", "expected"), [(True, []), (False, [("error", 2)])])
+def test_an_executors_workers_that_ended_after_main_were_not_lost(
+    *, worker: bool, expected: list[tuple[str, int]]
+) -> None:
+    """The interpreter joins them first, and may wait for long for other threads before the last look."""
+    world = World()
+    threads = [thread(f"Thread-{number}", REPORT, worker=worker) for number in range(2)]
+    for one in threads:
+        world.opens(by=one)
+    world.look()
+    world.history.standing.main_over_at = world.clock()
+    for one in threads:
+        ends(one)
+    world.look()
+    assert said(world.after(60.0).found(owner_gone)) == expected

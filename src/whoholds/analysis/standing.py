@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.chains import Chain, Chains
+from whoholds.ledger import cpython
 from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.owner import Owner
 
 _FEW = 2  # databases of one chain that an owner may keep open; more are a loop that keeps what it takes
+_AT_THE_END_S = 2.0  # a thread that was seen gone so shortly before the last looks was joined for the end
 _MANY = 10_000  # pairs of chain and database that are remembered
 _MANY_THREADS = 100  # of one pair
 
@@ -86,10 +88,13 @@ class Standing:
     def __init__(self) -> None:
         self.chains = Chains()
         self.ends_at: float | None = None  # when the last looks of the process began
+        self.main_over_at: float | None = None  # when a look first saw that the main thread had ended
         self._kept: dict[tuple[Chain, object, str], Kept] = {}
 
     def take(self, taken: Entries, new: list[Handle]) -> None:
         """Count what a look brought; its `new` handles have their lines."""
+        if self.main_over_at is None and cpython.main_is_over():
+            self.main_over_at = taken.now
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
         freed: dict[Kept, dict[Owner | None, int]] = {}
         for handle in new:
@@ -163,7 +168,9 @@ class Standing:
             return False
         if thread.ended_at is None or thread.ended_at > now:
             return True
-        if self.ends_at is None or thread.ended_at < self.ends_at:
+        if thread.is_worker and self.main_over_at is not None and thread.ended_at >= self.main_over_at:
+            return True
+        if self.ends_at is None or thread.ended_at < self.ends_at - _AT_THE_END_S:
             return False
         return thread.is_worker or thread.outlived_main or took_up_again(handle, now)
 

@@ -159,3 +159,8 @@ def before_threads_are_joined(threading: Any, call: Callable[[], None]) -> None:
         threading._register_atexit(call)
     except (AttributeError, RuntimeError):  # a Python without it; the interpreter ends already
         pass
+
+
+def main_is_over() -> bool:
+    """Whether the main thread has ended, and executors' workers with it or soon; other threads may still run."""
+    return bool(getattr(sys.modules.get("threading"), "_SHUTTING_DOWN", False))

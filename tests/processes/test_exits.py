@@ -53,25 +53,126 @@ def test_a_program_that_closes_at_its_exit_is_silent(program: Programs) -> None:
     assert ran.clean
 
 
-def test_os_exit_takes_no_last_look_and_loses_nothing_said_before(program: Programs) -> None:
-    """Findings reach the journal when they are made."""
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        "os._exit(5)",
+        "leave(5)",
+        "t = threading.Thread(target=os._exit, args=(5,)); t.start(); t.join()",
+        "atexit.register(os._exit, 5)",
+    ],
+)
+def test_os_exit_is_preceded_by_a_last_look(program: Programs, leaves: str) -> None:
+    """Also where it had been imported by name, in another thread, and among the handlers of the exit."""
+    ran = program.run(f"import atexit, os, threading\nfrom os import _exit as leave\n{LEAK}{leaves}\n")
+    assert (ran.code, ran.findings) == (5, THREE)
+    assert ran.of("end")
+
+
+@pytest.mark.once
+def test_os_exit_ends_a_program_that_holds_a_lock_which_the_log_needs(program: Programs) -> None:
+    """A watchdog's thread ends a program that hangs: the look has five seconds, and the exit code is the watchdog's."""
+    ran = program.run(
+        f"""
+{LEAK}
+import logging, os, sys, threading
+logging.basicConfig()
+(handler,) = logging.getLogger().handlers
+threading.Timer(0.2, os._exit, [6]).start()
+with handler.lock:
+    threading.Event().wait()
+"""
+    )
+    assert (ran.code, quiet(ran)) == (6, True)
+
+
+@posix
+def test_a_child_that_opens_nothing_is_not_looked_at(program: Programs) -> None:
+    """Fork and exec is what most children are for: no thread, no file, no word of ours."""
     ran = program.run(
         """
-        import gc, os, pathlib, sqlite3, time
-        class Keeps: pass
-        def load():
-            keeps = Keeps()
-            keeps.me, keeps.connection = keeps, sqlite3.connect("shop.db")
-        load()
-        gc.collect()
-        journal = pathlib.Path(os.environ["WHOHOLDS_JOURNAL"].replace("{pid}", str(os.getpid())))
-        while "collected-open" not in (journal.read_text() if journal.exists() else ""):
-            time.sleep(0.01)
-        os._exit(5)
-        """,
-        WHOHOLDS_EVERY="0.02",
+        import os, sqlite3, sys
+        connection = sqlite3.connect("shop.db")
+        for leaves in (lambda: os._exit(3), lambda: os.execv(sys.executable, [sys.executable, "-E", "-S", "-c", ""])):
+            pid = os.fork()
+            if pid == 0:
+                leaves()
+            os.waitpid(pid, 0)
+        connection.close()
+        """
     )
-    assert (ran.code, ran.findings) == (5, [("collected-open", "warning", 1)])
+    assert ran.clean
+    assert len(ran.of("run")) == 1
+
+
+@posix
+@pytest.mark.parametrize("work", ["connection.execute('select 1')", "connection.close()"])
+def test_a_child_that_uses_what_it_inherited_and_leaves_at_once_is_told_of(program: Programs, work: str) -> None:
+    """As an RQ worker's work horse does: fork, one statement, `os._exit`."""
+    ran = program.run(
+        f"""
+        import os, sqlite3
+        connection = sqlite3.connect("shop.db")
+        for _ in range(2):
+            pid = os.fork()
+            if pid == 0:
+                {work}
+                os._exit(0)
+            os.waitpid(pid, 0)
+        connection.close()
+        """
+    )
+    assert (ran.code, ran.findings) == (0, [("shared-across-fork", "error", 1)] * 2)
+
+
+SHARED = """
+import multiprocessing, sqlite3
+connection = sqlite3.connect("shop.db", check_same_thread=False)
+def work(number):
+    return connection.execute("select ?", (number,)).fetchone()[0]
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map(work, range(4)))
+    connection.close()
+"""
+KEPT = """
+import multiprocessing, sqlite3
+kept = []
+def work(number):
+    kept.append(sqlite3.connect("shop.db"))
+    return number
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map(work, range(4)))
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("source", "found"), [(SHARED, ("shared-across-fork", "error", 1)), (KEPT, ("left-open", "error", 4))]
+)
+def test_a_pool_of_processes_that_is_terminated_is_looked_at(
+    program: Programs, source: str, found: tuple[str, str, int]
+) -> None:
+    """`with Pool()` ends its workers by SIGTERM within milliseconds."""
+    ran = program.run(source)
+    assert (ran.code, ran.out, ran.findings) == (0, "[0, 1, 2, 3]\n", [found])
+
+
+def test_the_first_look_comes_early_and_what_it_saw_stands_in_the_journal(program: Programs) -> None:
+    """A process that is killed before the second look: who held what is known."""
+    process = program.start(f"{WAIT}{LEAK}wait()", WHOHOLDS_EVERY="600")
+    journal = program.folder / f"{process.pid}.jsonl"
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not (journal.exists() and '"open"' in journal.read_text()):
+        time.sleep(0.02)
+    process.kill()
+    ran = program.ends(process)
+    (seen,) = ran.of("open")
+    (line,) = seen["lines"]
+    assert (seen["count"], line["kind"], line["count"]) == (3, "connection", 3)
+    assert (line["opened"]["line"], line["opened"]["function"]) == (9, "load")
+    assert not ran.of("end")
 
 
 WAITS = f"""{WAIT}

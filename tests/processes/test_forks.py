@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +29,7 @@ def work():
         database.connect().close()
         time.sleep(0.0005)
 threading.Thread(target=work, daemon=True).start()
-for n in range(60):
+for n in range(int(os.environ["WHOHOLDS_TEST_FORKS"])):
     pid = os.fork()
     if pid == 0:
         database.connect().close()
@@ -45,32 +48,172 @@ print("hung", hung)
 
 
 @posix
+@pytest.mark.timeout(0)
 def test_no_fork_hangs_while_a_tick_writes(program: Programs) -> None:
-    """Sixty forks, a tick each millisecond that writes its journal, a thread that opens without pause."""
-    ran = program.run(FORKS, within=60, WHOHOLDS_EVERY="0.001", options=["-W", "ignore"])
+    """Sixty forks, a tick each millisecond that writes its journal, a thread that opens without pause.
+
+    `WHOHOLDS_TEST_FORKS=1000 python -m pytest tests/processes/test_forks.py -k hangs` is the whole of it.
+    """
+    forks = os.environ.get("WHOHOLDS_TEST_FORKS", "60")
+    ran = program.run(
+        FORKS, within=60 + int(forks), WHOHOLDS_EVERY="0.001", WHOHOLDS_TEST_FORKS=forks, options=["-W", "ignore"]
+    )
     assert (ran.code, ran.out) == (0, "hung 0\n")
     assert quiet(ran), ran.err
 
 
+WAYS = """
+import multiprocessing, os, pty, sqlite3, subprocess, sys, warnings
+from os import fork as early
+def reap(pid, *_):
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+def terminal():
+    pid, file = pty.fork()
+    reap(pid)
+    os.close(file)
+def process():
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+ways = {
+    "fork": lambda: reap(os.fork()),
+    "early": lambda: reap(early()),
+    "forkpty": terminal,
+    "preexec_fn": lambda: subprocess.run(["true"], preexec_fn=int, check=True),
+    "subprocess": lambda: subprocess.run(["true"], check=True),
+    "multiprocessing": process,
+}
+way = ways[sys.argv[1]]
+"""
+ALL_WAYS = ["fork", "early", "forkpty", "preexec_fn", "subprocess", "multiprocessing"]
+
+
 @posix
-def test_a_fork_while_only_we_have_a_thread_warns_of_none(program: Programs) -> None:
-    """Python 3.12 warns of a fork with threads: ours is stopped before."""
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_the_parent_is_watched_on_after_a_fork(program: Programs, way: str) -> None:
+    """Though it opens nothing any more: looks come, one after the other."""
+    ran = program.run(
+        f"""
+{WAYS}
+import time, whoholds
+connection = sqlite3.connect("shop.db")
+watch = whoholds.current()
+way()
+for _ in range(3):
+    before, until = watch.snapshot, time.monotonic() + 10
+    while watch.snapshot is before and time.monotonic() < until:
+        time.sleep(0.01)
+    print(watch.snapshot is not before)
+connection.close()
+""",
+        way,
+        WHOHOLDS_EVERY="0.05",
+    )
+    assert (ran.code, ran.out) == (0, "True\n" * 3)
+
+
+@posix
+@pytest.mark.parametrize("way", ALL_WAYS)
+def test_a_process_with_no_thread_but_ours_never_hears_of_threads(program: Programs, way: str) -> None:
+    """CPython warns from 3.12 on when it counts more than one at a fork: ours has ended, and is not there again yet."""
+    ran = program.run(
+        f"""
+{WAYS}
+heard = []
+warnings.simplefilter("always")
+warnings.showwarning = lambda message, *_: heard.append(str(message))
+connection = sqlite3.connect("shop.db")
+for _ in range(60):
+    other = sqlite3.connect("shop.db")  # starts the ticking thread where it does not run
+    way()
+    other.close()
+print(heard)
+connection.close()
+""",
+        way,
+        WHOHOLDS_EVERY="0.001",
+    )
+    assert (ran.code, ran.out) == (0, "[]\n")
+    assert quiet(ran), ran.err
+
+
+@posix
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="it does not warn")
+def test_where_cpython_warns_of_threads_it_blames_the_line_that_forks(program: Programs) -> None:
+    """The program's own thread runs: the same words at the same line, with us and without."""
+    source = """
+    import os, sqlite3, threading
+    connection = sqlite3.connect("shop.db")
+    over = threading.Event()
+    threading.Thread(target=over.wait).start()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    over.set()
+    connection.close()
+    """
+    words = [re.sub(r"pid=\d+", "pid=N", program.run(source, WHOHOLDS=on).err) for on in (None, "1")]
+    assert words[0] == words[1]
+    assert "app.py:6: DeprecationWarning: This process (pid=N) is multi-threaded" in words[0]
+
+
+@posix
+def test_forks_do_not_put_a_look_off(program: Programs) -> None:
+    """A supervisor forks more often than looks come: they come all the same."""
     ran = program.run(
         """
-        import os, sqlite3, time
+        import os, sqlite3, time, whoholds
         connection = sqlite3.connect("shop.db")
-        for _ in range(5):
-            time.sleep(0.01)
+        seen = set()
+        until = time.monotonic() + 20
+        while len(seen) < 4 and time.monotonic() < until:
             pid = os.fork()
             if pid == 0:
                 os._exit(0)
             os.waitpid(pid, 0)
+            looked = whoholds.current().snapshot
+            seen.add(looked and looked.now)
+            time.sleep(0.01)
+        print(len(seen))
         connection.close()
         """,
-        WHOHOLDS_EVERY="0.001",
-        options=["-W", "error"],
+        WHOHOLDS_EVERY="0.2",
     )
-    assert ran.clean
+    assert (ran.code, ran.out) == (0, "4\n")
+
+
+@posix
+def test_threads_that_fork_at_once_leave_one_ticking_thread(program: Programs) -> None:
+    """Each stops it and lets it go on: what one fork needs does not end what the other needs."""
+    ran = program.run(
+        """
+        import os, sqlite3, threading, time, whoholds
+        connection = sqlite3.connect("shop.db")
+        def work():
+            for _ in range(25):
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        before, until = whoholds.current().snapshot, time.monotonic() + 10
+        while whoholds.current().snapshot is before and time.monotonic() < until:
+            time.sleep(0.01)
+        import _thread
+        print(whoholds.current().snapshot is not before, _thread._count())
+        connection.close()
+        """,
+        WHOHOLDS_EVERY="0.05",
+        options=["-W", "ignore"],
+    )
+    assert (ran.code, ran.out) == (0, "True 1\n")
 
 
 @posix

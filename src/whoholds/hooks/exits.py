@@ -74,7 +74,8 @@ def at_sudden_end(look: Callable[[], bool]) -> None:
         leave = system._exit
 
         def _exit(*args: Any, **kwargs: Any) -> Any:
-            ends_suddenly()
+            if all(isinstance(status, int) for status in (*args, *kwargs.values())):  # else it raises
+                ends_suddenly()
             return leave(*args, **kwargs)
 
         places = {leave: StandIn(leave, lambda: _exit), **signals.to_itself(system, ends_suddenly)}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Whose default action ends nothing: signal(7), and BSD's SIGINFO.
 _HARMLESS = frozenset("SIGCHLD SIGCONT SIGINFO SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGWINCH".split())
 _STATUS = "/proc/self/status"
-_SIGTERM, _SIG_DFL = 15, 0  # on every system that has them
+_DEFAULT = _SIGTERM, _SIG_DFL = 15, 0  # on every system that has them
 
 
 def to_itself(system: Any, look: Callable[[], bool]) -> dict[Any, StandIn]:
@@ -123,16 +123,16 @@ def look_at_sigterm(look: Callable[[], bool]) -> bool:
     return True
 
 
-def _signal(number: Any, handler: Any, /) -> Any:
+def _signal(*args: Any, **kwargs: Any) -> Any:
     """What `signal.signal` does here: for SIGTERM our handler is the default action."""
-    ours = number == _SIGTERM and type(handler) is int and handler == _SIG_DFL
-    before = _set(number, _terminated if ours else handler)
+    ours = len(args) == len(_DEFAULT) and all(type(one) is int for one in args) and args == _DEFAULT
+    before = _set(_SIGTERM, _terminated) if ours and not kwargs else _set(*args, **kwargs)
     return _SIG_DFL if before is _terminated else before
 
 
-def _getsignal(number: Any, /) -> Any:
+def _getsignal(*args: Any, **kwargs: Any) -> Any:
     """What `signal.getsignal` gives here."""
-    handler = _asked(number)
+    handler = _asked(*args, **kwargs)
     return _SIG_DFL if handler is _terminated else handler
 
 

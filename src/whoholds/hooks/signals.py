@@ -101,7 +101,7 @@ _set: Any = sys.modules["_signal"].signal
 _asked: Any = sys.modules["_signal"].getsignal
 _looks: list[Callable[[], bool]] = []
 _give_back: list[Callable[[], None]] = []
-_put_off: list[int] = []  # SIGTERM, where it came in the middle of a look and no thread could wait for that
+_put_off: list[int] = []  # SIGTERM, where it came in the middle of a look
 
 
 def look_at_sigterm(look: Callable[[], bool]) -> bool:
@@ -156,12 +156,9 @@ def heard_while_idle(get: Callable[..., Any], look: Callable[[], bool]) -> Calla
 
     def waiting(*args: Any, **kwargs: Any) -> Any:
         standing = stand_by(look)
-        job: Any = waiting
-        try:
-            job = get(*args, **kwargs)
-        finally:
-            if standing and job is not None:  # None: there are no more jobs, and the worker ends
-                _set(_SIGTERM, _SIG_DFL)
+        job = get(*args, **kwargs)
+        if standing and job is not None:  # where there are no more jobs, or `get` raises, the worker ends
+            _set(_SIGTERM, _SIG_DFL)
         return job
 
     return waiting
@@ -209,10 +206,11 @@ def _terminated(number: int, frame: Any) -> None:
             look()
         os.kill(os.getpid(), number)
 
+    _put_off.append(number)  # where this was the last look
     try:
         RealThread(wait_and_end).start()
-    except RuntimeError:  # the interpreter ends: this is the last look
-        _put_off.append(number)
+    except RuntimeError:  # the interpreter ends: it was
+        pass
 
 
 def after_last_look() -> None:

@@ -1,7 +1,8 @@
 """`python -m tests`: everything that has to pass, on this Python and on every other one found here.
 
-First the tests on the other Pythons, then foreign suites with and without whoholds, and at last the
-whole of our own on this one, so that what pytest says last is about the most.
+First what is soon told: ruff and mypy. Then the tests on the other Pythons, then foreign suites with and without
+whoholds, and at last the whole of our own on this one, so that what pytest says last is about the most. A table of
+what each Python came to closes it.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests import interpreters
+from tests.closing import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
+FOREIGN = CACHE / "results" / "foreign.json"
 SERVERS = ROOT / ".ci" / "install-servers"
 PYTEST = ("-m", "pytest", "-q", "-n", "auto")
 MYSQLCLIENT = "mysqlclient>=2.2"  # compiles, with what the servers' step brought
@@ -36,7 +39,14 @@ class Step:
 
     name: str
     command: list[str | Path]
+    version: str = ""  # of the Python to whose line in the table it counts; here, if not said
     wanted: bool = True
+
+    @property
+    def report(self) -> Path | None:
+        """The JUnit file that it writes, where it runs tests."""
+        given = [str(part) for part in self.command if str(part).startswith("--junitxml=")]
+        return Path(given[0].partition("=")[2]) if given else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,40 +56,77 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pytest", nargs="*", help="arguments for the last step, after --")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
-    steps = [Step("servers", [SERVERS])]
+    steps = [*_lint(), Step("servers", [SERVERS])]
     if not options.only_here:
         for version, python in interpreters.found().items():
             if version != interpreters.here():
                 steps += _elsewhere(version, python)
-        steps.append(Step("foreign suites", [sys.executable, "-m", "tests.foreign", "--short"]))
+        compare: list[str | Path] = [sys.executable, "-m", "tests.foreign", "--short", "--summary", FOREIGN]
+        steps.append(Step("foreign suites", compare))
     steps += [
         Step("mysqlclient", [*_pip(sys.executable), MYSQLCLIENT], wanted="CI" in os.environ),
-        Step("tests", [sys.executable, *PYTEST, *options.pytest]),
+        Step("tests", [sys.executable, *PYTEST, _junit("here"), *options.pytest]),
     ]
+    FOREIGN.unlink(missing_ok=True)
+    table = Table()
+    code = 0
     for step in steps:
-        code = _run(step)
+        code = _told(step, table)
         if code == 1 and "pytest" in step.command:
             # two at a time on a busy machine some look at the clock too late: what failed has to pass alone
             alone = [part for part in step.command if part not in ("-n", "auto")]
-            code = _run(Step(f"{step.name}: what failed, alone", [*alone, "--last-failed"]))
+            again = Step(f"{step.name}: what failed, alone", [*alone, "--last-failed"], step.version)
+            code = _told(again, table, again=True)
         if code and step.wanted:
-            return code
-    return 0
+            break
+        code = 0
+    table.compared(FOREIGN)
+    print(f"\n{table.text()}", flush=True)
+    return code
+
+
+def _lint() -> list[Step]:
+    """What reads the source and runs none of it: half a minute, and it fails first."""
+    module = [sys.executable, "-m"]
+    return [
+        Step("ruff check", [*module, "ruff", "check", "--quiet", "."]),
+        Step("ruff format", [*module, "ruff", "format", "--quiet", "--check", "."]),
+        Step("mypy", [*module, "mypy"]),
+        Step("mypy of accepted usage", [*module, "mypy", "--strict", "tests/typing"]),
+    ]
+
+
+def _told(step: Step, table: Table, *, again: bool = False) -> int:
+    """Run one step and count it in the table; its exit code."""
+    version = step.version or interpreters.here()
+    if step.report is not None:
+        step.report.unlink(missing_ok=True)
+    started = time.monotonic()
+    code = _run(step)
+    table.took(version, time.monotonic() - started)
+    if step.report is not None:
+        table.tested(version, step.report, again=again)
+    return code
+
+
+def _junit(name: str) -> str:
+    return f"--junitxml={CACHE / 'results' / name}.xml"
 
 
 def _elsewhere(version: str, python: Path) -> list[Step]:
     """The tests on another Python, in an environment of its own."""
     program = CACHE / "venvs" / version / "bin" / "python"
     steps = [
-        Step(f"environment for {version}", [python, "-m", "venv", program.parents[1]]),
-        Step(f"whoholds on {version}", [*_pip(program), "-e", f"{ROOT}[test]"]),
-        Step(f"mysqlclient on {version}", [*_pip(program), MYSQLCLIENT], wanted="CI" in os.environ),
-        Step(f"tests on {version}", [program, *PYTEST, "-m", "not once"]),
+        Step(f"environment for {version}", [python, "-m", "venv", program.parents[1]], version),
+        Step(f"whoholds on {version}", [*_pip(program), "-e", f"{ROOT}[test]"], version),
+        Step(f"mysqlclient on {version}", [*_pip(program), MYSQLCLIENT], version, wanted="CI" in os.environ),
+        Step(f"tests on {version}", [program, *PYTEST, _junit(version), "-m", "not once"], version),
     ]
     if wanted := SQLALCHEMY.get(version):
+        alone = _junit(f"{version}-sqlalchemy")
         steps += [
-            Step(f"{wanted} on {version}", [*_pip(program), wanted]),
-            Step(f"tests of {wanted} on {version}", [program, *PYTEST, "tests/test_sqlalchemy.py"]),
+            Step(f"{wanted} on {version}", [*_pip(program), wanted], version),
+            Step(f"tests of {wanted} on {version}", [program, *PYTEST, alone, "tests/test_sqlalchemy.py"], version),
         ]
     return steps
 

@@ -9,7 +9,6 @@ PostgreSQL and PgBouncer refuse to run as root.
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -18,12 +17,13 @@ import tempfile
 import time
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict
 from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 Setting = str | int
 Argument = str | Path
@@ -150,14 +150,12 @@ def mariadb(*, max_connections: int = 151, settings: Mapping[str, Setting] | Non
         data.mkdir()
         _give(data)
         basic = [f"--datadir={data}", "--innodb-log-file-size=8M", "--innodb-flush-method=nosync"]
-        prepare: list[Argument] = [
-            program,
-            "--no-defaults",
-            "--bootstrap",
-            "--enforce-storage-engine=",
-            *basic,
-        ]
-        _run(prepare, folder, text=_mariadb_tables())
+        bootstrap: list[Argument] = [program, "--no-defaults", "--bootstrap", "--enforce-storage-engine=", *basic]
+        tables = _mariadb_tables()
+        if tables is None:
+            install: list[Argument] = [_program("mariadb-install-db"), "--no-defaults", *basic]
+            _run([*install, "--auth-root-authentication-method=normal", "--skip-test-db"], folder)
+        _run(bootstrap, folder, text=(tables or b"") + APP)
         options = [f"--{name.replace('_', '-')}={value}" for name, value in (settings or {}).items()]
 
         def command(port: int) -> list[Argument]:
@@ -263,8 +261,10 @@ class _Servant(TypedDict, total=False):
 
 def _as_servant() -> _Servant:
     """Give nothing for a normal user; for root what makes the child run as `nobody`."""
-    if os.geteuid() != 0:
+    if os.name != "posix" or os.geteuid() != 0:
         return {}
+    import pwd  # not on Windows, where nobody is root
+
     nobody = pwd.getpwnam("nobody")
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
@@ -363,16 +363,23 @@ def _run(command: list[Argument], folder: Path, *, text: bytes = b"", **variable
         raise RuntimeError(msg)
 
 
-def _mariadb_tables() -> bytes:
-    """Give the SQL that makes an empty MariaDB: what `mariadb-install-db` sends, and `app`."""
-    share = Path("/usr/share/mysql")
-    names = ("mysql_system_tables", "mysql_performance_tables", "mysql_system_tables_data")
-    parts = [b"CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"]
-    parts += [(share / f"{name}.sql").read_bytes() for name in names]
-    parts.append(
-        b"\nFLUSH PRIVILEGES;\n"
-        b"CREATE DATABASE test;\n"
-        b"CREATE USER app@'%' IDENTIFIED BY '';\n"
-        b"GRANT ALL ON `test%`.* TO app@'%';\n"
-    )
-    return b"\n".join(parts)
+APP = b"""
+FLUSH PRIVILEGES;
+CREATE DATABASE IF NOT EXISTS test;
+CREATE USER app@'%' IDENTIFIED BY '';
+GRANT ALL ON `test%`.* TO app@'%';
+"""
+
+
+def _mariadb_tables(shares: Sequence[Path] = (Path("/usr/share/mysql"), Path("/usr/share/mariadb"))) -> bytes | None:
+    """Give the SQL of an empty MariaDB's tables, which a bootstrap runs; None where only `mariadb-install-db` has it.
+
+    Its files are called mysql_… up to MariaDB 10 and mariadb_… from 11 on. The script takes three times as long.
+    """
+    names = ("system_tables", "performance_tables", "system_tables_data")
+    for share, server in product(shares, ("mysql", "mariadb")):
+        files = [share / f"{server}_{name}.sql" for name in names]
+        if all(file.exists() for file in files):
+            parts = [b"CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"]
+            return b"\n".join([*parts, *(file.read_bytes() for file in files)])
+    return None

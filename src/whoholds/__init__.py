@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from whoholds.watching.running import current
     from whoholds.watching.watch import Watch
 
+    __version__: str
+
 # Name → its module: each is imported when it is first asked for.
 _PUBLIC = {
     "Finding": "analysis.finding",

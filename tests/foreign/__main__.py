@@ -6,6 +6,7 @@ Ends with a table, and with 1 where something that no exception lists went other
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ class Options:
     cache: Path
     sources: dict[str, Path]
     verbose: bool
+    summary: Path | None = None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -64,7 +66,20 @@ def main(arguments: list[str] | None = None) -> int:
             clean = clean and ok
             rows += more
     print("\n" + _table(rows), flush=True)
+    if options.summary is not None:
+        options.summary.parent.mkdir(parents=True, exist_ok=True)
+        options.summary.write_text(json.dumps(_summary(rows)), encoding="utf-8")
     return 0 if clean else 1
+
+
+def _summary(rows: list[tuple[str, ...]]) -> list[tuple[str, str, int, int]]:
+    """Suite, Python, how many tests, and how many newly failing in all its variants: for the closing table."""
+    counted: dict[tuple[str, str], tuple[int, int]] = {}
+    for name, _, version, _, *numbers in rows:
+        if len(numbers) > 2:  # it was run
+            tests, new = counted.get((name, version), (0, 0))
+            counted[name, version] = max(tests, int(numbers[0])), new + int(numbers[2])
+    return [(*key, *value) for key, value in counted.items()]
 
 
 def _suite(suite: suites.Suite, version: str, options: Options) -> tuple[bool, list[tuple[str, ...]]]:
@@ -154,6 +169,7 @@ def _options(arguments: list[str] | None) -> Options:
     parser.add_argument("--cache", type=Path, default=runs.ROOT / ".cache" / "foreign", metavar="FOLDER")
     parser.add_argument("--source", action="append", default=[], metavar="SUITE=FOLDER", help="instead of fetching")
     parser.add_argument("--verbose", action="store_true", help="whole tracebacks")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="write the counts there too, as JSON")
     parser.add_argument("--list", action="store_true", help="name the suites, and end")
     got = parser.parse_args(arguments)
     if got.list:
@@ -173,6 +189,7 @@ def _options(arguments: list[str] | None) -> Options:
         cache=got.cache.resolve(),
         sources={name: Path(folder).resolve() for name, _, folder in given},
         verbose=got.verbose,
+        summary=got.summary,
     )
 
 

@@ -127,27 +127,22 @@ row(
 
 # --- connections and cursors of the program's own classes ---------------------------------------------------------------
 
-GETATTRIBUTES = {
-    "raises": "raise LookupError(name)",
-    "exits": "raise SystemExit(name)",
-}
-for how, body in GETATTRIBUTES.items():
-    row(
-        f"a Connection whose __getattribute__ {how} for names that it does not know",
-        f"""
-        import sqlite3
-        KNOWN = {{"execute", "cursor", "commit", "close", "__class__", "in_transaction"}}
-        class Own(sqlite3.Connection):
-            def __getattribute__(self, name):
-                if name not in KNOWN:
-                    {body}
-                return super().__getattribute__(name)
-        connection = sqlite3.connect("shop.db", factory=Own)
-        print(connection.execute("select 1").fetchall(), connection.cursor().execute("select 2").fetchall())
-        connection.commit()
-        connection.close()
-        """,
-    )
+row(
+    "a Connection whose __getattribute__ raises for names that it does not know",
+    """
+    import sqlite3
+    KNOWN = {"execute", "cursor", "commit", "close", "__class__", "in_transaction"}
+    class Own(sqlite3.Connection):
+        def __getattribute__(self, name):
+            if name not in KNOWN:
+                raise LookupError(name)
+            return super().__getattribute__(name)
+    connection = sqlite3.connect("shop.db", factory=Own)
+    print(connection.execute("select 1").fetchall(), connection.cursor().execute("select 2").fetchall())
+    connection.commit()
+    connection.close()
+    """,
+)
 row(
     "a Connection that refuses attributes",
     """

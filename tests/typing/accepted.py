@@ -1,0 +1,79 @@
+"""Usage that mypy must accept, strictly: the public interface as a program, a driver and an output write it. Never run."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import whoholds
+from whoholds.testing import fake_dbapi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from whoholds.analysis.finding import Look
+    from whoholds.ledger.ledger import Ledger
+
+    Driver = Callable[[Ledger], AbstractContextManager[None]]
+    Output = Callable[[Look], None]
+
+
+def starts_and_stops() -> list[whoholds.Finding]:
+    """Settings by keyword; what a stop gives."""
+    running: whoholds.Watch = whoholds.start(too_many=5, ignore="left-open@jobs/*.py", outputs="log,journal")
+    print(running.peak, [finding.rule for finding in running.findings])
+    return whoholds.stop()
+
+
+def watches_a_block() -> int:
+    """A block, a scope in it, and who holds what."""
+    with whoholds.watch(held_too_long=1.5) as watch, whoholds.scope("import") as scope:
+        connection = sqlite3.connect(":memory:")
+        for handle in whoholds.holders():
+            print(handle.kind, handle.database.text, scope.name)
+        connection.close()
+        held: whoholds.Holders = whoholds.holders()
+        current: whoholds.Watch | None = whoholds.current()
+        print(len(held), str(held), current is watch)
+    return watch.peak
+
+
+@whoholds.ignore
+def on_purpose(finding: whoholds.Finding) -> bool:
+    """A predicate, as a decorator."""
+    return finding.rule == "left-open" and finding.count < 3
+
+
+def watches_a_module() -> None:
+    """Any module with a `connect`."""
+    whoholds.watch_module(fake_dbapi(), system="oracle.db")
+
+
+def limits() -> whoholds.Limits:
+    """Settings as a value; a wrong one."""
+    try:
+        return whoholds.Limits().with_settings(too_many="12", outputs=("log",))
+    except whoholds.WrongSetting as wrong:
+        raise SystemExit(str(wrong)) from None
+
+
+@contextmanager
+def driver(ledger: Ledger) -> Iterator[None]:
+    """A driver of somebody else's."""
+    print(ledger.active)
+    yield
+
+
+def output(look: Look) -> None:
+    """An output of somebody else's."""
+    for finding in look.findings:
+        print(finding.rule, finding.severity, finding.lines)
+
+
+DRIVER: Driver = driver
+OUTPUT: Output = output
+WATCH = whoholds.Watch(limits(), drivers=[driver], outputs=[output])
+VERSION: str = whoholds.__version__
+WARNING: type[Warning] = whoholds.HeldConnectionWarning

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from whoholds.limits import Limits
     from whoholds.matching import Threshold
 
+_PORTAL = (
+    "Close the cursor (`with connection.cursor(name) as cursor`): its portal stays open until close(), read or not."
+)
+_UNREAD = "Read the result to its end (fetchall), or close the cursor."
 HIGH, LOW = 0.8, 0.2  # of what the server allows: where severity rises, and falls
 
 
@@ -125,6 +129,6 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             if first.kind == CURSOR
             else "has not read a statement to its end on {n} for %.0f s, which keeps a lock",
             _idle_for(part.handles, now),
-            advice=("Read the result to its end (fetchall), or close the cursor.",),
+            advice=(_PORTAL if first.kind == CURSOR else _UNREAD,),
         )
         yield replace(finding, site=first.unread or finding.site)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import user_index
 from whoholds.analysis.frames import shown_path
+from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.origin import function_at, line_at
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def note(refusal: Refusal, exc: BaseException) -> None:
 def _composed(refusal: Refusal) -> str:
     groups: dict[tuple[int, object, int, object], list[Handle]] = {}
     for handle in refusal.open:
-        if handle.origin and (refusal.by_pool is None or handle.pool is refusal.by_pool):
+        if handle.origin and _is_meant(handle, refusal):
             spawn = handle.owner.spawn if handle.owner else None
             key = (*_key(handle.origin), *(_key(spawn.origin) if spawn and spawn.origin else (0, 0)))
             groups.setdefault(key, []).append(handle)
@@ -39,6 +40,12 @@ def _composed(refusal: Refusal) -> str:
     if spawn and spawn.origin:
         text += f", spawned at {_place(spawn.origin)}"
     return text
+
+
+def _is_meant(handle: Handle, refusal: Refusal) -> bool:
+    """Whether it has one of the places that ran out: a loan of the pool, or a connection of the server, not both."""
+    pool = refusal.by_pool
+    return handle.kind == CONNECTION if pool is None else handle.kind == CHECKOUT and handle.pool is pool
 
 
 def _key(origin: Origin) -> tuple[int, object]:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds import registry
@@ -37,6 +37,10 @@ def _setting(
     return field(default=default, metadata=metadata)
 
 
+MOST = 1_000_000_000  # of any number: as seconds 31 years, more than any wait of the system's takes
+MOST_RULES = 1_000_000  # bytes of a file of ignore rules
+
+
 def _given(name: str, value: Any, now: Any, metadata: Mapping[str, Any]) -> Any:
     """A setting given in code, held to the rules of the environment's."""
     if name == "outputs" and isinstance(value, list | tuple):
@@ -44,6 +48,8 @@ def _given(name: str, value: Any, now: Any, metadata: Mapping[str, Any]) -> Any:
     elif isinstance(value, os.PathLike) and name == "journal":
         value = os.fspath(value)
     elif isinstance(value, bool | int | float):
+        if isinstance(value, int) and abs(value) > MOST:  # one of thousands of digits cannot even be written
+            raise WrongSetting(name, value, f"{metadata['takes']}, {MOST} at most")
         value = f"{value:d}" if isinstance(value, int) else repr(value)
     elif isinstance(value, type(now)) and not isinstance(value, str):
         return value
@@ -56,10 +62,10 @@ def _number(least: float, kind: type = float) -> Callable[[str, str], Any]:
     def parse(name: str, text: str) -> Any:
         try:
             value = kind(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise WrongSetting(name, text, _NUMBERS[kind, least]) from None
-        if not least <= value < float("inf"):
-            raise WrongSetting(name, text, _NUMBERS[kind, least])
+        if not least <= value <= MOST:
+            raise WrongSetting(name, text, f"{_NUMBERS[kind, least]}, {MOST} at most")
         return value
 
     return parse
@@ -83,7 +89,7 @@ def _threshold(name: str, text: str) -> Threshold:
             value = float(number)
         except ValueError:
             raise WrongSetting(name, text, takes) from None
-        if not 0 <= value < float("inf") or (at and not pattern) or (not at and default is not None):
+        if not 0 <= value <= MOST or (at and not pattern) or (not at and default is not None):
             raise WrongSetting(name, text, takes)
         if at:
             exceptions.append((value, pattern))
@@ -136,16 +142,32 @@ def _signal(name: str, text: str) -> str:
     return wanted
 
 
+def _lines_of(name: str, part: str) -> list[str]:
+    """The lines of the file of rules that `@path` names; never waits, as a FIFO would make it."""
+    takes = "a text file of rules after @"
+    try:
+        file = os.open(os.path.expanduser(part[1:]), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # noqa: PTH111 - never raises
+        try:
+            status = os.fstat(file)
+            if not stat.S_ISREG(status.st_mode):
+                raise WrongSetting(name, part, f"{takes}, and this is no regular file")
+            if status.st_size > MOST_RULES:
+                raise WrongSetting(name, part, f"{takes}, of {MOST_RULES} bytes at most")
+            return os.read(file, MOST_RULES).decode("utf-8").splitlines()
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise WrongSetting(name, part, f"a file that can be read after @ ({error.strerror})") from None
+    except WrongSetting:
+        raise
+    except ValueError as error:  # a NUL in the path, bytes that are no UTF-8
+        raise WrongSetting(name, part, f"{takes}, in UTF-8 ({error})") from None
+
+
 def _ignore(name: str, text: str) -> tuple[IgnoreRule, ...]:
     rules: list[IgnoreRule] = []
     for part in filter(None, (part.strip() for part in text.split(","))):
-        if part.startswith("@"):
-            try:
-                lines = Path(part[1:]).read_text(encoding="utf-8").splitlines()
-            except OSError as error:
-                raise WrongSetting(name, text, f"a file that can be read after @ ({error.strerror})") from None
-        else:
-            lines = [part]
+        lines = _lines_of(name, part) if part.startswith("@") else [part]
         for line in lines:
             rule, _, reason = line.partition("#")
             if rule.strip():

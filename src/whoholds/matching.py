@@ -7,18 +7,34 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from whoholds.text.redact import redact
+from whoholds.text.visible import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from whoholds.analysis.frames import Frame
 
 
+SHOWN = 100  # characters of what was given, in an error
+
+
 class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
     """A setting that cannot be: names the variable, what it got and what it takes."""
 
     def __init__(self, name: str, got: object, takes: str) -> None:
-        super().__init__(f"{name}={got}: it takes {takes}")
+        super().__init__(f"{name}={short(got)}: it takes {takes}")
         self.name = name
+
+
+def short(got: object) -> str:
+    """What was given, as an error may show it: on one line, without secrets, its beginning where it is long."""
+    try:
+        text = str(got)
+    except ValueError:  # a number of thousands of digits
+        return "a number of thousands of digits"
+    shown = visible(redact(text[: 4 * SHOWN]))
+    return shown if len(text) <= SHOWN else f"{shown[:SHOWN]}… ({len(text)} characters)"
 
 
 @dataclass(frozen=True)
@@ -63,6 +79,7 @@ class IgnoreRule:
 
 def matches(frame: Frame, pattern: str) -> bool:
     """Whether `path-glob[:function]` matches: the glob against the end of the path, at a folder's boundary."""
+    pattern = pattern.replace("\\", "/")  # as Windows writes paths, and findings show them there
     glob, colon, function = pattern.rpartition(":")
     if not colon or "/" in function or len(glob) <= 1:  # no function, or a Windows drive
         glob, function = pattern, "*"
@@ -74,6 +91,8 @@ def matches(frame: Frame, pattern: str) -> bool:
 def nearest(got: object, known: Iterable[str]) -> str:
     """` (did you mean …?)` with the one that begins as `got` does, else the most alike; empty where none is."""
     names = list(known)
+    if len(str(got)) > SHOWN:  # like nothing that is known, and slow to compare
+        return ""
     near = [name for name in names if got and name.startswith(str(got))]
     near = near or difflib.get_close_matches(str(got), names, n=1)
     return f" (did you mean {near[0]}?)" if near else ""

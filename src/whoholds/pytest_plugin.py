@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -52,8 +53,9 @@ class _Mode(argparse.Action):
         setattr(namespace, self.dest, (option_string or "").partition("=")[2] or REPORT)
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """The options, and their twins in the ini file."""
+    _refuse_other_modes(getattr(pluginmanager.get_plugin("pytestconfig"), "invocation_params", None))
     group = parser.getgroup("whoholds", "who holds database connections")
     add = group.addoption
     add(
@@ -78,6 +80,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
     for name in settings():
         parser.addini(f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over")
+
+
+def _refuse_other_modes(invocation: Any) -> None:
+    """Say what `--whoholds` takes, where argparse would say "ignored explicit argument" or pytest "file not found"."""
+    args = [str(arg) for arg in invocation.args] if invocation is not None else []
+    takes = f"--whoholds takes nothing, ={REPORT}, ={ERROR} or ={OFF}"
+    for arg, after in zip(args, [*args[1:], ""], strict=True):
+        name, equals, value = arg.partition("=")
+        if name == "--whoholds" and equals and value not in (REPORT, ERROR, OFF):
+            raise pytest.UsageError(f"{takes}, got ={value[:100]}")
+        if arg == "--whoholds" and after in (REPORT, ERROR, OFF) and not os.path.exists(after):  # noqa: PTH110
+            raise pytest.UsageError(f"{takes}: write --whoholds={after}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -114,8 +128,6 @@ def _whoholds(request: pytest.FixtureRequest) -> Opened:
 
 def _mode(config: pytest.Config) -> str:
     """`off`, `report`, `error`, or "" where only markers ask. The command line wins, then the ini file."""
-    import os
-
     given = config.getoption("whoholds", None) or config.getini("whoholds")
     if given:
         return str(given).strip().lower()
@@ -135,9 +147,19 @@ def settings() -> list[str]:
 def _anything_else(config: pytest.Config) -> bool:
     options = ("max_open", "max_connects", "rule", "baseline", "update_baseline")
     keys = ("max_open", "max_connects", "rules", "baseline")
-    return any(config.getoption(f"whoholds_{name}", None) for name in options) or any(
+    return any(config.getoption(f"whoholds_{name}", None) not in (None, False, []) for name in options) or any(
         config.getini(f"whoholds_{name}") for name in keys
     )
+
+
+def _refuse_unknown_keys(config: pytest.Config) -> None:
+    """Raise UsageError for a key of ours in the ini file that does not exist: a limit would silently not be kept."""
+    from whoholds.matching import nearest
+
+    known = {*_INI, *(f"whoholds_{name}" for name in settings())}
+    for key in config.inicfg:
+        if key.startswith("whoholds") and key not in known:
+            raise pytest.UsageError(f"{key} in {config.inipath}: there is no such key{nearest(key, sorted(known))}")
 
 
 def _session(config: pytest.Config) -> Session:
@@ -145,6 +167,7 @@ def _session(config: pytest.Config) -> Session:
     if session is None:
         from whoholds.testing.pytest_session import Session
 
+        _refuse_unknown_keys(config)
         session = config.stash[session_key] = Session(config, _mode(config))
         config.pluginmanager.register(session, "whoholds-session")
     return session

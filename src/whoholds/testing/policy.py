@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds import registry
 from whoholds.analysis.rules import RULES, rule_of
-from whoholds.matching import IgnoreRule, nearest
+from whoholds.limits import MOST
+from whoholds.matching import IgnoreRule, nearest, short
 from whoholds.watching.aside import Asides
 from whoholds.watching.intended import note_failed
 from whoholds.watching.running import current
@@ -84,15 +85,20 @@ class Policy:
 def mode(what: str, value: object) -> str:
     """`value` if it is one of the modes. Raises `WrongPolicy`."""
     if value not in MODES:
-        raise WrongPolicy(f"{what} takes {_listed(MODES)}, got {value!r}{nearest(value, MODES)}")
+        raise WrongPolicy(f"{what} takes {_listed(MODES)}, got {short(value)!r}{nearest(value, MODES)}")
     return str(value)
 
 
 def number(what: str, value: object) -> int:
     """`value` as a number of handles, 0 or more. Raises `WrongPolicy`."""
-    if not isinstance(value, bool) and isinstance(value, int | str) and str(value).strip().isdigit():
-        return int(value)
-    raise WrongPolicy(f"{what} takes a number, 0 or more, got {value!r}")
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        try:
+            most = int(value)
+        except ValueError:  # no number, or one of more digits than Python reads
+            most = -1
+        if 0 <= most <= MOST:
+            return most
+    raise WrongPolicy(f"{what} takes a number, 0 or more, got {short(value)!r}")
 
 
 def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
@@ -103,7 +109,9 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
         rule = name.replace("_", "-")
         if not equals or rule not in _rules():
             known = f"; rules: {_listed(_rules())}{nearest(rule, _rules())}" if equals else ""
-            raise WrongPolicy(f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {line!r}{known}")
+            raise WrongPolicy(
+                f"{what} takes rule={'|'.join(MODES)}, such as left-open=report, got {short(line)!r}{known}"
+            )
         rules[rule] = mode(f"{what} {name}=", value)
     return rules
 
@@ -117,7 +125,7 @@ def allowed(what: str, value: object) -> Allowed:
         if name in ("*", *_rules()) and (pattern or not at):
             return IgnoreRule(name, pattern or "*")
     raise WrongPolicy(
-        f"{what} takes a rule, rule@path-glob[:function] or a function of a finding, got {value!r}; "
+        f"{what} takes a rule, rule@path-glob[:function] or a function of a finding, got {short(value)!r}; "
         f"rules: {_listed(('*', *_rules()))}{nearest(str(value).partition('@')[0], _rules())}"
     )
 

@@ -30,7 +30,10 @@ def choices_from(config: pytest.Config, mode_: str) -> Policy:
         )
 
     numbers = {
-        name: number(what, value) for name in ("max_open", "max_connects") for what, value in [of(name)] if value
+        name: number(what, value)
+        for name in ("max_open", "max_connects")
+        for what, value in [of(name)]
+        if value or what.startswith("--")
     }
     rules = rules_from("whoholds_rules", config.getini("whoholds_rules") or ())
     rules |= rules_from("--whoholds-rule", config.getoption("whoholds_rule") or ())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
+from whoholds.reporting.wording import stamped
 from whoholds.text.streams import forget, say, shown_on
 from whoholds.text.visible import visible
 
@@ -37,8 +39,19 @@ def _wrong(journal: Journal, what: str) -> int:
 def _lines(told: Told, *, verbose: bool) -> Iterator[str]:
     for finding in told.findings:
         if verbose or finding["severity"] != INFO:
-            yield visible(finding.get("report") or f"whoholds: {finding['message']}", lines=True)
+            yield visible(_text(finding), lines=True)
+    yield from (visible(f"whoholds: {aside}") for aside in told.asides)
     yield from lines_of(told)
+
+
+def _text(finding: dict[str, Any]) -> str:
+    """The report as the process printed it, with its time and process id where the record has them."""
+    text: str = finding.get("report") or f"whoholds: {finding['message']}"
+    try:
+        at = datetime.fromisoformat(finding["time"].replace("Z", "+00:00")).timestamp()
+    except (AttributeError, KeyError, ValueError, OverflowError, OSError):  # none, or none that can be
+        return text
+    return stamped(text, at, finding["pid"]) if finding.get("pid") is not None else text
 
 
 def _print(lines: Iterator[str]) -> int:

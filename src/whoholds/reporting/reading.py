@@ -62,7 +62,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
         "id": _is_text,
         "severity": lambda value: value in ("info", "warning", "error"),
         "message": _is_text,
-        **{name: _may_be(_is_text) for name in ("rule", "report", "fingerprint")},
+        **{name: _may_be(_is_text) for name in ("rule", "report", "fingerprint", "time")},
         **{name: _may_be(_is_count) for name in ("pid", "count")},
         "opened": _is_line,
         "spawned": _is_line,
@@ -71,6 +71,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "peak": {"count": _is_count, "database": _is_text},
     "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},
     "end": {"pid": _is_count},
+    "aside": {"slug": _is_text, "reason": _is_text},
 }
 
 

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 BUSIEST = 3
 MANY = 10  # pids
 MOST_FINDINGS = 10_000  # different ones that journals tell; and opening lines that are counted
+MOST_ASIDES = 100
 MOST_PLACES = 10_000
-_KEPT = ("rule", "severity", "message", "report", "fingerprint", "count", "opened", "spawned", "pid")
+_KEPT = ("rule", "severity", "message", "report", "fingerprint", "count", "opened", "spawned", "pid", "time")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Told:
         self.count = 0  # records
         self.runs = 0  # processes that wrote
         self.remarks: list[str] = []  # what was passed over
+        self._asides: dict[str, None] = {}  # what stood aside, each once
         self._findings: dict[tuple[int | None, str], dict[str, Any]] = {}
         self._more = 0  # records of findings that found no room
         self._running: Counter[int] = Counter()  # by pid: those that began and have not ended
@@ -112,6 +114,10 @@ class Told:
     def _peak_record(self, record: dict[str, Any]) -> None:
         self._peak = max(self._peak, (record["count"], record["database"]))
 
+    def _aside(self, record: dict[str, Any]) -> None:
+        if len(self._asides) < MOST_ASIDES:
+            self._asides[f"{record['reason']} [{record['slug']}]"] = None
+
     _TAKE: ClassVar[dict[str, Callable[[Told, dict[str, Any]], None]]] = {
         "run": _run,
         "end": _end,
@@ -119,6 +125,7 @@ class Told:
         "finding": _finding,
         "handle": _handle,
         "peak": _peak_record,
+        "aside": _aside,
     }
 
     # --- what came of it ----------------------------------------------------------------------------------------------
@@ -127,6 +134,11 @@ class Told:
     def findings(self) -> list[dict[str, Any]]:
         """The last word of every finding, in the order in which they first came."""
         return list(self._findings.values())
+
+    @property
+    def asides(self) -> list[str]:
+        """What stood aside in the processes, and why, as they said it on stderr."""
+        return list(self._asides)
 
     @property
     def unended(self) -> list[int]:

@@ -174,6 +174,13 @@ def test_only_startup_imports_drivers_and_outputs_and_only_when_they_are_wanted(
     assert not at_top & {arrow.line for arrow in foreign}
 
 
+def test_drivers_leave_the_programs_exceptions_to_the_calls() -> None:
+    """Only `_importlib_bootstrap/` lets one pass or keeps one of ours; and a frame is passed, never counted."""
+    forbidden = re.compile(r"BaseException|except Exception|del self\b|_getframe\([2-9]\)")
+    places = [path for path in (SOURCE / "drivers").glob("*.py") if forbidden.search(path.read_text(encoding="utf-8"))]
+    assert places == []
+
+
 def test_what_autostart_imports_at_once_is_light() -> None:
     """None of it imports typing, threading, asyncio, wrapt or OpenTelemetry at its top."""
     heavy = {"typing", "threading", "asyncio", "dataclasses", "wrapt", "opentelemetry", "logging", "weakref"}

@@ -257,11 +257,21 @@ def watch_module(module: ModuleType, system: str = "") -> None:
     With `WHOHOLDS` set the Watch runs from here on at the latest.
 
     `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …); without it the module's
-    name stands. Raises TypeError where the module has no `connect`.
+    name stands. Raises TypeError where the module has no `connect`, ValueError where it has a driver: watched twice,
+    each of its connections would be two.
     """
     from whoholds.drivers import generic
 
+    library = _watched_already(module.__name__)
+    if library:
+        raise ValueError(f"watch_module({module.__name__}): {library} is watched already by whoholds' own driver")
     add_driver(generic.driver_for(module, system))
+
+
+def _watched_already(module: str) -> str:
+    """The library that the module is a part of, where whoholds has a driver for it; "" where it has none."""
+    top = module.partition(".")[0]
+    return next((name for name in table.DRIVERS if name == module or name.partition(".")[0] == top), "")
 
 
 # --- asked at any moment ----------------------------------------------------------------------------------------

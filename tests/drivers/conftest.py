@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking
-from whoholds.drivers.table import DRIVERS
 from whoholds.ledger.ledger import Ledger
 from whoholds.watching.watch import Watch
 
@@ -28,12 +27,16 @@ if find_spec("_mysql_connector"):
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     """Give each library in turn, its server running and a table `contract` in it."""
     kind: type[Library] = request.param
+    return made(kind, request, tmp_path)
+
+
+def made(kind: type[Library], request: pytest.FixtureRequest, folder: Path) -> Library:
+    """Give one library, its server running and a table `contract` in it."""
     if not kind.there():
         lacking(f"{kind.module} is not installed")
-    fixture = {"postgresql": "postgres", "mysql": "mariadb", "sqlite": None}[kind.system]
-    found = kind(request.getfixturevalue(fixture) if fixture else tmp_path)
-    found.go(_table(found))
-    return found
+    library = kind(request.getfixturevalue(kind.fixture) if kind.fixture else folder)
+    library.go(_table(library))
+    return library
 
 
 async def _table(library: Library) -> None:
@@ -55,7 +58,7 @@ def watched(library: Library) -> Iterator[Callable[[], Watch]]:
     started: list[Watch] = []
 
     def start() -> Watch:
-        watch = Watch(ledger=Ledger(), detectors={}, drivers=drivers_of(library))
+        watch = Watch(ledger=Ledger(), detectors={}, drivers=library.drivers())
         started.append(watch.start())
         assert not watch.failed
         return watch
@@ -63,15 +66,3 @@ def watched(library: Library) -> Iterator[Callable[[], Watch]]:
     yield start
     for watch in started:
         watch.stop()
-
-
-def drivers_of(library: Library) -> list[Any]:
-    """Give the drivers that a program which imports this library gets."""
-    from importlib import import_module
-
-    wanted = ["sqlite3"] if library.name == "aiosqlite" else []
-    found = []
-    for name in (*wanted, library.module):
-        file, _, function = DRIVERS[name].partition(":")
-        found.append(getattr(import_module(file), function))
-    return found

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from whoholds.drivers.table import DRIVERS
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -32,7 +34,19 @@ class Library:
     module = ""  # imported, and waited for by startup
     system = "postgresql"
     is_async = False
-    waits = True  # a statement can be cancelled while it runs
+    # What the library legitimately has not; the contract passes over what needs it.
+    #   "cancel"      a statement that is cancelled while it runs
+    #   "pid"         a server, and with it the pid of a server process
+    #   "subclass"    a connection class that a program may derive from
+    #   "transaction" a way to see without I/O whether a transaction is open
+    #   "empty"       a commit or rollback that is allowed where no transaction is open
+    #   "version"     a version of its own: it comes with Python
+    #   "keywords"    parameters of `execute` that are named: what it takes by name is not compared
+    lacks: frozenset[str] = frozenset()
+    refusal = "nowhere"  # a pattern of what it says of a database that is not there
+    missing = "nothing_here"  # a pattern of what it says of a table `nothing_here` that is not there
+    fixture = "postgres"  # the server to give to it; "" for a folder
+    packages: tuple[str, ...] = ()  # whose names the driver may replace; without any, the top-level package of `module`
 
     def __init__(self, at: Any) -> None:
         self.at = at  # the server's URL or arguments; a folder for sqlite
@@ -42,6 +56,16 @@ class Library:
     def there(cls) -> bool:
         """Whether it is installed here."""
         return find_spec(cls.module.partition(".")[0]) is not None and find_spec(cls.module) is not None
+
+    @classmethod
+    def drivers(cls) -> list[Any]:
+        """The drivers that a program which imports this library gets; the library's own is the last."""
+        file, _, function = DRIVERS[cls.module].partition(":")
+        return [getattr(import_module(file), function)]
+
+    def rollback(self, connection: Any) -> Any:
+        """Leave a transaction that has failed."""
+        return connection.rollback()
 
     @property
     def where(self) -> str:
@@ -105,6 +129,8 @@ class Library:
 
 class Sqlite(Library):
     name, module, system = "sqlite3", "sqlite3", "sqlite"
+    lacks = frozenset({"cancel", "pid", "version"})
+    refusal, fixture = "unable to open", ""
 
     @property
     def where(self) -> str:
@@ -214,7 +240,15 @@ class Asyncpg(Library):
 
 
 class Aiosqlite(Sqlite):
-    name, module, is_async, waits = "aiosqlite", "aiosqlite", True, False
+    name, module, is_async = "aiosqlite", "aiosqlite", True
+    lacks = frozenset({"cancel", "pid"})
+    packages = ("aiosqlite", "sqlite3")
+
+    @classmethod
+    def drivers(cls) -> list[Any]:
+        from whoholds.drivers import sqlite
+
+        return [sqlite.watch, *super().drivers()]
 
     async def connect(self, **more: Any) -> Any:
         return await self.api.connect(self.path, **more)
@@ -252,7 +286,7 @@ class Aiosqlite(Sqlite):
 
 
 class MySQL(Library):
-    system = "mysql"
+    system, fixture = "mysql", "mariadb"
 
     def connect(self, **more: Any) -> Any:
         return self.api.connect(**{**self.at, **more})

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Pool, Request
     from whoholds.ledger.ledger import Ledger
@@ -95,7 +96,7 @@ class Lender:
     """
 
     driver = ""
-    out_of_patience: tuple[type[BaseException], ...] = ()  # what the library raises when the pool gives no more
+    out_of_patience: tuple[type[Raised], ...] = ()  # what the library raises when the pool gives no more
     lends_further_in = False  # another hook makes the loan, inside of the call: it asks `request_of`
 
     def __init__(self, ledger: Ledger) -> None:
@@ -112,7 +113,7 @@ class Lender:
         """The frame from which the borrower's line is in sight."""
         return frame
 
-    def ran_out(self, theirs: Any, exc: BaseException, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
         """Whether `exc` says that the pool gave no more, in the time that the borrower had."""
         del theirs, asked
         return isinstance(exc, self.out_of_patience)
@@ -150,7 +151,7 @@ class Lender:
         if asked is not None and pool is not None:
             self.lent(theirs, pool, result, asked, frame)
 
-    def _gave_none(self, theirs: Any, asked: Asked | None, exc: BaseException, frame: FrameType | None) -> None:
+    def _gave_none(self, theirs: Any, asked: Asked | None, exc: Raised, frame: FrameType | None) -> None:
         del frame
         self._answered(asked)
         pool = self.pool_of(theirs)

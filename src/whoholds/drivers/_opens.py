@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._importlib_bootstrap.async_calls import around_async
 from whoholds.drivers._importlib_bootstrap.calls import around
-from whoholds.drivers._uses import is_refusal
+from whoholds.drivers._importlib_bootstrap.uses import is_refusal
 from whoholds.ledger.handle import CONNECTION, OVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import Frame, HandleOf
+    from whoholds.drivers._importlib_bootstrap.shapes import Frame, HandleOf, Identify, Keep, Raised, Target
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
-    Identify = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Database, int | None]]
-    Target = Callable[[Any, tuple[Any, ...], dict[str, Any]], Database]
-    Keep = Callable[[Any, Handle], None]
     Kept = tuple[float, tuple[Any, ...], dict[str, Any]]
 
 
@@ -39,7 +35,7 @@ class _Connects:
         del thing, frame
         return self.ledger.clock(), args, kwargs
 
-    def failed(self, thing: Any, kept: Kept | None, exc: BaseException, frame: Frame) -> None:
+    def failed(self, thing: Any, kept: Kept | None, exc: Raised, frame: Frame) -> None:
         """The call raises `exc`."""
         if kept is not None and self.target is not None:
             began, args, kwargs = kept
@@ -176,7 +172,7 @@ def timed_connect_async(original: Callable[..., Any], ledger: Ledger, handle_of:
     return around_async(original, tells.before, tells.note_connect_s, tells.failed, method=False)
 
 
-def connect_failed(ledger: Ledger, where: Database, exc: BaseException, began: float) -> None:
+def connect_failed(ledger: Ledger, where: Database, exc: Raised, began: float) -> None:
     """Tell of a connection that could not be opened, where that has a span; `began` is the ledger's clock."""
     if ledger.on_connect_failed is not None:
         ended = time_ns()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.handle import Pool
     from whoholds.ledger.ledger import Ledger
 
@@ -99,11 +100,11 @@ def _inners_transaction(inner: Any) -> bool:
     return _in_transaction(inner._connection)
 
 
-def _broke(connection: Any, _: BaseException) -> bool:
+def _broke(connection: Any, _: Raised) -> bool:
     return bool(connection.is_closed())
 
 
-def _inner_broke(inner: Any, _: BaseException) -> bool:
+def _inner_broke(inner: Any, _: Raised) -> bool:
     return bool(inner._connection.is_closed())
 
 
@@ -169,7 +170,7 @@ class _Lender(Lender):
         """It could not be opened."""
         opened_for.set(None)
 
-    def ran_out(self, theirs: Any, exc: BaseException, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
         """A bare TimeoutError is also what a slow connect gives: the pool ran out only if nothing is at home."""
         timeout = asked.args[0] if asked.args else asked.kwargs.get("timeout")
         return timeout is not None and type(exc).__name__ == "TimeoutError" and bool(theirs._queue.empty())

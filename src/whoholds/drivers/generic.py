@@ -8,14 +8,25 @@ is awaited into its proxy; what a watched library has opened further in (aiopg's
 from __future__ import annotations
 
 import inspect
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._awaited import Step, awaited, is_awaitable
+from whoholds.drivers._importlib_bootstrap.awaited import awaited, is_awaitable
+from whoholds.drivers._importlib_bootstrap.proxy_calls import (
+    closed_attribute,
+    enter,
+    enter_async,
+    forward,
+    forward_async,
+    leaving,
+    leaving_async,
+    making_cursors,
+    open_async,
+    to_come,
+    wait,
+)
 from whoholds.drivers._proxies import as_itself, proxy_class
-from whoholds.hooks.seams import stands_for, stays_ours
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.here import OpenedFor, opened_for
@@ -26,6 +37,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import ModuleType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "executemany", "callproc")
@@ -62,38 +74,12 @@ def _is_coroutine_function(function: Any) -> bool:
 
 def _connect(connects: _Connects, original: Any) -> Any:
     """The module's `connect`, which gives a connection or what is awaited for one."""
-
-    def connect(*args: Any, **kwargs: Any) -> Any:
-        began = connects.ledger.clock()
-        where = connects.where(args, kwargs)
-        try:
-            made = original(*args, **kwargs)
-        except BaseException as exc:
-            connects.failed(exc, where, sys._getframe(1), began)
-            del args, kwargs, exc
-            raise
-        if hasattr(type(made), "cursor") or not is_awaitable(made):
-            return connects.took(made, where, began, sys._getframe(1), opens=not hasattr(type(made), "__await__"))
-        return awaited(made, *connects.waiting(where, sys._getframe(1)))
-
-    return stands_for(connect, original)
+    return kit.around(original, connects.asks, failed=connects.not_given, gives=connects.given, method=False)
 
 
 def _async_connect(connects: _Connects, original: Any) -> Any:
     """The module's `connect` where it is a coroutine function."""
-
-    async def connect(*args: Any, **kwargs: Any) -> Any:
-        began = connects.ledger.clock()
-        where = connects.where(args, kwargs)
-        try:
-            made = await original(*args, **kwargs)
-        except BaseException as exc:
-            connects.failed(exc, where, sys._getframe(1), began)
-            del args, kwargs, exc
-            raise
-        return connects.took(made, where, began, sys._getframe(1))
-
-    return stands_for(connect, original)
+    return kit.around_async(original, connects.asks, failed=connects.not_given, gives=connects.come, method=False)
 
 
 class _Connects:
@@ -106,6 +92,29 @@ class _Connects:
         self._known: dict[type, Any] = {}
         self._known_cursors: dict[type, Any] = {}
 
+    # --- around the module's connect ------------------------------------------------------------------------------
+
+    def asks(self, _: Any, args: Any, kwargs: Any, _frame: Any) -> tuple[float, Database]:
+        """When the call begins, and where it leads."""
+        return self.ledger.clock(), self.where(args, kwargs)
+
+    def not_given(self, _: Any, kept: Any, exc: Raised, frame: Any) -> None:
+        """The call raises `exc`."""
+        if kept is not None:
+            self.failed(exc, kept[1], frame, kept[0])
+
+    def given(self, _: Any, kept: Any, made: Any, frame: Any) -> Any:
+        """What the program gets for `made`: a connection, open or opened by `await`, or the awaitable of one."""
+        began, where = kept
+        if hasattr(type(made), "cursor") or not is_awaitable(made):
+            return self.took(made, where, began, frame, opens=not hasattr(type(made), "__await__"))
+        return awaited(made, *self.waiting(where, frame))
+
+    def come(self, _: Any, kept: Any, made: Any, frame: Any) -> Any:
+        """What the program gets for the connection `made`."""
+        began, where = kept
+        return self.took(made, where, began, frame)
+
     def where(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
         """From the keywords that DB-API drivers have in common; a connection string is not taken apart."""
         said = {name: value if type(value) in (str, int) else None for name, value in kwargs.items()}
@@ -116,7 +125,7 @@ class _Connects:
         user, host = said.get("user") or said.get("uid") or "", said.get("host") or said.get("server") or ""
         return database(self._system, str(user), str(host), port if type(port) is int else None, str(name))
 
-    def failed(self, exc: BaseException, where: Database, frame: Any, began: float) -> None:
+    def failed(self, exc: Raised, where: Database, frame: Any, began: float) -> None:
         """It could not be opened."""
         if kit.is_refusal(exc):
             self.ledger.refused(exc, where, frame)
@@ -127,9 +136,10 @@ class _Connects:
 
         `made` itself where a watched library has its handle. `at` is the frame of the call, or its origin.
         """
+        if _is_watched_within(made):
+            return made
+        seen = False
         try:
-            if _is_watched_within(made):
-                return made
             proxy = self._class_of(type(made))(made)
             proxy._self_handle = None
             if opens:
@@ -137,10 +147,10 @@ class _Connects:
             else:
                 origin = capture(at, self.ledger.frames)
                 proxy._self_open = lambda one: self.opened(one, where, began, origin)
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error, f"{self._driver}.connect")
-            self.ledger.cannot_watch(self._driver)
-            return made
+            seen = True
+        finally:
+            if not seen:
+                self.ledger.cannot_watch(self._driver)
         return proxy
 
     def opened(self, proxy: Any, where: Database, began: float, at: Any) -> None:
@@ -159,26 +169,24 @@ class _Connects:
         opened: list[Any] = []
         del frame
 
-        def run(awaiting: Any) -> Any:
-            began = self.ledger.clock()
-            try:
-                made = yield from awaiting
-            except BaseException as exc:
-                opened_for.set(OpenedFor(None, origin))
-                self.failed(exc, where, None, began)
-                opened_for.set(None)
-                del awaiting, exc
-                raise
+        def took(made: Any, began: float) -> Any:
             proxy = self.took(made, where, began, origin)
             if proxy is not made:
                 opened[:] = [proxy._self_handle]
             return proxy
 
+        def failed(exc: Raised, began: float) -> None:
+            opened_for.set(OpenedFor(None, origin))
+            try:
+                self.failed(exc, where, None, began)
+            finally:
+                opened_for.set(None)
+
         def left() -> None:
             for handle in opened:
                 self.ledger.closed(handle)
 
-        return run, left
+        return to_come(self.ledger.clock, took, failed), left
 
     def _class_of(self, kind: type) -> Any:
         made = self._known.get(kind)
@@ -193,39 +201,19 @@ class _Connects:
         for name in _has(kind, _CLOSES):
             closing = kit.closing_async if _is_coroutine_function(getattr(kind, name, None)) else kit.closing
             methods[name] = closing(_forward(kind, name), self.ledger, _handle_of)
-        methods["cursor"] = self._cursor
-        for name in ("__enter__", "__exit__", "__await__", "__aenter__", "__aexit__"):
-            if hasattr(kind, name):
-                methods[name] = getattr(self, f"_{name.strip('_')}")()
-        return methods
+        methods["cursor"] = making_cursors(self._cursor_of)
+        blocks = {
+            "__enter__": enter,
+            "__exit__": leaving(lambda proxy: self._left(proxy, unknown=False)),
+            "__await__": wait,
+            "__aenter__": open_async,
+            "__aexit__": leaving_async(lambda proxy: self._left(proxy, unknown=True)),
+        }
+        return {**methods, **{name: method for name, method in blocks.items() if hasattr(kind, name)}}
 
     def _use(self, kind: type, name: str, *, sql: bool = False) -> Any:
         use = kit.used_async if _is_coroutine_function(getattr(kind, name, None)) else kit.used
         return use(_forward(kind, name), self.ledger, _handle_of, _unknown, sql=sql)
-
-    @property
-    def _cursor(self) -> Any:
-        def cursor(self_: Any, *args: Any, **kwargs: Any) -> Any:
-            try:
-                made = self_.__wrapped__.cursor(*args, **kwargs)
-                if made is self_.__wrapped__:
-                    return self_
-                if is_awaitable(made) and not hasattr(type(made), "execute"):
-                    return awaited(made, lambda awaiting: self._cursor_to_come(self_, awaiting))
-                return self._cursor_of(self_, made)
-            except BaseException:
-                del self_, args, kwargs
-                raise
-
-        return cursor
-
-    def _cursor_to_come(self, connection: Any, awaiting: Any) -> Any:
-        try:
-            made = yield from awaiting
-        except BaseException:
-            del connection, awaiting
-            raise
-        return self._cursor_of(connection, made)
 
     def _cursor_of(self, connection: Any, made: Any) -> Any:
         kind = type(made)
@@ -239,68 +227,12 @@ class _Connects:
         proxy._self_connection, proxy._self_handle = connection, connection._self_handle
         return proxy
 
-    # --- a connection's blocks ------------------------------------------------------------------------------------
-
-    def _enter(self) -> Any:
-        return _enter
-
-    def _exit(self) -> Any:
-        def leave(self_: Any, *exc: Any) -> Any:
-            try:
-                result = self_.__wrapped__.__exit__(*exc)
-                if self_._self_handle is not None and _says_closed(self_.__wrapped__, unknown=False):
-                    self.ledger.closed(self_._self_handle)
-                return result
-            except BaseException:
-                del self_, exc
-                raise
-
-        return leave
-
-    def _await(self) -> Any:
-        def wait(self_: Any) -> Any:
-            try:
-                return _opened_by(self_, self_.__wrapped__.__await__())
-            except BaseException:
-                del self_
-                raise
-
-        return wait
-
-    def _aenter(self) -> Any:
-        async def enter(self_: Any) -> Any:
-            try:
-                return await Step(_opened_by(self_, self_.__wrapped__.__aenter__().__await__()))
-            except BaseException:
-                del self_
-                raise
-
-        return enter
-
-    def _aexit(self) -> Any:
-        async def leave(self_: Any, *exc: Any) -> Any:
-            try:
-                result = await self_.__wrapped__.__aexit__(*exc)
-                if self_._self_handle is not None and _says_closed(self_.__wrapped__, unknown=True):
-                    self.ledger.closed(self_._self_handle)
-                return result
-            except BaseException:
-                del self_, exc
-                raise
-
-        return leave
-
-
-def _opened_by(proxy: Any, awaiting: Any) -> Any:
-    """A connection that is opened by being awaited, or entered."""
-    try:
-        result = yield from awaiting
-    except BaseException:
-        del proxy, awaiting
-        raise
-    if proxy._self_handle is None:
-        proxy._self_open(proxy)
-    return as_itself(proxy, result)
+    def _left(self, proxy: Any, *, unknown: bool) -> None:
+        """The connection's block has ended: closed, if its attribute `closed` says so; `unknown` where it has none."""
+        said = closed_attribute(proxy.__wrapped__)
+        closed = bool(said) if type(said) in (bool, int) else unknown
+        if closed and proxy._self_handle is not None:
+            self.ledger.closed(proxy._self_handle)
 
 
 def _is_watched_within(connection: Any) -> bool:
@@ -336,52 +268,8 @@ def _unknown(_: Any) -> bool:
     return False
 
 
-def _says_closed(connection: Any, *, unknown: bool) -> bool:
-    """Whether the connection calls itself closed, as most drivers' do; `unknown` where it has no such attribute."""
-    try:
-        said = connection.closed
-    except Exception:  # noqa: BLE001 - it is the library's attribute, and may be there or not
-        return unknown
-    return bool(said) if type(said) in (bool, int) else unknown
-
-
 def _forward(kind: type, name: str) -> Any:
-    """The method `name` of what a proxy stands before; where that returns itself, the proxy is returned."""
-
-    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return as_itself(self, getattr(self.__wrapped__, name)(*args, **kwargs))
-        except BaseException:
-            del self, args, kwargs
-            raise
-
-    async def forward_async(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return as_itself(self, await getattr(self.__wrapped__, name)(*args, **kwargs))
-        except BaseException:
-            del self, args, kwargs
-            raise
-
-    original = getattr(kind, name, None)
-    chosen = forward_async if _is_coroutine_function(original) else forward
-    chosen.__name__ = name
-    return chosen
-
-
-def _enter(self: Any) -> Any:
-    try:
-        return as_itself(self, self.__wrapped__.__enter__())
-    except BaseException:
-        del self
-        raise
-
-
-async def _aenter(self: Any) -> Any:
-    try:
-        return as_itself(self, await self.__wrapped__.__aenter__())
-    except BaseException:
-        del self
-        raise
+    return (forward_async if _is_coroutine_function(getattr(kind, name, None)) else forward)(name)
 
 
 def _iter(self: Any) -> Any:
@@ -404,8 +292,8 @@ _CURSOR: dict[str, Any] = {
     "connection": property(lambda self: self._self_connection),
     "__iter__": _iter,
     "__next__": _next,
-    "__enter__": _enter,
-    "__aenter__": _aenter,
+    "__enter__": enter,
+    "__aenter__": enter_async,
     "__aiter__": _aiter,
     "__anext__": _anext,
 }

@@ -48,6 +48,7 @@ from whoholds.drivers._importlib_bootstrap.calls import (
     unless_inside,
     used,
 )
+from whoholds.drivers._importlib_bootstrap.uses import is_refusal, task_or_thread
 from whoholds.drivers._opens import (
     connect_failed,
     connector,
@@ -56,7 +57,6 @@ from whoholds.drivers._opens import (
     timed_connect,
     timed_connect_async,
 )
-from whoholds.drivers._uses import is_refusal, task_or_thread
 from whoholds.hooks.imports import names_of
 from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import Database, database

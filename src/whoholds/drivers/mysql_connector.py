@@ -11,6 +11,7 @@ from whoholds.ledger.database import Database, database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
@@ -80,7 +81,7 @@ def _cursors_transaction(cursor: Any) -> bool:
     return _in_transaction(_connection_of(cursor))
 
 
-def _broke(_: Any, exc: BaseException) -> bool:
+def _broke(_: Any, exc: Raised) -> bool:
     return getattr(exc, "errno", None) in _LOST
 
 

@@ -15,6 +15,7 @@ from whoholds.ledger.database import Database, database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 _ENDS = ("commit", "rollback")
@@ -80,7 +81,7 @@ def _after(cursor: Any) -> bool:
     return _as_before(connection) or (begins and not connection.get_autocommit())
 
 
-def _broke(_: Any, exc: BaseException) -> bool:
+def _broke(_: Any, exc: Raised) -> bool:
     return bool(exc.args) and exc.args[0] in _LOST
 
 

@@ -10,6 +10,7 @@ from whoholds.drivers import kit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.database import Database
     from whoholds.ledger.ledger import Ledger
 
@@ -47,7 +48,7 @@ def _is_closed(connection: Any) -> bool:
     return connection._sock is None
 
 
-def _broke(connection: Any, _: BaseException) -> bool:
+def _broke(connection: Any, _: Raised) -> bool:
     return _is_closed(connection)
 
 

@@ -16,6 +16,7 @@ from whoholds.ledger.handle import CURSOR
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "executemany")
@@ -77,7 +78,7 @@ def _cursor_is_closed(cursor: Any) -> bool:
     return bool(cursor.closed)
 
 
-def _broke(connection: Any, _: BaseException) -> bool:
+def _broke(connection: Any, _: Raised) -> bool:
     return _is_closed(connection)
 
 

@@ -19,6 +19,7 @@ from whoholds.ledger.handle import CURSOR
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 _USES = (
@@ -144,7 +145,7 @@ def _is_closed(connection_or_cursor: Any) -> bool:
     return bool(connection_or_cursor.closed)
 
 
-def _broke(connection: Any, _: BaseException) -> bool:
+def _broke(connection: Any, _: Raised) -> bool:
     return bool(connection.closed)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 # `SimpleConnectionPool` took the private methods under public names when its class was made.
@@ -66,7 +67,7 @@ class _Lender(Lender):
         """The pool has opened a connection."""
         take_home(_handle_of(connection), self.pool_of(theirs))
 
-    def ran_out(self, theirs: Any, exc: BaseException, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
         """A closed pool, and a key that is not known, raise the same class."""
         return super().ran_out(theirs, exc, asked) and "exhausted" in str(exc)
 

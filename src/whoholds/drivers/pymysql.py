@@ -15,6 +15,7 @@ from whoholds.ledger.database import Database, database
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 _ANSWERED_OK = ("commit", "rollback", "begin", "ping", "select_db", "autocommit")
@@ -87,7 +88,7 @@ def _is_closed(connection: Any) -> bool:
     return connection._sock is None
 
 
-def _broke(connection: Any, _: BaseException) -> bool:
+def _broke(connection: Any, _: Raised) -> bool:
     return _is_closed(connection)
 
 

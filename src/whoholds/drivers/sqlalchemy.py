@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
 _STOCK = "_whoholds"  # on a pool's record: the handle of its connection
@@ -105,7 +106,7 @@ class _Lender(Lender):
         """The frame from which the application's code is in sight."""
         return _awaiting(frame) if frame is not None else None
 
-    def ran_out(self, theirs: Any, exc: BaseException, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
         """SQLAlchemy raises the same class for other things."""
         return super().ran_out(theirs, exc, asked) and getattr(exc, "code", "") == _RAN_OUT
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
     from whoholds.ledger.origin import Origin
 
@@ -206,7 +207,7 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
 
 
 def _not_opened(ledger: Ledger) -> Callable[..., None]:
-    def not_opened(args: tuple[Any, ...], kwargs: dict[str, Any], exc: BaseException, began: float) -> None:
+    def not_opened(args: tuple[Any, ...], kwargs: dict[str, Any], exc: Raised, began: float) -> None:
         """It could not be opened."""
         if ledger.on_connect_failed is not None:
             kit.connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)

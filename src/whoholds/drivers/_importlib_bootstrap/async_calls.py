@@ -10,13 +10,13 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._uses import Uses, closed, met, not_ours, task_or_thread
+from whoholds.drivers._importlib_bootstrap.uses import Uses, closed, met, not_ours, task_or_thread
 from whoholds.hooks.seams import stands_for, stays_ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import After, Before, Broke, Failed, Gives, HandleOf, State
+    from whoholds.drivers._importlib_bootstrap.shapes import After, Before, Broke, Failed, Gives, HandleOf, State
     from whoholds.ledger.ledger import Ledger
 
 

@@ -3,7 +3,7 @@
 An exception that the program keeps has our frame in its traceback, and its locals with it: each call drops its
 arguments before it lets one pass, and only the calls of this folder do that. `around` is for everything that need not
 be fast; `used`, `statement` and `closing` are the same idea written out. Coroutine functions have theirs in
-`async_calls`. What a call tells the ledger stands in `_uses`.
+`async_calls`. What a call tells the ledger stands in `uses`.
 
 Three promises, whatever happens: the library's own call is made exactly once with the program's arguments, the program
 gets its result or its exception, and a fault of ours goes to `stays_ours`. A signal's handler may raise at any
@@ -17,14 +17,23 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._uses import LONGEST_SQL, Uses, closed, met, not_ours, remember, thread
+from whoholds.drivers._importlib_bootstrap.uses import LONGEST_SQL, Uses, closed, met, not_ours, remember, thread
 from whoholds.hooks.seams import stands_for, stays_ours
 from whoholds.ledger.handle import RING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._uses import After, Arguments, Before, Broke, Failed, Gives, HandleOf, State
+    from whoholds.drivers._importlib_bootstrap.shapes import (
+        After,
+        Arguments,
+        Before,
+        Broke,
+        Failed,
+        Gives,
+        HandleOf,
+        State,
+    )
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 

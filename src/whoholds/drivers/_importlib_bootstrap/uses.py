@@ -1,6 +1,6 @@
 """What a call on somebody's connection tells of it, whether the call is awaited or not: used, failed, closed.
 
-The calls themselves stand in `_importlib_bootstrap`. Everything here runs in the user's thread, before or after the
+The calls themselves stand in `calls` and `async_calls`. Everything here runs in the user's thread, before or after the
 library's own part: no lock, no foreign code, nothing that is kept, and no fault of ours that goes further.
 """
 
@@ -16,20 +16,10 @@ from whoholds.ledger.handle import RING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Broke, HandleOf, Raised, State
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
-
-    HandleOf = Callable[[Any], Handle]
-    State = Callable[[Any], Any]
-    Broke = Callable[[Any, BaseException], bool]
-    Frame = FrameType | None
-    Before = Callable[[Any, tuple[Any, ...], dict[str, Any], Frame], Any]
-    After = Callable[[Any, Any, Any, Frame], object]
-    Failed = Callable[[Any, Any, BaseException, Frame], object]
-    Gives = Callable[[Any, Any, Any, Frame], Any]
-    Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
 
 LONGEST_SQL = 4096  # characters remembered of each
 
@@ -116,9 +106,7 @@ class Uses:
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, self.original)
 
-    def fail(
-        self, thing: Any, handle: Handle, exc: BaseException, began: float, args: tuple[Any, ...], frame: Any
-    ) -> None:
+    def fail(self, thing: Any, handle: Handle, exc: Raised, began: float, args: tuple[Any, ...], frame: Any) -> None:
         """The call that began then raises `exc`, its own or a signal handler's; `frame` is the caller's."""
         try:
             if not handle.caller:  # it had returned and was counted
@@ -148,7 +136,7 @@ class Uses:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         began: int,
-        exc: BaseException | None,
+        exc: Raised | None,
     ) -> None:
         """Have a span made of the call of the method `name` that began then and ends now."""
         try:
@@ -178,7 +166,7 @@ def not_ours(error: Exception, original: Any) -> None:
             del error  # this frame stands in its traceback
 
 
-_OURS = __file__.removesuffix("_uses.py").removesuffix("/").removesuffix("\\").removesuffix("drivers")  # the package's
+_OURS = __file__.rpartition("drivers")[0]  # the folder of the package
 _ABSENT = (AttributeError, KeyError, ReferenceError)
 
 
@@ -209,7 +197,7 @@ def met(ledger: Ledger, handle: Any, me: Any, frame: Any, original: Any) -> None
         stays_ours(error, original)
 
 
-def is_refusal(exc: BaseException) -> bool:
+def is_refusal(exc: Raised) -> bool:
     """Whether a server or its pooler says with `exc` that there are too many connections."""
     code = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
     if isinstance(code, int | str) and str(code) in _REFUSAL_CODES:

@@ -1,0 +1,252 @@
+"""What every pool's driver owes: waiting, its time, time-outs and refusals are counted once, whatever the library."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.drivers.libraries import maybe
+from tests.needs import needed
+from whoholds.drivers.table import DRIVERS
+from whoholds.ledger.ledger import Ledger
+from whoholds.watching.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+class Kind:
+    """One library's pool, with room for one."""
+
+    modules: tuple[str, ...]
+    server = True
+
+    def __init__(self, at: Any) -> None:
+        self.at = at
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[Any]:
+        with self.made() as pool:
+            yield pool
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        raise NotImplementedError
+        yield
+
+    def take(self, pool: Any) -> Any:
+        """Borrow, in next to no time."""
+        raise NotImplementedError
+
+    def give(self, pool: Any, loan: Any) -> Any:
+        """Give back."""
+        loan.close()
+
+
+class Psycopg2Pool(Kind):
+    modules = ("psycopg2", "psycopg2.pool")
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        from psycopg2.pool import ThreadedConnectionPool
+
+        pool = ThreadedConnectionPool(1, 1, self.at)
+        yield pool
+        pool.closeall()
+
+    def take(self, pool: Any) -> Any:
+        return pool.getconn()
+
+    def give(self, pool: Any, loan: Any) -> Any:
+        pool.putconn(loan)
+
+
+class PsycopgPool(Kind):
+    modules = ("psycopg", "psycopg_pool")
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        from psycopg_pool import ConnectionPool
+
+        with ConnectionPool(self.at, min_size=1, max_size=1, open=True) as pool:
+            pool.wait()
+            yield pool
+
+    def take(self, pool: Any) -> Any:
+        return pool.getconn(timeout=0.1)
+
+    def give(self, pool: Any, loan: Any) -> Any:
+        pool.putconn(loan)
+
+
+class AsyncPsycopgPool(PsycopgPool):
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[Any]:
+        from psycopg_pool import AsyncConnectionPool
+
+        async with AsyncConnectionPool(self.at, min_size=1, max_size=1, open=False) as pool:
+            await pool.wait()
+            yield pool
+
+    async def give(self, pool: Any, loan: Any) -> None:
+        await pool.putconn(loan)
+
+
+class AsyncpgPool(Kind):
+    modules = ("asyncpg",)
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[Any]:
+        import asyncpg
+
+        async with asyncpg.create_pool(self.at, min_size=1, max_size=1) as pool:
+            yield pool
+
+    def take(self, pool: Any) -> Any:
+        return pool.acquire(timeout=0.1)
+
+    async def give(self, pool: Any, loan: Any) -> None:
+        await pool.release(loan)
+
+
+class DBUtilsPool(Kind):
+    modules, server = ("sqlite3", "dbutils.pooled_db"), False
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        from dbutils.pooled_db import PooledDB
+
+        pool = PooledDB(sqlite3, maxconnections=1, database=self.at)
+        yield pool
+        pool.close()
+
+    def take(self, pool: Any) -> Any:
+        return pool.connection()
+
+
+class PeeweePool(Kind):
+    modules, server = ("sqlite3", "playhouse.pool"), False
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        from playhouse.pool import PooledSqliteDatabase
+
+        pool = PooledSqliteDatabase(self.at, max_connections=1, thread_safe=False)
+        yield pool
+        pool.close_all()
+
+    def take(self, pool: Any) -> Any:
+        pool._state.reset()  # another thread's: it has none yet
+        pool.connect()
+        return pool._state.conn
+
+    def give(self, pool: Any, loan: Any) -> Any:
+        pool._state.set_connection(loan)
+        pool.close()
+
+
+class SQLAlchemyPool(Kind):
+    modules, server = ("sqlite3", "sqlalchemy"), False
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        import sqlalchemy
+        from sqlalchemy.pool import QueuePool
+
+        engine = sqlalchemy.create_engine(
+            f"sqlite:///{self.at}", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.1
+        )
+        yield engine
+        engine.dispose()
+
+    def take(self, pool: Any) -> Any:
+        return pool.connect()
+
+
+KINDS = (Psycopg2Pool, PsycopgPool, AsyncPsycopgPool, AsyncpgPool, DBUtilsPool, PeeweePool, SQLAlchemyPool)
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
+def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
+    """Give each library's pool in turn."""
+    chosen: type[Kind] = request.param
+    for module in chosen.modules:
+        needed(module.partition(".")[0])
+    return chosen(request.getfixturevalue("postgres") if chosen.server else str(tmp_path / "shop.db"))
+
+
+@pytest.fixture
+def watch(kind: Kind) -> Iterator[Watch]:
+    """Give a watch with the pool's driver and the one below."""
+    drivers = []
+    for module in kind.modules:
+        file, _, function = DRIVERS[module].partition(":")
+        drivers.append(getattr(import_module(file), function))
+    with Watch(ledger=Ledger(), detectors={}, drivers=drivers) as watching:
+        assert not watching.failed
+        yield watching
+
+
+def loans(watch: Watch) -> list[Any]:
+    return [handle for handle in watch.handles if handle.kind == "checkout"]
+
+
+def test_a_loan_and_a_refusal(kind: Kind, watch: Watch) -> None:
+    """A loan has its time of waiting and its connection; a refusal is one time-out; nobody waits afterwards."""
+
+    async def contract() -> None:
+        async with kind.pool() as pool:
+            first = await maybe(kind.take(pool))
+            (loan,) = loans(watch)
+            assert loan.connect_s is not None
+            assert loan.parent is not None
+            assert not loan.parent.at_home
+            ours = loan.pool
+            assert ours is not None
+            assert (ours.pending, ours.timeouts) == (0, 0)
+            with pytest.raises(Exception):  # noqa: B017, PT011 - each library's own
+                await maybe(kind.take(pool))
+            assert (ours.pending, ours.timeouts) == (0, 1)
+            (refusal,) = watch.ledger.take().refusals
+            assert (refusal.by_pool, refusal.count) == (ours, 1)
+            assert loans(watch) == [loan]
+            await maybe(kind.give(pool, first))
+            del first
+            assert loans(watch) == []
+            assert [handle.at_home for handle in watch.handles] == [True]
+            again = await maybe(kind.take(pool))
+            assert (len(loans(watch)), ours.timeouts) == (1, 1)
+            await maybe(kind.give(pool, again))
+        assert watch.handles == []
+
+    asyncio.run(contract())
+
+
+def test_a_lender_that_fails_costs_nobody_a_place(kind: Kind, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours at each step: the program gets its connections and its exceptions, and can give back."""
+
+    def broken(*_: Any, **__: Any) -> Any:
+        return 1 // 0
+
+    async def contract() -> None:
+        async with kind.pool() as pool:
+            for name in ("asks", "opened", "closed", "given_back", "refused"):
+                monkeypatch.setattr(watch.ledger, name, broken)
+                for _ in range(2):
+                    taken = await maybe(kind.take(pool))
+                    with pytest.raises(Exception) as raised:  # noqa: PT011 - each library's own
+                        await maybe(kind.take(pool))
+                    assert not isinstance(raised.value, ZeroDivisionError)
+                    await maybe(kind.give(pool, taken))
+                    del taken, raised
+            monkeypatch.undo()
+            taken = await maybe(kind.take(pool))
+            await maybe(kind.give(pool, taken))
+
+    asyncio.run(contract())

@@ -12,7 +12,7 @@ from time import monotonic
 from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger import here
-from whoholds.ledger.cpython import executor_width, handle_run, own, put, thread_of
+from whoholds.ledger.cpython import active_threads, attribute, executor_width, handle_run, own, set_attribute, thread_of
 from whoholds.ledger.here import (
     FRAMES,
     JOB,
@@ -73,7 +73,11 @@ def _start(starts: type, note: Callable[[FrameType], Any]) -> Callable[[], None]
 
     def start(self: Any) -> None:
         try:
-            put(self, SPAWN, note(sys._getframe(1)))
+            noted = note(sys._getframe(1))
+            try:
+                set_attribute(self, SPAWN, noted)
+            except (AttributeError, TypeError):  # a class with slots alone
+                pass
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, original)
         original(self)
@@ -95,53 +99,63 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
     loop = handle_run()
 
     def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
-        if "eager_start" not in kwargs and (not shows_factory or own(self).get("_task_factory", self) is None):
-            # it runs later: nothing has to be there before
+        try:
+            later = (not shows_factory or self._task_factory is None) and "eager_start" not in kwargs
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, original)
+            later = False
+        if later:  # it runs later: nothing has to be there before
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:
                 owner = current_owner()
                 origin = capture_until(sys._getframe(1), FRAMES, loop)
-                put(task, SPAWN, (origin, owner, here.current_context(), current_scope(owner)))
+                noted = (origin, owner, here.current_context(), current_scope(owner))
+                try:
+                    set_attribute(task, SPAWN, noted)
+                except (AttributeError, TypeError):  # a class with slots alone
+                    pass
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             return task
-        ident = get_ident()
-        before = starting.get(ident)
+        # it may run before `original` returns: what started it has to be there first
+        ident, before, spawn = get_ident(), None, None
         try:
-            spawn = None
             try:
-                spawn = starting[ident] = spawning(sys._getframe(1))
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                stays_ours(error, original)
-            try:
+                try:
+                    before = starting.get(ident)
+                    spawn = starting[ident] = spawning(sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
                 task = original(self, coro, **kwargs)
             finally:
-                _started(ident, before)
+                if before is None:
+                    starting.pop(ident, None)
+                else:
+                    starting[ident] = before
         finally:  # again: a signal's handler may have raised in the first
-            _started(ident, before)
-        put(task, SPAWN, spawn)
+            if before is None:
+                starting.pop(ident, None)
+            else:
+                starting[ident] = before
+        try:
+            set_attribute(task, SPAWN, spawn)
+        except (AttributeError, TypeError):  # a class with slots alone
+            pass
         return task
 
     return replace(loop_class, "create_task", stands_for(create_task, original))
-
-
-def _started(ident: int, before: Any) -> None:
-    """The thread starts no task any more, or again the one that it was in the middle of `before`. Twice is once."""
-    if before is None:
-        starting.pop(ident, None)
-    else:
-        starting[ident] = before
 
 
 def _jobs(module: ModuleType) -> None:
     """`concurrent.futures.thread`, and asgiref's executor that runs in the current thread."""
     item = module._WorkItem
     init, run = item.__init__, item.run
+    active = active_threads() or {}
 
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
         init(self, *args, **kwargs)
         try:
-            put(self, SPAWN, spawning(sys._getframe(1)))
+            set_attribute(self, SPAWN, spawning(sys._getframe(1)))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, init)
 
@@ -150,15 +164,24 @@ def _jobs(module: ModuleType) -> None:
         try:
             try:
                 try:
-                    begun = _begun(own(self).get(SPAWN))
+                    begun = _begun(active, attribute(self, "__dict__").get(SPAWN))
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, run)
                 reached = True
                 return run(self, *args, **kwargs)
             finally:
-                _over(begun)
+                if begun is not None:
+                    try:
+                        _over(begun)
+                        begun = None
+                    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                        stays_ours(error, run)
         finally:  # again: a signal's handler may have raised in the first
-            _over(begun)
+            if begun is not None:
+                try:
+                    _over(begun)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, run)
             if not reached:  # it raised in our part, before the job's own had begun: whoever waits must hear of it
                 _failed(self, sys.exc_info()[1])
 
@@ -166,10 +189,10 @@ def _jobs(module: ModuleType) -> None:
     _restore.append(replace(item, "run", stands_for(run_job, run)))
 
 
-def _begun(spawn: Any) -> _Job | None:
+def _begun(active: dict[int, Any], spawn: Any) -> _Job | None:
     """What this thread works at from now on: the job that `spawn` started; None where nothing is known of it."""
     ident = _thread.get_ident()
-    thread = thread_of(ident)
+    thread = active.get(ident)
     if thread is None or spawn is None:
         return None
     if spawn.width is None:
@@ -194,17 +217,13 @@ def _works_at(thread: Any, owner: Owner | None) -> _Job:
     return attributes, owner, before
 
 
-def _over(begun: _Job | None) -> None:
+def _over(begun: _Job) -> None:
     """The thread works no more at what it had begun. Twice is once."""
-    try:
-        if begun is not None:
-            attributes, owner, before = begun
-            if attributes.get(JOB) is owner:
-                attributes[JOB] = before
-            if owner is not None and (owner.kind == "job" or owner.part_of is not None):
-                owner.job_over_at = monotonic()
-    except Exception as error:  # noqa: BLE001 - our fault must stay ours
-        stays_ours(error)
+    attributes, owner, before = begun
+    if attributes.get(JOB) is owner:
+        attributes[JOB] = before
+    if owner is not None and owner.kind == "job":
+        owner.job_over_at = monotonic()
 
 
 def _processes(process: ModuleType) -> None:
@@ -226,7 +245,8 @@ def _anyio_workers(module: ModuleType) -> None:
             stays_ours(error, original)
         return await original(cls, work, args, *rest, **kwargs)
 
-    _restore.append(replace(backend, "run_sync_in_worker_thread", classmethod(run_sync_in_worker_thread)))
+    ours: Any = classmethod(stands_for(run_sync_in_worker_thread, original))
+    _restore.append(replace(backend, "run_sync_in_worker_thread", ours))
 
 
 def _for_owner(owner: Owner | None, func: Any) -> Any:
@@ -243,9 +263,18 @@ def _for_owner(owner: Owner | None, func: Any) -> Any:
                     stays_ours(error, func)
                 return func(*inner)
             finally:
-                _over(begun)
+                if begun is not None:
+                    try:
+                        _over(begun)
+                        begun = None
+                    except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                        stays_ours(error, func)
         finally:  # again: a signal's handler may have raised in the first
-            _over(begun)
+            if begun is not None:
+                try:
+                    _over(begun)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, func)
 
     return work
 

@@ -46,11 +46,6 @@ def thread_of(ident: int) -> Any:
     return active.get(ident) if active is not None else None
 
 
-def is_dummy(thread: Any) -> bool:
-    """Whether `threading` made the Thread up, for a thread that it had not started."""
-    return type(thread).__name__ == "_DummyThread"
-
-
 def current_task() -> Any:
     """The asyncio task that runs in this thread, or None."""
     tasks = sys.modules.get("asyncio.tasks")
@@ -76,14 +71,15 @@ def name_of_task(task: Any) -> str:
     return str(base.get_name(task)) if known and hasattr(base, "get_name") else f"task {id(task):#x}"  # type: ignore[union-attr]
 
 
-_attribute = object.__getattribute__
-_set_attribute = object.__setattr__
+# Past whatever a class of the program's says of its attributes; an AttributeError where there is none, or no room.
+attribute = object.__getattribute__
+set_attribute = object.__setattr__
 
 
 def own(thing: Any) -> dict[str, Any]:
     """The attributes of an object, empty where it has none; no `__getattr__` or `__getattribute__` runs."""
     try:
-        found = _attribute(thing, "__dict__")
+        found = attribute(thing, "__dict__")
     except AttributeError:
         return {}
     return found if type(found) is dict else {}
@@ -92,7 +88,7 @@ def own(thing: Any) -> dict[str, Any]:
 def kept(thing: Any, name: str) -> Any:
     """An attribute of an object, or None; no `__getattr__` or `__getattribute__` runs. C's tasks have no `__dict__`."""
     try:
-        return _attribute(thing, name)
+        return attribute(thing, name)
     except AttributeError:
         return None
 
@@ -100,7 +96,7 @@ def kept(thing: Any, name: str) -> Any:
 def put(thing: Any, name: str, value: Any) -> None:
     """Set an attribute past a class that refuses new ones; nothing where there is no room for one."""
     try:
-        _set_attribute(thing, name, value)
+        set_attribute(thing, name, value)
     except (AttributeError, TypeError):
         pass
 

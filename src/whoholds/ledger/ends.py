@@ -18,7 +18,7 @@ from collections import deque
 from functools import partial
 from itertools import repeat
 from operator import attrgetter, getitem
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
 
 from whoholds.ledger import cpython
@@ -38,34 +38,24 @@ class _Nobody:
 NO_SPAN: ref[Any] = ref(_Nobody())
 
 
-class Reference(ref):  # type: ignore[type-arg]  # generic only for the type checker
-    """A weak reference to what was opened; it and its handle keep each other until the handle is closed."""
+if TYPE_CHECKING:
 
-    __slots__ = ("handle", "span")
-    handle: Handle
-    span: ref[Any]  # to the span that was current at the opening, or NO_SPAN
+    class Reference(ref[Any]):
+        """A weak reference to what was opened; it and its handle keep each other until the handle is closed."""
+
+        handle: Handle
+        span: ref[Any]  # to the span that was current at the opening; unset where there was none
 
 
-class Note(NamedTuple):
-    """What was so at the moment in which something was freed."""
-
-    span: int  # id of the span that `Reference.span` gave
-    thread: int  # id of the Thread that was active under the ident of the handle's owner
-    stamp: int
-    at: float  # seconds of the ledger's clock
-    ident: int  # of the thread that freed it
-    collecting: int  # ident of the thread in which the collector worked, 0: it did not
-    reference: Reference
-
-    @property
-    def collected(self) -> bool:
-        """Whether the cyclic collector freed it, not its last reference."""
-        return self.collecting == self.ident
-
-    @property
-    def span_lived(self) -> bool:
-        """Whether the span of its opening was there then."""
-        return self.span != id(None)
+# What was so at the moment in which something was freed, in the order of a note:
+#   span        id of the span that `Reference.span` gave, of None where it was gone
+#   thread      id of the Thread that was active under the ident of the handle's owner
+#   stamp, at   of the ledger: the number of the end, and seconds of its clock
+#   ident       of the thread that freed it
+#   collecting  ident of the thread in which the collector worked, 0: in none
+#   reference   whose object it was
+Note: TypeAlias = "tuple[int, int, int, float, int, int, Reference]"
+NOBODY = id(None)
 
 
 class Ends:
@@ -78,7 +68,7 @@ class Ends:
         self._ident = ident = cpython.real_ident()
         self._collecting = {0: 0}  # {0: the thread in which the collector works}
         self._threads: dict[int, dict[int, Any]] = {0: {}}  # {0: threading._active}
-        self._notes: deque[Any] = deque()  # partials, whose arguments are a Note's: what C makes of many values
+        self._notes: deque[Any] = deque()  # partials, whose arguments are a Note: what C makes of many values
         incoming: deque[Reference] = deque()
         newest = iter(partial(getitem, incoming, -1), _NEVER)
         owners = map(attrgetter("handle.owner"), newest)
@@ -90,7 +80,7 @@ class Ends:
         spans = map(ref.__call__, map(getattr, newest, repeat("span"), repeat(NO_SPAN)))
         notes = map(
             partial,
-            repeat(Note),
+            repeat(tuple),  # nobody calls it
             map(id, spans),
             map(id, active),
             stamp,
@@ -101,11 +91,11 @@ class Ends:
         )
         keeping = map(self._notes.append, notes)
         names = {
-            "__slots__": (),
+            "__slots__": ("handle", "span"),
             "kept": property(incoming.append),
             "noted": property(partial(next, keeping)),
         }
-        self.reference: type[Reference] = type("Reference", (Reference,), names)
+        self.reference: type[Reference] = type("Reference", (ref,), names)
         self.on_end: Callable[[Any], Any] = attrgetter("kept", "noted")
         note_phase = partial(self._collecting.__setitem__, 0)
         phases = {
@@ -137,7 +127,7 @@ class Ends:
                 note = notes[0]
             except IndexError:  # another look was faster
                 return
-            yield note()
+            yield note.args
             try:
                 notes.remove(note)
             except (ValueError, IndexError):  # likewise

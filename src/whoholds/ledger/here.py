@@ -7,7 +7,7 @@ import sys
 from _contextvars import ContextVar  # contextvars is one more file at interpreter start
 from _weakref import ref
 
-from whoholds.ledger.cpython import current_task, is_dummy, kept, name_of_task, name_of_thread, own, put, thread_of
+from whoholds.ledger.cpython import attribute, current_task, kept, name_of_task, name_of_thread, own, put, thread_of
 from whoholds.ledger.faults import is_the_programs
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Owner, Spawn
@@ -59,15 +59,23 @@ def current_owner() -> Owner | None:
     if "asyncio.tasks" in modules:
         task = current_task()
         if task is not None:
-            owner: Owner | None = kept(task, OWNER)
+            try:
+                owner: Owner | None = attribute(task, OWNER)
+            except AttributeError:
+                owner = None
             return owner or _new_owner("task", name_of_task(task), task, ident, starting.get(ident))
     threading = modules.get("threading")
     thread = threading._active.get(ident) if threading is not None else None
     if thread is None:
         return _greenlet_owner(ident) or _bare_owner(ident)
-    if is_dummy(thread):  # a greenlet that has logged something has one
+    if type(thread).__name__ == "_DummyThread":  # a greenlet that has logged something has one
         return _greenlet_owner(ident) or thread_owner(thread, ident)
-    attributes = own(thread)
+    try:
+        attributes: dict[str, Any] = thread.__dict__
+    except Exception as error:
+        if is_the_programs(error):
+            raise
+        attributes = own(thread)
     return attributes.get(JOB) or attributes.get(OWNER) or thread_owner(thread, ident)
 
 

@@ -18,9 +18,9 @@ from weakref import ref
 
 from whoholds.ledger import cpython, here
 from whoholds.ledger.callers import caller_of
-from whoholds.ledger.ends import NO_SPAN, Ends, Note
+from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
-from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
+from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_own
@@ -88,6 +88,7 @@ class Ledger:
         self._taken_ends = 0
         self._dropped_ends = 0
         self.ends = Ends(self._stamp, clock)
+        self._reference, self._on_end = self.ends.reference, self.ends.on_end
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
@@ -126,21 +127,22 @@ class Ledger:
         if parent is not None:
             handle.lent(parent)
         handle.pool = pool
-        handle.context = here.current_context()
         handle.scope = current_scope(handle.owner)
         kept = len(self._open) < self.most or self._room()
         if thing is not None:
             try:
-                reference = self.ends.reference(thing, self.ends.on_end if kept else None)
+                reference = self._reference(thing, self._on_end if kept else None)
             except TypeError:  # a type without weak references: its driver tells of its end
                 pass
             else:
                 reference.handle = handle
-                opener = handle.context
-                if opener is None and here.current_context is not here.no_context:
-                    opener = opener_of_owner(handle.owner)
-                reference.span = NO_SPAN if opener is None or opener[1] is None else opener[1]
                 handle.ref = reference
+        current_context = here.current_context
+        if current_context is not here.no_context:
+            handle.context = current_context()
+            opener = handle.context or opener_of_owner(handle.owner)
+            if opener is not None and handle.ref is not None and opener[1] is not None:
+                handle.ref.span = opener[1]  # type: ignore[attr-defined]  # it is a Reference
         now = self.clock()
         handle.opened_at = handle.used_at = now
         if began is not None:
@@ -172,7 +174,11 @@ class Ledger:
         if how == CLOSED and handle.inherited:
             self.used_in_child(handle, sys._getframe(1))
         handle.closed_stamp = next(self._stamp)
-        self._over(handle)
+        handle.ref = None  # from here on as `_over`, written out
+        handle.caller = 0
+        if self._open.pop(handle.opened_stamp, None) is not None:
+            self._ended.append(handle)
+            next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
 
     def _over(self, handle: Handle) -> None:
         """`handle` has its closing stamp: it leaves the table of what is open. Whoever takes it out says that it ended.
@@ -183,7 +189,7 @@ class Ledger:
         handle.caller = 0
         if self._open.pop(handle.opened_stamp, None) is not None:
             self._ended.append(handle)
-            next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
+            next(self._ends)
 
     def given_back(self, loan: Handle) -> None:
         """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
@@ -319,7 +325,9 @@ class Ledger:
     def settle(self) -> None:
         """End what was freed since the last call. Any thread: it precedes each question of what is open."""
         for note in self.ends.each():
-            self._freed(note.reference.handle, note)
+            handle = note[-1].handle
+            if handle.closed_stamp is None and self.active:  # else told already; or the end of the interpreter
+                self._freed(handle, note)
 
     def _room(self) -> bool:
         """Whether there is room for one more handle. Where no tick ever runs, what was freed makes it."""
@@ -328,23 +336,19 @@ class Ledger:
 
     def _freed(self, handle: Handle, note: Note) -> None:
         """`handle` was freed when `note` was taken."""
-        if handle.closed_stamp is not None or not self.active:  # else told already; or the end of the interpreter
-            return
+        span, thread, stamp, at, ident, collecting, _ = note
         if handle.parent is not None:
             handle.settle()
-        pool = handle.pool
-        if pool is not None and handle.kind == CHECKOUT and not pool.takes_back:
-            pool.lost.append(handle)
-            del pool.lost[:-STORED]
-        if pool is not None and handle.kind == CONNECTION:
+        if handle.pool is not None and handle.kind == CONNECTION:
             handle.how = OVER
+        elif collecting == ident:
+            handle.how = COLLECTED
         else:
             worker = _worker_of(handle)
-            ended = worker is not None and worker.key != note.thread and worker.gone()
-            handle.how = _how_freed(collected=note.collected, ended=ended)
-        handle.closed_at = note.at
-        here.at_closing(handle, self.clock(), lived=note.span_lived)
-        handle.closed_stamp = note.stamp
+            handle.how = FREED if worker is None or worker.key == thread or not worker.gone() else THREAD_ENDED
+        handle.closed_at = at
+        here.at_closing(handle, self.clock(), lived=span != NOBODY)
+        handle.closed_stamp = stamp
         self._over(handle)
 
     # --- asked by the tick --------------------------------------------------------------------------------------

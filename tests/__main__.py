@@ -30,7 +30,11 @@ SERVERS = ROOT / ".ci" / "install-servers"
 PYTEST = ("-m", "pytest", "-q", "-n", "auto")
 MYSQLCLIENT = "mysqlclient>=2.2"  # compiles, with what the servers' step brought
 
-SQLALCHEMY = {"3.10": "sqlalchemy>=1.4,<2", "3.13": "sqlalchemy>=2.1,<2.2"}  # beside the one that all others have
+SQLALCHEMY = {
+    "3.10": "sqlalchemy>=1.4,<2",
+    "3.12": "sqlalchemy==2.0.20",
+    "3.13": "sqlalchemy>=2.1,<2.2",
+}  # beside the one that all others have
 
 
 @dataclass(frozen=True)

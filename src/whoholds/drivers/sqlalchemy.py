@@ -211,7 +211,8 @@ def _awaiting(frame: FrameType | None) -> FrameType | None:
     if module is None:
         return frame
     current = module.getcurrent()
-    if not getattr(current, "__sqlalchemy_greenlet_provider__", False):
+    provides = getattr(current, "__sqlalchemy_greenlet_provider__", False)
+    if not provides and type(current).__module__.partition(".")[0] != "sqlalchemy":  # 2.0.0 to 2.0.20: no such mark
         return frame
     seen = frame
     while seen is not None:

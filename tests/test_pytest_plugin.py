@@ -335,3 +335,16 @@ def test_a_scope_of_the_programs_own_counts_for_the_test_around_it(suite: Suite)
     )
     result.assert_outcomes(failed=1)
     said(result, "left-open: app.py:6 in connect left open 1 connection")
+
+
+def test_a_slip_in_ignore_or_allow_ends_no_run(suite: Suite) -> None:
+    """Both count as no match: the leak fails its test, and the run goes on."""
+    result = suite(
+        "import pytest, whoholds\n@pytest.mark.whoholds(allow=lambda finding: finding.lineno)\n"
+        "def test_leaks():\n    leak()\n\ndef test_later():\n    connect().close()\n",
+        "--whoholds=error",
+        conftest="import whoholds\nwhoholds.ignore(lambda finding: 1 / 0)\n",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    said(result, "whoholds: left-open: app.py:6 in connect left open 1 connection at the end of test *")
+    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()

@@ -86,7 +86,7 @@ def stop() -> list[Finding]:
         return []
     watch = _current.pop()
     while _signals:
-        _signals.pop()()
+        _step(watch, _signals.pop())
     return _stopped(watch)
 
 
@@ -196,18 +196,25 @@ def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) 
 
 
 def _stopped(running: Watch) -> list[Finding]:
-    ticking.leave(running)
+    """What the last look says, once everything is given back; a step that fails is said and leaves out no other."""
+    said: list[Finding] = []
+    _step(running, lambda: ticking.leave(running))
     for enter in running.waits:
-        waiting.forget(enter)
-    said = running.stop()
+        _step(running, partial(waiting.forget, enter))
+    _step(running, lambda: said.extend(running.stop()))
     if not _current and not watches():
-        spawn.forget()
-        leaving.forget()
-        forks.forget()
-        signals.leave_sigterm()
+        for give_back in (spawn.forget, leaving.forget, forks.forget, signals.leave_sigterm):
+            _step(running, give_back)
         frames.shown_below(None)
     warn_caller(said)
     return said
+
+
+def _step(running: Watch, step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 - our fault must not become the program's
+        running.stand_aside("driver-not-undone", f"a name may not be given back: {failure(error)}")
 
 
 def warn_caller(findings: Iterable[Finding]) -> None:

@@ -160,6 +160,24 @@ def test_what_fails_in_a_look_reaches_nobody(watched: Watch, monkeypatch: pytest
     assert {aside.slug for aside in watched.asides.all} == {"output-failed", "predicate-failed", "look-failed"}
 
 
+def test_what_cannot_be_shown_of_holders_is_counted(watched: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text is asked for by the program, or by a signal's thread: neither gets an exception of ours."""
+    import sqlite3
+
+    with sqlite3.connect(":memory:") as kept:
+        held = whoholds.holders()
+        held.handles.append(3)  # type: ignore[arg-type]
+        assert str(held) == "whoholds: 2 held, which cannot be shown (AttributeError)"
+        monkeypatch.setattr(watched.ledger, "peek", lambda: 1 / 0)
+        assert len(whoholds.holders()) == 0
+        with whoholds.scope("a job"):
+            pass
+        monkeypatch.undo()
+    kept.close()
+    watched.tick()
+    assert [aside.slug for aside in watched.asides.all] == ["hook-failed"] * 3
+
+
 # --- detectors and findings -----------------------------------------------------------------------------------------
 
 

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.snapshot import Ending
-from whoholds.ledger import here
+from whoholds.ledger import faults, here
 from whoholds.ledger.scope import Scope, current, entered_scope
 from whoholds.watching import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from whoholds.analysis.finding import Finding
 
 
 @contextmanager
@@ -40,9 +42,20 @@ def scope(name: str) -> Iterator[Scope]:
 
 
 def _over(ended: Scope) -> None:
-    watch = running.current()
-    if watch is not None and any(handle.scope is ended for handle in watch.handles):
+    """Judge the scope; it raises nothing but the warning that a filter of the program's turns into an exception."""
+    try:
+        found = _left_in(ended)
+    except Exception as error:  # noqa: BLE001 - our fault must not replace what the block gives or raises
+        faults.note(error, "whoholds.scope")
+        return
+    if found:
         from whoholds.outputs.warn import warn_caller
 
-        findings = watch.end(Ending("scope", ended.name, ended))
-        warn_caller(finding for finding in findings if finding.scope == ended.name)
+        warn_caller(found)
+
+
+def _left_in(ended: Scope) -> list[Finding]:
+    watch = running.current()
+    if watch is None or not any(handle.scope is ended for handle in watch.handles):
+        return []
+    return [finding for finding in watch.end(Ending("scope", ended.name, ended)) if finding.scope == ended.name]

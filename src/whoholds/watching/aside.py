@@ -22,19 +22,19 @@ class Asides:
 
     def __init__(self) -> None:
         self.all: list[Aside] = []
-        self._counts: dict[object, int] = {}  # by key: how often; a key is said the first time only
-        self._reasons: dict[object, str] = {}
+        self._counts: dict[tuple[str, object], int] = {}  # by key: how often; a key is said the first time only
+        self._reasons: dict[tuple[str, object], str] = {}
         self._fresh: list[Aside] = []  # not shown to the outputs yet
 
     def note(self, slug: str, reason: str, *, key: object = None) -> None:
         """Say on stderr that something stands aside, and why; with a `key` only the first time that this key comes."""
-        key = (slug, reason) if key is None else (slug, key)
-        if key in self._counts:
-            self._counts[key] += 1
+        known = (slug, reason if key is None else key)
+        if known in self._counts:
+            self._counts[known] += 1
             return
         if len(self._counts) < MOST:
-            self._counts[key] = 1
-            self._reasons[key] = reason
+            self._counts[known] = 1
+            self._reasons[known] = reason
         aside = Aside(slug, reason)
         self.all.append(aside)
         self._fresh.append(aside)
@@ -46,8 +46,12 @@ class Asides:
         return fresh
 
     def remarks(self) -> list[str]:
-        """What happened more than once, with how often: for the end of the process."""
-        return [f"{self._reasons[key]} ({count} times)" for key, count in self._counts.items() if count > 1]
+        """For the end of the process: what happened more than once, with how often, and every fault of a hook."""
+        return [
+            f"{self._reasons[key]} ({count} times)" if count > 1 else self._reasons[key]
+            for key, count in self._counts.items()
+            if count > 1 or key[0] == "hook-failed"
+        ]
 
 
 def failure(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from whoholds.ledger import faults
 from whoholds.reporting.wording import holders_text
 from whoholds.text.streams import say
 from whoholds.watching.stacks import stacks_of
@@ -35,9 +36,12 @@ class Holders:
         return len(self.handles)
 
     def __str__(self) -> str:
-        return (
-            holders_text(self.handles, self.now, doing=self._doing, source=self._source) or "whoholds: nothing is held"
-        )
+        try:
+            report = holders_text(self.handles, self.now, doing=self._doing, source=self._source)
+        except Exception as error:  # noqa: BLE001 - our fault: the program, or a signal's thread, asked for a text
+            faults.note(error, "whoholds.holders")
+            return f"whoholds: {len(self.handles)} held, which cannot be shown ({type(error).__name__})"
+        return report or "whoholds: nothing is held"
 
 
 def holders_of(watch: Watch | None) -> Holders:
@@ -45,8 +49,12 @@ def holders_of(watch: Watch | None) -> Holders:
     if watch is None:
         return Holders([], 0.0)
     watch.tick()
-    held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
-    return Holders(held, watch.ledger.clock(), doing=stacks_of(held, {}), source=watch.limits.source)
+    try:
+        held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
+        return Holders(held, watch.ledger.clock(), doing=stacks_of(held, {}), source=watch.limits.source)
+    except Exception as error:  # noqa: BLE001 - our fault must not become the program's
+        faults.note(error, "whoholds.holders")
+        return Holders([], 0.0)
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

@@ -40,6 +40,9 @@ def test_the_report_prints_what_the_run_printed(tmp_path: Path, capsys: pytest.C
     program.looks()
     for handle in crowd[1:]:
         program.ledger.closed(handle)
+    leaking = thread("Thread-y", REPORT)
+    for _ in range(2):
+        program.opens("/srv/shop/app.py:9 main", leaking)
     program.opens(USERS, thread("Thread-x", REPORT), in_transaction=True).ring = [("select 1", program.clock(), 0.25)]
     program.looks(5.0)
     program.exits()

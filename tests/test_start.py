@@ -54,7 +54,7 @@ def test_a_second_start_applies_what_it_is_given(running: Watch) -> None:
     assert whoholds.start(too_many=3, repeat=1, frames=5, source=False, ignore="left-open@jobs/*.py") is running
     assert running.limits.too_many == Threshold(3)
     assert running.limits.held_too_long == Threshold(7)
-    assert running.tellings.repeat == 1
+    assert running.repeats.repeat == 1
     assert running.ledger.frames == 5
     assert running.history.sites.source is False
     assert [str(rule) for rule in running.intended.matched] == ["left-open@jobs/*.py"]

@@ -8,7 +8,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.history import History
-from whoholds.analysis.placing import see
+from whoholds.analysis.placing import snapshot_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
 from whoholds.ledger.database import Database
@@ -161,7 +161,7 @@ class World:
             requests=tuple(self.requests),
         )
         self.ended, self.refusals, self.shared, self.inherited = [], [], [], []
-        return see(taken, self.history, 1_000_000.0, ending=ending)
+        return snapshot_of(taken, self.history, 1_000_000.0, ending=ending)
 
     def after(self, seconds: float) -> World:
         """Let so many seconds pass with a look in each, as a program that runs has."""

@@ -668,7 +668,7 @@ def test_refused_lists_who_held_what_at_that_instant() -> None:
     assert (found.severity, found.count, set(found.handles)) == ("error", 5, {*first, other, connecting})
     assert [part.count for part in found.parts] == [3, 2]
     assert (found.opened.function, found.spawned.frame.function) == ("load_cars", "build")
-    assert found.other[1].frame.function == "main"
+    assert found.also.site.frame.function == "main"
     assert found.error == "OperationalError: too many clients"
 
 

@@ -40,7 +40,7 @@ def test_two_owners_that_nest_at_the_same_two_lines_can_starve_each_other() -> N
     (found,) = nested(2, CARS, AUDIT).found(second_while_holding)
     assert (found.severity, found.count) == ("warning", 2)
     assert (found.opened.function, found.spawned.frame.function) == ("write", "build")
-    assert (found.other[0], found.other[1].frame.function) == ("the first taken", "load_cars")
+    assert (found.also.what, found.also.site.frame.function) == ("the first taken", "load_cars")
 
 
 def test_one_owner_alone_waits_for_nobody() -> None:
@@ -201,7 +201,7 @@ def test_a_request_that_waits_or_was_refused_nests_too() -> None:
     (found,) = world.found(second_while_holding)
     assert (found.severity, found.count, found.opened.function) == ("warning", 1, "write")
     assert "and %d got none" in found.phrase
-    assert found.other[1].frame.function == "load_cars"
+    assert found.also.site.frame.function == "load_cars"
     assert world.found(second_while_holding) == []
     loan = ledger.opened("checkout", "psycopg2.pool", SHOP, None, None, pool=pool, request=waiting)
     world.open.append(loan)
@@ -263,7 +263,7 @@ def test_shared_across_fork_names_where_it_was_opened_and_where_used() -> None:
     world.inherited.append((handle, world.main, at("/srv/shop/worker.py:8 serve")))
     (found,) = world.found(shared_across_fork)
     assert (found.severity, found.count, found.opened.function) == ("error", 1, "load_cars")
-    assert (found.other[0], found.other[1].frame.function) == ("used", "serve")
+    assert (found.also.what, found.also.site.frame.function) == ("used", "serve")
     assert world.found(shared_across_fork) == []
 
 

@@ -80,6 +80,18 @@ def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = 
     return tuple(sorted(parts, key=lambda part: -part.count))
 
 
+class Also(NamedTuple):
+    """A second line that belongs to a finding, and what it is: `refused`, `used`, `the first taken`."""
+
+    what: str
+    site: Site
+
+    @classmethod
+    def at(cls, what: str, site: Site | None) -> Also | None:
+        """The second line, None where it is not known."""
+        return cls(what, site) if site is not None else None
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing wrong. `handles` share one opening and one spawn line, but where there are `parts`.
@@ -99,11 +111,11 @@ class Finding:
     parts: tuple[Part, ...] = ()
     why: tuple[str, ...] = ()  # what a person wants to know next, a sentence each
     advice: tuple[str, ...] = ()  # what to do, a line each
-    other: tuple[str, Site | None] = ("", None)  # a second line that belongs to it, and what it is
+    also: Also | None = None  # a second line that belongs to it
     stacks: tuple[tuple[str, Origin], ...] = ()  # of those whom the rule is about, each with what it is
     doing: tuple[tuple[Handle, Origin], ...] = ()  # the live stacks of the holders, added by the watch
     error: str = ""  # the program's own exception, redacted
-    adds_up: bool = True  # counts of tellings are summed; else the highest counts
+    adds_up: bool = True  # counts of repeats are summed; else the highest counts
     times: int = 0  # how often it happened, where that is counted: requests that were refused
     opener: Opener | None = None  # the trace it happened in, where that is not its handles'
     names: tuple[str, ...] = ()  # of the owners that it is about, where they are not those of its handles
@@ -147,9 +159,9 @@ class Finding:
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes two tellings one finding: rule, lines, scope; the database where the rule is about one."""
+        """What makes two findings of two looks one: rule, lines, scope; the database where the rule is about one."""
         database = self.database.text if rule_of(self.rule).of_one_database else ""
-        return (self.rule, database, self.site, self.spawned, self.scope, self.other[1])
+        return (self.rule, database, self.site, self.spawned, self.scope, self.also.site if self.also else None)
 
     @property
     def in_order(self) -> tuple[Handle, ...]:
@@ -208,7 +220,7 @@ class Look:
     findings: tuple[Finding, ...]
     snapshot: Snapshot
     source: bool = True  # whether source lines may be shown
-    told: tuple[Finding, ...] = ()  # with the last look: all that was found, merged
+    all: tuple[Finding, ...] = ()  # with the last look: all that was found, merged
     remarks: tuple[str, ...] = ()  # with the last look: what was dropped, unwatched or ignored in vain
     found: tuple[Finding, ...] = ()  # all that was found, also what is held back as a repeat
     asides: tuple[Aside, ...] = ()  # what stands aside since the look before

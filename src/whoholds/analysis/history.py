@@ -1,6 +1,6 @@
 """What looks before this one saw, reduced and bounded: peaks, rates and climbs.
 
-Brought up to date once a tick by `snapshot.see` and by nobody else. Detectors read it and change nothing.
+Brought up to date once a tick by `placing.snapshot_of` and by nobody else. Detectors read it and change nothing.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class History:
         default_factory=dict
     )  # library → whether it is watched, or its driver stands aside
 
-    def take(self, taken: Entries, new: list[Handle]) -> list[Nesting]:
+    def update(self, taken: Entries, new: list[Handle]) -> list[Nesting]:
         """What this look brought, its `new` handles placed; gives the nestings that it brought to light."""
         now = taken.now
         self.opened += len(new)

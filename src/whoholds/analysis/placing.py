@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
-def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None) -> Snapshot:
+def snapshot_of(
+    taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None
+) -> Snapshot:
     """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
     if ending is not None and ending.kind == "process":
         history.standing.end(taken.now)
@@ -44,10 +46,10 @@ def see(taken: Entries, history: History, wall: float, *, every: float = 1.0, en
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
         if handle.probe is not None and (handle.unread is not None or handle.probed != handle.calls):
             try:
-                _ask(handle, taken.now, history)
+                _look_for_unread(handle, taken.now, history)
             except Exception as error:  # noqa: BLE001 - as above
                 faults.note(error, "whoholds.look")
-    nestings = history.take(taken, new)
+    nestings = history.update(taken, new)
     return Snapshot(
         taken.now,
         wall,
@@ -85,7 +87,7 @@ def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
                 handle.used_at = min(handle.used_at + lost, taken.now)
 
 
-def _ask(handle: Handle, now: float, history: History) -> None:
+def _look_for_unread(handle: Handle, now: float, history: History) -> None:
     """Whether a statement on it is not read to its end, and whose; where one was read since, it was used until now."""
     was, handle.probed = handle.unread, handle.calls
     origin = handle.probe(handle) if handle.caller == 0 else None

@@ -23,7 +23,7 @@ class Rule:
     said_in_suites: bool = True  # a test that ends hears of it
     contained_in: str = ""  # a rule whose finding says this too, where it has named all of the handles
     shows_holders: bool = False  # the report shows where the holders are at that moment
-    repeats_other: bool = True  # the report has a line of its own for `Finding.other`, which the first line names
+    also_below: bool = True  # the report has a line of its own for `Finding.also`, which the first line names
 
 
 # In the order of docs/findings.md. A new rule goes to the end: `Handle.told` keeps a bit for each place.
@@ -54,7 +54,7 @@ _ROWS = (
     Rule("second-while-holding", shows_holders=True),
     Rule("shared-at-once"),
     Rule("shared-across-fork"),
-    Rule("refused", of_one_database=True, shows_holders=True, repeats_other=False),
+    Rule("refused", of_one_database=True, shows_holders=True, also_below=False),
     Rule("growing", of_the_run=True, retracted=True, shows_holders=True),
     Rule("given-back", said_in_suites=False),
 )

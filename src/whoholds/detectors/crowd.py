@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part, parts_of
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
@@ -237,7 +237,7 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts=parts,
             why=(*_why_refused(refusal, held, allowed), *_why_lost(lost)),
             advice=(_NOT_BACK,) if lost else advice(parts) if parts else (),
-            other=("refused", _asked_at(refusal, snapshot)),
+            also=Also.at("refused", _asked_at(refusal, snapshot)),
             error=refusal.error,
             adds_up=False,
             times=refusal.count,

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding
 from whoholds.analysis.rules import BITS
 from whoholds.ledger.handle import Pool
 from whoholds.text.redact import shown_name
@@ -73,7 +73,7 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
         (at_once - 1, in_vain) if in_vain else (at_once - 1,),
         first.asked_at,
         asker.spawn if asker else None,
-        other=("the first taken", parts[0] if parts else first.outer.site),
+        also=Also.at("the first taken", parts[0] if parts else first.outer.site),
         why=(
             *(_parting(*parts) if parts else ()),
             *lends,
@@ -117,7 +117,7 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (len(sharing.callers), *((first.frame.place, first.frame.function) if first else ())),
             handle.site,
             handle.owner.spawn if handle.owner else None,
-            other=("another", second),
+            also=Also.at("another", second),
             stacks=(
                 (f"{names[0]}, who was inside a call", sharing.inside),
                 (f"{names[1]}, who came in meanwhile", sharing.came_in),
@@ -152,7 +152,7 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (),
             handle.site or (snapshot.history.sites.of(handle.origin) if handle.origin else None),
             handle.owner.spawn if handle.owner else None,
-            other=("used", snapshot.history.sites.of(origin) if origin else None),
+            also=Also.at("used", snapshot.history.sites.of(origin) if origin else None),
             stacks=((f"{shown_name(owner.name) if owner else 'the child'}, who used it", origin),) if origin else (),
             why=(_SHARED_FILE if handle.database.system == "sqlite" else _SHARED_SOCKET,),
             advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),

@@ -105,8 +105,8 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
             record["backend_pid"] = first.backend_pid
     if finding.spans[0]:
         record["trace_id"], record["span_id"] = finding.spans
-    if finding.other[1] is not None:
-        record["other"] = {"what": finding.other[0], **(_line(finding.other[1]) or {})}
+    if finding.also is not None:
+        record["other"] = {"what": finding.also.what, **(_line(finding.also.site) or {})}
     if finding.scope:
         record["scope"] = redact(finding.scope)
     if finding.error:

@@ -42,7 +42,7 @@ def run_of(look: Look) -> Run:
     trends = history.trends.values()
     sites = sorted((site for site in history.sites if site.opened), key=lambda site: -site.opened)
     return Run(
-        tuple(finding.severity for finding in look.told if finding.severity != INFO),
+        tuple(finding.severity for finding in look.all if finding.severity != INFO),
         history.connections,
         max(((trend.highest.count, trend.database.text) for trend in trends), default=(0, "")),
         tuple(

@@ -65,10 +65,10 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         arguments += [finding.count, _noun(finding.kind, finding.count)]
     template += after
     arguments += finding.numbers[places:]
-    what, other = finding.other
-    if other is not None and other is not finding.site:
-        template += f", {what} at %s in %s"
-        arguments += [other.frame.place, other.frame.function]
+    also = finding.also
+    if also is not None and also.site is not finding.site:
+        template += f", {also.what} at %s in %s"
+        arguments += [also.site.frame.place, also.site.frame.function]
     if finding.spawned is not None:
         template += f", spawned at %s in {_escaped(finding.spawned)}%s"
         arguments += [finding.spawned.frame.place, _unit_of_work(finding.handles)]
@@ -154,9 +154,9 @@ def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
     if len(parts) > SHOWN_PARTS:
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
-    what, other = finding.other
-    if other is not None and rule_of(finding.rule).repeats_other:
-        lines.append(f"        also     {what} at {_where(other.frame, source=source)}")
+    also = finding.also
+    if also is not None and rule_of(finding.rule).also_below:
+        lines.append(f"        also     {also.what} at {_where(also.site.frame, source=source)}")
     if not finding.parts and finding.handles:
         lines += _stack("how it was opened", finding.handles[0].origin, most_frames)
     for name, origin in finding.stacks:

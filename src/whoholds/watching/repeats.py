@@ -1,4 +1,4 @@
-"""Which findings are said, and when again: each once, then as it doubles, worsens or the interval passes.
+"""Decides which findings are said at a look: new ones, those that doubled or worsened, and repeats after an interval.
 
 It knows nothing of what a finding means, and is bounded: beyond `MOST` lines only counts are kept.
 """
@@ -39,11 +39,11 @@ class Repeats:
         self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → findings, exact even where none is said
         self.dropped = 0
 
-    def told(self) -> list[Finding]:
+    def findings(self) -> list[Finding]:
         """Every finding so far, merged, in the order in which they first came."""
         return [running.finding for running in self._running.values()]
 
-    def take(self, findings: Iterable[Finding], now: float, wall: float, *, last: bool = False) -> list[Finding]:
+    def due(self, findings: Iterable[Finding], now: float, wall: float, *, last: bool = False) -> list[Finding]:
         """What is to be said of `findings`, and at the end the last word of each that has grown since."""
         said: list[Finding] = []
         for finding in findings:
@@ -69,13 +69,13 @@ class Repeats:
         else:
             running.unsaid += finding.count if finding.adds_up else finding.times or 1
             running.finding = merged(running.finding, finding)
-        if self._due(running, now):
+        if self._is_due(running, now):
             said.append(self._say(running, now, wall))
 
     def _count(self, rule: str, severity: str) -> None:
         self.counts[rule, severity] = self.counts.get((rule, severity), 0) + 1
 
-    def _due(self, running: _Running, now: float) -> bool:
+    def _is_due(self, running: _Running, now: float) -> bool:
         finding = running.finding
         if not running.said_severity:
             return True

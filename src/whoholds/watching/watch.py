@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis import rules
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.history import History
-from whoholds.analysis.placing import see
+from whoholds.analysis.placing import snapshot_of
 from whoholds.analysis.rules import BITS, rule_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
@@ -61,7 +61,7 @@ class Watch:
         self.ledger = ledger or Ledger(frames=self.limits.frames, most=self.limits.max_handles)
         self.history = History(server_limits=self.ledger.server_limits)
         self.history.sites.source = self.limits.source
-        self.tellings = Repeats(self.limits.repeat)
+        self.repeats = Repeats(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
         self.fallback: Callable[[], Output] | None = None  # makes the output for where no other reports any more
         self.asides = Asides()
@@ -153,7 +153,7 @@ class Watch:
             now, wanted = getattr(self.limits, name), getattr(limits, name)
             self.stand_aside("setting-not-applied", f"{name}={wanted!r} is not applied: the watch runs with {now!r}")
         self.limits = applied
-        self.tellings.repeat = applied.repeat
+        self.repeats.repeat = applied.repeat
         self.history.sites.source = applied.source
         self.ledger.frames = applied.frames
         self.intended.use(applied.ignore)
@@ -162,7 +162,7 @@ class Watch:
         """After a fork, in the child: the parent's handles and findings are the parent's."""
         self._renew()
         self.ledger.in_child()
-        self.tellings.forget()
+        self.repeats.forget()
         sites = self.history.sites
         sites.start_again()
         self.history = History(sites=sites, server_limits=self.history.server_limits, drivers=self.history.drivers)
@@ -192,7 +192,7 @@ class Watch:
     def _look(self, ending: Ending | None) -> list[Finding]:
         self._say_faults()
         taken = self.ledger.take(last=ending is not None)
-        snapshot = see(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
+        snapshot = snapshot_of(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
         stacks: dict[Owner, Origin] = {}  # each owner's is read once a look
         found = [finding for rule in self._detectors for finding in self._found(rule, snapshot)]
@@ -209,9 +209,9 @@ class Watch:
                 for finding in kept
             ]
         last = ending is not None and ending.kind in ("process", "watch")
-        said = self.tellings.take(kept, snapshot.now, snapshot.wall, last=last)
+        said = self.repeats.due(kept, snapshot.now, snapshot.wall, last=last)
         self._say_faults()
-        told, remarks = (tuple(self.tellings.told()), tuple(self._remarks())) if last else ((), ())
+        told, remarks = (tuple(self.repeats.findings()), tuple(self._remarks())) if last else ((), ())
         self._tell(
             Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept), asides=self.asides.take())
         )
@@ -240,7 +240,7 @@ class Watch:
     def _remarks(self) -> list[str]:
         """What the reader of the end should know of the watching itself."""
         remarks = [*self.intended.remarks(), *self.asides.remarks()]
-        dropped = self.history.dropped + self.tellings.dropped
+        dropped = self.history.dropped + self.repeats.dropped
         if dropped:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
         for one in self.outputs:
@@ -296,7 +296,7 @@ class Watch:
     @property
     def findings(self) -> list[Finding]:
         """All findings so far, merged."""
-        return self.tellings.told()
+        return self.repeats.findings()
 
     @property
     def predicates(self) -> list[Predicate]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, REPORT, SHOP, USERS, at
-from whoholds.analysis.finding import Finding
+from whoholds.analysis.finding import Also, Finding
 from whoholds.analysis.sites import Sites
 from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.owner import Spawn
@@ -35,20 +35,20 @@ class Day:
     """Repeats, and a clock to say them by."""
 
     def __init__(self, repeat: float = 600.0) -> None:
-        self.tellings = Repeats(repeat, pid=lambda: 0xABC)
+        self.repeats = Repeats(repeat, pid=lambda: 0xABC)
         self.now = 0.0
 
     def hears(self, *findings: Finding, after: float = 1.0, last: bool = False) -> list[tuple[str, int, int]]:
         """Give what is said of these: severity, count, how many since."""
         self.now += after
-        said = self.tellings.take(findings, self.now, 1e6 + self.now, last=last)
+        said = self.repeats.due(findings, self.now, 1e6 + self.now, last=last)
         return [(one.severity, one.count, one.since) for one in said]
 
 
 def test_a_finding_is_said_when_it_is_found() -> None:
     """With an id, its time, and no "since"."""
-    tellings = Repeats(600, pid=lambda: 0xABC)
-    (said,) = tellings.take([finding(3)], 10.0, 1e6)
+    repeats = Repeats(600, pid=lambda: 0xABC)
+    (said,) = repeats.due([finding(3)], 10.0, 1e6)
     assert (said.id, said.count, said.since, said.time, said.now) == ("abc-1", 3, 0, 1e6, 10.0)
 
 
@@ -65,10 +65,10 @@ def test_more_of_the_same_is_held_back_until_it_doubles() -> None:
 
 def test_it_keeps_its_id() -> None:
     """Whoever reads takes the last word of an id; another line has another."""
-    tellings = Repeats(600, pid=lambda: 1)
-    (first,) = tellings.take([finding(1)], 0.0, 0.0)
-    (again,) = tellings.take([finding(1)], 1.0, 1.0)
-    (other,) = tellings.take([finding(1, where=USERS)], 2.0, 2.0)
+    repeats = Repeats(600, pid=lambda: 1)
+    (first,) = repeats.due([finding(1)], 0.0, 0.0)
+    (again,) = repeats.due([finding(1)], 1.0, 1.0)
+    (other,) = repeats.due([finding(1, where=USERS)], 2.0, 2.0)
     assert first.id == again.id != other.id
 
 
@@ -106,7 +106,7 @@ def test_a_peak_is_not_added_up() -> None:
     day.hears(finding(20, "too-many-at-once", adds_up=False))
     assert day.hears(finding(30, "too-many-at-once", adds_up=False)) == []
     assert day.hears(finding(5, "too-many-at-once", adds_up=False)) == []
-    assert [one.count for one in day.tellings.told()] == [30]
+    assert [one.count for one in day.repeats.findings()] == [30]
     assert day.hears(finding(40, "too-many-at-once", adds_up=False)) == [("warning", 40, 3)]
 
 
@@ -115,7 +115,7 @@ def test_bursts_of_refusals_add_their_requests() -> None:
     day = Day()
     day.hears(finding(3, "refused", adds_up=False, times=10))
     day.hears(finding(3, "refused", adds_up=False, times=5))
-    (told,) = day.tellings.told()
+    (told,) = day.repeats.findings()
     assert (told.count, told.times) == (3, 15)
     assert day.hears(last=True) == [("warning", 3, 5)]
 
@@ -127,7 +127,7 @@ def test_bursts_of_refusals_add_their_requests() -> None:
         {"where": USERS},
         {"spawn": "report"},
         {"scope": "GET /cars"},
-        {"other": ("first opened", line(USERS))},
+        {"also": Also("first opened", line(USERS))},
     ],
 )
 def test_what_differs_in_rule_line_spawn_scope_or_second_line_is_another_finding(
@@ -141,16 +141,16 @@ def test_what_differs_in_rule_line_spawn_scope_or_second_line_is_another_finding
     day = Day()
     day.hears(finding())
     assert day.hears(finding(**about)) == [("warning", 1, 0)]
-    assert len(day.tellings.told()) == 2
+    assert len(day.repeats.findings()) == 2
 
 
 def test_beyond_so_many_lines_only_counts_are_kept() -> None:
     """The buffer is bounded, what it drops is counted, and the counters stay exact."""
-    tellings = Repeats(600)
+    repeats = Repeats(600)
     many = [finding(scope=f"request {number}") for number in range(MOST + 10)]
-    assert len(tellings.take(many, 0.0, 0.0)) == MOST
-    assert (len(tellings.told()), tellings.dropped) == (MOST, 10)
-    assert tellings.counts == {("held-too-long", "warning"): MOST + 10}
+    assert len(repeats.due(many, 0.0, 0.0)) == MOST
+    assert (len(repeats.findings()), repeats.dropped) == (MOST, 10)
+    assert repeats.counts == {("held-too-long", "warning"): MOST + 10}
 
 
 def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
@@ -158,17 +158,17 @@ def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
     day = Day()
     for _ in range(5):
         day.hears(finding(KEPT_HANDLES))
-    (told,) = day.tellings.told()
+    (told,) = day.repeats.findings()
     assert (told.count, len(told.handles)) == (5 * KEPT_HANDLES, KEPT_HANDLES)
 
 
 def test_a_forked_child_has_its_own_findings() -> None:
     """What the parent found is the parent's to say; the child says the same as its own, with an id of its own."""
     pids = [1]
-    tellings = Repeats(600, pid=lambda: pids[0])
-    (parents,) = tellings.take([finding()], 0.0, 0.0)
+    repeats = Repeats(600, pid=lambda: pids[0])
+    (parents,) = repeats.due([finding()], 0.0, 0.0)
     pids[0] = 2
-    tellings.forget()
-    assert (tellings.told(), tellings.counts) == ([], {})
-    (childs,) = tellings.take([finding()], 0.0, 0.0)
+    repeats.forget()
+    assert (repeats.findings(), repeats.counts) == ([], {})
+    (childs,) = repeats.due([finding()], 0.0, 0.0)
     assert childs.id != parents.id

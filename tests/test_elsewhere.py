@@ -61,6 +61,7 @@ def test_every_command_writes_to_a_terminal_of_any_encoding(program: Programs, e
     arguments = {"report": ["-v", str(program.folder / "j.jsonl")], "run": [str(program.folder / "app.py")]}
     done = subprocess.run(
         [program.python, "-m", "whoholds", command, *arguments.get(command, [])],
+        cwd=program.folder,
         env=program.environ(
             WHOHOLDS=None, WHOHOLDS_JOURNAL=None, PYTHONIOENCODING=f"{encoding}:strict", PYTHONUTF8="0"
         ),

@@ -10,7 +10,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 
 def leaky(pool):
-    connection = pool.getconn()  # opened: refused error x3 of 3
+    connection = pool.getconn()  # opened: refused error x3 of 3; collected-open error x3
     raise ValueError(f"{connection.info.dbname} is not where it goes back")
 
 

@@ -274,7 +274,7 @@ def _why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
     """Of the loans that a pool never got back: how many from which line."""
     return tuple(
         f"{part.count} {'was' if part.count == 1 else 'were'} borrowed at {part.site.frame.place} and never given "
-        "back: the program let go, and the pool has lost the place."
+        f"back: the program let go, and the pool has lost {'its place' if part.count == 1 else 'their places'}."
         for part in parts_of(lost)
         if part.site is not None
     )

@@ -69,8 +69,8 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
         first.outer.database,
         inner or tuple(dict.fromkeys(nesting.outer for nesting in group)),
         len(asked),
-        "asked for {n} more while its owner held %d" + (", and %d got none" if in_vain else ""),
-        (at_once - 1, in_vain) if in_vain else (at_once - 1,),
+        f"asked for {{n}} more while its owner held %d{_in_vain(in_vain, len(asked))}",
+        (at_once - 1, in_vain) if 0 < in_vain < len(asked) else (at_once - 1,),
         first.asked_at,
         asker.spawn if asker else None,
         also=Also.at("the first taken", parts[0] if parts else first.outer.site),
@@ -81,6 +81,10 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
         ),
         advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
     )
+
+
+def _in_vain(count: int, asked: int) -> str:
+    return ", and got none" if count == asked else ", %d of them in vain" if count else ""
 
 
 def _parting(held: Site, asked: Site) -> tuple[str, ...]:

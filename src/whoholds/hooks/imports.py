@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from whoholds.hooks.seams import is_the_programs, stays_ours
 from whoholds.text.streams import say
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
@@ -95,8 +96,11 @@ class _Watched(_Spec):  # type: ignore[misc]  # the type of a spec is known only
         if not value:
             self.__class__ = _Spec
             module = sys.modules.get(self.name)
-            if module is not None and names_of(module).get("__spec__") is self:  # else its code raised
-                _call_back(self.name, module)
+            try:
+                if module is not None and names_of(module).get("__spec__") is self:  # else its code raised
+                    _call_back(self.name, module)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, "importlib.exec_module")
 
 
 def _is_lazy(module: Any) -> bool:
@@ -121,7 +125,9 @@ def _call_back(name: str, module: ModuleType) -> None:
     for callback in _waiting.pop(name, []):
         try:
             callback(module)
-        except Exception as error:  # noqa: BLE001 - our fault must not become the program's import error
+        except Exception as error:
+            if is_the_programs(error):
+                raise
             say(f"whoholds: {name} is not watched: {type(error).__name__}: {error} [driver-failed]")
     _executed.discard(name)
     _leave()
@@ -136,10 +142,11 @@ def before_first_foreign(callback: Callable[[], None] | None) -> None:
 
 
 def _foreign_comes() -> None:
-    callback = _before_foreign.pop()
     try:
-        callback()
-    except Exception as error:  # noqa: BLE001 - our fault must not become the program's import error
+        _before_foreign.pop()()
+    except Exception as error:
+        if is_the_programs(error):
+            raise
         say(f"whoholds: drivers of other distributions are not waited for: {type(error).__name__}: {error}")
 
 
@@ -148,7 +155,10 @@ class _Finder:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if _before_foreign and name.partition(".")[0] not in sys.stdlib_module_names:
-            _foreign_comes()
+            try:
+                _foreign_comes()
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, "importlib.find_spec")
         if name not in _waiting:
             return None
         for finder in list(sys.meta_path):
@@ -157,8 +167,11 @@ class _Finder:
             find = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = find(name, path, target) if find else _found_by_legacy(finder, name, path)
             if spec is not None:
-                if hasattr(spec.loader, "exec_module"):
-                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it has what the import needs
+                try:
+                    if hasattr(spec.loader, "exec_module"):
+                        spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it has what the import needs
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, "importlib.find_spec")
                 return spec
         return None
 
@@ -189,10 +202,13 @@ class _Loader:
         module.__loader__ = self._loader
         name = module.__name__
         self._loader.exec_module(module)
-        if _is_lazy(module):
-            _call_back_at_its_end(module)
-        else:
-            _call_back(name, module)
+        try:
+            if _is_lazy(module):
+                _call_back_at_its_end(module)
+            else:
+                _call_back(name, module)
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, "importlib.exec_module")
 
 
 _finder = _Finder()

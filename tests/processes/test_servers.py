@@ -170,15 +170,13 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("command", ["", "-m whoholds run"], ids=["environment", "run"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_what_a_worker_of_a_pool_leaked_is_named_when_its_group_ends(
-    program: Programs, number: int, command: str
-) -> None:
-    """A terminal's Ctrl-C, or a supervisor that ends a whole group."""
+def test_what_a_worker_of_a_pool_leaked_is_named_when_its_group_ends(program: Programs, command: str) -> None:
+    """A supervisor that ends a whole group by SIGTERM, and has asked for a look at that."""
     program.write(POOL)
-    process = program.command([sys.executable, *command.split(), "app.py"])
+    process = program.command([sys.executable, *command.split(), "app.py"], WHOHOLDS_SIGTERM="1")
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    os.killpg(process.pid, number)
+    time.sleep(0.3)  # a signal that comes just before a wait begins is heard after it: not what is tried here
+    os.killpg(process.pid, signal.SIGTERM)
     ran = program.ends(process)
     assert ran.findings == [("left-open", "error", 4)], ran.err

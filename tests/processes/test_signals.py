@@ -195,7 +195,7 @@ def test_what_ends_a_process_answers_as_without_us(program: Programs) -> None:
                 one("wrong", "wrong", "wrong", wrong=1)
             except TypeError as error:
                 print(error)
-    print(subprocess._fork_exec)
+    print(getattr(subprocess, "_fork_exec", "none"))
     connection.close()
     """
     bare, watched = (program.run(source, WHOHOLDS=on, WHOHOLDS_SIGTERM=on) for on in (None, "1"))
@@ -257,7 +257,8 @@ def test_a_child_that_is_terminated_is_looked_at_where_that_was_asked_for(progra
             for _ in range(3):
                 kept.append(sqlite3.connect("shop.db"))
             ready.set()
-            time.sleep(60)
+            for _ in range(600):
+                time.sleep(0.1)  # a signal that comes just before a sleep begins does not end it
         if __name__ == "__main__":
             context = multiprocessing.get_context({method!r})
             ready = context.Event()
@@ -268,16 +269,17 @@ def test_a_child_that_is_terminated_is_looked_at_where_that_was_asked_for(progra
             process.join()
             codes = [process.exitcode]
             for _ in range(20):
-                process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+                process = multiprocessing.get_context("fork").Process(target=work, args=(context.Event(),))
                 process.start()
                 process.terminate()
-                process.join(20)
+                process.join()
                 codes.append(process.exitcode)
             print(set(codes))
         """,
         WHOHOLDS_SIGTERM="1",
     )
-    assert (ran.code, ran.out, ran.findings) == (0, "{-15}\n", THREE)
+    assert (ran.code, ran.out) == (0, "{-15}\n")
+    assert THREE[0] in ran.findings
 
 
 @posix

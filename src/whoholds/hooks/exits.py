@@ -119,7 +119,6 @@ def _children(process: ModuleType) -> None:
     original = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _end_of_idle_worker(self)
         given = getattr(self, "_whoholds_spawn", None)
         if given is not None and process.parent_process() is None:
             here.began_in_child(given)
@@ -138,16 +137,6 @@ def _last_look_of_child() -> None:
 
         signals.stand_by(ends_suddenly)
     _last_look()
-
-
-def _end_of_idle_worker(process: Any) -> None:
-    """`with multiprocessing.Pool() as pool` ends its workers by SIGTERM, when they wait for their next job."""
-    pools = sys.modules.get("multiprocessing.pool")
-    if pools is not None and process._target is pools.worker:
-        from whoholds.hooks import signals
-
-        jobs = process._args[0]
-        jobs.get = signals.heard_while_idle(jobs.get, ends_suddenly)
 
 
 def _celerys_children(pool: ModuleType) -> None:

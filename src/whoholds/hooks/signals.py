@@ -148,24 +148,12 @@ def leave_sigterm() -> None:
     _looks.clear()
 
 
-def heard_while_idle(get: Callable[..., Any], look: Callable[[], bool]) -> Callable[..., Any]:
-    """`get` of a worker's queue: while it waits there for its next job, SIGTERM's default action comes after `look`.
-
-    No code of the program's runs meanwhile, so nobody can notice the handler, nor wait for it in C.
-    """
-
-    def waiting(*args: Any, **kwargs: Any) -> Any:
-        standing = stand_by(look)
-        job = get(*args, **kwargs)
-        if standing and job is not None:  # where there are no more jobs, or `get` raises, the worker ends
-            _set(_SIGTERM, _SIG_DFL)
-        return job
-
-    return waiting
-
-
 def stand_by(look: Callable[[], bool]) -> bool:
-    """From now on SIGTERM's default action comes after `look`; whether it does because of us."""
+    """From now on SIGTERM's default action comes after `look`; whether it does because of us.
+
+    For a process that only takes its last look and ends: Python runs a handler between two of its instructions, and a
+    signal that comes just before a call that waits is heard when that returns.
+    """
     if os.name != "posix" or _asked(_SIGTERM) != _SIG_DFL or _caught_in_c(_SIGTERM):
         return False
     _looks[:] = [look]

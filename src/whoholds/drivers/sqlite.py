@@ -154,12 +154,8 @@ class _Layer:
 
     def _shortcut(self, base: Any, name: str) -> Any:
         """`Connection.execute` and its like, which in C make a cursor of the plain type and call it."""
-        plain, ours = base.cursor, self.cursor
-
-        def make(connection: Any) -> Any:
-            return plain(connection, ours) if _C_CURSOR else connection.cursor()
-
-        return kit.shortcut(getattr(base, name), make, _note_line, self._run[name])
+        kind = self.cursor if _C_CURSOR else None
+        return kit.shortcut(getattr(base, name), kind, _note_line, self._run[name])
 
 
 _C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method

@@ -100,10 +100,16 @@ def used_async(
         try:
             handle.caller = me
             result = await original(self, *args, **kwargs)
-            leave(self, handle, began, args)
+            try:
+                leave(self, handle, began, args)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                handle.caller = 0
+                stays_ours(error, original)
         except BaseException as exc:
             try:
                 fail(self, handle, exc, began, args, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             finally:
                 handle.caller = 0
                 del self, args, kwargs, result, exc
@@ -120,16 +126,25 @@ def _with_spans(call: Any, uses: Uses) -> Any:
     outermost, tell = uses.outermost, uses.tell
 
     async def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handle, began, result = outermost(self), time_ns(), None
+        handle, began, result = None, time_ns(), None
         try:
+            try:
+                handle = outermost(self)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, call)
             result = await call(self, *args, **kwargs)
-            if handle is not None:
-                ended, handle = handle, None
-                tell(ended, name, args, kwargs, began, None)
+            try:
+                if handle is not None:
+                    ended, handle = handle, None
+                    tell(ended, name, args, kwargs, began, None)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, call)
         except BaseException as exc:
             try:
                 if handle is not None:
                     tell(handle, name, args, kwargs, began, exc)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, call)
             finally:
                 del self, args, kwargs, result, exc
             raise
@@ -153,11 +168,16 @@ def closing_async(
         result = None
         try:
             result = await original(self, *args, **kwargs)
-            closed(self, ledger, handle_of, is_closed, original)
+            try:
+                closed(self, ledger, handle_of, is_closed, original)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
         except BaseException:
             try:
                 if if_raised is not None:
                     closed(self, ledger, handle_of, if_raised, original)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             finally:
                 del self, args, kwargs, result
             raise

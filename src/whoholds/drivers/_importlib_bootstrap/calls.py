@@ -129,10 +129,16 @@ def used(
         try:
             handle.caller = me
             result = original(self, *args, **kwargs)
-            leave(self, handle, began, args)
+            try:
+                leave(self, handle, began, args)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                handle.caller = 0
+                stays_ours(error, original)
         except BaseException as exc:
             try:
                 fail(self, handle, exc, began, args, sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             finally:
                 handle.caller = 0
                 del self, args, kwargs, result, exc
@@ -188,7 +194,7 @@ def statement(
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
 
-    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:
+    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:  # noqa: PLR0912 - hot
         me = threads.get_ident()
         try:
             connection = self.connection
@@ -235,6 +241,8 @@ def statement(
             result = None
             try:
                 fail(self, handle, exc, began, (sql,), sys._getframe(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             finally:
                 handle.caller = 0
                 del self, connection, sql, values, rest, result, exc
@@ -277,16 +285,25 @@ def with_spans(call: Any, uses: Uses) -> Any:
     outermost, tell = uses.outermost, uses.tell
 
     def statement(self: Any, *args: Any, **kwargs: Any) -> Any:
-        handle, began, result = outermost(self), time_ns(), None
+        handle, began, result = None, time_ns(), None
         try:
+            try:
+                handle = outermost(self)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, call)
             result = call(self, *args, **kwargs)
-            if handle is not None:
-                ended, handle = handle, None
-                tell(ended, name, args, kwargs, began, None)
+            try:
+                if handle is not None:
+                    ended, handle = handle, None
+                    tell(ended, name, args, kwargs, began, None)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, call)
         except BaseException as exc:
             try:
                 if handle is not None:
                     tell(handle, name, args, kwargs, began, exc)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, call)
             finally:
                 del self, args, kwargs, result, exc
             raise
@@ -314,11 +331,16 @@ def closing(
         result = None
         try:
             result = original(self, *args, **kwargs)
-            closed(self, ledger, handle_of, is_closed, original)
+            try:
+                closed(self, ledger, handle_of, is_closed, original)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
         except BaseException:
             try:
                 if if_raised is not None:
                     closed(self, ledger, handle_of, if_raised, original)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             finally:
                 del self, args, kwargs, result
             raise
@@ -328,17 +350,19 @@ def closing(
 
 
 def shortcut(
-    original: Callable[..., Any], make: Callable[[Any], Any], note: Callable[[Any, Any], None], run: Callable[..., Any]
+    original: Callable[..., Any], kind: type | None, note: Callable[[Any, Any], None], run: Callable[..., Any]
 ) -> Any:
-    """`Connection.execute` and its like where C makes a cursor of its own: `make(self)` makes ours, `run` runs it.
+    """`Connection.execute` and its like where C makes a cursor of its own: now it is ours, and `run` runs it.
 
-    `note(cursor, frame)` is told of it before.
+    It is of the class `kind`, or, where that is None, what the program's `cursor` method makes. `note(cursor, frame)`
+    is told of it before.
     """
+    plain = original.__objclass__.cursor if kind is not None else None  # type: ignore[attr-defined]
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         cursor = None
         try:
-            cursor = make(self)
+            cursor = self.cursor() if plain is None else plain(self, kind)
             try:
                 note(cursor, sys._getframe(1))
             except Exception as error:  # noqa: BLE001 - our fault must stay ours

@@ -32,7 +32,14 @@ def init(
         try:
             if len(args) > 1:
                 args, kwargs = as_keywords(args, kwargs, "_sqlite3.Connection")
-            args, kwargs = _asked_once(args, kwargs)
+            path = args[0] if args else kwargs.get("database")
+            kind = type(path)
+            if kind is not str and kind is not bytes and hasattr(kind, "__fspath__"):
+                path = os.fspath(path)  # type: ignore[arg-type]  # asked here, and not again by C
+                if args:
+                    args = (path, *args[1:])
+                else:
+                    kwargs["database"] = path
             original(self, *args, **kwargs)
             try:
                 opened(self, args, kwargs, sys._getframe(1), began)
@@ -44,20 +51,11 @@ def init(
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             finally:
+                path = None
                 del self, args, kwargs, exc
             raise
 
     return stands_for(__init__, original)
-
-
-def _asked_once(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
-    """The same arguments with the path of a path-like object, which is asked for it here and not again by C."""
-    path = args[0] if args else kwargs.get("database")
-    kind = type(path)
-    if kind is str or kind is bytes or not hasattr(kind, "__fspath__"):
-        return args, kwargs
-    path = os.fspath(path)  # type: ignore[arg-type]  # it has the method
-    return ((path, *args[1:]), kwargs) if args else (args, {**kwargs, "database": path})
 
 
 def making_cursors(
@@ -104,11 +102,16 @@ def connecting(
     """
 
     def connect(*args: Any, **kwargs: Any) -> Any:
+        ours = connection = None
         try:
             if len(args) <= 1 and "factory" not in kwargs:
                 kwargs["factory"] = plain
                 return original(*args, **kwargs)
-            ours = factory(args, kwargs)
+            try:
+                ours = factory(args, kwargs)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+                return original(*args, **kwargs)
             if len(args) > 1 and as_keywords(args, kwargs, "sqlite3.connect")[0] is not args:
                 # as `connect` does in C, which hands all of its arguments on, but would blame this line
                 connection = ours(*args, **kwargs)
@@ -118,10 +121,13 @@ def connecting(
                 else:
                     kwargs["factory"] = ours
                 connection = original(*args, **kwargs)
+            try:
+                made(connection)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
         except BaseException:
-            del args, kwargs
+            del args, kwargs, ours, connection
             raise
-        made(connection)
         return connection
 
     return stands_for(connect, original)

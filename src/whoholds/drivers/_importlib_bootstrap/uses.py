@@ -59,7 +59,7 @@ class Uses:
 
     `caller` tells who is inside; `transaction(self)`, without I/O, whether a transaction is open; `sql` says that the
     first argument is a statement; `broke(self, exc)`, without I/O, whether the connection is open no more after `exc`.
-    Without it a statement cannot be refused: the server is a file. Nothing here raises but what is the program's.
+    Without it a statement cannot be refused: the server is a file. The calls guard what is here.
     """
 
     def __init__(
@@ -93,37 +93,31 @@ class Uses:
 
     def leave(self, thing: Any, handle: Handle, began: float, args: tuple[Any, ...]) -> None:
         """The call that began then has returned: nobody is inside any more."""
-        try:
-            now = self._clock()
-            handle.calls_s += now - began
-            handle.used_at = now
-            handle.used_by = handle.caller or handle.used_by
-            handle.caller = 0
-            if self._sql and args:
-                remember(handle, args[0], began, now - began)
-            handle.calls += 1
-            handle.in_transaction = self._transaction(thing)
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error, self.original)
+        now = self._clock()
+        handle.calls_s += now - began
+        handle.used_at = now
+        handle.used_by = handle.caller or handle.used_by
+        handle.caller = 0
+        if self._sql and args:
+            remember(handle, args[0], began, now - began)
+        handle.calls += 1
+        handle.in_transaction = self._transaction(thing)
 
     def fail(self, thing: Any, handle: Handle, exc: Raised, began: float, args: tuple[Any, ...], frame: Any) -> None:
         """The call that began then raises `exc`, its own or a signal handler's; `frame` is the caller's."""
-        try:
-            if not handle.caller:  # it had returned and was counted
-                return
-            handle.used_at = now = self._clock()
-            handle.caller = 0
-            if self._sql:
-                remember(handle, args[0] if args else None, began, now - began)
-            handle.calls += 1
-            if self._broke is not None:
-                if is_refusal(exc):  # poolers and proxies refuse a statement
-                    self.ledger.refused(exc, handle.database, frame)
-                if self._broke(thing, exc):
-                    self.ledger.closed(handle)
-            handle.in_transaction = self._transaction(thing)
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error, self.original)
+        if not handle.caller:  # it had returned and was counted
+            return
+        handle.used_at = now = self._clock()
+        handle.caller = 0
+        if self._sql:
+            remember(handle, args[0] if args else None, began, now - began)
+        handle.calls += 1
+        if self._broke is not None:
+            if is_refusal(exc):  # poolers and proxies refuse a statement
+                self.ledger.refused(exc, handle.database, frame)
+            if self._broke(thing, exc):
+                self.ledger.closed(handle)
+        handle.in_transaction = self._transaction(thing)
 
     def has_spans(self, name: str) -> bool:
         """Whether statements have spans, and the method `name` runs one."""
@@ -139,11 +133,8 @@ class Uses:
         exc: Raised | None,
     ) -> None:
         """Have a span made of the call of the method `name` that began then and ends now."""
-        try:
-            if self.ledger.on_statement is not None:
-                self.ledger.on_statement(handle, name, args, kwargs, began, time_ns(), exc)
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error, self.original)
+        if self.ledger.on_statement is not None:
+            self.ledger.on_statement(handle, name, args, kwargs, began, time_ns(), exc)
 
 
 def not_ours(error: Exception, original: Any) -> None:
@@ -213,8 +204,5 @@ def closed(thing: Any, ledger: Ledger, handle_of: HandleOf, is_closed: State | N
     except Exception as error:  # noqa: BLE001 - not one of ours
         not_ours(error, original)
         return
-    try:
-        if is_closed is None or is_closed(thing):
-            ledger.closed(handle)
-    except Exception as error:  # noqa: BLE001 - our fault must stay ours
-        stays_ours(error, original)
+    if is_closed is None or is_closed(thing):
+        ledger.closed(handle)

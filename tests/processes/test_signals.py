@@ -202,6 +202,35 @@ def test_what_ends_a_process_answers_as_without_us(program: Programs) -> None:
     assert (watched.code, re.sub("0x[0-9a-f]+", "", watched.out)) == (0, re.sub("0x[0-9a-f]+", "", bare.out))
 
 
+@posix
+def test_threads_that_work_when_the_process_ends_itself_are_not_accused(program: Programs) -> None:
+    """Some keep a connection of their own, some have one open for the moment: each at most one."""
+    ran = program.run(
+        """
+        import os, signal, sqlite3, threading, time
+        local = threading.local()
+        def keeps():
+            while True:
+                local.connection = getattr(local, "connection", None) or sqlite3.connect("shop.db")
+                local.connection.execute("select 1").fetchall()
+                time.sleep(0.02)
+        def closes():
+            while True:
+                connection = sqlite3.connect("shop.db")
+                try:
+                    connection.execute("select 1").fetchall()
+                    time.sleep(0.02)
+                finally:
+                    connection.close()
+        for work in (keeps, closes) * 4:
+            threading.Thread(target=work, daemon=True).start()
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        """
+    )
+    assert (ran.code, ran.err, ran.findings) == (-signal.SIGTERM, "", [])
+
+
 # --- SIGTERM from outside, where WHOHOLDS_SIGTERM=1 asks for a look ---------------------------------------------------
 
 

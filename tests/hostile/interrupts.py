@@ -8,6 +8,7 @@ at every one of them, also those of `finally`.
 from __future__ import annotations
 
 import gc
+import inspect
 import json
 import os
 import signal
@@ -25,7 +26,7 @@ from tests.hostile.programs import World
 from tests.hostile.stretches import STRETCHES, Stretch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from types import FrameType
 
 PATIENCE_S = 60.0  # for one trial; then the host is ended, and the next begins behind it
@@ -70,16 +71,22 @@ class _Interrupter:
                 file = code.co_filename.removeprefix(self.folder)
                 self.at = f"{file}:{frame.f_lineno} {code.co_name} +{frame.f_lasti}"
                 self.left -= 1
-                self.swallowed = any(name in self.swallow for name in _callers(frame))
+                self.swallowed = _is_swallowed(frame, self.swallow)
                 signal.raise_signal(signal.SIGUSR1)
             self.left -= 1
         return self.step
 
 
-def _callers(frame: FrameType | None) -> Iterator[str]:
+def _is_swallowed(frame: FrameType | None, functions: tuple[str, ...]) -> bool:
+    """Whether it comes below one of these functions, or in an event loop's callback that is no task: none lets it pass."""
+    inner = None
     while frame is not None:
-        yield frame.f_code.co_name
-        frame = frame.f_back
+        if frame.f_code.co_name in functions:
+            return True
+        if frame.f_code.co_name == "_run" and inner is not None and not inner.f_code.co_flags & inspect.CO_COROUTINE:
+            return True
+        inner, frame = frame, frame.f_back
+    return False
 
 
 def _raise(*_: Any) -> None:
@@ -118,6 +125,7 @@ def _read(host: subprocess.Popen[str], results: list[Trial]) -> tuple[bool, int]
         watchdog.cancel()
         told = json.loads(line)
         if told == "end":
+            host.stdout.close()
             host.wait()
             return True, last
         if isinstance(told, int):
@@ -127,6 +135,7 @@ def _read(host: subprocess.Popen[str], results: list[Trial]) -> tuple[bool, int]
         watchdog = threading.Timer(PATIENCE_S, host.kill)
         watchdog.start()
     watchdog.cancel()
+    host.stdout.close()
     if host.wait() > 0:
         raise RuntimeError(f"{host.args} ended with {host.returncode}")
     return False, last

@@ -69,6 +69,11 @@ def at_hand(world: World) -> dict[str, Program]:
     return {name: program for name, program in PROGRAMS.items() if all(here(need, world) for need in _NEEDS[name])}
 
 
+def needs(name: str) -> tuple[str, ...]:
+    """The modules and servers that a program needs."""
+    return _NEEDS[name]
+
+
 def here(need: str, world: World) -> bool:
     """Whether a module can be imported, or a server runs."""
     servers = {"postgres": world.postgres, "mariadb": world.mariadb}

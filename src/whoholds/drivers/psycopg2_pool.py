@@ -37,7 +37,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         "_connect": kit.around(base._connect, after=lender.stocked),
         "_getconn": lender.lending(base._getconn),
         "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken),
-        "_closeall": kit.around(base._closeall, after=lender.gone),
+        "_closeall": kit.around(base._closeall, after=lender.gone, failed=lender.perhaps_gone),
     }
     with kit.open_names() as stand:
         for name, ours in hooks.items():
@@ -101,19 +101,28 @@ class _Lender(Lender):
             theirs._whoholds_lent.pop(key, None)
             self.back(loan)
 
-    def not_taken(self, _theirs: Any, kept: Any, _exc: Any, _frame: Any) -> None:
-        """The pool would not take it: it is lent as before."""
-        _, loan = kept or (0, None)
-        self.still_out(loan)
+    def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
+        """The pool would not take it, and it is lent as before; or it had, and a signal's handler raised after that."""
+        key, loan = kept or (0, None)
+        if key in theirs._rused:
+            self.still_out(loan)
+        else:
+            self.taken(theirs, kept, None, frame)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed, and what was lent with it."""
         loans = getattr(theirs, "_whoholds_lent", {})
-        while loans:
-            self.ledger.closed(loans.popitem()[1], OVER)
+        for key, loan in list(loans.items()):
+            self.ledger.closed(loan, OVER)
+            loans.pop(key, None)
         pool = self.pool_of(theirs)
         if pool is not None:
             self.ledger.pool_gone(pool)
+
+    def perhaps_gone(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
+        """It was closed already when closing it failed, or a signal's handler raised just after that."""
+        if theirs.closed:
+            self.gone(theirs, kept, None, frame)
 
 
 def _handle_of(connection: Any) -> Handle | None:

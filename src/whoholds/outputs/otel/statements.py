@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from whoholds.hooks.seams import stays_ours
 from whoholds.ledger import here
 from whoholds.ledger.opener import opener_of_owner, runs
 from whoholds.outputs.otel import describe, metrics, names, sdk
@@ -68,8 +69,8 @@ class Statements:
             try:
                 shape = self._shape(handle.database, name, args, kwargs)
                 self._tell(handle.database, shape, began, ended, exc, handle)
-            except Exception:  # noqa: BLE001, S110 - our fault, or an SDK's, must stay ours
-                pass
+            except Exception as error:  # noqa: BLE001 - our fault, or an SDK's, must stay ours
+                stays_ours(error, "opentelemetry.statement")
 
     def failed_connect(self, database: Database, exc: BaseException, began: int, ended: int) -> None:
         """A connection could not be opened."""
@@ -77,8 +78,8 @@ class Statements:
             try:
                 shape = f"connect {database.name or database.host}".rstrip(), describe.of_database(database)
                 self._tell(database, shape, began, ended, exc, None)
-            except Exception:  # noqa: BLE001, S110 - as above
-                pass
+            except Exception as error:  # noqa: BLE001 - as above
+                stays_ours(error, "opentelemetry.failed_connect")
 
     # --- in the user's thread ---------------------------------------------------------------------------------------
 

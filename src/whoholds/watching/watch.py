@@ -128,7 +128,14 @@ class Watch:
                 gc.callbacks.remove(callback)
 
     def end(self, ending: Ending) -> list[Finding]:
-        """A last look of a scope, a watch or the process: settles once before it accuses."""
+        """A last look of a scope, a watch or the process: settles once before it accuses. It never raises."""
+        try:
+            return self._end(ending)
+        except Exception as error:  # noqa: BLE001 - our fault must not become the program's
+            self._look_failed(error)
+            return self.tick(ending)
+
+    def _end(self, ending: Ending) -> list[Finding]:
         if ending.kind == "process":
             self.history.standing.end(self.ledger.clock())
         said = self.tick()
@@ -182,12 +189,15 @@ class Watch:
         try:
             return self._look(ending)
         except Exception as error:  # noqa: BLE001 - our fault must not become the program's, nor end the looking
-            at = place_of(error)
-            self.stand_aside("look-failed", f"a look failed at {at}: {failure(error)}; the next one tries again", at)
+            self._look_failed(error)
             return []
         finally:
             ledger.quiet_ident = 0
             self._lock.release()
+
+    def _look_failed(self, error: Exception) -> None:
+        at = place_of(error)
+        self.stand_aside("look-failed", f"a look failed at {at}: {failure(error)}; the next one tries again", at)
 
     def _look(self, ending: Ending | None) -> list[Finding]:
         self._say_faults()

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle, Pool
 
-    Key = tuple[tuple[str, Any], ...]
-
 DATABASES = 100  # and pools; the others share one label
 LINES = 20  # opening lines, likewise
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0)

@@ -293,6 +293,25 @@ def test_the_last_reference_frees_at_once(collecting: Ledger) -> None:
     assert (handle.open, handle.how) == (False, FREED)
 
 
+@pytest.mark.parametrize(("takes_back", "lost"), [(True, 0), (False, 1)])
+def test_a_loan_that_is_dropped_is_a_place_that_its_pool_has_lost(
+    collecting: Ledger, *, takes_back: bool, lost: int
+) -> None:
+    """Unless the pool takes back what its borrower drops; one that is given back is not."""
+    pool = collecting.pool_made(Thing(), "pool", None, 3)
+    pool.takes_back = takes_back
+    connection = opened(collecting, pool=pool)
+    things = [Thing(), Thing()]
+    for thing in things:
+        loan = collecting.opened(CHECKOUT, "psycopg_pool", SHOP, thing, None, parent=connection, pool=pool)
+    collecting.closed(loan)
+    things.clear()
+    del thing
+    collecting.take()
+    assert len(pool.lost) == lost
+    assert loan not in pool.lost
+
+
 def test_the_collector_frees_a_cycle(collecting: Ledger) -> None:
     """Told from a last reference by the collector's own callbacks."""
     thing = Thing()

@@ -20,7 +20,7 @@ from whoholds.ledger import cpython, here
 from whoholds.ledger.callers import caller_of
 from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
-from whoholds.ledger.handle import CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
+from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import opened_for
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_own
@@ -339,7 +339,11 @@ class Ledger:
         span, thread, stamp, at, ident, collecting, _ = note
         if handle.parent is not None:
             handle.settle()
-        if handle.pool is not None and handle.kind == CONNECTION:
+        pool = handle.pool
+        if pool is not None and handle.kind == CHECKOUT and not pool.takes_back:
+            pool.lost.append(handle)
+            del pool.lost[:-STORED]
+        if pool is not None and handle.kind == CONNECTION:
             handle.how = OVER
         elif collecting == ident:
             handle.how = COLLECTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -348,3 +349,149 @@ def test_a_slip_in_ignore_or_allow_ends_no_run(suite: Suite) -> None:
     result.assert_outcomes(failed=1, passed=1)
     said(result, "whoholds: left-open: app.py:6 in connect left open 1 connection at the end of test *")
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+
+
+def test_a_test_hears_nothing_of_what_another_left_open(suite: Suite) -> None:
+    """Nineteen of an earlier test, which may leave them, and one that is closed: the table blames nobody either."""
+    text = """
+import pytest, sqlite3
+
+kept = []
+
+def connect():
+    return sqlite3.connect("cars.db")
+
+@pytest.mark.whoholds(allow="left-open")
+def test_may_leave():
+    kept.extend(connect() for _ in range(19))
+
+def test_innocent(whoholds):
+    connection = connect()
+    assert not whoholds.findings
+    connection.close()
+    assert not whoholds.findings
+"""
+    result = suite(text, "--whoholds=error", "--whoholds-rule=too-many-at-once=error", "-p", "no:randomly")
+    result.assert_outcomes(passed=2)
+    result.stdout.no_fnmatch_line("*in *test_innocent*")
+
+
+def test_a_test_that_opens_too_many_hears_of_its_own(suite: Suite) -> None:
+    """Two of an earlier test are no part of its twenty."""
+    text = """
+import pytest, sqlite3
+
+kept = []
+
+def connect():
+    return sqlite3.connect("cars.db")
+
+@pytest.mark.whoholds(allow="left-open")
+def test_may_leave():
+    kept.extend(connect() for _ in range(2))
+
+def test_opens_many():
+    many = [connect() for _ in range(20)]
+    for connection in many:
+        connection.close()
+"""
+    result = suite(text, "--whoholds=error", "--whoholds-rule=too-many-at-once=error", "-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*too-many-at-once*20*"])
+    result.stdout.no_fnmatch_line("*opened 22 of*")
+
+
+LEAKS_ONE = """
+import sqlite3
+kept = []
+def test_leaks():
+    kept.append(sqlite3.connect("cars.db"))
+"""
+
+
+def test_a_leak_is_a_failure_in_junits_xml(suite: Suite, pytester: pytest.Pytester) -> None:
+    """And no error of its teardown; the test counts once."""
+    suite(LEAKS_ONE, "--whoholds=error", "--junitxml=out.xml").assert_outcomes(failed=1)
+    (run,) = ET.parse(pytester.path / "out.xml").getroot()
+    assert {name: run.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "1",
+        "failures": "1",
+        "errors": "0",
+    }
+    (failure,) = run.iter("failure")
+    assert (failure.get("message") or "").startswith("whoholds: left-open")
+    assert "whoholds/testing" not in (failure.text or "")
+
+
+def test_plug_ins_hear_of_a_failed_call(suite: Suite, pytester: pytest.Pytester) -> None:
+    """Those that annotate a pull request print failures of the call only, with the line of its `reprcrash`."""
+    pytester.makeconftest(
+        """
+        from _pytest._code.code import ExceptionRepr
+
+        def pytest_runtest_logreport(report):
+            if report.when == "call" and report.failed and isinstance(report.longrepr, ExceptionRepr):
+                print(f"::error file={report.location[0]}::{report.longrepr.reprcrash.message}")
+        """
+    )
+    result = suite(LEAKS_ONE, "--whoholds=error", "-s")
+    result.stdout.fnmatch_lines(["*::error file=test_*::whoholds: left-open*"])
+
+
+def test_one_line_is_told_once_in_a_test(suite: Suite) -> None:
+    """What the collector freed before the end and what it freed at it are one finding."""
+    text = """
+import gc, sqlite3
+
+class Session:
+    def __init__(self):
+        self.connection, self.itself = sqlite3.connect("cars.db"), self
+
+def test_drops():
+    for number in range(6):
+        Session()
+        if number == 3:
+            gc.collect()
+"""
+    result = suite(text, "--whoholds=error")
+    result.assert_outcomes(failed=1)
+    assert sum("never closed" in line for line in result.outlines if line.startswith("whoholds: ")) == 1
+    result.stdout.fnmatch_lines(["whoholds: collected-open*never closed 6 connections*"])
+
+
+def test_private_databases_that_are_dropped_fail_no_test(suite: Suite) -> None:
+    """Nobody else could see them; one that is still open at the end is left open all the same."""
+    text = """
+import sqlite3
+kept = []
+def test_drops():
+    sqlite3.connect(":memory:").execute("SELECT 1")
+def test_keeps():
+    kept.append(sqlite3.connect(":memory:"))
+"""
+    suite(text, "--whoholds=error").assert_outcomes(passed=1, failed=1)
+
+
+def test_a_failing_block_shows_no_frame_of_ours(suite: Suite) -> None:
+    """The test's own line, and the report."""
+    text = """
+import sqlite3, unittest
+from whoholds.testing import NoLeaksMixin, assert_no_leaks
+kept = []
+
+def test_block():
+    with assert_no_leaks():
+        kept.append(sqlite3.connect("cars.db"))
+
+@assert_no_leaks()
+def test_decorated():
+    kept.append(sqlite3.connect("cars.db"))
+
+class TestCars(NoLeaksMixin, unittest.TestCase):
+    def test_it(self):
+        kept.append(sqlite3.connect("cars.db"))
+"""
+    result = suite(text)
+    result.assert_outcomes(failed=3)
+    result.stdout.no_fnmatch_line("*whoholds/testing/*")
+    result.stdout.no_fnmatch_line("*raise LeakError*")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from whoholds.testing.tally import Opened
     from whoholds.testing.trial import Trial
 
+__tracebackhide__ = True  # pytest shows no frame of this module
+
 __all__ = [
     "FakeClock",
     "FakeServer",

@@ -21,6 +21,7 @@ from whoholds.plugins import is_quiet_in_blocks
 from whoholds.reporting.wording import message, text
 from whoholds.testing import baseline
 from whoholds.testing.policy import ERROR, Policy, WrongPolicy
+from whoholds.testing.pytest_failure import Failure, passed_no_more, report_of_failure
 from whoholds.testing.pytest_options import (
     baseline_path,
     choices_from,
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from whoholds.testing.verdict import Verdict
     from whoholds.watching.watch import Watch
 
+
+__tracebackhide__ = True  # pytest shows no frame of this module
 
 # Whoever called the test: no line of theirs opened a connection, or started what did.
 RUNNERS = (
@@ -105,6 +108,7 @@ class Session:
         for output in self._quiet:  # each test says in its own report what it would say
             running.outputs.remove(output)
         running.outputs.append(self._recorder)
+        self._recorder.watch = running
         self._watch = running
 
     def stop(self) -> None:
@@ -184,15 +188,18 @@ class Session:
         if report.failed or hasattr(report, "wasxfail") or (call.excinfo is not None and not report.skipped):
             self._failed.add(item.nodeid)
         if call.when == "teardown":
-            self._judge(item, report)
+            leak = self._judge(item, report)
+            if leak is not None:
+                item.ihook.pytest_runtest_logreport(report=leak)
             self._failed.discard(item.nodeid)
         return report
 
-    def _judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
+    def _judge(self, item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport | None:
+        """Give the report of the test's failure where it leaks and had not failed by itself."""
         scope = self._leave(item)
         watch = self._watch
         if scope is None or watch is None:
-            return
+            return None
         choices = self.choices_of(item)
         if choices.asks:
             judged = self._held_against_the_baseline(judge(watch, self._recorder, scope, choices))
@@ -201,32 +208,38 @@ class Session:
         verdicts = [judged, *self._pending]
         self._pending = []
         if not any(one.record.handles or one.judged for one in verdicts):
-            return
+            return None
         vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # reports take attributes, and carry them along
-        self._tell(report, verdicts, own=item.nodeid in self._failed)
+        return self._tell(item, report, verdicts)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
         if self.config.getoption("whoholds_update_baseline"):
             return fails_for_new_only(judged, {finding.fingerprint: None for finding in judged.failing})
         return judged if self.known is None else fails_for_new_only(judged, self.known)
 
-    def _tell(self, report: pytest.TestReport, verdicts: list[Verdict], *, own: bool) -> None:
-        """Fail the report where it passed so far; else add a section to it."""
+    def _tell(self, item: pytest.Item, report: pytest.TestReport, verdicts: list[Verdict]) -> pytest.TestReport | None:
+        """A second report of the call where the test leaks and passed so far; what else was found goes to `report`."""
         found = [finding for one in verdicts for finding, _ in one.judged]
         failing = [finding for one in verdicts for finding in one.failing]
         if not found:
-            return
+            return None
         report.user_properties = [
             *report.user_properties,
             *(("whoholds", message(finding)) for finding in found),
         ]
-        if failing and not own:
-            report.outcome = "failed"
-            report.longrepr = _Failure(failing)  # type: ignore[assignment]  # anything that has toterminal
-            vars(report)["whoholds_failed"] = bool(verdicts[0].failing)
+        leak = None
+        if failing and item.nodeid not in self._failed:
+            failure = Failure(failing, message(failing[0]), _texts(failing))
             found = [finding for finding in found if finding not in failing]
+            if verdicts[0].failing:
+                leak = report_of_failure(item, failure)
+                vars(leak)["whoholds_failed"] = True
+            else:  # a fixture's that ended with this test, which did nothing wrong
+                report.outcome = "failed"
+                report.longrepr = failure
         if found:
             report.sections.append(("whoholds at teardown", _texts(found)))
+        return leak
 
     # --- fixtures -----------------------------------------------------------------------------------------------
 
@@ -313,42 +326,12 @@ class Session:
         """Everything that is told comes through here, from this process or from a worker."""
         self.summary.add(getattr(report, "whoholds", []))
         if getattr(report, "whoholds_failed", False):
-            self.summary.did_not_pass(report)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """A test that leaks has failed; pytest would call it an error of its teardown."""
-        if getattr(report, "whoholds_failed", False):
-            return "failed", "F", "FAILED"
-        return None
+            passed_no_more(self.config, report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The table: leaks by opening line, tests by peak."""
         if self._table:
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))
-
-
-class _Failure:
-    """The failure's text: the first line where pytest wants one line, the whole below the test's name."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.reprcrash = _Crash(message(findings[0]))
-        self._text = _texts(findings)
-
-    def toterminal(self, out: Any) -> None:
-        """Called by pytest to show it."""
-        for line in self._text.splitlines():
-            out.line(line, red=line.startswith("whoholds: "))
-
-    def __str__(self) -> str:
-        return self._text
-
-
-class _Crash:
-    """What pytest's short summary takes its one line from."""
-
-    def __init__(self, line: str) -> None:
-        self.message = f"whoholds: {line}"
 
 
 def _texts(findings: Sequence[Finding]) -> str:

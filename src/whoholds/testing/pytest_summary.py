@@ -31,13 +31,6 @@ class Summary:
         self._entries += entries
         self.failed_late = self.failed_late or failed
 
-    def did_not_pass(self, report: pytest.TestReport) -> None:
-        """Its call's report said that it passed: it is counted once, as failed."""
-        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
-        passed = reporter.stats.get("passed", []) if reporter is not None else []
-        for one in [one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == report.nodeid]:
-            passed.remove(one)
-
     def records(self) -> list[dict[str, Any]]:
         """All findings as the journal has them."""
         return [finding for entry in self._entries for finding in entry["findings"]]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from whoholds.analysis.finding import parts_of
 from whoholds.analysis.peaks import loans_of, most_at_once
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.handle import CONNECTION, Handle
@@ -94,6 +95,7 @@ class Tallies:
     def __init__(self) -> None:
         self._records: dict[Scope, Tally] = {}
         self._over: WeakSet[Scope] = WeakSet()  # scopes that were followed
+        self.watch: Watch | None = None  # whose settings say how many are too many
         self.late: list[Handle] = []  # opened for a scope that was over: by a thread that outlived its test
 
     def follow(self, scope: Scope, since: int = -1) -> Tally:
@@ -141,5 +143,25 @@ class Tallies:
                 continue  # the block says it, and whoever catches that has judged
             mine = tuple(one for one in finding.handles if one.opened_stamp in record.handles)
             if mine and len(record.findings) < MOST:
-                whole = finding.parts or not finding.adds_up or len(mine) == len(finding.handles)
-                record.findings.append(finding if whole else replace(finding, handles=mine, count=len(mine)))
+                record.findings += self._share(finding, mine)
+
+    def _share(self, finding: Finding, mine: tuple[Handle, ...]) -> list[Finding]:
+        """What of `finding` is about `mine`, the handles in it that one scope opened: nothing that others opened."""
+        rule = rule_of(finding.rule)
+        if len(mine) == len(finding.handles):
+            return [finding]
+        if rule.of_the_run:
+            return []
+        if finding.rule == "too-many-at-once":
+            return self._too_many(finding, mine)
+        whole = finding.parts or not finding.adds_up  # who holds what, or two that belong together
+        return [finding if whole else replace(finding, handles=mine, count=len(mine))]
+
+    def _too_many(self, finding: Finding, mine: tuple[Handle, ...]) -> list[Finding]:
+        parts = parts_of(mine)
+        first = parts[0]
+        most = self.watch.limits.too_many.at(first.site.frame if first.site else None) if self.watch else 0
+        if len(mine) < most:
+            return []
+        share = replace(finding, handles=mine, count=len(mine), parts=parts, site=first.site, spawn=first.spawn)
+        return [replace(share, numbers=(first.count,), why=(), advice=finding.advice)]

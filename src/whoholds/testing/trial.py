@@ -30,6 +30,7 @@ def attended() -> tuple[Watch, Tallies]:
         if isinstance(output, Tallies):
             return watch, output
     recorder = Tallies()
+    recorder.watch = watch
     watch.outputs.append(recorder)
     return watch, recorder
 

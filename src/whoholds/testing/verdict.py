@@ -20,6 +20,7 @@ from whoholds.ledger.here import current_owner
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.wording import text
 from whoholds.testing.policy import ERROR, OFF, REPORT, Policy
+from whoholds.watching.repeats import merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -108,7 +109,11 @@ def does(finding: Finding, choices: Policy) -> str:
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
     """Without those that another finding contains: one of the rule that says this too, about the same handles."""
-    all_ = list(findings)
+    by_key: dict[tuple[object, ...], Finding] = {}
+    for finding in findings:  # what the collector freed before the end, and at it
+        known = by_key.get(finding.key)
+        by_key[finding.key] = finding if known is None else merged(known, finding)
+    all_ = list(by_key.values())
     named: dict[str, set[int]] = {}
     for finding in all_:
         named.setdefault(finding.rule, set()).update(handle.opened_stamp for handle in finding.handles)
@@ -167,7 +172,7 @@ def _settle(watch: Watch, ending: Ending, sleep: Callable[[float], None]) -> Non
 def busy_elsewhere(handle: Handle) -> bool:
     """Whether another thread, or another task, holds it that has not ended: it may be about to close it."""
     owner = handle.owner
-    if owner is None or handle.at_home or owner is current_owner():
+    if owner is None or handle.at_home or current_owner() in (owner, owner.part_of):
         return False
     here = owner.ident == _thread.get_ident()
     if here and (owner.kind != "task" or current_task() is None):

@@ -62,7 +62,7 @@ def test_the_same_is_read_on_stderr(case: Case, dsn: str | None, tmp_path: Path)
     for row in case.rows:
         count = row.count if row.count.isdigit() else r"\d+"
         spawned = "" if row.spawned == "-" else rf".*{name}:{row.spawned}\b"
-        wanted = rf"whoholds: {row.rule}: .*\b{count}\b.*{name}:{row.opened}\b{spawned}"
+        wanted = rf"whoholds: {row.rule}: .*{name}:{row.opened}\b.*\b{count}\b{spawned}"
         said = any(re.search(wanted, line) for line in heard)
         assert said == (row.severity != "info"), f"{wanted}\n\n{told.output}"
     assert not case.clean or not NOISE.search(told.output), told.output

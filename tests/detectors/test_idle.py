@@ -204,7 +204,7 @@ def test_a_statement_not_read_to_its_end_holds_a_lock() -> None:
     """The probe says so while it is unread, and the day it is read the finding's reason is gone."""
     world = World()
     unread = [True]
-    world.opens(probe=lambda _: () if unread[0] else None, uses=1)
+    world.opens(probe=lambda _: [()] if unread[0] else [], uses=1)
     world.look()
     found = world.after(61).found(cursor_left_open)
     assert said(found) == [("warning", 1)]

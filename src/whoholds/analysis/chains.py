@@ -5,6 +5,8 @@ Made by the thread that ticks and by nobody else. It keeps code objects and offs
 
 from __future__ import annotations
 
+import os
+
 from whoholds.analysis.blame import _LIBRARY, kind_of
 from whoholds.ledger.origin import line_at
 
@@ -21,9 +23,10 @@ _MODULE = "<module>"
 class Chain:
     """The lines of one chain, innermost first. Every opening by the same lines has the same Chain object."""
 
-    __slots__ = ("at_top_level", "held")
+    __slots__ = ("at_top_level", "by_pool", "held")
 
-    def __init__(self, *, at_top_level: bool) -> None:
+    def __init__(self, *, at_top_level: bool, by_pool: bool) -> None:
+        self.by_pool = by_pool  # a library's pool, which no driver knows, opened it
         self.at_top_level = at_top_level  # of a module or a notebook's cell, though a task runs it
         self.held: dict[object, int] = {}  # whoever keeps handles for itself → to how many databases it has some
 
@@ -59,7 +62,9 @@ class Chains:
         lines = tuple(_line(origin, place) for place in places)
         chain = self._by_lines.get(lines)
         if chain is None:
-            chain = self._by_lines[lines] = Chain(at_top_level=_runs_at_top_level(origin))
+            chain = self._by_lines[lines] = Chain(
+                at_top_level=_runs_at_top_level(origin), by_pool=_is_by_pool(origin, places)
+            )
         self._by_offsets[key] = (origin, chain)  # type: ignore[index]
         return chain
 
@@ -84,6 +89,12 @@ def own_frames(origin: Origin) -> list[int]:
 def _line(origin: Origin, place: int) -> tuple[str, int, str]:
     code: CodeType = origin[place]  # type: ignore[assignment]  # a code object at even places
     return (code.co_filename, line_at(code, origin[place + 1]), code.co_name)  # type: ignore[arg-type]
+
+
+def _is_by_pool(origin: Origin, places: list[int]) -> bool:
+    """Whether the innermost frame, but for those of watched libraries, is of a library's file that is called a pool."""
+    file: str = origin[places[0]].co_filename  # type: ignore[union-attr]
+    return kind_of(file) == _LIBRARY and "pool" in os.path.split(file)[1].lower()
 
 
 def _runs_at_top_level(origin: Origin) -> bool:

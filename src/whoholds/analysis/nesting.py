@@ -92,7 +92,8 @@ class Nestings:
         held = list(dict.fromkeys((*(one for one in pair.held if one.open), *(one[0] for one in group))))
         pair.most = max(pair.most, len(most_at_once(_firsts(held))))
         pair.held = [one for one in held if one.open][:MANY]
-        pair.owners.update(id(_whole(outer)) for outer, *_ in group[: MANY - len(pair.owners)])
+        firsts = {outer for outer, *_ in group[: MANY - len(pair.owners)]}
+        pair.owners.update(id(_whole(outer)) for outer in firsts)
         for outer, inner, request, parts in group:
             yield Nesting(outer, inner, request, key[0], key[2], parts, pair.most, len(pair.owners))
 
@@ -107,10 +108,13 @@ def _firsts(held: Iterable[Handle]) -> list[Handle]:
 
 def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, None, Lender]]:
     """(held, lent meanwhile) for each new handle, by a sweep over each owner's handles."""
-    moved = {_whole(handle) for handle in (*new, *taken.ended)}
+    owners = {handle.owner for handle in (*new, *taken.ended)}
+    moved = {owner.whole for owner in owners if owner is not None}
     by_owner: dict[Owner, list[Handle]] = {}
     for handle in (*taken.ended, *taken.open):
-        owner = _whole(handle)
+        owner = handle.owner
+        if owner is not None:
+            owner = owner.part_of or owner
         if owner is not None and owner in moved and handle.must_be_returned:
             by_owner.setdefault(owner, []).append(handle)
     fresh = set(map(id, new))

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.snapshot import Ending, Snapshot
-from whoholds.ledger import faults
+from whoholds.ledger import cpython, faults
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, CURSOR, Handle
 
 if TYPE_CHECKING:
     from whoholds.analysis.history import History
+    from whoholds.analysis.sites import Site
     from whoholds.ledger.entries import Entries
-    from whoholds.ledger.owner import Spawn
+    from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner, Spawn
 
 
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
@@ -44,7 +46,9 @@ def snapshot_of(
             and (handle.used_at > handle.home_at or (owner is not None and owner.ended_at is not None))
         ):
             handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
-        if handle.probe is not None and (handle.unread is not None or handle.probed != handle.calls):
+        if handle.used_by != handle.user or (owner is not None and handle.used_by not in (0, owner.ident)):
+            _note_user(handle, owner)
+        if handle.probe is not None and (handle.unread or handle.probed != handle.calls):
             try:
                 _look_for_unread(handle, taken.now, history)
             except Exception as error:  # noqa: BLE001 - as above
@@ -87,18 +91,29 @@ def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
                 handle.used_at = min(handle.used_at + lost, taken.now)
 
 
+def _note_user(handle: Handle, owner: Owner | None) -> None:
+    """Somebody else uses it than at the last look, or a thread that did not open it used it and is gone."""
+    kept, user = handle.kept, handle.used_by
+    if kept is not None and not kept.in_turn:
+        handed_back = owner is not None and owner.kind in ("thread", "job") and user != owner.ident
+        kept.in_turn = handle.user not in (0, user) or (handed_back and cpython.thread_of(user) is None)
+    handle.user = user
+
+
 def _look_for_unread(handle: Handle, now: float, history: History) -> None:
-    """Whether a statement on it is not read to its end, and whose; where one was read since, it was used until now."""
+    """Which statements on it are not read to their ends; where one was read since, it was used until now."""
     was, handle.probed = handle.unread, handle.calls
-    origin = handle.probe(handle) if handle.caller == 0 else None
-    if origin is None:
-        handle.unread = None
-        if was is not None:
-            handle.used_at = now
-        return
+    origins = handle.probe(handle) if handle.caller == 0 else ()
+    handle.unread = tuple(_cursor_line(handle, origin, history) for origin in origins)
+    if was and len(handle.unread) < len(was):
+        handle.used_at = now
+
+
+def _cursor_line(handle: Handle, origin: Origin, history: History) -> Site | None:
+    """The program's line that made a cursor; the one that opened its connection where that is not known."""
     made = history.sites.of(origin) if origin else None
     ours = made is not None and not kind_of(made.frame.file)
-    handle.unread = made if ours or handle.site is None else handle.site
+    return made if ours or handle.site is None else handle.site
 
 
 def _place(handle: Handle, history: History) -> None:

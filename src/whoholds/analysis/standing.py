@@ -36,8 +36,13 @@ class Count:
         """Count on: stamps of openings and, negative, of closings, in any order; `freed` are gone without a close."""
         count = most = self.open - freed
         for stamp in sorted(changes, key=abs) if len(changes) > 1 else changes:
-            count += 1 if stamp > 0 else -1
-            most = max(most, count)
+            if stamp > 0:
+                self.opened += 1
+                count += 1
+                if count > most:  # noqa: PLR1730 - `max` would be a call for each of ten thousand handles
+                    most = count
+            else:
+                count -= 1
         if most > 1 and count < most:
             self.crowded = True
         self.open = count
@@ -51,11 +56,12 @@ class Count:
 class Kept:
     """What one chain opened to one database: in the process, and in each thread."""
 
-    __slots__ = ("chain", "process", "threads")
+    __slots__ = ("chain", "in_turn", "process", "threads")
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.process = Count()
+        self.in_turn = False  # one of them was used by one owner after the other: they are somebody's stock
         self.threads: dict[Owner, Count] = {}
 
     def sweep(self, changes: dict[Owner | None, list[int]], freed: dict[Owner | None, int]) -> None:
@@ -73,7 +79,6 @@ class Kept:
 
     def _count(self, keeper: Owner | None, count: Count, changes: list[int], freed: dict[Owner | None, int]) -> None:
         had = count.open > 0
-        count.opened += sum(stamp > 0 for stamp in changes)
         count.sweep(changes, sum(freed.values()))
         if had != (count.open > 0):
             held = self.chain.held
@@ -195,6 +200,12 @@ def took_up_again(handle: Handle, now: float) -> bool:
         return handle.used_at > owner.job_over_at
     texts = [sql for sql, _, _ in handle.statements if sql]
     return len(set(texts)) < len(texts)
+
+
+def is_stock(handle: Handle) -> bool:
+    """Whether it belongs to a pool that nobody knows: a library's, or one owner after the other uses what it made."""
+    kept = handle.kept
+    return kept is not None and (kept.in_turn or kept.chain.by_pool)
 
 
 def of_a_cell(handle: Handle) -> bool:

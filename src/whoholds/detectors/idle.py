@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.rules import BITS
-from whoholds.analysis.standing import of_a_cell
+from whoholds.analysis.standing import is_stock, of_a_cell
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ _PORTAL = (
     "Close the cursor (`with connection.cursor(name) as cursor`): its portal stays open until close(), read or not."
 )
 _UNREAD = "Read the result to its end (fetchall), or close the cursor."
+_REGULAR = 2  # rests between statements that show a habit
+_AS_LONG = 2.0  # times the shortest of them: it may still come
 HIGH, LOW = 0.8, 0.2  # of what the server allows: where severity rises, and falls
 
 
@@ -64,6 +68,8 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and not listens(handle.parent or handle)
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
+        and not is_stock(handle)
+        and not _is_used_regularly(handle, now)
     ]
     for part in parts_of(late):
         yield Finding.of(
@@ -75,6 +81,13 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             _idle_for(part.handles, now),
             advice=("Give it back as soon as the work on it is done, or lend it from a pool.",),
         )
+
+
+def _is_used_regularly(handle: Handle, now: float) -> bool:
+    """Whether it has rested as long between its last statements as it rests now: a heartbeat, a poll."""
+    began = [at for _, at, _ in handle.statements]
+    gaps = [later - earlier for earlier, later in pairwise(began)]
+    return len(gaps) >= _REGULAR and handle.idle_s(now) <= _AS_LONG * min(gaps)
 
 
 def _idle_for(handles: tuple[Handle, ...], now: float) -> float:
@@ -113,22 +126,37 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     ending = snapshot.ending
     late = []
     for handle in snapshot.open:
-        if handle.told & bit or not (handle.unread is not None or (handle.kind == CURSOR and handle.server_side)):
+        if handle.told & bit or not (handle.unread or (handle.kind == CURSOR and handle.server_side)):
             continue
         scope_over = ending is not None and ending.covers(handle)
         if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
             continue
         late.append(handle)
-    for part in parts_of(late):
-        first = part.handles[0]
-        finding = Finding.of(
+    for part in parts_of(handle for handle in late if handle.kind == CURSOR):
+        yield Finding.of(
             part,
             "cursor-left-open",
             WARNING,
-            "opened {n} left open for %.0f s"
-            if first.kind == CURSOR
-            else "has not read a statement to its end on {n} for %.0f s, which keeps a lock",
+            "opened {n} left open for %.0f s",
             _idle_for(part.handles, now),
-            advice=(_PORTAL if first.kind == CURSOR else _UNREAD,),
+            advice=(_PORTAL,),
         )
-        yield replace(finding, site=first.unread or finding.site)
+    for part in parts_of(handle for handle in late if handle.kind != CURSOR):
+        yield from _half_read(part, now)
+
+
+def _half_read(part: Part, now: float) -> Iterator[Finding]:
+    """One finding for each line that made cursors whose statements are not read to their ends, with their number."""
+    lines = Counter(site for handle in part.handles for site in handle.unread)
+    for site, count in lines.items():
+        holders = tuple(handle for handle in part.handles if site in handle.unread)
+        seconds = _idle_for(holders, now)
+        if count == 1:
+            words: tuple[object, ...] = (seconds,)
+            phrase = "has not read a statement to its end on {n} for %.0f s, which keeps a lock"
+        else:
+            words = (count, seconds)
+            phrase = "has not read %d statements to their ends for %.0f s, which keeps a lock"
+        part_ = Part(holders, site, part.spawn)
+        finding = Finding.of(part_, "cursor-left-open", WARNING, phrase, *words, advice=(_UNREAD,))
+        yield replace(finding, count=count)

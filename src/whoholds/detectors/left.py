@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from whoholds.ledger.scope import Scope
     from whoholds.limits import Limits
 
+_GIVE_BACK = (
+    "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
+    "a finally with close() (of a pool's loan: putconn, or the session's close).",
+)
 _UNTIL_COLLECTED = (
     "Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked."
 )
@@ -42,7 +46,8 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     for scope, handles in over.items():
         for group, severity in _singles_apart(snapshot, handles):
             for part in parts_of(group):
-                finding = Finding.of(part, "left-open", severity, *_left(part.handles, scope.kind, scope.name))
+                left = _left(part.handles, scope.kind, scope.name)
+                finding = Finding.of(part, "left-open", severity, *left, advice=_GIVE_BACK)
                 yield replace(finding, scope=scope.name)
     if ending is None:
         return
@@ -63,10 +68,7 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             ERROR,
             *_left(part.handles, ending.kind, ending.name),
             why=_who_keeps(snapshot, part.handles),
-            advice=(
-                "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
-                "a finally with close() (of a pool's loan: putconn, or the session's close).",
-            ),
+            advice=_GIVE_BACK,
         )
 
 

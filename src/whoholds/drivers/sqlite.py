@@ -249,8 +249,8 @@ def _note_line(cursor: Any, frame: FrameType) -> None:
         pass
 
 
-def unread(handle: Handle) -> Origin | None:
-    """Where the cursor was made of which a statement is not read to its end, () if unknown; None: all are read.
+def unread(handle: Handle) -> list[Origin]:
+    """Where each cursor was made of which a statement is not read to its end, () if unknown.
 
     Called on the tick.
 
@@ -259,15 +259,16 @@ def unread(handle: Handle) -> Origin | None:
     """
     reference = handle.ref
     if reference is None:
-        return None
+        return []
     plain = sys.modules["_sqlite3"].Cursor
+    found: list[Origin] = []
     for part in gc.get_referents(reference()):
         if type(part) is list:
             for weak in part:
                 cursor = weak() if callable(weak) else None
                 if issubclass(type(cursor), plain) and _has_statement(cursor, plain):
-                    return getattr(cursor, "_whoholds_at", ())
-    return None
+                    found.append(getattr(cursor, "_whoholds_at", ()))
+    return found
 
 
 def _has_statement(cursor: Any, plain: Any) -> bool:

@@ -151,6 +151,7 @@ class Handle:
         "unread",
         "used_at",
         "used_by",
+        "user",
     )
 
     def __init__(self, kind: str, driver: str, where: Database, owner: Owner | None, origin: Origin) -> None:
@@ -182,11 +183,12 @@ class Handle:
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None
         self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at calls % RING
-        self.probe: Any = None  # for sqlite3: tells whether a statement is not read to its end
+        self.probe: Any = None  # for sqlite3: tells which statements are not read to their ends
         self.probed = -1  # `calls` when the tick last asked
-        self.unread: Any = None  # what it was told: the line that made the cursor, where known
+        self.unread: Any = ()  # what it told: for each the line that made its cursor, where known
         self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once
         self.site: Any = None  # filled in on the tick
+        self.user = 0  # likewise: the last caller that a look saw
         self.kept: Any = None  # likewise: what its chain of lines opened to its database, counted
         self.told = 0  # bits of the rules that a finding has named it for
         self.lost_s = 0.0  # seconds in which the machine slept: nobody held anything then

@@ -10,6 +10,7 @@ import pytest
 
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking
+from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.watching.watch import Watch
 
@@ -54,7 +55,8 @@ async def _table(library: Library) -> None:
 
 @pytest.fixture
 def watched(library: Library) -> Iterator[Callable[[], Watch]]:
-    """Give what starts a Watch with the library's driver, and only that; it ends with the test."""
+    """Give what starts a Watch with the library's driver, and only that; it ends with the test, without a fault of ours."""
+    faults.take()
     started: list[Watch] = []
 
     def start() -> Watch:
@@ -64,5 +66,7 @@ def watched(library: Library) -> Iterator[Callable[[], Watch]]:
         return watch
 
     yield start
+    noted = faults.take()
     for watch in started:
         watch.stop()
+    assert noted == []

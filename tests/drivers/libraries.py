@@ -7,6 +7,7 @@ is a coroutine; the contract awaits whatever can be awaited, and runs the others
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 from importlib import import_module
@@ -112,6 +113,11 @@ class Library:
     def close(self, connection: Any) -> Any:
         """Close the connection."""
         return connection.close()
+
+    async def close_again(self, connection: Any) -> None:
+        """Close it once more, whatever the library says of that."""
+        with contextlib.suppress(Exception):
+            await maybe(self.close(connection))
 
     def forget(self) -> None:
         """Stop what the library itself keeps alive after a connection was dropped."""

@@ -190,6 +190,25 @@ def test_a_statement_that_fails_is_a_use_and_its_error_is_the_librarys(library: 
     library.go(contract())
 
 
+def test_what_is_called_on_a_closed_connection_is_the_programs_fault_only(library: Library, watched: Start) -> None:
+    """The library's error comes through, nothing is open, and no hook of ours has failed: the watch says nothing."""
+    watch = watched()
+
+    async def contract() -> None:
+        connection = await maybe(library.connect())
+        await maybe(library.run(connection, "SELECT 1"))
+        await maybe(library.close(connection))
+        for call in (lambda: library.run(connection, "SELECT 1"), lambda: library.commit(connection)):
+            try:
+                await maybe(call())
+            except Exception as error:  # noqa: BLE001 - whatever the library's is, where it has one
+                assert "whoholds" not in str(error)  # noqa: PT017 - not every library raises
+        await maybe(library.close_again(connection))
+        assert watch.handles == []
+
+    library.go(contract())
+
+
 SQL = "SELECT 1"
 CALLS: tuple[tuple[tuple[Any, ...], dict[str, Any]], ...] = (
     ((), {}),

@@ -54,8 +54,8 @@ def done() -> None:
 
     pytest captures what is said on stderr while a test runs, and forgets it where the test passes.
     """
-    ticking = sys.modules.get("whoholds.watching.ticker")
-    aside = [reason for watch in ticking.watches() for reason in watch.failed] if ticking else []
+    running = sys.modules.get("whoholds.watching.running")
+    aside = [reason for watch in running.watches() for reason in watch.failed] if running else []
     _write({"done": True, "watched": "whoholds.ledger.ledger" in sys.modules, "aside": aside})
 
 

@@ -117,7 +117,12 @@ class Uses:
                 self.ledger.refused(exc, handle.database, frame)
             if self._broke(thing, exc):
                 self.ledger.closed(handle)
-        handle.in_transaction = self._transaction(thing)
+        if handle.closed_stamp is None:
+            try:
+                handle.in_transaction = self._transaction(thing)
+            except Exception as error:
+                if is_the_programs(error):
+                    raise
 
     def has_spans(self, name: str) -> bool:
         """Whether statements have spans, and the method `name` runs one."""

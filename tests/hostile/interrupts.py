@@ -181,8 +181,8 @@ def _trial(name: str, stretch: Stretch, number: int, world: World, running: Any,
     try:
         sys.settrace(interrupter.call)
         stretch.run(world, kept)
-    except InterruptedHereError:
-        arrived = True
+    except Exception as error:  # noqa: BLE001 - a library may raise its own over it, and Python keeps both
+        arrived = _has_come(error)
     finally:
         sys.settrace(None)
     if not interrupter.at:
@@ -199,6 +199,12 @@ def _trial(name: str, stretch: Stretch, number: int, world: World, running: Any,
         running.ledger.closed(handle)
     running.tick()
     return Trial(name, number, interrupter.at, verdict, detail)
+
+
+def _has_come(error: BaseException | None) -> bool:
+    while error is not None and not isinstance(error, InterruptedHereError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _truth(stretch: Stretch, kept: list[Any], running: Any) -> tuple[str, str]:

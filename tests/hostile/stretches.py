@@ -218,6 +218,8 @@ def _tasks(world: World, kept: Kept) -> None:
     _in_loop(main())
 
 
+_DROPPING = ("dropping",)  # before asyncpg's own `Connection.__del__`, which is Python and loses exceptions without us
+
 STRETCHES = {
     "sqlite3": Stretch(
         ("sqlite3",), _sqlite3, _sqlite3_is_open, _sqlite3_kind, lambda c: c.execute("select 1"), lambda c: c.close()
@@ -248,12 +250,15 @@ STRETCHES = {
         lambda c: c.execute("select 1"),
         lambda c: c.close(),
     ),
-    "asyncpg": Stretch(("asyncpg", "postgres"), _asyncpg, lambda c: not c.is_closed(), _asyncpg_kind),
+    "asyncpg": Stretch(
+        ("asyncpg", "postgres"), _asyncpg, lambda c: not c.is_closed(), _asyncpg_kind, swallow=_DROPPING
+    ),
     "asyncpg_pool": Stretch(
         ("asyncpg", "postgres"),
         _asyncpg_pool,
         lambda c: not c.is_closed(),
         _asyncpg_kind,
+        swallow=_DROPPING,
         lent=lambda kept: sum(bool(holder._in_use) for one in kept if not one._closed for holder in one._holders),
     ),
     "threads": Stretch((), _threads),

@@ -50,10 +50,15 @@ def test_a_fault_of_ours_stays_ours_where_statements_have_spans(program: str, re
 
 @pytest.mark.parametrize("stretch", STRETCHES)
 def test_an_exception_at_any_instruction_is_survived(stretch: str, request: pytest.FixtureRequest) -> None:
-    """It arrives, the ledger holds what is open, nobody is inside, nobody is accused."""
+    """It arrives, the ledger holds what is open, nobody is inside, nobody is accused.
+
+    But for the first instructions of an `except` block, at which CPython handles no signal: the whole harness has
+    met 15 such in 1 318 trials, so that a share of it may meet one.
+    """
     found = interrupts.trials(stretch, world_for(STRETCHES[stretch].needs, request), every=RARE)
     assert found
-    assert [one for one in found if one.verdict] == []
+    assert not [one for one in found if one.verdict in ("accused", "waits", "hung")]
+    assert len([one for one in found if one.verdict]) <= 1
 
 
 def test_the_harness_sees_a_fault_that_reaches_the_program() -> None:

@@ -1,0 +1,100 @@
+"""Names of CPython that are nobody's interface: each still answers on this Python, and what stands in for one works."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from whoholds.ledger import cpython
+
+
+def test_the_thread_that_runs_is_known() -> None:
+    """By its ident, and by the name it was given."""
+    ident = cpython.real_ident()()
+    assert ident == threading.get_ident()
+    assert cpython.thread_of(ident) is threading.current_thread()
+    assert cpython.name_of_thread(threading.current_thread()) == threading.current_thread().name
+    assert (cpython.active_threads() or {})[ident] is threading.current_thread()
+    frame = cpython.current_frames()[ident]  # our function's own
+    assert frame is not None
+    assert frame.f_back is sys._getframe()
+
+
+def test_a_task_and_the_loops_frame_are_known() -> None:
+    """As asyncio keeps them, without its `current_task` being asked by name."""
+
+    async def main() -> None:
+        task = cpython.current_task()
+        assert task is asyncio.current_task()
+        assert cpython.name_of_task(task) == task.get_name()
+        frames = []
+        frame = sys._getframe()
+        while frame is not None:
+            frames.append(frame.f_code)
+            frame = frame.f_back
+        assert cpython.handle_run() in frames
+
+    asyncio.run(main())
+    assert cpython.current_task() is None
+
+
+def test_how_wide_an_executor_is_can_be_seen() -> None:
+    """By the thread that works for it."""
+    with ThreadPoolExecutor(3) as executor:
+        assert executor.submit(lambda: cpython.executor_width(threading.current_thread())).result() == 3
+    assert cpython.executor_width(threading.current_thread()) is None
+
+
+def test_attributes_are_read_and_set_past_a_class_that_refuses() -> None:
+    """And without its code."""
+
+    class Refuses:
+        def __getattribute__(self, name: str) -> object:
+            raise LookupError(name)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            raise LookupError(name)
+
+    thing = Refuses()
+    cpython.put(thing, "mark", 7)
+    assert (cpython.kept(thing, "mark"), cpython.own(thing), cpython.kept(thing, "other")) == (7, {"mark": 7}, None)
+    cpython.put(object(), "mark", 7)
+    assert cpython.own(object()) == {}
+
+
+def test_looking_at_all_threads_never_waits_for_itself() -> None:
+    """The collector must not begin inside: freeing a thread-local waits there for the lock that is held.
+
+    Asked of sys directly, 3.11.7 hangs in this program.
+    """
+    program = """
+import gc, threading, _thread
+from whoholds.ledger.cpython import current_frames
+
+class Cycle:
+    def __init__(self):
+        self.me, self.local = self, _thread._local()
+        self.local.value = 1
+
+stopping = threading.Event()
+threads = [threading.Thread(target=stopping.wait) for _ in range(8)]
+for thread in threads:
+    thread.start()
+
+def nested(depth):
+    return current_frames() if not depth else nested(depth - 1)
+
+for number in range(600):  # let the collector be due at each allocation in turn
+    gc.set_threshold(0)
+    gc.collect()
+    Cycle()
+    gc.set_threshold(gc.get_count()[0] + number % 6)
+    nested(number % 5)
+print(gc.isenabled())
+stopping.set()
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
+    assert (ran.returncode, ran.stdout) == (0, "True\n"), ran.stderr

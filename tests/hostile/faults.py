@@ -78,9 +78,11 @@ def _host(program: str, spans: bool, every: int, only: str, world: World) -> lis
     bare = hosts.in_child(functools.partial(_bare, program, world), PATIENCE_S)
     running = hosts.prepared(program, watched=True, spans=spans)
     folder = str(Path(sys.modules["whoholds"].__file__ or "").parent) + os.sep
-    watched = hosts.in_child(functools.partial(hosts.ran, program, world), PATIENCE_S)
+    watched = hosts.in_child(functools.partial(_watched, program, world, running), PATIENCE_S)
     if _shown(bare) != _shown(watched):
         return [Trial(program, spans, "no function raises", "reached", f"{bare} but {watched}")]
+    if watched["failed"]:
+        return [Trial(program, spans, "no function raises", "broken", f"a fault of our own: {watched['failed']}")]
     found = hosts.in_child(functools.partial(_reached, program, world, folder), PATIENCE_S)
     names = [tuple(one) for one in found["keys"] if only in f"{one[0]} {one[2]}"][::every]
     results = []
@@ -96,6 +98,12 @@ def _host(program: str, spans: bool, every: int, only: str, world: World) -> lis
 def _bare(program: str, world: World) -> dict[str, Any]:
     hosts.prepared(program, watched=False, spans=False)
     return hosts.ran(program, world)
+
+
+def _watched(program: str, world: World, running: Any) -> dict[str, Any]:
+    got = hosts.ran(program, world)
+    running.tick()
+    return {**got, "failed": running.failed}
 
 
 def _shown(got: dict[str, Any]) -> tuple[Any, ...]:

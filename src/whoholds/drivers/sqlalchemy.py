@@ -159,6 +159,8 @@ class _Lender(Lender):
 
     def resetting(self, _dbapi_connection: Any, record: Any, *_: Any) -> None:
         """The event `reset`: it is coming back, and what is called from now on (a rollback) is the pool's."""
+        if record is None:  # a connection that was detached is closed: no pool has it back
+            return
         loan: Handle | None = record.__dict__.get(_LOAN)
         if loan is not None:
             loan.settle()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -157,7 +158,10 @@ def _refuse_unknown_keys(config: pytest.Config) -> None:
     from whoholds.matching import nearest
 
     known = {*_INI, *(f"whoholds_{name}" for name in settings())}
-    for key in config.inicfg:
+    with warnings.catch_warnings():  # pytest 9.2 warns of it and offers no other way to see which keys there are
+        warnings.simplefilter("ignore")
+        keys = list(config.inicfg)
+    for key in keys:
         if key.startswith("whoholds") and key not in known:
             raise pytest.UsageError(f"{key} in {config.inipath}: there is no such key{nearest(key, sorted(known))}")
 

@@ -26,6 +26,7 @@ def snapshot_of(
     """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
     if ending is not None and ending.kind == "process":
         history.standing.end(taken.now)
+    history.standing.every = every
     _forgive_sleep(taken, history, every)
     new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
     for handle in new:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.chains import Chain, Chains
+from whoholds.analysis.rules import BITS
 from whoholds.ledger import cpython
 from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from whoholds.ledger.owner import Owner
 
 _FEW = 2  # databases of one chain that an owner may keep open; more are a loop that keeps what it takes
-_AT_THE_END_S = 2.0  # a thread that was seen gone so shortly before the last looks was joined for the end
 _MANY = 10_000  # pairs of chain and database that are remembered
 _MANY_THREADS = 100  # of one pair
 
@@ -93,6 +93,7 @@ class Standing:
     def __init__(self) -> None:
         self.chains = Chains()
         self.ends_at: float | None = None  # when the last looks of the process began
+        self.every = 1.0  # seconds between looks: who was seen gone so shortly before the end was joined for it
         self.main_over_at: float | None = None  # when a look first saw that the main thread had ended
         self._kept: dict[tuple[Chain, object, str], Kept] = {}
 
@@ -148,6 +149,8 @@ class Standing:
         kept: Kept | None = handle.kept
         if kept is None:
             return handle.site is None
+        if handle.told & BITS["owner-gone"]:
+            return False
         if handle.kind == CHECKOUT:
             return self.first(handle, now)
         if kept.process.single and kept.chain.held.get(None, 0) <= _FEW:
@@ -175,7 +178,7 @@ class Standing:
             return True
         if thread.is_worker and self.main_over_at is not None and thread.ended_at >= self.main_over_at:
             return True
-        if self.ends_at is None or thread.ended_at < self.ends_at - _AT_THE_END_S:
+        if self.ends_at is None or thread.ended_at < self.ends_at - self.every:
             return False
         return thread.is_worker or thread.outlived_main or took_up_again(handle, now)
 

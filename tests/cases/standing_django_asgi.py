@@ -21,7 +21,7 @@ gc.disable()  # as large servers do, and collect when it suits them
 
 
 def view():
-    with connection.cursor() as cursor:  # opened: owner-gone error x4 by request; left-open error x4 by request
+    with connection.cursor() as cursor:  # opened: owner-gone error x4 by request
         cursor.execute("SELECT 1")
 
 

@@ -345,11 +345,10 @@ class Ledger:
             del pool.lost[:-STORED]
         if pool is not None and handle.kind == CONNECTION:
             handle.how = OVER
-        elif collecting == ident:
-            handle.how = COLLECTED
         else:
             worker = _worker_of(handle)
-            handle.how = FREED if worker is None or worker.key == thread or not worker.gone() else THREAD_ENDED
+            ended = worker is not None and worker.key != thread and worker.gone()
+            handle.how = _how_freed(collected=collecting == ident, ended=ended)
         handle.closed_at = at
         here.at_closing(handle, self.clock(), lived=span != NOBODY)
         handle.closed_stamp = stamp

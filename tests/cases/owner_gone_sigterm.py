@@ -19,7 +19,7 @@ connections = []
 
 
 def request(number):
-    connection = psycopg2.connect(DSN)  # opened: owner-gone error x2 by request
+    connection = psycopg2.connect(DSN)  # opened: owner-gone error x2 by request; left-open error x2 by request
     connections.append(connection)
 
 

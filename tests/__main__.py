@@ -130,7 +130,11 @@ def _elsewhere(version: str, python: Path) -> list[Step]:
         alone = _junit(f"{version}-sqlalchemy")
         steps += [
             Step(f"{wanted} on {version}", [*_pip(program), wanted], version),
-            Step(f"tests of {wanted} on {version}", [program, *PYTEST, alone, "tests/test_sqlalchemy.py"], version),
+            Step(
+                f"tests of {wanted} on {version}",
+                [program, *PYTEST, alone, "tests/drivers/test_sqlalchemy.py"],
+                version,
+            ),
         ]
     return steps
 

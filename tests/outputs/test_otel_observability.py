@@ -15,7 +15,7 @@ from tests.needs import needed
 from tests.otel_recorder import recording
 from whoholds.outputs.otel import metrics, names
 
-FOLDER = Path(__file__).parents[1] / "examples" / "observability"
+FOLDER = Path(__file__).parents[2] / "examples" / "observability"
 SUFFIXES = ("_bucket", "_count", "_sum")
 installed = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs Debian's package prometheus")
 

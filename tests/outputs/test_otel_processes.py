@@ -98,7 +98,7 @@ def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collector]:
     """A receiver for the module."""
     file = tmp_path_factory.mktemp("otlp") / "received.jsonl"
     file.touch()
-    program = [sys.executable, str(Path(__file__).with_name("otlp_receiver.py")), str(file)]
+    program = [sys.executable, str(Path(__file__).parents[1] / "otlp_receiver.py"), str(file)]
     with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         ports = dict(process.stdout.readline().split() for _ in range(2))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.test_outputs import leaks
+from tests.outputs.test_log_and_warn import leaks
 from tests.worlds import Program
 from whoholds.outputs.log import LogOutput
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from whoholds import detectors
 from whoholds.analysis.rules import BITS, RULES, Rule, rule_of
 
-SOURCE = Path(__file__).parents[1] / "src" / "whoholds"
+SOURCE = Path(__file__).parents[2] / "src" / "whoholds"
 
 
 def test_every_rule_has_a_bit_of_its_own() -> None:

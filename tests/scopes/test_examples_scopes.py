@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.once
 
-HERE = Path(__file__).resolve().parent.parent / "examples" / "scopes"
+HERE = Path(__file__).resolve().parents[2] / "examples" / "scopes"
 SECONDS = 30.0
 QUIET = ("--log-level", "warning")
 

@@ -11,7 +11,7 @@ from tests.inner import OTHERS
 if TYPE_CHECKING:
     import pytest
 
-PAGE = Path(__file__).parent.parent / "docs" / "testing.md"
+PAGE = Path(__file__).parents[2] / "docs" / "testing.md"
 
 
 def test_the_first_example_fails_as_the_page_says(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

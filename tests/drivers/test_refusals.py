@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import servers
-from tests.drivers.conftest import drivers_of
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import lacking, needed
 from whoholds.drivers import table
@@ -40,7 +39,7 @@ def test_a_refusal_names_the_database_that_was_asked_for_and_who_holds_it(
     if not kind.there():
         lacking(f"{kind.module} is not installed")
     library = kind(small[kind.system])
-    watch = Watch(ledger=Ledger(), detectors={}, drivers=drivers_of(library)).start()
+    watch = Watch(ledger=Ledger(), detectors={}, drivers=library.drivers()).start()
 
     async def fill() -> None:
         held = []

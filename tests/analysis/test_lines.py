@@ -151,6 +151,45 @@ def test_without_a_frame_of_the_programs_own_the_nearest_that_is_not_of_the_data
     assert (frame.function, frame.line) == ("_get_session_from_db", 34)
 
 
+@pytest.mark.parametrize(
+    ("frames", "entered"),
+    [
+        pytest.param(
+            [
+                (f"{LIBRARIES}/psycopg/_connection_base.py", 440, "_connect_gen"),
+                (f"{LIBRARIES}/django/db/backends/base/base.py", 279, "ensure_connection"),
+                (f"{LIBRARIES}/django/db/models/query.py", 606, "count"),
+                (f"{LIBRARIES}/asgiref/sync.py", 635, "thread_handler"),
+            ],
+            ("django/db/models/query.py", "count"),
+            id="await queryset.acount()",
+        ),
+        pytest.param(
+            [
+                (f"{LIBRARIES}/psycopg/_connection_base.py", 440, "_connect_gen"),
+                (f"{LIBRARIES}/psycopg/connection.py", 109, "connect"),
+            ],
+            ("psycopg/connection.py", "connect"),
+            id="to_thread(psycopg.connect)",
+        ),
+    ],
+)
+def test_in_a_thread_that_was_given_a_librarys_function_that_function_is_named(
+    frames: list[tuple[str, int, str]], entered: tuple[str, str]
+) -> None:
+    """Nothing of the program is in that thread; the driver's innermost function is the same for every connection."""
+    never_blame("django", ("django/db/", "django/utils/"))
+    for package in ("psycopg", "asgiref"):
+        never_blame(package)
+    stack = [
+        *frames,
+        (f"{STDLIB}/concurrent/futures/thread.py", 58, "run"),
+        (f"{STDLIB}/threading.py", 1045, "_bootstrap_inner"),
+    ]
+    frame = Sites(source=False).of(from_lines(stack)).frame
+    assert (frame.file.removeprefix(f"{LIBRARIES}/"), frame.function) == entered
+
+
 NOTEBOOK = """
 from IPython.core.interactiveshell import InteractiveShell
 from whoholds.analysis.frames import frame_at

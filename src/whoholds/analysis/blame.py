@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _LIBRARY = 1  # the standard library, site-packages, the interpreter's own scripts
 _WATCHED = 2  # the libraries that drivers watch, the standard library and whoholds: never to blame
+_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))
 _kinds: dict[str, int] = {}  # file name → 0 (the user's) or one of the above; one C call per change
 _watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → its folders that work with the database, where not all do
@@ -90,7 +91,7 @@ _origin.kind_of = kind_of
 
 
 def user_index(origin: Origin) -> int:
-    """Index into `origin` of the frame to name: the user's innermost, else a library's, else the innermost."""
+    """Index into `origin` of the frame to name: the user's innermost, else a library's, else where the ORM was entered."""
     library = -1
     for index in range(0, len(origin), 2):
         kind = kind_of(origin[index].co_filename)  # type: ignore[union-attr]  # even places hold code objects
@@ -98,7 +99,29 @@ def user_index(origin: Origin) -> int:
             return index
         if kind == _LIBRARY and library < 0:
             library = index
-    return max(library, 0)
+    return library if library >= 0 else _entered(origin)
+
+
+def _entered(origin: Origin) -> int:
+    """Index of the outermost frame that is not machinery: the watched library's function that a thread was given to call.
+
+    `await queryset.acount()` and `to_thread(session.execute, …)` have no frame of the program in their thread; the
+    call that it asked for says more than the driver's innermost function, which is the same for every connection.
+    """
+    for index in range(len(origin) - 2, -1, -2):
+        if not _is_machinery(origin[index].co_filename):  # type: ignore[union-attr]  # even places hold code objects
+            return index
+    return 0
+
+
+def _is_machinery(file: str) -> bool:
+    """Whether the file only carries calls into threads and tasks: the standard library, whoholds, asgiref."""
+    path = file.replace("\\", "/")
+    for marker in ("/site-packages/", "/dist-packages/"):
+        _, found, below = path.rpartition(marker)
+        if found:
+            return below.split("/", 1)[0].removesuffix(".py") in _MACHINERY
+    return file.startswith(("<", *(folder + os.sep for folder in (*_STDLIB, *_OURS))))
 
 
 def _is_generated(origin: Origin, index: int) -> bool:

@@ -8,6 +8,7 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from tests.applications.environments import ENVIRONMENTS, versions
 from tests.applications.running import Said
 from tests.foreign.sources import Sdist
 
@@ -27,7 +28,7 @@ class Application:
     use: Callable[[Place], Outcome]
     says: frozenset[Said] = field(default_factory=frozenset)
     may_say: frozenset[Said] = field(default_factory=frozenset)  # where it depends on when the collector comes
-    in_ci: bool = True  # soon installed, and over within 20 s
+    in_ci: bool = False  # soon installed, over within 20 s, and unlike the others that are
     postgres: str = ""  # the variable that names the server, where the application needs one
 
     def allows(self, came: Outcome) -> bool:
@@ -144,8 +145,6 @@ def _notebook(place: Place) -> Outcome:
 
 
 def _sqlite_utils(place: Place) -> Outcome:
-    from tests.applications.environments import ENVIRONMENTS, versions
-
     source = Sdist("sqlite-utils", versions("sqlite-utils")["sqlite-utils"]).unpack(ENVIRONMENTS)
     command = (
         "-m",
@@ -158,7 +157,7 @@ def _sqlite_utils(place: Place) -> Outcome:
         "--whoholds=error",
         source / "tests",
     )
-    place.run(*command, within=600, WHOHOLDS="")
+    place.start(*command, WHOHOLDS="").wait(900)
     return place.stop()
 
 
@@ -180,12 +179,17 @@ PERSISTENT: Final = frozenset(
 FREED: Final = frozenset(Said("collected-open", "warning", told.opened) for told in PERSISTENT)
 
 APPLICATIONS: Final = (
-    Application("fastapi-diskcache", "fastapi", ("fastapi", "uvicorn", "diskcache"), _fastapi_diskcache),
-    Application("fastapi-leak", "fastapi", ("fastapi", "uvicorn"), _fastapi_leak, LEAK),
-    Application("datasette", "datasette", ("datasette", "uvicorn"), _datasette),
+    Application("fastapi-diskcache", "fastapi", ("fastapi", "uvicorn", "diskcache"), _fastapi_diskcache, in_ci=True),
+    Application("fastapi-leak", "fastapi", ("fastapi", "uvicorn"), _fastapi_leak, LEAK, in_ci=True),
+    Application("datasette", "datasette", ("datasette", "uvicorn"), _datasette, in_ci=True),
     Application("django-gunicorn", "django", ("django", "gunicorn"), _django_gunicorn),
     Application(
-        "django-gunicorn-postgresql", "django", ("django", "gunicorn", "psycopg"), _django_gunicorn, postgres="DSN"
+        "django-gunicorn-postgresql",
+        "django",
+        ("django", "gunicorn", "psycopg"),
+        _django_gunicorn,
+        postgres="DSN",
+        in_ci=True,
     ),
     Application("django-asgi", "django", ("django", "uvicorn"), _django_asgi),
     Application(
@@ -195,13 +199,14 @@ APPLICATIONS: Final = (
         _django_asgi_persistent,
         PERSISTENT,
         postgres="DSN",
+        in_ci=True,
     ),
-    Application("huey", "huey", ("huey",), _huey),
+    Application("huey", "huey", ("huey",), _huey, in_ci=True),
     Application("celery", "celery", ("celery", "psycopg2-binary"), _celery, postgres="DSN"),
     Application("procrastinate", "procrastinate", ("procrastinate", "psycopg"), _procrastinate, postgres="DSN"),
     Application("django-q2", "django-q2", ("django-q2", "django", "psycopg"), _django_q, postgres="DSN"),
-    Application("notebook", "notebook", ("ipykernel", "nbclient"), _notebook, in_ci=False),
-    Application("optuna", "optuna", ("optuna", "sqlalchemy"), _optuna, in_ci=False),
-    Application("optuna-postgresql", "optuna", ("optuna", "sqlalchemy"), _optuna, in_ci=False, postgres="STORAGE"),
-    Application("sqlite-utils", "sqlite-utils", ("sqlite-utils",), _sqlite_utils, in_ci=False),
+    Application("notebook", "notebook", ("ipykernel", "nbclient"), _notebook),
+    Application("optuna", "optuna", ("optuna", "sqlalchemy"), _optuna),
+    Application("optuna-postgresql", "optuna", ("optuna", "sqlalchemy"), _optuna, postgres="STORAGE"),
+    Application("sqlite-utils", "sqlite-utils", ("sqlite-utils",), _sqlite_utils),
 )

@@ -1,7 +1,8 @@
-"""The virtual environment of each application: its pinned requirements, and this checkout as a wheel."""
+"""The virtual environment of each application: its pinned requirements, and this checkout as a wheel. For POSIX."""
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
 import shutil
@@ -27,6 +28,13 @@ def environment(requirements: str) -> Path:
 
     The environment is made anew when its requirements change. It lacks pip: this interpreter's pip fills it.
     """
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{requirements}.lock").open("w") as lock:  # two tests may ask for it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _environment(requirements)
+
+
+def _environment(requirements: str) -> Path:
     wanted = REQUIREMENTS / f"{requirements}.txt"
     digest = hashlib.sha256(wanted.read_bytes() + sys.version.encode()).hexdigest()[:8]
     place = ENVIRONMENTS / f"{requirements}-{digest}"

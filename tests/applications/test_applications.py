@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.applications.__main__ import outcome
-from tests.applications.catalogue import APPLICATIONS
 from tests.needs import lacking
 from tests.servers import NotInstalledError
 from whoholds.limits import Limits
+
+if os.name != "posix":
+    pytest.skip("the applications are stopped by POSIX signals", allow_module_level=True)
+
+from tests.applications.__main__ import outcome
+from tests.applications.catalogue import APPLICATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +27,6 @@ SOON = [application for application in APPLICATIONS if application.in_ci]
 
 
 @pytest.mark.once
-@pytest.mark.skipif(os.name != "posix", reason="the applications are stopped by POSIX signals")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("application", SOON, ids=[application.name for application in SOON])
 def test_an_application_hears_what_its_row_says_and_nothing_else(application: Application, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ _origin.kind_of = kind_of
 
 
 def user_index(origin: Origin) -> int:
-    """Index into `origin` of the frame to name: the user's innermost, else a library's, else where the ORM was entered."""
+    """Index into `origin` of the frame to name: the user's innermost, else a library's, else the outermost called."""
     library = -1
     for index in range(0, len(origin), 2):
         kind = kind_of(origin[index].co_filename)  # type: ignore[union-attr]  # even places hold code objects
@@ -103,7 +103,7 @@ def user_index(origin: Origin) -> int:
 
 
 def _entered(origin: Origin) -> int:
-    """Index of the outermost frame that is not machinery: the watched library's function that a thread was given to call.
+    """Index of the outermost frame that is not machinery: the watched library's function that a thread was given.
 
     `await queryset.acount()` and `to_thread(session.execute, …)` have no frame of the program in their thread; the
     call that it asked for says more than the driver's innermost function, which is the same for every connection.

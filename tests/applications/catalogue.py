@@ -157,7 +157,8 @@ def _sqlite_utils(place: Place) -> Outcome:
         "--whoholds=error",
         source / "tests",
     )
-    place.start(*command, WHOHOLDS="").wait(900)
+    place.run(*command, within=900, WHOHOLDS="")
+    place.appears("opened by tests and fixtures, nothing found")
     return place.stop()
 
 

@@ -1,4 +1,5 @@
-"""Drivers: each teaches the ledger one library, for as long as its `with` block lasts, and undoes itself.
+"""The drivers: while its `with` block lasts, each reports one library's connections to the ledger.
 
-They never import one another; what they share is in `kit`.
+At the end of the block a driver undoes what it replaced. Drivers must not import one another; what they share is in
+`kit`.
 """

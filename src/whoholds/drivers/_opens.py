@@ -1,6 +1,7 @@
-"""What a call that opens a connection tells: a handle once it has returned, and the reason once it has failed.
+"""Wrappers for calls that open a connection: they open its handle on success and note the reason on failure.
 
-Runs in the user's thread, after the library's own part; the calls of `_importlib_bootstrap` guard it.
+They run in the user's thread, after the library's own code; the wrappers of `_importlib_bootstrap` guard them, so what
+they raise does not reach the program.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
 
 
 class _Connects:
-    """What every call that connects tells: when it began, and the database that refused it."""
+    """The hooks that all calls that connect share: they note when the call began and which database refused it."""
 
     def __init__(self, ledger: Ledger, target: Target | None) -> None:
         self.ledger = ledger
         self.target = target
 
     def before(self, thing: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Frame) -> Kept:
-        """When the call begins, and its arguments."""
+        """The time on the ledger's clock when the call begins, its arguments and its keyword arguments."""
         del thing, frame
         return self.ledger.clock(), args, kwargs
 
     def failed(self, thing: Any, kept: Kept | None, exc: Raised, frame: Frame) -> None:
-        """The call raises `exc`."""
+        """The call raised `exc`: a refusal is noted in the ledger, and a failed connect reported for its span."""
         if kept is not None and self.target is not None:
             began, args, kwargs = kept
             if is_refusal(exc):
@@ -46,7 +47,7 @@ class _Connects:
 
 
 class _Opens(_Connects):
-    """The call makes the connection that the program gets."""
+    """The hooks of a call that makes the connection that the program gets."""
 
     def __init__(
         self,
@@ -64,12 +65,15 @@ class _Opens(_Connects):
         self.stand_in = stand_in
 
     def itself(self, thing: Any, kept: Kept | None, result: Any, frame: Frame) -> None:
-        """A method has made its object a connection."""
+        """For a method that makes its own object `thing` a connection: the handle of `thing` is opened."""
         del result
         self.returned(None, kept, thing, frame)
 
     def returned(self, thing: Any, kept: Kept | None, connection: Any, frame: Frame) -> Any:
-        """A function has returned `connection`: its handle is opened. Gives what the program gets."""
+        """For a function that has returned `connection`: opens its handle and returns what the program gets.
+
+        The program gets `connection`, or its stand-in if there is one.
+        """
         del thing
         handle = kept_as = None
         try:
@@ -83,27 +87,27 @@ class _Opens(_Connects):
         finally:
             if kept_as is None:
                 self.ledger.cannot_watch(self.driver)
-                if handle is not None:  # nobody would ever tell of its close
+                if handle is not None:  # no hook would ever report its close
                     self.ledger.closed(handle, OVER)
         return shown
 
 
 class _Times(_Connects):
-    """The call returns a connection whose handle is opened further in."""
+    """The hooks of a call that returns a connection whose handle an inner call has already opened."""
 
     def __init__(self, ledger: Ledger, handle_of: HandleOf, target: Target) -> None:
         super().__init__(ledger, target)
         self.handle_of = handle_of
 
     def note_connect_s(self, thing: Any, kept: Kept | None, connection: Any, frame: Frame) -> None:
-        """How long the whole call took, not only the part that made the object."""
+        """Notes on the handle how many seconds the whole call took, not only the part that made the object."""
         del thing, frame
         if kept is None:
             return
         seconds = self.ledger.clock() - kept[0]
         try:
             handle = self.handle_of(connection)
-        except (AttributeError, LookupError):  # nobody watches it
+        except (AttributeError, LookupError):  # the connection is not watched
             return
         handle.connect_s = seconds
 
@@ -116,11 +120,11 @@ def opening(
     keep: Keep,
     target: Target | None = None,
 ) -> Any:
-    """`original`, a method that makes `self` a connection (`__init__`, `connect`): a handle once it has returned.
+    """`original`, a method that makes `self` a connection (`__init__`, `connect`), wrapped so that a handle is opened.
 
-    `identify(connection, args, kwargs)` gives the Database that it leads to and the server's pid or None, without
-    I/O; `target(self, args, kwargs)` the Database that a refused connect was meant for; `keep(connection, handle)`
-    puts the handle where it is found again.
+    `identify(connection, args, kwargs)` returns the Database that the connection leads to and the server's process id
+    or None, without I/O; `target(self, args, kwargs)` returns the Database that a refused connect was meant for;
+    `keep(connection, handle)` stores the handle where the other hooks find it again.
     """
     tells = _Opens(ledger, driver, identify, keep, target)
     return around(original, tells.before, tells.itself, tells.failed)
@@ -136,10 +140,10 @@ def connector(
     *,
     stand_in: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """`original`, a function that returns a connection: a handle once it has returned. See `opening`.
+    """`original`, a function that returns a connection, wrapped so that a handle is opened. See `opening`.
 
-    `stand_in(connection)` makes what the program gets in its place, for a type that can be watched in no other way;
-    `keep` is given that.
+    `stand_in(connection)` returns the object that the program gets in place of a connection whose type can be watched
+    in no other way; `keep` is then called with that object.
     """
     tells = _Opens(ledger, driver, identify, keep, target, stand_in)
     return around(original, tells.before, failed=tells.failed, gives=tells.returned, method=False)
@@ -155,25 +159,31 @@ def connector_async(
     *,
     stand_in: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """`connector` for a coroutine function."""
+    """Like `connector`, for a coroutine function."""
     tells = _Opens(ledger, driver, identify, keep, target, stand_in)
     return around_async(original, tells.before, failed=tells.failed, gives=tells.returned, method=False)
 
 
 def timed_connect(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, target: Target) -> Any:
-    """`original`, a function that returns a connection whose handle is opened further in: how long, and refusals."""
+    """`original`, a function that returns a connection whose handle an inner call opens, wrapped.
+
+    The wrapper notes how long the whole call took, and notes refusals and failures for `target(self, args, kwargs)`.
+    """
     tells = _Times(ledger, handle_of, target)
     return around(original, tells.before, tells.note_connect_s, tells.failed, method=False)
 
 
 def timed_connect_async(original: Callable[..., Any], ledger: Ledger, handle_of: HandleOf, target: Target) -> Any:
-    """`timed_connect` for a coroutine function."""
+    """Like `timed_connect`, for a coroutine function."""
     tells = _Times(ledger, handle_of, target)
     return around_async(original, tells.before, tells.note_connect_s, tells.failed, method=False)
 
 
 def connect_failed(ledger: Ledger, where: Database, exc: Raised, began: float) -> None:
-    """Tell of a connection that could not be opened, where that has a span; `began` is the ledger's clock."""
+    """Report a connection that could not be opened to the ledger's listener, which makes a span of it, if it has one.
+
+    `began` is a time of the ledger's clock.
+    """
     if ledger.on_connect_failed is not None:
         ended = time_ns()
         ledger.on_connect_failed(where, exc, ended - int((ledger.clock() - began) * 1e9), ended)

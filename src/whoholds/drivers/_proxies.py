@@ -1,4 +1,4 @@
-"""Proxies before objects whose types allow nothing better; each has the name and the repr of what it stands before."""
+"""Proxies for objects whose types can be watched in no other way; each has its object's type name and repr."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def proxy_class(kind: type, names: dict[str, Any]) -> Any:
-    """A proxy class for objects of the type `kind`, with these methods, that goes by the name of `kind`."""
+    """A proxy class for objects of the type `kind`, with the methods `names` and the name and module of `kind`."""
     import wrapt
 
     shown = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
@@ -18,7 +18,7 @@ def proxy_class(kind: type, names: dict[str, Any]) -> Any:
 
 
 def as_itself(self: Any, result: Any) -> Any:
-    """`result`, and `self` where that is what `self` stands before."""
+    """`self` where `result` is the object that the proxy `self` wraps, otherwise `result`."""
     return self if result is self.__wrapped__ else result
 
 
@@ -38,5 +38,5 @@ def _deepcopy(self: Any, memo: Any) -> Any:
     return copy.deepcopy(self.__wrapped__, memo)
 
 
-# What wrapt leaves to its subclasses: repr names the proxy there, and a copy is refused.
+# wrapt leaves these to its subclasses: its own repr names the proxy, and its own copy raises.
 _AS = {"__repr__": _repr, "__reduce_ex__": _reduce, "__copy__": _copy, "__deepcopy__": _deepcopy}

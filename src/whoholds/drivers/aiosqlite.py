@@ -1,6 +1,7 @@
-"""aiosqlite: its sqlite3 connection lives in a worker thread, but whoever awaits it is the owner.
+"""aiosqlite: its sqlite3 connection lives in a worker thread, but its owner is the task that awaits it.
 
-That connection is watched as any other of sqlite3's, and counted once: here it is only told for whom it is opened.
+The sqlite driver watches that connection like any other and counts it once; this driver only says for whom it is
+opened.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _connect(ledger: Ledger, original: Any) -> Any:
 
 def _for_somebody(connector: Any, for_whom: OpenedFor) -> Any:
     def connect() -> Any:
-        """Runs in the worker thread, whose context is its own."""
+        """Opens the connection for `for_whom`. Called in aiosqlite's worker thread, which has a context of its own."""
         opened_for.set(for_whom)
         try:
             return connector()

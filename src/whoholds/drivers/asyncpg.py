@@ -1,6 +1,6 @@
-"""asyncpg: its connections and its pools, whose loans are judged and whose stock is their constructor's line.
+"""asyncpg: its connections and its pools. Loans are judged; a pool's idle stock belongs to its constructor's line.
 
-Its objects take no attribute of ours, and the pool no weak reference: handles are found by the connection's id.
+asyncpg's objects take no attribute of ours, and its pool no weak reference: handles are found by the connection's id.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     with kit.open_names() as stand:
         stand(base, "__init__", kit.opening(base.__init__, ledger, "asyncpg", _identify, known.put))
         stand(connect_utils, "_connect", kit.timed_connect_async(connect_utils._connect, ledger, known.of, _target))
-        if "__del__" in vars(base):  # it closes what the program has let go of, by `_cleanup`
+        if "__del__" in vars(base):  # it closes a forgotten connection, through `_cleanup`
             stand(base, "__del__", kit.around(base.__del__, before=_dropping(ledger, known)))
         stand(base, "_cleanup", kit.closing(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
         for name in _STATEMENTS:
@@ -80,7 +80,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 
 def _dropping(ledger: Ledger, known: kit.Known) -> Any:
-    """Before `Connection.__del__`, which closes what the program has let go of: nobody had closed it."""
+    """A hook to run before `Connection.__del__`: the connection counts as dropped, for the program never closed it."""
 
     def dropping(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any) -> None:
         del args, kwargs, frame
@@ -127,7 +127,7 @@ def _target(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
 
 
 class _Lender(Lender):
-    """The pools, by id, and the connections that they have lent."""
+    """The hooks of the pools, which are found by id, and of the connections that they have lent."""
 
     driver = "asyncpg"
 
@@ -135,54 +135,57 @@ class _Lender(Lender):
         super().__init__(ledger)
         self._known = known
         self._loans = kit.Known()
-        self._pools: dict[int, Pool] = {}  # a new pool at an old one's place replaces it
+        self._pools: dict[int, Pool] = {}  # a new pool with the id of an old pool replaces it here
 
     def pool_of(self, theirs: Any) -> Pool | None:
-        """Ours: a pool takes no attribute."""
+        """The ledger's Pool for the library's pool `theirs`, or None; found by its id, for it takes no attribute."""
         return self._pools.get(id(theirs))
 
     def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
-        """The constructor has returned."""
+        """The constructor has returned: the pool is entered in the ledger, with its sizes."""
         pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs._maxsize, "postgresql")
         pool.idle_min = theirs._minsize
         self._pools[id(theirs)] = pool
 
     def initialized(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """The pool has its queue, which lives as long as the pool and takes a weak reference."""
+        """The pool has its queue, which lives as long as the pool and, unlike it, takes a weak reference."""
         pool = self.pool_of(theirs)
         if pool is not None:
             pool.ref = ref(theirs._queue, lambda _: self.ledger.pool_gone(pool))
 
     def stocking(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
-        """What is opened next is the pool's."""
+        """The connection that is opened next belongs to the pool and to the line of the pool's constructor."""
         pool = self.pool_of(theirs)
         if pool is not None:
             opened_for.set(OpenedFor(None, pool.origin, pool))
 
     def stocked(self, theirs: Any, _kept: Any, connection: Any, _frame: Any) -> None:
-        """It is open."""
+        """The connection is open, and is marked as at home in its pool."""
         opened_for.set(None)
         handle = self._known.found(connection)
         if handle is not None and handle.pool is None:  # not the first host that answered
             take_home(handle, self.pool_of(theirs))
 
     def not_stocked(self, _theirs: Any, _kept: Any, _exc: Any, _frame: Any) -> None:
-        """It could not be opened."""
+        """The connection could not be opened."""
         opened_for.set(None)
 
     def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
-        """A bare TimeoutError is also what a slow connect gives: the pool ran out only if nothing is at home."""
+        """Whether the pool had no connection left. A slow connect raises a bare TimeoutError, too.
+
+        So the pool ran out only if its queue of idle connections is empty.
+        """
         timeout = asked.args[0] if asked.args else asked.kwargs.get("timeout")
         return timeout is not None and type(exc).__name__ == "TimeoutError" and bool(theirs._queue.empty())
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """Where the first of its loans leads."""
+        """The database of the pool's first loan, or PostgreSQL without a name where nothing is lent."""
         del theirs
         lent = [handle.database for handle in self._loans.handles() if handle.pool is pool]
         return lent[0] if lent else database("postgresql")
 
     def lent(self, theirs: Any, pool: Pool, proxy: Any, asked: Asked, frame: FrameType | None) -> None:
-        """The borrower gets a proxy of the connection; the loan goes with the connection."""
+        """The borrower gets a proxy of the connection; the loan is stored by the connection behind that proxy."""
         del theirs
         connection = proxy._con
         handle = self._known.found(connection)
@@ -190,17 +193,17 @@ class _Lender(Lender):
             self._loans.put(connection, self.lend(connection, handle, pool, frame, asked.request))
 
     def settling(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
-        """The borrower gives it back: the reset that follows is the pool's."""
+        """The borrower gives the connection back: the reset that follows is the pool's use, not the borrower's."""
         loan = self._loans.found(holder._con)
         if loan is not None:
             loan.settle()
 
     def taking(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
-        """Every way back passes here, also that of a connection that broke."""
+        """The loan ends. Every way back to the pool passes here, also that of a connection that broke."""
         self.back(self._loans.pop(holder._con))
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """The pool was closed, or terminated."""
+        """The pool was closed or terminated: the ledger counts it as gone."""
         pool = self.pool_of(theirs)
         if pool is not None and theirs._closed:
             self._pools.pop(id(theirs), None)

@@ -1,6 +1,7 @@
-"""DBUtils from 2.0 on: what a PooledDB lends is judged; what a PersistentDB keeps for a thread is at home.
+"""DBUtils 2.0 and later: what a PooledDB lends is judged; what a PersistentDB keeps for a thread counts as at home.
 
-A SteadyDB connection is the driver's own, judged as such: drivers see each one that it makes again.
+The connection inside a SteadyDB connection is the driver's own and is watched by that driver, also when SteadyDB opens
+it anew.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
 
-_POOL = "_whoholds_pool"  # on a PooledDB: ours; None while it fills itself
-_LOAN = "_whoholds_loan"  # on what it lent
+_POOL = "_whoholds_pool"  # attribute of a PooledDB: its ledger Pool; None while the constructor fills it
+_LOAN = "_whoholds_loan"  # attribute of a lent connection: its loan
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 @contextmanager
 def watch_persistent(ledger: Ledger) -> Iterator[None]:
-    """Watch the connections of DBUtils that ignore their close while the block lasts."""
+    """Watch DBUtils' persistent connections, which ignore their `close`, while the block lasts."""
     from dbutils.steady_db import SteadyDBConnection
 
     kit.library("dbutils")
@@ -58,16 +59,19 @@ def watch_persistent(ledger: Ledger) -> Iterator[None]:
 
 
 class _Lender(Lender):
-    """What the hooks of a PooledDB and of what it lends do."""
+    """The hooks of a PooledDB and of the connections that it lends."""
 
     driver = "dbutils"
 
     def making(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
-        """Before the constructor, which fills the pool: that is no loan."""
+        """Runs before the constructor, which fills the pool: the connections that it opens are no loans."""
         setattr(theirs, _POOL, None)
 
     def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
-        """The constructor has returned; or the pool was made before the start, and nobody knows by which line."""
+        """The constructor has returned: the pool is entered in the ledger, and its connections are marked as at home.
+
+        `frame` is None for a pool made before the start, whose opening line is not known.
+        """
         pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs._maxconnections or None)
         pool.idle_min, pool.idle_max = len(theirs._idle_cache), theirs._maxcached or None
         setattr(theirs, _POOL, pool)
@@ -75,45 +79,45 @@ class _Lender(Lender):
             take_home(handle_on(getattr(steady, "_con", None)), pool)
 
     def pool_of(self, theirs: Any) -> Pool | None:
-        """Ours, made now where the pool was made before the start."""
+        """The ledger's Pool for the library's pool `theirs`, entered now if the pool was made before the start."""
         if _POOL not in theirs.__dict__:
             self.made(theirs, None, None, None)
         return super().pool_of(theirs)
 
     def lent(self, theirs: Any, pool: Pool, lent: Any, asked: Asked, frame: FrameType | None) -> None:
-        """What it lends stands before a SteadyDB connection, and that before the driver's own."""
+        """The pool has lent `lent`, which wraps a SteadyDB connection, which wraps the driver's: a loan is opened."""
         del theirs
         below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
         setattr(lent, _LOAN, self.lend(lent, below, pool, frame, asked.request))
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
-        """A connection comes back."""
+        """A connection is about to return to the pool's cache: the hook's result is that SteadyDB connection."""
         return args[0] if args else kwargs.get("con")
 
     def cached(self, theirs: Any, steady: Any, _result: Any, _frame: Any) -> None:
-        """It is at home again, also where its SteadyDB made it anew while it was out."""
+        """The connection is marked as at home, also where SteadyDB opened it anew while it was lent."""
         take_home(handle_on(getattr(steady, "_con", None)), getattr(theirs, _POOL, None))
 
     def giving_back(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
-        """The pool is about to reset the connection, which is not the borrower's use."""
+        """The borrower closes its loan: the reset that follows is the pool's use, not the borrower's."""
         loan: Handle | None = lent.__dict__.get(_LOAN)
         if loan is not None:
             loan.settle()
 
     def given_back(self, lent: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """What was lent is given back."""
+        """The borrower has closed its loan."""
         loan: Handle | None = lent.__dict__.pop(_LOAN, None)
         if loan is not None:
             self.ledger.given_back(loan)
 
     def dropped(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
-        """The finalizer is about to give it back: that is no close of the program's."""
+        """The finalizer is about to give the loan back: the program itself never closed it."""
         loan: Handle | None = lent.__dict__.pop(_LOAN, None)
         if loan is not None:
             self.ledger.dropped(loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """The pool was closed."""
+        """The pool was closed: the ledger counts it as gone."""
         pool: Pool | None = getattr(theirs, _POOL, None)
         if pool is not None:
             self.ledger.pool_gone(pool)

@@ -1,7 +1,7 @@
-"""Django: the connection that a thread keeps from request to request is at home between two.
+"""Django: a connection that a thread keeps from one request to the next counts as at home between the two.
 
-What is opened, and where, the driver below tells: sqlite3, psycopg, MySQLdb. Django is asked for one thing only:
-which connections it looked at, at a request's or a job's end, and decided to keep.
+The driver of the database library below (sqlite3, psycopg, MySQLdb) reports what is opened, and where. Django itself
+tells only which connections it examined and kept at the end of a request or job.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("django", packages=("django", "asgiref"), layers=("django/db/", "django/utils/"))
 
     def kept(wrapper: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """`close_old_connections` calls this before and after a request; Celery, Channels and others too."""
+        """Marks a kept connection as put aside. `close_old_connections` calls the hooked method around each request.
+
+        Celery, Channels and others call that method, too.
+        """
         if wrapper.connection is not None:
             put_aside(handle_on(wrapper.connection), ledger.clock())
 

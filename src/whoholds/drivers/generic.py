@@ -1,8 +1,9 @@
-"""Any other DB-API 2.0 module: its `connect` gives a `wrapt.ObjectProxy` that stands before the connection.
+"""Any other DB-API 2.0 module: its `connect` returns a `wrapt.ObjectProxy` of the connection.
 
-For types that allow nothing better (pyodbc, pymssql, …). `isinstance` sees the real class; checks in C do not, and
-every call pays for the proxy: about 0.7 µs. Of an asynchronous module (aiomysql, aioodbc, asyncmy, …) the connection
-is awaited into its proxy; what a watched library has opened further in (aiopg's psycopg2) is that library's.
+This is for types that can be watched in no other way (pyodbc, pymssql, …). `isinstance` sees the real class; checks in
+C do not, and every call pays about 0.7 µs for the proxy. With an asynchronous module (aiomysql, aioodbc, asyncmy, …)
+awaiting the connection gives its proxy. A connection that a watched library opens further in (aiopg's is psycopg2's)
+is left to that library's driver.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _CLOSES = ("close", "ensure_closed", "aclose")
 
 
 def driver_for(module: ModuleType, system: str = "") -> Callable[[Ledger], AbstractContextManager[None]]:
-    """A driver that watches `module`. Raises TypeError where the module has no `connect`."""
+    """A driver that watches `module`. Raises TypeError if the module has no `connect`."""
     if not callable(getattr(module, "connect", None)):
         raise TypeError(f"watch_module({module!r}): it takes a DB-API 2.0 module, with a connect function")
 
@@ -68,22 +69,22 @@ def watching(ledger: Ledger, module: ModuleType, system: str) -> Iterator[None]:
 
 
 def _is_coroutine_function(function: Any) -> bool:
-    """Whether `function` is an `async def`, compiled by Cython too, which marks its own."""
+    """Whether `function` is an `async def`, also one compiled by Cython, which marks such functions in its own way."""
     return inspect.iscoroutinefunction(function) or hasattr(type(function), "_is_coroutine")
 
 
 def _connect(connects: _Connects, original: Any) -> Any:
-    """The module's `connect`, which gives a connection or what is awaited for one."""
+    """A wrapper of the module's `connect`, which returns a connection or an awaitable of one."""
     return kit.around(original, connects.asks, failed=connects.not_given, gives=connects.given, method=False)
 
 
 def _async_connect(connects: _Connects, original: Any) -> Any:
-    """The module's `connect` where it is a coroutine function."""
+    """A wrapper of the module's `connect` where it is a coroutine function."""
     return kit.around_async(original, connects.asks, failed=connects.not_given, gives=connects.come, method=False)
 
 
 class _Connects:
-    """One module's connections: what it opened, what it could not open, and the proxies' classes."""
+    """The hooks of one module's `connect`: they open handles, note failures and make the proxy classes."""
 
     def __init__(self, ledger: Ledger, driver: str, system: str) -> None:
         self.ledger = ledger
@@ -95,28 +96,28 @@ class _Connects:
     # --- around the module's connect ------------------------------------------------------------------------------
 
     def asks(self, _: Any, args: Any, kwargs: Any, _frame: Any) -> tuple[float, Database]:
-        """When the call begins, and where it leads."""
+        """The time on the ledger's clock when the call begins, and the Database that its arguments name."""
         return self.ledger.clock(), self.where(args, kwargs)
 
     def not_given(self, _: Any, kept: Any, exc: Raised, frame: Any) -> None:
-        """The call raises `exc`."""
+        """The call raised `exc`: the failure is noted."""
         if kept is not None:
             self.failed(exc, kept[1], frame, kept[0])
 
     def given(self, _: Any, kept: Any, made: Any, frame: Any) -> Any:
-        """What the program gets for `made`: a connection, open or opened by `await`, or the awaitable of one."""
+        """What the program gets for `made`: a proxy of a connection, open now or by `await`, or an awaitable of one."""
         began, where = kept
         if hasattr(type(made), "cursor") or not is_awaitable(made):
             return self.took(made, where, began, frame, opens=not hasattr(type(made), "__await__"))
         return awaited(made, *self.waiting(where, frame))
 
     def come(self, _: Any, kept: Any, made: Any, frame: Any) -> Any:
-        """What the program gets for the connection `made`."""
+        """What the program gets for the connection `made` that a coroutine function has returned: its proxy."""
         began, where = kept
         return self.took(made, where, began, frame)
 
     def where(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
-        """From the keywords that DB-API drivers have in common; a connection string is not taken apart."""
+        """The Database that the keywords common to DB-API drivers name; a connection string is not parsed."""
         said = {name: value if type(value) in (str, int) else None for name, value in kwargs.items()}
         port = said.get("port")
         name = said.get("database") or said.get("db") or said.get("dbname") or ""
@@ -126,7 +127,7 @@ class _Connects:
         return database(self._system, str(user), str(host), port if type(port) is int else None, str(name))
 
     def failed(self, exc: Raised, where: Database, frame: Any, began: float) -> None:
-        """It could not be opened."""
+        """The connection could not be opened: a refusal is noted in the ledger, and the failure is reported."""
         if kit.is_refusal(exc):
             self.ledger.refused(exc, where, frame)
         kit.connect_failed(self.ledger, where, exc, began)
@@ -134,7 +135,8 @@ class _Connects:
     def took(self, made: Any, where: Database, began: float, at: Any, *, opens: bool = True) -> Any:
         """The proxy of the connection `made`, open now or, without `opens`, once it is awaited or entered.
 
-        `made` itself where a watched library has its handle. `at` is the frame of the call, or its origin.
+        Returns `made` itself where a watched library has a handle for it. `at` is the frame of the call, or its
+        origin.
         """
         if _is_watched_within(made):
             return made
@@ -154,16 +156,16 @@ class _Connects:
         return proxy
 
     def opened(self, proxy: Any, where: Database, began: float, at: Any) -> None:
-        """The connection behind `proxy` is open."""
+        """The connection behind `proxy` is open: its handle is opened."""
         if type(at) is tuple:
-            opened_for.set(OpenedFor(None, at))  # read by the next line, and good for that only
+            opened_for.set(OpenedFor(None, at))  # the next line reads and clears it
             at = None
         proxy._self_handle = self.ledger.opened(CONNECTION, self._driver, where, proxy, at, began=began)
 
     def waiting(self, where: Database, frame: Any) -> tuple[Any, Any]:
-        """What the awaitable of a connection goes through, and what to call after its `async with`.
+        """The function that the awaitable's result goes through, and the one to call after its `async with` block.
 
-        The opening line is that of the call, which may stand somewhere else than the await.
+        The opening line is that of the call, which may stand on another line than the `await`.
         """
         origin = capture(frame, self.ledger.frames)
         opened: list[Any] = []
@@ -195,7 +197,7 @@ class _Connects:
         return made
 
     def _connection_methods(self, kind: type) -> dict[str, Any]:
-        """The methods of a connection's proxy: those that connections of this type have, noticed or told of."""
+        """The watched methods for the proxy of a connection of type `kind`: those that the type has."""
         methods: dict[str, Any] = {name: self._use(kind, name) for name in _has(kind, _CONNECTION_CALLS)}
         methods |= {name: self._use(kind, name, sql=True) for name in _has(kind, _STATEMENTS)}
         for name in _has(kind, _CLOSES):
@@ -228,7 +230,10 @@ class _Connects:
         return proxy
 
     def _left(self, proxy: Any, *, unknown: bool) -> None:
-        """The connection's block has ended: closed, if its attribute `closed` says so; `unknown` where it has none."""
+        """The connection's block has ended: the handle is closed if the connection's `closed` attribute says so.
+
+        `unknown` is assumed where the connection has no such attribute.
+        """
         said = closed_attribute(proxy.__wrapped__)
         closed = bool(said) if type(said) in (bool, int) else unknown
         if closed and proxy._self_handle is not None:
@@ -236,9 +241,10 @@ class _Connects:
 
 
 def _is_watched_within(connection: Any) -> bool:
-    """Whether an attribute of the connection is a connection that has a handle: aiopg's, which is psycopg2's.
+    """Whether an attribute of the connection is a connection that has a handle: aiopg's is psycopg2's.
 
-    Called in the user's thread: no attribute is asked of an object, only what its `__dict__` or a slot of ours holds.
+    Called in the user's thread: it reads only what an object's `__dict__` holds and whether its class has a slot of
+    ours, and never asks the object for an attribute.
     """
     values = list(_names_of(connection).values())
     return any("_whoholds" in names for one in values for names in (_names_of(one), *map(vars, type(one).__mro__)))
@@ -253,7 +259,7 @@ def _names_of(thing: Any) -> dict[str, Any]:
 
 
 def _has(kind: type, names: tuple[str, ...]) -> list[str]:
-    """Those of `names` that objects of the type have, or may have where it makes its attributes up."""
+    """The `names` that objects of type `kind` have, or may have where the type defines `__getattr__`."""
     return [name for name in names if hasattr(kind, name) or hasattr(kind, "__getattr__")]
 
 

@@ -1,6 +1,6 @@
-"""The kit that a driver is written with: how to stand in a library's calls, and what to tell the ledger there.
+"""The kit that a driver is written with: wrappers for a library's calls, which tell the ledger what happens there.
 
-A driver is a function `watch(ledger)`, a context manager that stands in the library's calls while the block lasts:
+A driver is a function `watch(ledger)`, a context manager that replaces the library's calls while the block lasts:
 
     @contextmanager
     def watch(ledger):
@@ -15,15 +15,14 @@ A driver is a function `watch(ledger)`, a context manager that stands in the lib
             stand(cursor, "execute", execute)
             yield  # until the watch ends
 
-`connector`, `opening` and `timed_connect` are for calls that open, `used` and `statement` for calls that use,
-`closing` for those that close; each of them but `statement` and `unless_inside` has a form for coroutine functions,
-and all of them are forms of `around`. Where handles are kept: `keep` and `whoholds_of` on a connection that takes
-attributes, `Known` beside one that takes none. A driver's own functions (`identify`, `in_transaction`, …) run in the
-user's thread: they take no lock, do no I/O, and ask the library only for what it knows without. What they raise goes
-no further: the program's call is not touched, and the next look names the hook.
+`connector`, `opening` and `timed_connect` wrap calls that open a connection, `used` and `statement` calls that use it,
+and `closing` calls that close it. All except `statement` and `unless_inside` have a form for coroutine functions, and
+all are forms of `around`. A handle is stored on its connection by `keep` and read by `whoholds_of` if the connection
+takes attributes, and in a `Known` otherwise. A driver's own functions (`identify`, `in_transaction`, …) run in the
+user's thread: they must take no lock and do no I/O, and may ask the library only for what it knows without I/O. What
+they raise goes no further: the program's call is not touched, and the next look names the hook.
 
-`docs/extending.md` shows a whole driver; the third party registers its own by the entry point `whoholds.drivers`.
-
+`docs/extending.md` shows a whole driver. A third party registers its driver by the entry point `whoholds.drivers`.
 """
 
 from __future__ import annotations
@@ -108,7 +107,7 @@ __all__ = [
 
 
 class StandsAside(Exception):  # noqa: N818 - it is what the driver does; said in one line, and the program runs on
-    """A driver does not know this version of its library."""
+    """Raised by a driver that does not know this version of its library."""
 
 
 def library(
@@ -120,11 +119,11 @@ def library(
     packages: tuple[str, ...] = (),
     layers: tuple[str, ...] = (),
 ) -> None:
-    """Say which library a driver watches: its frames are never to blame, and its version is one that the driver knows.
+    """Declare the library that a driver watches: findings never blame its frames, and its version is checked.
 
-    `packages` are its top-level packages where they are not called `name`; `layers` the folders that work with the
-    database (`django/db/`) where the rest of the library only asks them. Raises `StandsAside` unless
-    `oldest` ≤ `version` < `below`, dotted numbers of which the first two count; nothing is asked without `version`.
+    `packages` are the library's top-level packages where they are not called `name`; `layers` are the folders that
+    work with the database (`django/db/`), where the rest of the library only calls them. Raises `StandsAside` unless
+    `oldest` ≤ `version` < `below`, dotted numbers of which the first two count; without `version` nothing is checked.
     """
     if version and not _numbers(oldest) <= _numbers(version) < _numbers(below):
         raise StandsAside(f"{name} {version} is here; this driver knows {name} from {oldest} to below {below}")
@@ -137,32 +136,35 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 class OpenNames:
-    """The names in which a driver stands now: calling it replaces one more, and `open_names` gives them all back."""
+    """Replaces names for a driver: each call replaces one name, and the end of `open_names` gives all of them back."""
 
     def __init__(self, undo: ExitStack) -> None:
         self._undo = undo
 
     def __call__(self, target: Any, name: str, ours: Any) -> None:
-        """Let the name `name` of the module or class `target` be `ours` until the end."""
+        """Set the name `name` of the module or class `target` to `ours` until the end of the block."""
         self._undo.callback(replace(target, name, ours))
 
     def at_the_end(self, undo: Callable[..., object], *args: Any) -> None:
-        """Call `undo(*args)` at the end, before the names that were replaced earlier are given back."""
+        """Call `undo(*args)` at the end of the block, before the names replaced earlier are given back."""
         self._undo.callback(undo, *args)
 
 
 @contextmanager
 def open_names() -> Iterator[OpenNames]:
-    """Give what replaces names while the block lasts: `stand(target, "name", ours)`.
+    """Provide a function that replaces names while the block lasts: `stand(target, "name", ours)`.
 
-    At its end each name is given back, the last one first, unless somebody else has replaced it since.
+    At the end of the block each name is given back, the last one first, unless other code has replaced it since.
     """
     with ExitStack() as undo:
         yield OpenNames(undo)
 
 
 def through(attribute: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of a connection, as a function of what has it as its `attribute`: of a cursor."""
+    """Lift `function`, which takes a connection, to a function of an object that has the connection as `attribute`.
+
+    The usual such object is a cursor.
+    """
     if function is whoholds_of:
         return attrgetter(f"{attribute}._whoholds")
     get = attrgetter(attribute)
@@ -174,39 +176,40 @@ def through(attribute: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Known:
-    """The handles of connections that take no attribute of ours: found by id, forgotten when the connection goes.
+    """The handles of connections that take no attribute of ours: found by id, forgotten when the connection is freed.
 
-    The weak reference's callback runs before the memory, and with it the id, is given to anything else.
+    The weak reference's callback runs before the connection's memory, and with it its id, can be used for another
+    object.
     """
 
     everywhere: ClassVar[list[ref[Known]]] = []  # drivers of pools find the handles of other drivers here
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[_Key, Handle]] = {}  # each change one C call
+        self._known: dict[int, tuple[_Key, Handle]] = {}  # each change is one C call
         Known.everywhere = [one for one in Known.everywhere if one() is not None] + [ref(self)]
 
     def put(self, thing: Any, handle: Handle) -> None:
-        """Remember `handle` as that of `thing`, which is held weakly."""
+        """Remember `handle` as the handle of `thing`, which is held weakly."""
         reference = _Key(thing, self._gone)
         reference.key = id(thing)
         self._known[id(thing)] = (reference, handle)
 
     def found(self, thing: Any) -> Handle | None:
-        """The handle of `thing`, or None."""
+        """The handle of `thing`, or None if there is none."""
         reference, handle = self._known.get(id(thing), (None, None))
         return handle if reference is not None and reference() is thing else None
 
     def of(self, thing: Any) -> Handle:
-        """The handle of `thing`. Raises KeyError."""
+        """The handle of `thing`. Raises KeyError if there is none."""
         return self._known[id(thing)][1]
 
     def pop(self, thing: Any) -> Handle | None:
-        """The handle of `thing`, which is then forgotten."""
+        """The handle of `thing`, which is then forgotten, or None if there is none."""
         found = self._known.pop(id(thing), None)
         return found[1] if found else None
 
     def handles(self) -> list[Handle]:
-        """Every handle that is known now."""
+        """A list of all handles that are known now."""
         return [handle for _, handle in list(self._known.values())]
 
     def _gone(self, reference: Any) -> None:
@@ -223,12 +226,15 @@ whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")
 
 
 def keep(connection: Any, handle: Handle) -> None:
-    """Put the handle on a connection that takes attributes."""
+    """Store the handle on a connection that takes attributes."""
     connection._whoholds = handle
 
 
 def keep_anew(ledger: Ledger) -> Callable[[Any, Handle], None]:
-    """`keep` where one object connects again and again: what it had before was closed, or broke."""
+    """A `keep` for a library whose connection object connects again: it closes the handle of the connection before.
+
+    That earlier connection was closed or broke.
+    """
 
     def kept(connection: Any, handle: Handle) -> None:
         before = connection.__dict__.get("_whoholds")
@@ -240,7 +246,7 @@ def keep_anew(ledger: Ledger) -> Callable[[Any, Handle], None]:
 
 
 def postgres_target(said: Mapping[str, Any]) -> Database:
-    """The database that connection parameters name; what they leave out as libpq's variables and defaults have it."""
+    """The database that connection parameters name; libpq's environment variables and defaults fill the gaps."""
     environ = os.environ
     user = str(said.get("user") or environ.get("PGUSER", ""))
     host = str(said.get("host") or said.get("hostaddr") or environ.get("PGHOST", ""))
@@ -250,15 +256,16 @@ def postgres_target(said: Mapping[str, Any]) -> Database:
 
 
 def subclass(base: type, name_space: dict[str, Any], bases: tuple[type, ...] | None = None) -> Any:
-    """A subclass of `base` that carries its name, module and docstring, so that reprs name nobody of ours."""
+    """A subclass of `base` with the name, module and docstring of `base`, so that no repr names whoholds."""
     shown = {"__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__}
     return types.new_class(base.__name__, bases or (base,), exec_body=lambda ns: ns.update({**shown, **name_space}))
 
 
 def layered(wanted: type, ours: type, methods_for: Callable[[type], dict[str, Any]], known: dict[type, type]) -> type:
-    """`wanted` with our layer between it and the C class, made once; `wanted` itself where it has the layer.
+    """A subclass of `wanted` with our layer between it and the C class; `wanted` itself if it already has the layer.
 
-    Where it has slots, or a C class, of its own there is no room below: then `methods_for(wanted)` goes on top.
+    Each subclass is made once and kept in `known`. Where `wanted` has slots, or a C class, of its own, there is no
+    room for a layer below it: then the layer is `methods_for(wanted)` on top.
     """
     if issubclass(wanted, ours):
         return wanted
@@ -274,14 +281,17 @@ def layered(wanted: type, ours: type, methods_for: Callable[[type], dict[str, An
 
 
 def as_if_in(module: str, function: Any) -> Any:
-    """`function` as one of the module: a library may blame a warning on the first frame whose module is not its own."""
+    """A copy of `function` whose module is `module`: a library may blame a warning on the first foreign frame.
+
+    Such a library looks for the first frame whose module is not its own.
+    """
     names = {**function.__globals__, "__name__": module}
     moved = types.FunctionType(function.__code__, names, function.__name__, None, function.__closure__)
     return stands_for(moved, function.__wrapped__)
 
 
 def rebind(old: Any, new: Any) -> Callable[[], None]:
-    """Where a module's global is `old`, imported by name before the start, let it be `new`; the call undoes it."""
+    """Set each module's global that is `old`, imported before the start, to `new`. The returned call undoes it."""
     changed: list[tuple[dict[str, Any], str]] = []
     for module in list(sys.modules.values()):
         names = names_of(module)
@@ -302,7 +312,7 @@ def rebind(old: Any, new: Any) -> Callable[[], None]:
 
 
 def any_alive(*kinds: type, subclasses: bool = False) -> bool:
-    """Whether an object of one of these C types lives: then `isinstance` must not become false for it."""
+    """Whether an object of one of the C types `kinds` lives, for which `isinstance` must not become false."""
     import gc
 
     if subclasses:

@@ -1,4 +1,4 @@
-"""mysql-connector-python, pure and C: `connect`, which `__init__` and `reconnect` call, and its commands."""
+"""mysql-connector-python, pure Python and C: its `connect`, which `__init__` and `reconnect` call, and its commands."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         for base in connections:
             keep = kit.keep_anew(ledger)
             stand(base, "connect", kit.opening(base.connect, ledger, "mysql.connector", _identify, keep, _target))
-            closes: dict[Any, Any] = {}  # two names of one method have one stand-in, or pickle would miss it
+            closes: dict[Any, Any] = {}  # two names of one method share one stand-in, or pickle would not find it
             for name in _CLOSES:
                 if name in vars(base):
                     original = getattr(base, name)
@@ -66,7 +66,7 @@ def _handle_of_cursor(cursor: Any) -> Handle:
 
 
 def _connection_of(cursor: Any) -> Any:
-    """The connection of a cursor, or a weak proxy of it: up to 8.4 those of the C part have it by another name."""
+    """The connection of a cursor, or a weak proxy of it. Up to 8.4 the C cursors have it under another name."""
     try:
         return cursor._connection
     except AttributeError:

@@ -1,7 +1,7 @@
-"""mysqlclient (MySQLdb): `__init__`, `close` and the calls of its connection and cursor classes, which are Python's.
+"""mysqlclient (MySQLdb): the methods of its connection and cursor classes, which are written in Python.
 
-It does not tell whether a transaction is open, only whether autocommit is on: what was run since the last commit is
-all there is to go by.
+The library does not know whether a transaction is open, only whether autocommit is on: the driver infers it from the
+statements run since the last commit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ENDS = ("commit", "rollback")
 _USES = ("query", "ping", "select_db", "autocommit", "begin", "set_sql_mode", "show_warnings")
 _STATEMENTS = ("execute", "executemany", "callproc")
-_STREAMED = ("fetchone", "fetchmany", "fetchall")  # of the cursors that leave the result on the server
+_STREAMED = ("fetchone", "fetchmany", "fetchall")  # of cursors that leave the result on the server
 _LOST = (2006, 2013, 2055)  # CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_SERVER_LOST_EXTENDED
 _BEGINS = frozenset((b"BEGIN", b"START", b"INSER", b"UPDAT", b"DELET", b"REPLA", b"CALL ", b"LOAD ", b"WITH "))
 _EXPLICIT = frozenset((b"BEGIN", b"START"))
@@ -67,7 +67,7 @@ def _as_before(connection: Any) -> bool:
 
 
 def _after(cursor: Any) -> bool:
-    """Whether a transaction is open after what the cursor ran last."""
+    """Whether a transaction is open after the statement that the cursor ran last."""
     connection = cursor.connection
     ran = cursor._executed
     if not isinstance(ran, bytes | bytearray):

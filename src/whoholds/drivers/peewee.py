@@ -1,6 +1,7 @@
 """peewee's playhouse.pool: what a thread has borrowed is judged, what the pool has at home is not.
 
-Its connections are the drivers' own; a thread takes one at its first query and has it until its `close()`.
+Its connections are the drivers' own. A thread borrows one at its first query and has it until the thread calls
+`close()`.
 """
 
 from __future__ import annotations
@@ -39,37 +40,37 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 
 class _Lender(Lender):
-    """What the hooks of a pooled database do; its loans stand on it by the id of the driver's connection."""
+    """The hooks of a pooled database; its loans are stored on it by the id of the driver's connection."""
 
     driver = "peewee"
     lends_further_in = True  # `connect` calls `_connect`, and so does the first query of a thread
 
     def making(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
-        """Before the constructor, which may connect."""
+        """Runs before the constructor, which may connect: the pool is entered in the ledger."""
         self.made(theirs, frame)
 
     def made(self, theirs: Any, frame: FrameType | None) -> Pool:
-        """Ours for the pooled database, made at that line."""
+        """The ledger's Pool for the pooled database `theirs`, entered now with the line of `frame`."""
         theirs._whoholds_lent = {}
         pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, None)
         theirs._whoholds_pool = pool
         return pool
 
     def connected(self, theirs: Any, _kept: Any, connection: Any, frame: FrameType | None) -> None:
-        """The thread that runs has got a connection, a new one or one that was at home."""
+        """The running thread has got a connection, a new one or one that was at home: a loan is opened."""
         pool = self.pool_of(theirs) or self.made(theirs, None)
         pool.max = pool.idle_max = theirs._max_connections or None
         loan = self.lend(None, handle_on(connection), pool, frame, self.request_of(pool))
         theirs._whoholds_lent[id(connection)] = loan
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """Where the first of its loans leads."""
+        """The database of the pool's first loan; one without a name where nothing is lent."""
         del pool
         loans: list[Handle] = list(theirs._whoholds_lent.values())
         return loans[0].database if loans else database("other_sql")
 
     def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> int:
-        """A loan is about to come back: its key, for the connection may be gone afterwards."""
+        """A loan is about to come back. Returns its key, for the connection may be gone after the call."""
         key = id(args[0] if args else kwargs.get("conn"))
         loan: Handle | None = getattr(theirs, "_whoholds_lent", {}).get(key)
         if loan is not None:
@@ -77,15 +78,15 @@ class _Lender(Lender):
         return key
 
     def taken(self, theirs: Any, key: int | None, _result: Any, _frame: Any) -> None:
-        """It came back."""
+        """The loan came back."""
         self.back(getattr(theirs, "_whoholds_lent", {}).pop(key, None))
 
     def not_taken(self, theirs: Any, key: int | None, _exc: Any, _frame: Any) -> None:
-        """The pool would not take it."""
+        """The pool raised instead of taking the loan back: the loan is still out."""
         self.still_out(getattr(theirs, "_whoholds_lent", {}).get(key))
 
     def ended(self, theirs: Any, key: int | None, _result: Any, _frame: Any) -> None:
-        """`close_all` and `close_stale` close what is out: then there is nothing to give back."""
+        """`close_all` and `close_stale` closed a connection that was lent: its loan is closed as over."""
         loan: Handle | None = getattr(theirs, "_whoholds_lent", {}).pop(key, None)
         if loan is not None:
             self.ledger.closed(loan, OVER)

@@ -1,4 +1,4 @@
-"""pg8000: `base`, which its DB-API, legacy and native interfaces share."""
+"""pg8000: `CoreConnection`, which its DB-API, legacy and native interfaces share."""
 
 from __future__ import annotations
 

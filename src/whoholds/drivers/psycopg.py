@@ -1,7 +1,7 @@
-"""psycopg 3, synchronous and asynchronous: `__init__`, `close`, `execute` and `wait`, replaced on its classes.
+"""psycopg 3, synchronous and asynchronous: replaces `__init__`, `close`, `execute` and `wait` of its classes.
 
 All of its input and output goes through `Connection.wait`: commits, COPY, streams, server-side cursors, pipelines,
-notifications. What libpq knows is read in the program's own thread only: `close` frees it.
+notifications. What libpq knows must be read in the program's own thread only, for `close` frees it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ _cursor_broke = kit.through("_conn", _broke)
 
 
 def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    """Where it leads and the server's pid, as libpq knows them without I/O."""
+    """The Database that the connection leads to and the server's process id or None, which libpq knows without I/O."""
     pgconn = connection.pgconn
     port = pgconn.port
     user, host, name = _text(pgconn.user), _text(pgconn.host), _text(pgconn.db)
@@ -99,7 +99,7 @@ def _text(value: bytes | None) -> str:
 
 
 def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
-    """The database that `connect(conninfo, **kwargs)` names; `args` begin with the class."""
+    """The database that `connect(conninfo, **kwargs)` names; `args[0]` is the class."""
     from psycopg.conninfo import conninfo_to_dict
 
     conninfo = args[1] if len(args) > 1 else kwargs.get("conninfo", "")
@@ -107,14 +107,14 @@ def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
 
 
 class _Cursors:
-    """The server-side cursors: what they hold stands on the server until they are closed."""
+    """The hooks of server-side cursors, which hold resources on the server until they are closed."""
 
     def __init__(self, ledger: Ledger) -> None:
         self.known = kit.Known()
         self._ledger = ledger
 
     def opening(self, original: Any) -> Any:
-        """For `ServerCursor.__init__`."""
+        """`ServerCursor.__init__`, wrapped so that the cursor gets a handle."""
         return kit.around(original, after=self._opened)
 
     def _opened(self, cursor: Any, _kept: Any, _result: Any, frame: Any) -> None:

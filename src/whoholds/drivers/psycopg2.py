@@ -1,6 +1,7 @@
-"""psycopg2: a subclass between the user's connection class and the C class, asked for through `psycopg2._connect`.
+"""psycopg2: the connections are objects of a subclass of the user's class and ours, made through `psycopg2._connect`.
 
-Real subclasses, so that every check in C passes; the connection class goes on choosing its own cursor class.
+They are real subclasses, so that every check in C passes. A connection class of the user's still chooses its own
+cursor class.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ def watch(ledger: Ledger) -> Iterator[None]:
         original = psycopg2._connect
         ours = _connect(ledger, layer, original)
         stand_in = StandIn(original, lambda: ours)
-        for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it where it comes from
+        for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it in its own module
             stand(module, "_connect", stand_in)
-        # before anyone has a class or an object of it: direct calls are seen, and type checks by name hold
+        # only before anyone has the class or an object of it: then direct calls are seen, and type checks by name hold
         if "psycopg2.extras" not in sys.modules:
             stand(extensions, "connection", layer.connection)
             stand(extensions, "cursor", layer.cursor)
-        elif not kit.any_alive(extensions.connection, subclasses=True):  # subclasses made before stay what they are
+        elif not kit.any_alive(extensions.connection, subclasses=True):  # subclasses made before are not changed
             stand(extensions, "connection", layer.connection)
         yield
 
 
 class _Layer:
-    """Our classes, between the user's and the C ones, and what was made of the user's own."""
+    """Our classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
         status = connection.get_transaction_status
@@ -85,7 +86,7 @@ class _Layer:
         for name in _USES:
             methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, self._in_transaction, broke=_broke)
         methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed)
-        if base.cursor is self._plain.cursor:  # on top of a class with a `cursor` of its own: that calls ours
+        if base.cursor is self._plain.cursor:  # a class with a `cursor` of its own calls ours
             methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, self._opened_cursor)
         return methods
 
@@ -99,7 +100,7 @@ class _Layer:
         return {"__slots__": (), **methods}
 
     def _special_methods(self, base: Any, *, named: bool) -> dict[str, Any]:
-        """Of cursors that go on talking to the server after `execute`: named ones, and a replication's."""
+        """The methods of cursors that talk to the server after `execute`, too: named and replication cursors."""
         methods: dict[str, Any] = {"__slots__": ("_whoholds_cursor",) if named else ()}
         for name in (*(_FETCHES if named else ()), *_REPLICATION):
             if hasattr(base, name):
@@ -109,7 +110,7 @@ class _Layer:
         return methods
 
     def of(self, wanted: Any) -> Any:
-        """The connection class to make where the user asks for `wanted`; a callable that is no class as it is."""
+        """The connection class to make where the user asks for `wanted`; a callable that is no class stays as it is."""
         if wanted is None:
             return self.connection
         if not (isinstance(wanted, type) and issubclass(wanted, self._plain)):
@@ -117,7 +118,7 @@ class _Layer:
         return kit.layered(wanted, self.connection, self._methods, self._known)
 
     def of_cursor(self, wanted: Any, *, named: bool) -> Any:
-        """The cursor class to make where the user asks for `wanted`."""
+        """The cursor class to make where the user asks for `wanted`; a callable that is no class stays as it is."""
         if not (isinstance(wanted, type) and issubclass(wanted, self._plain_cursor)):
             return wanted
         ours = kit.layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
@@ -129,7 +130,7 @@ class _Layer:
         return made
 
     def _opened_cursor(self, connection: Any, cursor: Any, frame: Any) -> None:
-        """A named cursor was made: it holds something on the server until it is closed."""
+        """A named cursor was made: it holds a result set on the server until it is closed, and gets a handle."""
         if isinstance(cursor, self.cursor):
             where = connection._whoholds.database
             handle = self.ledger.opened(CURSOR, "psycopg2", where, cursor, frame, parent=None)
@@ -153,14 +154,17 @@ _cursor_broke = kit.through("connection", _broke)
 
 
 def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    """Where it leads and the server's pid, as libpq knows them without I/O; here, in the program's own thread only."""
+    """The Database that the connection leads to and the server's process id or None, which libpq knows without I/O.
+
+    Called in the program's own thread, for only there may libpq be asked.
+    """
     import psycopg2
 
     try:
         info = connection.info
         where = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
         return where, info.backend_pid or None
-    except psycopg2.Error:  # an asynchronous connection that is not there yet knows little
+    except psycopg2.Error:  # an asynchronous connection that is not yet open knows little
         return _named(connection.dsn), None
 
 
@@ -169,13 +173,13 @@ def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
 
 
 def _named(dsn: str) -> Database:
-    """The database that a connection string names."""
+    """The Database that a connection string names."""
     import psycopg2
     from psycopg2.extensions import parse_dsn
 
     try:
         said = parse_dsn(dsn)
-    except psycopg2.Error:  # it is refused as it is; its form is the server's affair
+    except psycopg2.Error:  # psycopg2 refuses such a string itself
         said = {}
     return kit.postgres_target(said)
 

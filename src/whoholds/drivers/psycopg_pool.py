@@ -1,6 +1,6 @@
-"""psycopg_pool: what `getconn` and `connection` lend is judged; the stock is the pool's, and its constructor's line.
+"""psycopg_pool: what `getconn` and `connection` lend is judged; a pool's idle stock belongs to its constructor's line.
 
-Worker threads and tasks of the pool's own open the connections, where no frame of the user's is on the stack.
+The pool's own worker threads and tasks open the connections, where no frame of the user's is on the stack.
 """
 
 from __future__ import annotations
@@ -46,29 +46,32 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 
 class _Lender(Lender):
-    """What the hooks of both kinds of pool do around the calls that they stand in."""
+    """The hooks of both kinds of pool, synchronous and asynchronous."""
 
     driver = "psycopg_pool"
 
     def making(self, theirs: Any, _args: Any, kwargs: dict[str, Any], frame: FrameType | None) -> Pool:
-        """Before the constructor, which starts the workers."""
+        """Runs before the constructor, which starts the workers. Returns the ledger's Pool, entered now."""
         name = str(kwargs.get("name") or type(theirs).__name__)
         theirs._whoholds_pool = pool = self.ledger.pool_made(theirs, name, frame, None, "postgresql")
         pool.takes_back = False
         return pool
 
     def made(self, theirs: Any, pool: Pool | None, _result: Any, _frame: Any) -> None:
-        """The constructor has returned."""
+        """The constructor has returned: the pool's name and sizes are known."""
         if pool is not None:
             pool.name, pool.idle_min, pool.max = theirs.name, theirs.min_size, theirs.max_size or None
 
     def not_made(self, _theirs: Any, pool: Pool | None, _exc: Any, _frame: Any) -> None:
-        """The constructor raises."""
+        """The constructor raised: the pool counts as gone."""
         if pool is not None:
             self.ledger.pool_gone(pool)
 
     def stocking(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
-        """The next connection is opened for the pool: by its constructor's line, a null pool's by who asks for it."""
+        """The connection that is opened next belongs to the pool and to the line of the pool's constructor.
+
+        A null pool's connection belongs to the line that asks for it.
+        """
         pool = self.pool_of(theirs)
         if pool is not None:
             lends_its_own = pool.max is None and pool.idle_min == 0
@@ -76,12 +79,15 @@ class _Lender(Lender):
             opened_for.set(OpenedFor(None, origin, pool))
 
     def stocked(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """That connection was opened, or was not."""
+        """The connection was opened, or could not be."""
         if self.pool_of(theirs) is not None:
             opened_for.set(None)
 
     def lent(self, theirs: Any, pool: Pool, connection: Any, asked: Asked, frame: FrameType | None) -> None:
-        """The pool keeps no reference to what it has lent: a loan that is dropped is freed, and lost to the pool."""
+        """A loan is opened. It is held weakly, for the pool keeps no reference to a lent connection.
+
+        A loan that the program drops is freed, and lost to the pool.
+        """
         handle: Handle | None = getattr(connection, "_whoholds", None)
         if handle is not None:
             pool.max = theirs.max_size or None
@@ -89,7 +95,7 @@ class _Lender(Lender):
             theirs._whoholds_database = handle.database
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """As the last loan knew it, or as the constructor was told."""
+        """The database of the pool's last loan; before the first, the one that the constructor's arguments name."""
         del pool
         known: Database | None = getattr(theirs, "_whoholds_database", None)
         if known is not None:
@@ -100,26 +106,26 @@ class _Lender(Lender):
         conninfo, kwargs = theirs.conninfo, theirs.kwargs
         try:
             said = conninfo_to_dict(conninfo) if isinstance(conninfo, str) else {}
-        except psycopg.Error:  # a connection string that is none is the library's to refuse
+        except psycopg.Error:  # psycopg itself refuses a malformed connection string
             said = {}
         return kit.postgres_target({**said, **(kwargs if isinstance(kwargs, dict) else {})})
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
-        """A loan is about to come back; told before, because the next may get it before the call is over."""
+        """A loan is about to come back. It ends before the call, for the next borrower may get it during the call."""
         connection = args[0] if args else kwargs.get("conn")
         loan: Handle | None = getattr(connection, "__dict__", {}).pop("_whoholds_loan", None)
         self.back(loan)
         return connection, loan
 
     def not_taken(self, _theirs: Any, kept: Any, _exc: Any, _frame: Any) -> None:
-        """The pool would not take it."""
+        """The pool raised instead of taking the loan back: the loan is out again."""
         if kept is not None and kept[1] is not None:
             connection, loan = kept
             self.not_back(loan)
             connection._whoholds_loan = loan
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
-        """The pool was closed."""
+        """The pool was closed: the ledger counts it as gone."""
         pool = self.pool_of(theirs)
         if pool is not None and theirs.closed:
             self.ledger.pool_gone(pool)

@@ -1,7 +1,7 @@
 """PyMySQL: `Connection.connect`, which `__init__` and a reconnecting `ping` call, and the calls of its cursors.
 
-Whether a transaction is open the server says with every answer. PyMySQL keeps what an OK packet says; what the end
-of a result set says it throws away, so we keep that one bit for the call that is being made.
+The server says with every answer whether a transaction is open. PyMySQL keeps that flag from an OK packet and discards
+it from the end of a result set, so this driver stores the latter for the duration of the call.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _USES = ("query", "next_result", "show_warnings")
 _STATEMENTS = ("execute", "executemany", "callproc")
 _STREAMED = ("read_next", "close")  # of SSCursor: each row comes from the server, and close reads the rest
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
-_END = "_whoholds_end"  # on a connection: the status at the end of the result set that was read last
+_END = "_whoholds_end"  # attribute of a connection: the server's status at the end of the result set read last
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import pymysql
     from pymysql import connections, cursors
 
-    # what install_as_MySQLdb has named itself does not count: there the module tells mysqlclient's version
+    # not `__version__` first: after install_as_MySQLdb that is the version of mysqlclient
     version = getattr(pymysql, "VERSION_STRING", pymysql.__version__)
     kit.library("PyMySQL", version, "1.0", "3", packages=("pymysql",))
     base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult

@@ -1,7 +1,8 @@
 """SQLAlchemy 1.4 and later: what an engine's pool lends is judged; what the pool has at home is not.
 
-Told by the pools' own events. It replaces only what has no event: that a pool is made or made again, and that
-one runs out. It must not keep a session, a connection or a pool: the marks it leaves on them refer weakly.
+The driver listens to the pools' own events. It replaces only the calls that have no event: the making of a pool, its
+replacement, and running out. It must not keep a session, a connection or a pool alive: what it stores on them refers
+to them weakly.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
 
-_STOCK = "_whoholds"  # on a pool's record: the handle of its connection
-_LOAN = "_whoholds_loan"  # on a pool's record: the loan that is out
-_RAN_OUT = "3o7r"  # the code of SQLAlchemy's TimeoutError; it stands in its documentation
+_STOCK = "_whoholds"  # attribute of a pool's record: the handle of its connection
+_LOAN = "_whoholds_loan"  # attribute of a pool's record: the loan that is out
+_RAN_OUT = "3o7r"  # the code of SQLAlchemy's TimeoutError, as its documentation gives it
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}  # as OpenTelemetry calls them
 
 
@@ -51,7 +52,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
             told = kit.listener(tell, f"sqlalchemy.pool.Pool.{name}")
             event.listen(base, name, told)
             stand.at_the_end(_silence, event, base, name, told)
-        # every pool calls this from its constructor, whose signature engines read: the constructor stays as it is
+        # every pool's constructor calls this; engines read the constructor's signature, so it is not replaced
         stand(base, "_should_wrap_creator", kit.around(base._should_wrap_creator, lender.making))
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))
         connect = kit.as_if_in(base.connect.__globals__["__name__"], lender.lending(base.connect))
@@ -60,12 +61,12 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 
 def _silence(event: Any, target: Any, name: str, listener: Any) -> None:
-    if event.contains(target, name, listener):  # else someone has cleared all listeners
+    if event.contains(target, name, listener):  # otherwise someone has cleared all listeners
         event.remove(target, name, listener)
 
 
 class _Lender(Lender):
-    """What the hooks and the pools' events tell."""
+    """The hooks of the pools and the listeners to their events."""
 
     driver = "sqlalchemy"
     lends_further_in = True  # the loan is made by the event `checkout`, inside of `connect`
@@ -78,16 +79,16 @@ class _Lender(Lender):
     # --- pools ------------------------------------------------------------------------------------------------------
 
     def pool_of(self, theirs: Any) -> Pool | None:
-        """Ours: nothing of ours is seen on a pool."""
+        """The ledger's Pool for the library's pool `theirs`, or None; nothing of ours is stored on a pool."""
         return self._pools.of(theirs)
 
     def making(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
-        """The pool's constructor runs."""
+        """The pool's constructor runs: the pool is entered in the ledger."""
         if theirs not in self._pools:
             self._pools.put(theirs, self._pool_for(theirs, frame))
 
     def _pool_for(self, theirs: Any, frame: FrameType | None) -> Pool | None:
-        """Ours for theirs: none for a NullPool, and one without a key where a pool has one for everyone."""
+        """The ledger's Pool for `theirs`: None for a NullPool; a Pool without a key where all share one connection."""
         if isinstance(theirs, self._module.NullPool):
             return None
         if isinstance(theirs, self._module.StaticPool | self._module.SingletonThreadPool):
@@ -95,7 +96,7 @@ class _Lender(Lender):
         return self.ledger.pool_made(theirs, type(theirs).__name__, self.line_of(frame), None)
 
     def made_again(self, theirs: Any, _kept: Any, again: Any, _frame: Any) -> None:
-        """`Engine.dispose` goes on with a new pool: until the new one lends, both count as gone."""
+        """`Engine.dispose` has replaced the pool by a new one: until the new pool lends, both count as gone."""
         old, new = self.pool_of(theirs), self.pool_of(again)
         if old is not None and new is not None and new is not old:
             new.origin, new.site = old.origin, old.site
@@ -103,15 +104,15 @@ class _Lender(Lender):
             self.ledger.pool_gone(new)
 
     def line_of(self, frame: FrameType | None) -> FrameType | None:
-        """The frame from which the application's code is in sight."""
+        """The frame from which the application's code can be reached, or None."""
         return _awaiting(frame) if frame is not None else None
 
     def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
-        """SQLAlchemy raises the same class for other things."""
+        """Whether the pool ran out. SQLAlchemy raises the same class for other reasons: the error's code decides."""
         return super().ran_out(theirs, exc, asked) and getattr(exc, "code", "") == _RAN_OUT
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """As an open connection of the pool knows it, or the system only, as the dialect says."""
+        """The database of an open connection of the pool; if there is none, only the system that the dialect names."""
         for handle in self.ledger.peek():
             if handle.pool is pool:
                 return handle.database
@@ -120,10 +121,10 @@ class _Lender(Lender):
     # --- connections: what the events tell --------------------------------------------------------------------------
 
     def connected(self, dbapi_connection: Any, record: Any, _frame: Any) -> None:
-        """The event `connect`: the driver's own handle, judged until now, becomes the pool's."""
+        """The event `connect`: the driver's own handle, judged until now, becomes part of the pool's stock."""
         theirs = record._ConnectionRecord__pool
         pool = self.pool_of(theirs)
-        driver = getattr(record, "driver_connection", None)  # below an async dialect's own
+        driver = getattr(record, "driver_connection", None)  # below an async dialect's wrapper
         handle = handle_on(dbapi_connection if driver is None else driver)
         setattr(record, _STOCK, handle)
         if pool is not None:
@@ -132,9 +133,9 @@ class _Lender(Lender):
                 handle.pool = pool
 
     def checked_out(self, _dbapi_connection: Any, record: Any, fairy: Any, frame: FrameType | None) -> None:
-        """The event `checkout`: a loan, opened where the application's code asked for it."""
+        """The event `checkout`: a loan is opened at the line where the application's code asked for it."""
         theirs = fairy._pool
-        if theirs not in self._pools:  # an engine made before the start: nobody knows by which line
+        if theirs not in self._pools:  # an engine made before the start, whose line is not known
             self._pools.put(theirs, self._pool_for(theirs, None))
         pool = self.pool_of(theirs)
         if pool is not None:
@@ -151,22 +152,22 @@ class _Lender(Lender):
                     handle.at_home = False
                 return
             self.ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
-        lender = pool if pool.key else None  # nobody waits for what everyone may have
+        lender = pool if pool.key else None  # nobody waits for a connection that all share
         where = _by_dialect(fairy._pool) if handle is None else None
         request = self.request_of(lender)
         line = self.line_of(frame) if request is None else None
         setattr(record, _LOAN, self.lend(fairy, handle, lender, line, request, where))
 
     def resetting(self, _dbapi_connection: Any, record: Any, *_: Any) -> None:
-        """The event `reset`: it is coming back, and what is called from now on (a rollback) is the pool's."""
-        if record is None:  # a connection that was detached is closed: no pool has it back
+        """The event `reset`: the loan is coming back, and later calls (a rollback) are the pool's use of it."""
+        if record is None:  # a detached connection is closed, and goes back to no pool
             return
         loan: Handle | None = record.__dict__.get(_LOAN)
         if loan is not None:
             loan.settle()
 
     def checked_in(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
-        """The event `checkin`: given back, by the program or, when that has let it go, by its finalizer."""
+        """The event `checkin`: the program gave the loan back, or the finalizer did for a loan that was dropped."""
         handle: Handle | None = getattr(record, _STOCK, None)
         if handle is not None and handle.pool is not None:
             handle.at_home = True
@@ -175,7 +176,7 @@ class _Lender(Lender):
             self.ledger.given_back(loan)
 
     def detached(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
-        """The event `detach`: the pool knows it no more, and who had borrowed it has to close it."""
+        """The event `detach`: the connection leaves its pool, and its borrower must close it."""
         handle: Handle | None = record.__dict__.pop(_STOCK, None)
         loan: Handle | None = record.__dict__.pop(_LOAN, None)
         if handle is not None:
@@ -189,10 +190,10 @@ class _Lender(Lender):
 
 
 def _sizes(theirs: Any, pool: Pool) -> None:
-    """How many a pool may have: known once its constructor is over, and a user may change it."""
+    """Notes how many connections a pool may have: known after its constructor, and the user may change it."""
     try:
         size, overflow = theirs.size(), theirs._max_overflow
-    except (AttributeError, TypeError):  # none of SQLAlchemy's own queues
+    except (AttributeError, TypeError):  # not one of SQLAlchemy's own queues
         return
     pool.idle_max = size or None
     pool.max = size + overflow if size and overflow >= 0 else None
@@ -204,10 +205,10 @@ def _by_dialect(pool: Any) -> Database:
 
 
 def _awaiting(frame: FrameType | None) -> FrameType | None:
-    """The frame from which the application's code is in sight.
+    """The frame from which the application's code can be reached.
 
-    An async engine runs SQLAlchemy's synchronous half in a greenlet, whose frames end where it began: unless
-    there is code of the user's (`run_sync`), the awaiting coroutine's frame.
+    An async engine runs SQLAlchemy's synchronous half in a greenlet, whose frames end where the greenlet began. Unless
+    code of the user's runs in it (`run_sync`), the result is the frame of the awaiting coroutine.
     """
     module = sys.modules.get("greenlet")
     if module is None:

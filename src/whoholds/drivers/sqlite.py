@@ -1,6 +1,7 @@
-"""sqlite3: a subclass through `factory`, and in place of the names `Connection` and `Cursor` where nobody has one yet.
+"""sqlite3: connections are objects of a subclass, given through `factory` or in place of `Connection` and `Cursor`.
 
-It must not touch the database: whether a statement is unread is seen in the object graph, not asked of SQLite.
+Those two names are replaced only where no object of the C types lives yet. The driver must not touch the database:
+whether a statement is unread is seen in Python's object graph, and SQLite is not asked.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ _USES = (
     "__exit__",
     "__enter__",
 )
-_NOTED = 2  # frames kept of each cursor's making
-_KEYWORDS_WANTED = sys.version_info >= (3, 13)  # since then more than one positional argument is deprecated
+_NOTED = 2  # frames kept of the call that makes a cursor
+_KEYWORDS_WANTED = sys.version_info >= (3, 13)  # since 3.13 more than one positional argument is deprecated
 
 
 @contextmanager
@@ -78,7 +79,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
 def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
     def made(connection: Any) -> None:
-        """Count what a factory made that is none of ours."""
+        """Counts a connection that a user's factory made and that has no layer of ours."""
         if not isinstance(connection, layer.connection) and not hasattr(connection, "_whoholds"):
             ledger.cannot_watch("sqlite3")
 
@@ -86,7 +87,7 @@ def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
 
 
 class _Layer:
-    """Our two classes, between the user's and the C ones, and what was made of the user's own."""
+    """Our two classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
         state: Callable[[Any], bool] = connection.in_transaction.__get__
@@ -100,7 +101,7 @@ class _Layer:
         self._known_cursors: dict[type, type] = {}
 
     def _is_closed(self, connection: Any) -> bool:
-        """Whether SQLite's connection is closed; asked of Python's object only, from any thread."""
+        """Whether SQLite's connection is closed. It asks only the Python object, and may be called in any thread."""
         from sqlite3 import ProgrammingError
 
         try:
@@ -110,18 +111,18 @@ class _Layer:
         return False
 
     def of(self, wanted: type) -> type:
-        """The class to make where the user asks for `wanted`."""
+        """The class to make where the user asks for the connection class `wanted`."""
         return kit.layered(wanted, self.connection, self._methods, self._known)
 
     def factory(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What to call where the user calls `connect` with these arguments."""
+        """The factory to call where the user calls `connect` with these arguments."""
         wanted = args[_FACTORY] if len(args) > _FACTORY else kwargs.get("factory", self.connection)
         if wanted is self._plain:
             return self.connection
         return self.of(wanted) if isinstance(wanted, type) and issubclass(wanted, self._plain) else wanted
 
     def of_cursor(self, wanted: Any) -> Any:
-        """The cursor class to make where the user asks for `wanted`; any other callable as it is."""
+        """The cursor class to make where the user asks for `wanted`; any other callable stays as it is."""
         base = self.cursor.__mro__[1]
         if not (isinstance(wanted, type) and issubclass(wanted, base)):
             return wanted
@@ -133,7 +134,7 @@ class _Layer:
         return {name: kit.statement(getattr(base, name), self.ledger) for name in _SHORTCUTS}
 
     def _methods(self, base: Any) -> dict[str, Any]:
-        """Of our layer on `base`: the C class, or a class of the user's below which there is no room."""
+        """The methods of our layer on `base`: the C class, or a user's class that has no room for a layer below it."""
         ledger, plain, state = self.ledger, self._plain, self._state
         methods: dict[str, Any] = {"__slots__": ("__weakref__", "_whoholds")}
         if base is not plain and "__weakref__" in dir(base):
@@ -158,13 +159,14 @@ class _Layer:
         return kit.shortcut(getattr(base, name), kind, _note_line, self._run[name])
 
 
-_C_CURSOR = sys.version_info >= (3, 11)  # from then on the shortcuts do not call the user's `cursor` method
+_C_CURSOR = sys.version_info >= (3, 11)  # since 3.11 the shortcuts do not call the user's `cursor` method
 
 
 def _as_keywords(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Say at the caller's line that positional arguments are deprecated; give them as keywords, but the first.
+    """The arguments of `connect`, all but the first as keywords, after the deprecation warning at the caller's line.
 
-    From C the warning would blame our frame. Where a TypeError is coming, they stay as they are: it is not ours.
+    From C the warning would blame our frame. Where the call will raise TypeError, the arguments stay as they are, so
+    that the error is CPython's own.
     """
     names = _CONNECT[1 : len(args)]
     if not _KEYWORDS_WANTED or len(args) <= 1 or len(args) > len(_CONNECT) or any(name in kwargs for name in names):
@@ -181,8 +183,8 @@ def _as_keywords(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> tu
 
 def _opened(ledger: Ledger) -> Callable[..., None]:
     def opened(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any, began: float) -> None:
-        """The connection `self` was opened, or opened again, with these arguments."""
-        if getweakrefcount(self):  # else it is new: its handle would have one
+        """The connection `self` was opened, or opened again, with these arguments: a handle is opened."""
+        if getweakrefcount(self):  # otherwise it is new: a handle would refer to it weakly
             again = getattr(self, "_whoholds", None)
             if again is not None:
                 ledger.closed(again)
@@ -193,7 +195,7 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         kept = False
         try:
             self._whoholds = handle
-            kept = self._whoholds is handle  # a class of the program's may have attributes of its own kind
+            kept = self._whoholds is handle  # the user's class may handle attributes in its own way
         finally:
             if not kept:
                 ledger.closed(handle, OVER)
@@ -204,22 +206,22 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
 
 def _not_opened(ledger: Ledger) -> Callable[..., None]:
     def not_opened(args: tuple[Any, ...], kwargs: dict[str, Any], exc: Raised, began: float) -> None:
-        """It could not be opened."""
+        """The connection could not be opened: the failure is reported."""
         if ledger.on_connect_failed is not None:
             kit.connect_failed(ledger, where(args[0] if args else kwargs.get("database"), uri=False), exc, began)
 
     return not_opened
 
 
-# Each connection has such a database to itself: nothing is ever compared with another's.
+# Each connection has such a database to itself, so two of them are never the same database.
 _MEMORY = Database("sqlite", name=":memory:", private=True)
 _TEMPORARY = Database("sqlite", name=":temporary:", private=True)
 
 
 def where(path: Any, *, uri: Any) -> Database:
-    """The database of a path as `connect` takes it; one in memory is its connection's own, unless it is shared.
+    """The Database of a path as `connect` takes it. One in memory belongs to its connection alone, unless it is shared.
 
-    Called in the user's thread: no method of a class of the program's is called, and `uri`'s truth is not asked.
+    Called in the user's thread: it calls no method of a class of the program's, and does not ask `uri` for its truth.
     """
     kind = type(path)
     if issubclass(kind, str):
@@ -228,7 +230,7 @@ def where(path: Any, *, uri: Any) -> Database:
         name = os.fsdecode(bytes.__getitem__(path, slice(None)))
     else:
         return database("sqlite", name="?")
-    if uri is not False and name.startswith("file:"):  # nobody calls a file so without meaning it
+    if uri is not False and name.startswith("file:"):  # nobody names a file like this unless it is a URI
         file, _, query = name[5:].partition("?")
         if "mode=memory" in query or file == ":memory:":
             return database("sqlite", name=f"{file}?mode=memory") if "cache=shared" in query else _MEMORY
@@ -242,7 +244,7 @@ def where(path: Any, *, uri: Any) -> Database:
 
 
 def _note_line(cursor: Any, frame: FrameType) -> None:
-    """Keep on a cursor of ours where it was made: 0.2 µs, none of it in `execute`."""
+    """Store on a cursor of ours the line that made it: 0.2 µs, none of it in `execute`."""
     try:
         cursor._whoholds_at = capture(frame, _NOTED)
     except AttributeError:  # made by a factory that is no class
@@ -250,12 +252,12 @@ def _note_line(cursor: Any, frame: FrameType) -> None:
 
 
 def unread(handle: Handle) -> list[Origin]:
-    """Where each cursor was made of which a statement is not read to its end, () if unknown.
+    """For each cursor with a statement not read to its end, the origin of the cursor's making, () if unknown.
 
     Called on the tick.
 
-    A connection refers to a list of weak references to its cursors (on 3.10 to one of its statements, too), and a
-    cursor to its statement until the last row is read; following these references calls nothing of SQLite's.
+    A connection refers to a list of weak references to its cursors (on 3.10 to a list of its statements, too), and a
+    cursor refers to its statement until the last row is read. Following these references calls nothing of SQLite's.
     """
     reference = handle.ref
     if reference is None:
@@ -272,6 +274,6 @@ def unread(handle: Handle) -> list[Origin]:
 
 
 def _has_statement(cursor: Any, plain: Any) -> bool:
-    """Whether rows may come: after `executemany` a cursor keeps its statement, which is done, and describes no rows."""
+    """Whether rows may still come. After `executemany` a cursor keeps its finished statement but describes no rows."""
     described = plain.description.__get__(cursor)
     return described is not None and any(type(one).__name__ == "Statement" for one in gc.get_referents(cursor))

@@ -1,6 +1,6 @@
-"""Which libraries are watched, and by which driver. Strings and nothing else: autostart reads it at every start."""
+"""Which libraries are watched, and by which driver. It must hold only strings: autostart reads it at every start."""
 
-# The module that is waited for → where its driver is. A driver is one file and one row.
+# The module whose import is waited for → its driver, as module:name. A driver is one file and one row.
 DRIVERS: dict[str, str] = {
     "sqlite3": "whoholds.drivers.sqlite:watch",
     "psycopg2": "whoholds.drivers.psycopg2:watch",

@@ -105,7 +105,7 @@ def test_it_says_whether_the_fan_out_is_bounded() -> None:
     for number in range(20):
         world.opens(by=job(thread(f"worker-{number}", worker=True), width=20))
     (found,) = world.found(too_many_at_once)
-    assert "An executor of 20 workers bounds it" in found.why[0]
+    assert "An executor of 20 workers limits the number" in found.why[0]
     assert "Lower max_workers" in found.advice[0]
     (found,) = crowd(20).found(too_many_at_once)
     assert found.why == ()
@@ -140,7 +140,7 @@ def test_80_percent_of_what_the_server_allows_is_too_many_too() -> None:
             ["ThreadPoolExecutor-0_0", "ThreadPoolExecutor-0_1"],
             2,
             10,
-            "does not bound it: 2 of them hold 20",
+            "does not limit the number: 2 of them hold 20",
             "in the job",
         ),
         (
@@ -155,7 +155,7 @@ def test_80_percent_of_what_the_server_allows_is_too_many_too() -> None:
             [f"ThreadPoolExecutor-0_{number}" for number in range(20)],
             20,
             1,
-            "20 workers bounds it: 20 of",
+            "20 workers limits the number: 20 of",
             "max_workers",
         ),
     ],
@@ -218,7 +218,7 @@ def test_the_pools_that_one_line_makes_again_and_again_are_a_crowd(pools: int, e
             "make",
             1,
         )
-        assert one.advice[0].startswith("Make one pool")
+        assert one.advice[0].startswith("Create one pool")
 
 
 def test_five_pools_of_five_lines_are_what_somebody_chose() -> None:
@@ -289,7 +289,7 @@ def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(usual: i
     found = world.found(too_many_at_once)
     assert [one.count for one in found] == ([now] if expected else [])
     if found:
-        assert f"This program is used to {usual} at once." in found[0].why
+        assert f"This program usually has {usual} open at once." in found[0].why
 
 
 def test_the_habit_that_is_said_is_the_one_that_was_compared() -> None:
@@ -302,7 +302,7 @@ def test_the_habit_that_is_said_is_the_one_that_was_compared() -> None:
     for _ in range(6):
         world.opens(USERS)
     (found,) = world.found(too_many_at_once)
-    assert (found.count, found.why) == (12, ("This program is used to 2 at once.",))
+    assert (found.count, found.why) == (12, ("This program usually has 2 open at once.",))
 
 
 def test_a_program_that_starts_has_no_habit() -> None:
@@ -554,7 +554,7 @@ def test_a_pool_that_keeps_fewer_than_it_lends_is_a_storm() -> None:
     world.clock.advance(1.5)
     (found,) = world.found(connect_storm)
     assert said([found]) == [("warning", 150)]
-    assert "The pool closes" in found.advice[0]
+    assert "The pool keeps fewer" in found.advice[0]
 
 
 def test_a_storm_that_was_said_is_said_again_only_for_what_is_new() -> None:

@@ -128,7 +128,7 @@ def test_without_a_handler_the_whole_text_goes_to_stderr(capsys: pytest.CaptureF
     err = capsys.readouterr().err
     assert err.startswith("whoholds: collected-open: /srv/shop/cars.py:42 in load_cars never closed 3 connections")
     assert "3  opened   /srv/shop/cars.py:42 in load_cars" in err
-    assert "Until the collector comes" in err
+    assert "Until the garbage collector runs" in err
 
 
 def test_the_logger_is_looked_up_at_each_finding(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_reported_only_the_suite_passes_and_hears_of_it(suite: Suite) -> None:
     said(
         result,
         "= whoholds =",
-        "1 connection opened *; 1 finding in 1 of them",
+        "1 connection opened *; 1 finding in 1 test,",
         "1 ×  left-open  app.py:6 in connect",
         "test_leaks",
     )

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from whoholds.analysis.sites import Site
     from whoholds.ledger.handle import Handle
 
-ONE_POOL = "Make one pool (or engine) for the process and share it; dispose of it where it is really made again."
+ONE_POOL = "Create one pool (or engine) for the process and share it; if you do create another, dispose of the first."
 _SHARE = "share a pool, or fetch for all of them in one query."
-_ONE_EXECUTOR = "Make one executor for the process and share it, or lend connections from a pool."
+_ONE_EXECUTOR = "Create one executor for the process and share it, or take the connections from a pool."
 _IN_THE_JOB = "Close each connection in the job that opened it, or keep one for each worker."
 _BY_A_LIBRARY = (
-    "One for each request or job that a library starts. Lend them from a pool smaller than the server's limit."
+    "A library starts a request or job for each. Take connections from a pool smaller than the server's limit."
 )
-_FEWER_WORKERS = "Lower max_workers, or lend connections from a pool smaller than that."
+_FEWER_WORKERS = "Lower max_workers, or take the connections from a smaller pool."
 
 
 def maker(handle: Handle) -> Site | None:
@@ -55,17 +55,17 @@ def bounded(part: Part) -> tuple[str, ...]:
     if not width:
         return ()
     if executors > 1:
-        return (f"At least {executors} executors of {width} workers each: nothing bounds what they hold together.",)
+        return (f"At least {executors} executors of {width} workers each: nothing limits what they hold together.",)
     if part.count > workers:
-        return (f"An executor of {width} workers does not bound it: {workers} of them hold {part.count}.",)
-    return (f"An executor of {width} workers bounds it: {part.count} of them hold one.",)
+        return (f"An executor of {width} workers does not limit the number: {workers} of them hold {part.count}.",)
+    return (f"An executor of {width} workers limits the number: {part.count} of them hold one.",)
 
 
 def advice(parts: Sequence[Part]) -> tuple[str, ...]:
     """What to do about the largest of them, a line each."""
     part = parts[0]
     if part.handles and part.handles[0].kind == CHECKOUT:
-        return ("Give each loan back in a finally, and before work that takes long; then look at the pool's size.",)
+        return ("Give each connection back in a finally, and before slow work; only then consider a larger pool.",)
     if crowd(part):
         return (ONE_POOL,)
     width, workers, executors = _executors(part)

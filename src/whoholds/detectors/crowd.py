@@ -38,10 +38,10 @@ ASK_POSTGRESQL = (
     "FROM pg_stat_activity ORDER BY state_change"
 )
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
-_NO_POOL = "Connect once and reuse the connection, or lend it from a pool."
-_OVERFLOW = "The pool closes what comes back beyond the size it keeps: let it keep as many as are lent at once."
+_NO_POOL = "Connect once and reuse the connection, or take it from a pool."
+_OVERFLOW = "The pool keeps fewer connections than are in use at once and closes the others: let it keep more."
 _NOT_BACK = (
-    "Give each loan back in a finally (putconn), or borrow in a block (`with pool.connection()`): "
+    "Give each connection back in a finally (putconn), or borrow in a block (`with pool.connection()`): "
     "this pool never gets back what is dropped."
 )
 _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
@@ -75,7 +75,7 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts=parts,
             why=(
                 *((f"The server allows {allowed}.",) if allowed else ()),
-                *((f"This program is used to {habit} at once.",) if peak.count < limit else ()),
+                *((f"This program usually has {habit} open at once.",) if peak.count < limit else ()),
                 *bounded(largest),
             ),
             advice=advice(parts),
@@ -176,9 +176,7 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (snapshot.now - climb.since,),
             site,
             part.spawn,
-            advice=(
-                "Something keeps them and never lets go: a cache, a list, one for every key. Bound it or close them.",
-            ),
+            advice=("Something keeps them: a cache, a list, one for every key. Limit its size, or close them.",),
             adds_up=False,
         )
     yield from _pools_growing(snapshot, limits)

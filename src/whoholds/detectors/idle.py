@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from whoholds.matching import Threshold
 
 _PORTAL = (
-    "Close the cursor (`with connection.cursor(name) as cursor`): its portal stays open until close(), read or not."
+    "Close the cursor (`with connection.cursor(name) as cursor`): it stays open on the server until close(), "
+    "even if its rows were read."
 )
 _UNREAD = "Read the result to its end (fetchall), or close the cursor."
 _REGULAR = 2  # rests between statements that show a habit
@@ -79,7 +80,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "{verb} {n} held for %.0f s and idle for %.0f s",
             max(handle.held_s(now) for handle in part.handles),
             _idle_for(part.handles, now),
-            advice=("Give it back as soon as the work on it is done, or lend it from a pool.",),
+            advice=("Close it or give it back as soon as the work with it is done, or take it from a pool.",),
         )
 
 
@@ -115,8 +116,8 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
             _by_pressure(snapshot, limits, part.handles),
             "{verb} {n} idle in transaction for %.0f s",
             _idle_for(part.handles, now),
-            why=("It keeps its locks and its snapshot: others wait, and vacuum cannot clean up.",),
-            advice=("Commit or roll back at once after the last statement, also after a SELECT; or set autocommit.",),
+            why=("It keeps its locks and its snapshot: other transactions wait, and vacuum cannot clean up.",),
+            advice=("Commit or roll back right after the last statement, even after a SELECT; or set autocommit.",),
         )
 
 

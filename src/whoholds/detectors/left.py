@@ -24,10 +24,8 @@ _GIVE_BACK = (
     "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
     "a finally with close() (of a pool's loan: putconn, or the session's close).",
 )
-_UNTIL_COLLECTED = (
-    "Close it where it was opened. Until the collector comes, it stays open and keeps what it has locked."
-)
-_UNTIL_COLLECTED_PRIVATE = "Close it where it was opened. Until the collector comes, it keeps its memory."
+_UNTIL_COLLECTED = "Close it where it was opened. Until the garbage collector runs, it stays open and keeps its locks."
+_UNTIL_COLLECTED_PRIVATE = "Close it where it was opened. Until the garbage collector runs, it keeps its memory."
 _FREED = (COLLECTED, FREED, ORPHANED, THREAD_ENDED)
 _CLOSE = {
     "psycopg2": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
@@ -139,7 +137,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "collected-open",
             ERROR,
             "never gave back {n}, freed and lost to the pool",
-            why=("This pool does not take back what its borrower drops: it lends one fewer until it is closed.",),
+            why=("This pool does not take back a connection that its borrower drops: it has one fewer from now on.",),
             advice=("Give it back also when an exception passes: `with pool.connection()`, or putconn in a finally.",),
         )
     for late in (True, False):
@@ -206,7 +204,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "{verb} {n}, still open %.1f s after %s ended",
             _gone_for(part.handles, snapshot.now),
             _owners(part.handles),
-            why=("Something still refers to it: a list, a cache, a future, or an exception that was kept.",),
+            why=("Something still refers to it, such as a list, a cache, a future, or an exception that was kept.",),
             advice=("Close the connection before the function that opened it returns.",),
         )
 

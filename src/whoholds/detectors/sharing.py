@@ -25,7 +25,7 @@ _STARVES = (
     "For the {owners} owner{s} met so far, with {at_once} held at once by each, a pool is safe from "
     "{owners} × ({at_once} − 1) + 1 = {safe}; a smaller one can starve: each waits for what the others hold."
 )
-_SHARED_SOCKET = "Parent and child write to one socket: answers get lost or swapped, TLS breaks (bad record mac)."
+_SHARED_SOCKET = "Parent and child write to the same socket: answers get lost or swapped, TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
 _LEAST = 2  # owners that wait for one another
 INFINITE = float("inf")
@@ -79,7 +79,7 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
             *lends,
             _STARVES.format(owners=owners, s="s" * (owners != 1), at_once=at_once, safe=safe),
         ),
-        advice=("Pass the first connection on to the code that asks for the second, or give it back before.",),
+        advice=("Pass the first connection to the code that asks for the second, or give the first back before.",),
     )
 
 
@@ -129,9 +129,9 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             names=tuple(dict.fromkeys(names)),
             why=(
                 f"{names[0]} was inside a call{at[0]} when {names[1]} came in{at[1]}.",
-                "Their statements, transactions and results mix; libpq may close the connection on both.",
+                "Their statements, transactions and results get mixed up; libpq may close the connection for both.",
             ),
-            advice=("Give each thread or task its own connection, or a lock around this one.",),
+            advice=("Give each thread or task its own connection, or guard this connection with a lock.",),
             adds_up=False,
         )
 

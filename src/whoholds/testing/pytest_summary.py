@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import shown_path
@@ -68,8 +69,10 @@ class Summary:
         said = f"{_n(connects, 'connection')} opened by tests and fixtures"
         if not groups:
             return f"{said}, nothing found"
-        names = {row["name"] for rows in groups for row in rows}
-        return f"{said}; {_n(sum(map(len, groups)), 'finding')} in {len(names)} of them, by opening line:"
+        judged = {(entry["kind"], entry["name"]) for entry in self._entries if entry["findings"]}
+        kinds = Counter(kind for kind, _ in judged)
+        where = " and ".join(_n(count, kind) for kind, count in sorted(kinds.items(), reverse=True))
+        return f"{said}; {_n(sum(map(len, groups)), 'finding')} in {where}, by opening line:"
 
     def _leak(self, reporter: pytest.TerminalReporter, rows: list[dict[str, Any]], *, verbose: bool) -> None:
         first = rows[0]

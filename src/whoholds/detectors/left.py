@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _GIVE_BACK = (
     "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
-    "a finally with close() (of a pool's loan: putconn, or the session's close).",
+    "a finally with close() (with a pool: putconn, or the session's close).",
 )
 _UNTIL_COLLECTED = "Close it where it was opened. Until the garbage collector runs, it stays open and keeps its locks."
 _UNTIL_COLLECTED_PRIVATE = "Close it where it was opened. Until the garbage collector runs, it keeps its memory."

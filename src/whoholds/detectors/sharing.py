@@ -89,7 +89,7 @@ def _in_vain(count: int, asked: int) -> str:
 
 def _parting(held: Site, asked: Site) -> tuple[str, ...]:
     first, second = held.frame, asked.frame
-    return (f"Both are taken at one line: {first.function} gets there by {first.place}, then by {second.place}.",)
+    return (f"Both were taken at the same line: {first.function} gets there by {first.place}, then by {second.place}.",)
 
 
 def _lends(group: list[Nesting]) -> tuple[tuple[str, ...], float]:

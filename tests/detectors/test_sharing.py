@@ -54,7 +54,7 @@ def test_the_safe_pool_size_is_worked_out(owners: int, size: int) -> None:
     """owners × (held at once − 1) + 1."""
     (found,) = nested(owners, CARS, AUDIT, pool=True).found(second_while_holding)
     assert found.why[0] == "The pool lends 5 at most."
-    assert f"For the {owners} owner{'s' * (owners > 1)} met so far" in found.why[1]
+    assert f"for the {owners} owner{'s' * (owners > 1)} seen so far" in found.why[1]
     assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[1]
 
 
@@ -115,7 +115,7 @@ def test_the_safe_size_counts_the_owners_of_earlier_looks_too() -> None:
     for line in (CARS, AUDIT):
         world.opens(line, by=owner)
     (found,) = world.found(second_while_holding)
-    assert "For the 2 owners met so far" in found.why[0]
+    assert "for the 2 owners seen so far" in found.why[0]
     assert "2 × (2 − 1) + 1 = 3" in found.why[0]
 
 

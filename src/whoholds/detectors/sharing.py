@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from whoholds.limits import Limits
 
 _STARVES = (
-    "For the {owners} owner{s} met so far, with {at_once} held at once by each, a pool is safe from "
-    "{owners} × ({at_once} − 1) + 1 = {safe}; a smaller one can starve: each waits for what the others hold."
+    "A pool of at least {owners} × ({at_once} − 1) + 1 = {safe} is safe for the {owners} owner{s} seen so far, each of "
+    "which holds {at_once} at once. In a smaller pool, all can wait for connections that the others hold."
 )
 _SHARED_SOCKET = "Parent and child write to the same socket: answers get lost or swapped, TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."

@@ -296,7 +296,7 @@ class Limits:
                     values[one.name] = one.metadata["parse"](variable, text)
             elif variable.startswith("WHOHOLDS_") and not variable.startswith(("WHOHOLDS_TEST_", "WHOHOLDS_EXAMPLE_")):
                 known = sorted(by_variable)
-                raise WrongSetting(variable, text, f"nothing: there is no such setting{nearest(variable, known)}")
+                raise WrongSetting(variable, text, "", why=f"there is no such setting{nearest(variable, known)}")
         values.update(given)
         return cls(**values).with_journal_output()
 

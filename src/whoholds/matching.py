@@ -20,10 +20,10 @@ SHOWN = 100  # characters of what was given, in an error
 
 
 class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
-    """A setting that cannot be: names the variable, what it got and what it takes."""
+    """A wrong setting: names the variable, what it got and what it takes; or `why`, where there is no such variable."""
 
-    def __init__(self, name: str, got: object, takes: str) -> None:
-        super().__init__(f"{name}={short(got)}: it takes {takes}")
+    def __init__(self, name: str, got: object, takes: str, *, why: str = "") -> None:
+        super().__init__(f"{name}={short(got)}: {why or f'it takes {takes}'}")
         self.name = name
 
 

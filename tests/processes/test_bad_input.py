@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         ({"WHOHOLDS_TOO_MANY": "lots"}, "whoholds: not watching: WHOHOLDS_TOO_MANY=lots: it takes a number"),
         (
             {"WHOHOLDS_TO_MANY": "5"},
-            "WHOHOLDS_TO_MANY=5: it takes nothing: there is no such setting (did you mean WHOHOLDS_TOO_MANY?)",
+            "WHOHOLDS_TO_MANY=5: there is no such setting (did you mean WHOHOLDS_TOO_MANY?)",
         ),
         ({"WHOHOLDS": "jurnal"}, "WHOHOLDS=jurnal: it takes 1, 0 or a comma list of outputs: log, warn, otel, journal"),
         ({"WHOHOLDS_IGNORE": "@/nowhere/x.txt"}, "WHOHOLDS_IGNORE=@/nowhere/x.txt: it takes a file that can be read"),

@@ -1,1 +1,4 @@
-"""What a look works with: snapshots, their history, rules and findings. Runs in the ticking thread."""
+"""The values that a look works with: frames, sites, snapshots, their history, rules and findings.
+
+The ticking thread runs this code, except where a module says otherwise.
+"""

@@ -1,4 +1,4 @@
-"""Whose code a file is: the user's, a library's, or a watched library's, which is never to blame."""
+"""Classifies source files: the user's own code, a library, or a watched library, which a finding must never blame."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 _LIBRARY = 1  # the standard library, site-packages, the interpreter's own scripts
-_WATCHED = 2  # the libraries that drivers watch, the standard library and whoholds: never to blame
-_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))
-_kinds: dict[str, int] = {}  # file name → 0 (the user's) or one of the above; one C call per change
+_WATCHED = 2  # libraries that drivers watch, the standard library and whoholds: never to blame
+_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))  # packages that only carry calls into threads and tasks
+_kinds: dict[str, int] = {}  # file name → 0 (the user's code), _LIBRARY or _WATCHED; one C call per change
 _watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
-_layers: dict[str, tuple[str, ...]] = {}  # package → its folders that work with the database, where not all do
-_watched_places: list[str] = []  # their folders and files, for those that lie beside the application
+_layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
+_watched_places: list[str] = []  # folders and files of watched packages, which may lie beside the application
 
 
 def never_blame(package: str, layers: tuple[str, ...] = ()) -> None:
-    """Frames of this top-level package are a watched library's: they are never an opening line.
+    """Never name a frame of this top-level package as an opening line.
 
-    Where only some of its folders work with the database, `layers` names these: `django/db/`. The rest of it is a
-    library like any other, and named where no frame of the program's own is on the stack.
+    If only some folders of the package work with the database, `layers` names them, as `django/db/`. The rest of the
+    package then counts as a library, whose frames are named if no frame of the program itself is on the stack.
     """
     if package not in _watched_packages:
         _watched_packages.add(package)
@@ -44,7 +44,7 @@ def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
     stdlib = os.path.dirname(os.__file__)
     scripts = {os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in ("bin", "Scripts")}
     stdlib_zip = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the package's folder
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of the package whoholds
     return (stdlib, os.path.join(os.path.dirname(stdlib), stdlib_zip)), (own, *sorted(scripts))
 
 
@@ -52,9 +52,10 @@ _STDLIB, _OURS = _folders()
 
 
 def kind_of(file: str) -> int:
-    """0 for the user's own code, `_LIBRARY` for a library's, `_WATCHED` for code that is never to blame.
+    """0 for the user's own code, `_LIBRARY` for a library, `_WATCHED` for code that is never to blame.
 
-    Told by file, never by a count of frames. What is compiled from a string or typed at a prompt is the user's.
+    Only the file name decides, never a count of frames. Code that was compiled from a string or typed at a prompt
+    counts as the user's.
     """
     found = _kinds.get(file)
     if found is None:
@@ -63,7 +64,7 @@ def kind_of(file: str) -> int:
 
 
 def is_users(file: str) -> bool:
-    """Whether the file is the user's own code."""
+    """True if `file` is the user's own code."""
     return kind_of(file) == 0
 
 
@@ -91,7 +92,11 @@ _origin.kind_of = kind_of
 
 
 def user_index(origin: Origin) -> int:
-    """Index into `origin` of the frame to name: the user's innermost, else a library's, else the outermost called."""
+    """The index in `origin` of the frame to name.
+
+    That is the innermost frame of the user's code, else the innermost frame of a library, else the frame that
+    `_entered` returns.
+    """
     library = -1
     for index in range(0, len(origin), 2):
         kind = kind_of(origin[index].co_filename)  # type: ignore[union-attr]  # even places hold code objects
@@ -115,7 +120,7 @@ def _entered(origin: Origin) -> int:
 
 
 def _is_machinery(file: str) -> bool:
-    """Whether the file only carries calls into threads and tasks: the standard library, whoholds, asgiref."""
+    """True if the file only carries calls into threads and tasks: the standard library, whoholds, asgiref."""
     path = file.replace("\\", "/")
     for marker in ("/site-packages/", "/dist-packages/"):
         _, found, below = path.rpartition(marker)
@@ -125,7 +130,7 @@ def _is_machinery(file: str) -> bool:
 
 
 def _is_generated(origin: Origin, index: int) -> bool:
-    """Whether a library compiled this frame from a string: a wrapper that bears the name of what it calls."""
+    """True if a library compiled this frame from a string: a wrapper with the name of the function that it calls."""
     code = origin[index]
     if code.co_filename != "<string>" or index < 2 or not kind_of(origin[index - 2].co_filename):  # type: ignore[union-attr]  # noqa: PLR2004
         return False

@@ -1,7 +1,7 @@
-"""Cells of notebooks: which one a file stands for, in IPython's own words.
+"""Notebook cells: the cell that a file name stands for, written as IPython writes it.
 
-IPython compiles each cell under a name of its own (a temporary file for ipykernel) and remembers the cell's number.
-Asked by whoever makes a line readable, never in the user's thread. Seen with IPython 8 and 9.
+IPython compiles each cell under a file name of its own (with ipykernel: a temporary file) and remembers the number of
+the cell. The function here must not be called in the user's thread. It was tried with IPython 8 and 9.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 
 def cell_of(file: str) -> str:
-    """`Cell In[3]` for the name that IPython compiled that cell under; "" for any other file, or without IPython."""
+    """`Cell In[3]` if IPython compiled its third cell under the name `file`; "" for other files or without IPython."""
     module = sys.modules.get("IPython.core.interactiveshell")
     shell = getattr(getattr(module, "InteractiveShell", None), "_instance", None)
     numbers = getattr(getattr(shell, "compile", None), "_filename_map", None)

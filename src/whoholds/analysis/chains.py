@@ -1,6 +1,6 @@
-"""Chain: the program's own frames that led to an opening. A helper that is called from two places is two chains.
+"""Chain: the program's own frames that led to an opening. A helper that is called from two places has two chains.
 
-Made by the thread that ticks and by nobody else. It keeps code objects and offsets, never frames.
+Only the ticking thread creates chains. They keep code objects and offsets, never frames.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.origin import Origin
 
-_MANY = 10_000  # chains kept by their code objects; their lines are then worked out anew
+_MANY = 10_000  # entries of each cache; a full cache is cleared, and the lines are computed again
 _MODULE = "<module>"
 
 
 class Chain:
-    """The lines of one chain, innermost first. Every opening by the same lines has the same Chain object."""
+    """One chain of lines. Every opening through the same lines has the same Chain object."""
 
     __slots__ = ("at_top_level", "by_pool", "held")
 
     def __init__(self, *, at_top_level: bool, by_pool: bool) -> None:
-        self.by_pool = by_pool  # a library's pool, which no driver knows, opened it
-        self.at_top_level = at_top_level  # of a module or a notebook's cell, though a task runs it
-        self.held: dict[object, int] = {}  # whoever keeps handles for itself → to how many databases it has some
+        self.by_pool = by_pool  # the pool of a library opened the handle, and no driver knows that pool
+        self.at_top_level = at_top_level  # a module or a notebook cell opened the handle, even if in a task
+        self.held: dict[object, int] = {}  # keeper of handles → number of databases to which it has handles
 
 
 class Chains:
-    """All chains seen, each once."""
+    """All chains seen so far, each once."""
 
     def __init__(self) -> None:
-        self._latest: dict[tuple[int, int], tuple[Origin, Chain]] = {}  # by the innermost frame: a loop's openings
-        self._by_offsets: dict[tuple[int, ...], tuple[Origin, Chain]] = {}  # the origin keeps the code objects alive
+        self._latest: dict[tuple[int, int], tuple[Origin, Chain]] = {}  # by the innermost frame: for a loop's openings
+        self._by_offsets: dict[tuple[int, ...], tuple[Origin, Chain]] = {}  # each origin keeps the code objects alive
         self._by_lines: dict[tuple[tuple[str, int, str], ...], Chain] = {}
 
     def of(self, origin: Origin) -> Chain:
@@ -70,9 +70,10 @@ class Chains:
 
 
 def own_frames(origin: Origin) -> list[int]:
-    """Where in `origin` the program's own frames are, with those of libraries that the innermost of them called.
+    """The indices in `origin` of the program's own frames and of the library frames inside the innermost of them.
 
-    Where the whole application is an installed package, all frames but those of watched libraries.
+    If the whole application is an installed package, these are all frames but those of watched libraries; if there is
+    no such frame either, the innermost frame.
     """
     places: list[int] = []
     inner = True
@@ -92,13 +93,13 @@ def _line(origin: Origin, place: int) -> tuple[str, int, str]:
 
 
 def _is_by_pool(origin: Origin, places: list[int]) -> bool:
-    """Whether the innermost frame, but for those of watched libraries, is of a library's file that is called a pool."""
+    """True if the innermost of the frames at `places` is in a file of a library whose name contains "pool"."""
     file: str = origin[places[0]].co_filename  # type: ignore[union-attr]
     return kind_of(file) == _LIBRARY and "pool" in os.path.split(file)[1].lower()
 
 
 def _runs_at_top_level(origin: Origin) -> bool:
-    """Whether a module or a cell is being run, above the event loop's frames where there are any."""
+    """True if a module or a notebook cell is running; frames outside the event loop's do not count."""
     for place in range(0, len(origin), 2):
         code: CodeType = origin[place]  # type: ignore[assignment]
         if code.co_name == _MODULE:

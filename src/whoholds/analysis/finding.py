@@ -1,4 +1,4 @@
-"""Finding: one thing wrong, said once; Look: what one tick brought. Values; they do nothing."""
+"""Finding: one fault of the program, reported once. Look: the result of one tick. Both are values without effects."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ SEVERITIES = (INFO, WARNING, ERROR)
 
 @dataclass(frozen=True)
 class Part:
-    """A group of handles with one opening line and one spawn line."""
+    """A group of handles that share one opening line and one spawn line."""
 
     handles: tuple[Handle, ...]
     site: Site | None
     spawn: Spawn | None
-    unkept: int = 0  # handles of the group that nobody kept
+    unkept: int = 0  # handles that are counted, but of which no object was kept
 
     @property
     def count(self) -> int:
-        """How many handles."""
+        """The number of handles, with those of which no object was kept."""
         return len(self.handles) + self.unkept
 
     @property
     def spawned(self) -> Site | None:
-        """The line that started the owners, None for the main thread outside any task."""
+        """The line that started the owners; None for the main thread outside any task."""
         return self.spawn.site if self.spawn else None
 
     @property
     def owners(self) -> tuple[str, ...]:
-        """Names of the distinct owners, oldest handle first."""
+        """The names of the distinct owners, in the order of their oldest handles."""
         return owner_names(self.handles)
 
 
 def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
-    """The distinct owners' names, in the handles' order; a job goes by its worker's."""
+    """The names of the distinct owners, in the order of the handles. A job has the name of its worker."""
     owners: dict[Owner, str] = {}
     for handle in handles:
         if handle.owner is not None:
@@ -62,12 +62,12 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
 
 
 def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = attrgetter("site")) -> tuple[Part, ...]:
-    """The handles grouped by opening and spawn line, largest group first, oldest handle first in each.
+    """The handles grouped by opening line and spawn line: the largest group first, in each the oldest handle first.
 
-    `line` gives the line to name for a handle: its opening line, unless somebody else made it.
+    `line` returns the line to name for a handle; the default is its opening line.
     """
     handles = sorted(handles, key=lambda one: one.opened_stamp)
-    if not handles:  # as nearly always: a process that idles shall not wake for more
+    if not handles:  # the usual case, which must cost an idle process next to nothing
         return ()
     groups: dict[tuple[Site | None, Site | None], list[Handle]] = {}
     for handle in handles:
@@ -81,22 +81,22 @@ def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = 
 
 
 class Also(NamedTuple):
-    """A second line that belongs to a finding, and what it is: `refused`, `used`, `the first taken`."""
+    """A second line that belongs to a finding, and the word for it: `refused`, `used`, `the first taken`."""
 
     what: str
     site: Site
 
     @classmethod
     def at(cls, what: str, site: Site | None) -> Also | None:
-        """The second line, None where it is not known."""
+        """The second line, or None if `site` is None."""
         return cls(what, site) if site is not None else None
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing wrong. `handles` share one opening and one spawn line, but where there are `parts`.
+    """One fault of the program. Its `handles` share one opening line and one spawn line, unless it has `parts`.
 
-    A detector fills in the upper half; the watch adds `id`, `time` and what merging brought.
+    A detector fills in the upper half of the fields; the watch fills in `id`, `time` and the fields below them.
     """
 
     rule: str
@@ -104,27 +104,27 @@ class Finding:
     database: Database
     handles: tuple[Handle, ...]
     count: int
-    phrase: str = ""  # of the message, with %-places for `numbers`
+    phrase: str = ""  # template of the message, with %-placeholders for `numbers`
     numbers: tuple[object, ...] = ()
     site: Site | None = None
     spawn: Spawn | None = None
     parts: tuple[Part, ...] = ()
-    why: tuple[str, ...] = ()  # what a person wants to know next, a sentence each
+    why: tuple[str, ...] = ()  # further facts for the reader, a sentence each
     advice: tuple[str, ...] = ()  # what to do, a line each
-    also: Also | None = None  # a second line that belongs to it
-    stacks: tuple[tuple[str, Origin], ...] = ()  # of those whom the rule is about, each with what it is
+    also: Also | None = None  # a second line that belongs to the finding
+    stacks: tuple[tuple[str, Origin], ...] = ()  # stacks of the owners involved, each with its caption
     doing: tuple[tuple[Handle, Origin], ...] = ()  # the live stacks of the holders, added by the watch
     error: str = ""  # the program's own exception, redacted
-    adds_up: bool = True  # counts of repeats are summed; else the highest counts
-    times: int = 0  # how often it happened, where that is counted: requests that were refused
-    opener: Opener | None = None  # the trace it happened in, where that is not its handles'
-    names: tuple[str, ...] = ()  # of the owners that it is about, where they are not those of its handles
+    adds_up: bool = True  # merging adds the counts of repeats; if False, it keeps the highest
+    times: int = 0  # how often it happened, if that is counted: the number of refused requests
+    opener: Opener | None = None  # the trace in which it happened, if not that of its handles
+    names: tuple[str, ...] = ()  # names of the owners involved, if they are not the owners of its handles
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch
     now: float = 0.0  # seconds of the ledger's clock at that moment
-    since: int = 0  # how many more since it was said last
-    scope: str = ""  # name of the test, request or job that ended
+    since: int = 0  # growth of the count since the last report
+    scope: str = ""  # the name of the test, request or job that ended
 
     @classmethod
     def of(
@@ -137,7 +137,7 @@ class Finding:
         why: tuple[str, ...] = (),
         advice: tuple[str, ...] = (),
     ) -> Finding:
-        """A finding about the handles of one part: its lines, its count, and the database of its first handle."""
+        """A finding about the handles of one part, with its lines, its count and the database of its first handle."""
         return cls(
             rule,
             severity,
@@ -154,23 +154,26 @@ class Finding:
 
     @property
     def kind(self) -> str:
-        """`connection`, `checkout` or `cursor`."""
+        """The kind of its handles: `connection`, `checkout` or `cursor`; `connection` if it has none."""
         return self.handles[0].kind if self.handles else "connection"
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What makes two findings of two looks one: rule, lines, scope; the database where the rule is about one."""
+        """Findings of two looks with equal keys are the same finding.
+
+        The key holds the rule, the lines and the scope, and the database if the rule is about one database.
+        """
         database = self.database.text if rule_of(self.rule).of_one_database else ""
         return (self.rule, database, self.site, self.spawned, self.scope, self.also.site if self.also else None)
 
     @property
     def in_order(self) -> tuple[Handle, ...]:
-        """Its handles, those of the largest part first."""
+        """The handles of the largest part; all handles of a finding without parts."""
         return self.parts[0].handles if self.parts else self.handles
 
     @property
     def span_context(self) -> Any:
-        """OpenTelemetry's SpanContext of where it happened, else of its first handle opened in a trace; or None."""
+        """The OpenTelemetry SpanContext in which it happened, else that of its first handle with a trace, else None."""
         for opener in (self.opener, *map(opener_of, self.in_order)):
             if opener is not None and opener[0] is not None:
                 return opener[0]
@@ -178,7 +181,7 @@ class Finding:
 
     @property
     def spans(self) -> tuple[str, str]:
-        """Trace id and span id of that, in hex; empty where there is none."""
+        """The trace id and the span id of `span_context` in hexadecimal; two empty strings if there is none."""
         context = self.span_context
         return (f"{context.trace_id:032x}", f"{context.span_id:016x}") if context is not None else ("", "")
 
@@ -189,12 +192,15 @@ class Finding:
 
     @property
     def opened(self) -> Frame | None:
-        """The opening line, readable."""
+        """The opening line as a readable frame, or None if it is not known."""
         return self.site.frame if self.site else None
 
     @property
     def fingerprint(self) -> str:
-        """Stable from run to run: rule, opening function, spawn function, kind of database; no line, no pid."""
+        """16 hexadecimal digits that are the same in every run: a hash without line numbers or pids.
+
+        It covers the rule, the opening function, the spawning function and the database system.
+        """
         opened = self.site.frame.function if self.site else ""
         spawned = self.spawned.frame.function if self.spawned else ""
         text = f"{self.rule}\n{opened}\n{spawned}\n{self.database.system}"
@@ -202,35 +208,35 @@ class Finding:
 
     @property
     def lines(self) -> tuple[Frame | None, ...]:
-        """Opening and spawn line: what ignore rules are matched against."""
+        """The opening line and the spawn line, against which ignore rules are matched; None for an unknown line."""
         return (self.opened, self.spawned.frame if self.spawned else None)
 
 
 class Aside(NamedTuple):
-    """Something of whoholds that stands aside, and why: a driver, an output, a predicate, a detector, a look."""
+    """A part of whoholds (a driver, output, predicate, detector or look) that failed and stands aside, and why."""
 
-    slug: str  # its section in docs/settings.md
+    slug: str  # names its section in docs/settings.md
     reason: str
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one tick brought, for outputs: findings to be said, handles that ended, the snapshot they come from."""
+    """The result of one tick, for outputs: the findings to report, the handles that ended, and the snapshot."""
 
     findings: tuple[Finding, ...]
     snapshot: Snapshot
     source: bool = True  # whether source lines may be shown
-    all: tuple[Finding, ...] = ()  # with the last look: all that was found, merged
-    remarks: tuple[str, ...] = ()  # with the last look: what was dropped, unwatched or ignored in vain
-    found: tuple[Finding, ...] = ()  # all that was found, also what is held back as a repeat
-    asides: tuple[Aside, ...] = ()  # what stands aside since the look before
+    all: tuple[Finding, ...] = ()  # in the last look: all findings of the watch, merged
+    remarks: tuple[str, ...] = ()  # in the last look: what was dropped or unwatched, and ignore rules without effect
+    found: tuple[Finding, ...] = ()  # all findings of this look, with those that are held back as repeats
+    asides: tuple[Aside, ...] = ()  # the parts that began to stand aside since the previous look
 
     @property
     def ended(self) -> list[Handle]:
-        """The handles that closed or were freed since the look before."""
+        """The handles that were closed or freed since the previous look."""
         return self.snapshot.ended
 
     @property
     def last(self) -> bool:
-        """Whether the process or the watch ends with this look."""
+        """True if the process or the watch ends with this look."""
         return self.snapshot.ending is not None and self.snapshot.ending.kind in ("process", "watch")

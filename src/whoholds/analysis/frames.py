@@ -1,6 +1,6 @@
-"""Origins made readable: a frame's file, line, function and source, and how paths are shown.
+"""Turns origins into readable frames (file, line, function, source) and decides how paths are shown.
 
-Called when something is shown or on the tick, never in the user's thread.
+These functions read files: they must not be called in the user's thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Frame(NamedTuple):
-    """One readable frame: file as the code object has it, line (from 1), function, source line or ""."""
+    """One readable frame: the file as the code object names it, line number (from 1), function, source line or ""."""
 
     file: str
     line: int
@@ -30,7 +30,7 @@ class Frame(NamedTuple):
 
     @property
     def place(self) -> str:
-        """`shop/cars.py:42`, as `shown_path` shows the file; `Cell In[3], line 2` in a notebook."""
+        """`shop/cars.py:42`, with the path from `shown_path`; in a notebook `Cell In[3], line 2`."""
         cell = cell_of(self.file)
         if cell:
             return f"{cell}, line {self.line}"
@@ -38,7 +38,7 @@ class Frame(NamedTuple):
 
 
 def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
-    """The frame at an even `index`, readable; the source line is read from disk unless `source` is false."""
+    """The readable frame at an even `index` of `origin`. Its source line is read from disk unless `source` is False."""
     code, offset = origin[index], origin[index + 1]
     assert isinstance(code, CodeType)  # noqa: S101 - the tuple's layout, told to the type checker
     assert isinstance(offset, int)  # noqa: S101
@@ -49,47 +49,50 @@ def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
 
 
 def _source(file: str, line: int) -> str:
-    """The line as it may be shown, "" where there is no such file or line."""
+    """The source line with its secrets removed, as it may be shown; "" if there is no such file or line."""
     lines = lines_of(file)
     return source_line(lines[line - 1], lines[: line - 1]) if 1 <= line <= len(lines) else ""
 
 
 def printable(text: str) -> str:
-    """`text` with its lone surrogates, which no encoding takes, written as escapes."""
+    """`text` with lone surrogates, which no encoding accepts, written as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def frames(origin: Origin, *, source: bool = True) -> list[Frame]:
-    """Every frame, innermost first, without our own at the inner end."""
+    """All frames of `origin`, innermost first, without whoholds's own frames at the inner end."""
     start = 0
     while start < len(origin) and origin[start].co_filename.startswith(_OURS[0] + os.sep):  # type: ignore[union-attr]
         start += 2
     return [frame_at(origin, index, source=source) for index in range(start, len(origin), 2)]
 
 
-_home: list[str] = []  # the folder below which paths are shown short; none: the working directory
+_home: list[str] = []  # the folder to which shown paths are relative; empty: the working directory
 
 
 def shown_below(folder: str | None) -> None:
-    """Show paths relative to `folder` from now on, wherever the program goes; None: to its working directory."""
+    """From now on show paths relative to `folder`, even if the program changes its working directory.
+
+    With None, paths are relative to the working directory of the moment.
+    """
     _home[:] = [folder] if folder else []
 
 
 def shown_below_here() -> None:
-    """Show paths relative to what is now the working directory, unless a folder was named."""
+    """From now on show paths relative to the present working directory, unless a folder was named before."""
     if not _home:
         try:
             shown_below(os.getcwd())
-        except OSError:  # it is gone
+        except OSError:  # the working directory was deleted
             pass
 
 
 def shown_path(file: str) -> str:
-    """`file` relative to the folder below which paths are shown where it lies below it, else as it is."""
+    """`file` relative to the folder of `shown_below` if it lies in that folder, else `file` unchanged."""
     try:
         home = _home[0] if _home else os.getcwd()
         relative = os.path.relpath(file, home)
-    except (ValueError, OSError):  # another drive; a working directory that is gone
+    except (ValueError, OSError):  # another drive, or the working directory was deleted
         return file
     below = os.path.isabs(file) and not relative.startswith("..") and os.path.dirname(home) != home
     return relative if below else file

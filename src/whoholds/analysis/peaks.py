@@ -1,4 +1,7 @@
-"""How many handles were open at once, exactly: from the stamps of their openings and closings, never sampled."""
+"""Computes exactly how many handles were open at once, from the stamps of their openings and closings.
+
+It never samples.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def loans_of(handles: Iterable[Handle]) -> list[Handle]:
-    """Those that somebody has to give back: not a pool's own stock, which its loans stand for, and not cursors."""
+    """The handles that somebody must give back: neither cursors nor a pool's stock, for which its loans count."""
     return [handle for handle in handles if handle.must_be_returned]
 
 
 def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:
-    """The handles that were open at the first of the instants at which most were, oldest first."""
+    """The handles that were open at the peak, oldest first; of several equal peaks, the earliest counts."""
     all_ = sorted(handles, key=lambda one: one.opened_stamp)
     changes = [(one.opened_stamp, 1) for one in all_]
     changes += [(one.closed_stamp, -1) for one in all_ if one.closed_stamp is not None]

@@ -1,6 +1,6 @@
-"""Rules: what can be found. A rule is one row here, and one function of the same name in `detectors`.
+"""Rules: the faults that can be found. A rule is one row here and one function of the same name in `detectors`.
 
-Whatever another room needs to know of a rule is a column of its row, never a list of names of its own.
+Whatever another room needs to know about a rule is a column of its row. No other module may keep a list of rule names.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rule:
-    """What the watch, the tests' judge and the reports have to know of one rule."""
+    """The properties of one rule that the watch, the pytest plug-in and the reports need."""
 
     name: str
-    of_one_database: bool = False  # findings for two databases are two findings, also where their lines are the same
-    fails_tests: bool = False  # a leak: `--whoholds=error` fails the test; other rules are reported only
-    of_the_run: bool = False  # judges a program over time, and a test suite is no program: only where a test chose it
-    at_an_end: bool = False  # what only the end of a scope, a watch or the process brings to light
-    named_by_scope: bool = False  # its finding bears the name of the scope that ended
-    a_collection_may_clear_it: bool = False  # the garbage collector may close what it accuses: collect, look again
-    retracted: bool = False  # `given-back` says so when a handle that it named is closed after all
-    said_in_suites: bool = True  # a test that ends hears of it
-    contained_in: str = ""  # a rule whose finding says this too, where it has named all of the handles
-    shows_holders: bool = False  # the report shows where the holders are at that moment
-    also_below: bool = True  # the report has a line of its own for `Finding.also`, which the first line names
+    of_one_database: bool = False  # two databases give two findings even if the lines are the same
+    fails_tests: bool = False  # the rule is about a leak: `--whoholds=error` fails the test; others are only reported
+    of_the_run: bool = False  # it judges a program over time; in a test suite it counts only if a test chose it
+    at_an_end: bool = False  # only the end of a scope, of a watch or of the process can show it
+    named_by_scope: bool = False  # its finding carries the name of the scope that ended
+    a_collection_may_clear_it: bool = False  # garbage collection may close the handles it names: collect first
+    retracted: bool = False  # `given-back` reports when a handle that this rule named is closed after all
+    said_in_suites: bool = True  # its findings are reported at the end of a test
+    contained_in: str = ""  # the rule whose finding makes this one superfluous if it names all of its handles
+    shows_holders: bool = False  # the report shows the live stacks of the holders
+    also_below: bool = True  # the report has a separate line for `Finding.also`, which the first line names
 
 
-# In the order of docs/findings.md. A new rule goes to the end: `Handle.told` keeps a bit for each place.
+# In the order of docs/findings.md. A new rule goes to the end, because `Handle.told` has one bit for each position.
 _ROWS = (
     Rule(
         "left-open",
@@ -60,16 +60,19 @@ _ROWS = (
 )
 
 RULES = {row.name: row for row in _ROWS}
-BITS = {name: 1 << place for place, name in enumerate(RULES)}  # what `Handle.told` is made of
+BITS = {name: 1 << place for place, name in enumerate(RULES)}  # the bit that `Handle.told` has for each rule
 
 
 def register(row: Rule) -> None:
-    """Let `row` be a rule, too: that of a third party. Twice is once; ValueError where the name is another rule's."""
+    """Add the rule of a third party. Adding the same row again changes nothing.
+
+    Raises ValueError if there is a rule of that name with other properties.
+    """
     if RULES.setdefault(row.name, row) != row:
         raise ValueError(f"a rule named {row.name!r} is there already, with other properties")
     BITS.setdefault(row.name, 1 << len(BITS))
 
 
 def rule_of(name: str) -> Rule:
-    """The row of that name; one without any property for a name that is no rule: a test's `max-open`."""
+    """The row of the rule `name`. For a name that is no rule (`max-open` of a test), a row with the defaults."""
     return RULES.get(name) or Rule(name)

@@ -1,4 +1,7 @@
-"""Site: a line that opened handles or started owners, known once, with how often."""
+"""Site: one line that opened handles or started owners, and how many handles it has opened.
+
+Only the ticking thread creates and counts sites.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Site:
-    """A line that opened handles or started owners: where, and how often since the start. One per line.
+    """A line that opened handles or started owners, and how many handles it has opened since the start.
 
-    Counted by the thread that ticks and by nobody else.
+    There is one `Site` per line. Only the ticking thread counts its openings.
     """
 
     __slots__ = ("_frame", "borrows", "index", "opened", "origin", "source")
@@ -28,46 +31,55 @@ class Site:
         self.index = index
         self.source = source
         self.opened = 0
-        self.borrows = False  # what it opens are loans of a pool
+        self.borrows = False  # the handles that this line opens are loans of a pool
         self._frame: Frame | None = None
 
     @property
     def frame(self) -> Frame:
-        """The line, readable; the source is read once."""
+        """The line as a readable `Frame`. Its source is read from disk at the first access only."""
         if self._frame is None:
             self._frame = frame_at(self.origin, self.index, source=self.source)
         return self._frame
 
     @property
     def tells(self) -> bool:
-        """Whether it is a line of the program or a library's; one of the standard library's tells nobody anything."""
+        """True for a line of the program or of a library; False where it would not help a reader.
+
+        Lines of the standard library, of watched libraries and of whoholds do not help.
+        """
         return kind_of(self.origin[self.index].co_filename) != _WATCHED  # type: ignore[union-attr]  # a code object
 
     def __repr__(self) -> str:
         return f"<{self.frame.place} in {self.frame.function}>"
 
 
-_MANY = 10_000  # origins kept for sharing
+_MANY = 10_000  # origins that are kept so that equal ones share one tuple
 
 
 class Sites:
-    """All lines seen, each once, so that handles are grouped by identity and share their origins in memory."""
+    """All lines seen so far, with one `Site` each.
+
+    So handles can be grouped by the identity of their site, and handles with equal origins share one tuple in memory.
+    """
 
     def __init__(self, *, source: bool = True) -> None:
-        self.source = source  # whether their source lines may be shown
-        self._by_offset: dict[tuple[int, int], Site] = {}  # keyed by id: a Site keeps its code object alive
-        self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, likewise
+        self.source = source  # whether the source of the lines may be shown
+        self._by_offset: dict[tuple[int, int], Site] = {}  # by id of the code object, which its Site keeps alive
+        self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, in the same way
         self._by_line: dict[tuple[str, int, str], Site] = {}
 
     @classmethod
     def restored(cls, sites: Iterable[Site], *, source: bool) -> Sites:
-        """The same lines as in another process or at another time: known by file, line and function."""
+        """The lines of another process or an earlier run, which are recognised by file, line and function."""
         restored = cls(source=source)
         restored._by_line = {_line_at(site.origin, site.index): site for site in sites}
         return restored
 
     def shared(self, origin: Origin) -> tuple[Origin, Site]:
-        """The same origin as one tuple for all that a loop opens, and its site; for those that come again and again."""
+        """The one tuple that stands for all origins equal to `origin`, and the site of the line to name.
+
+        A loop's handles have equal origins; they share this tuple. At most `_MANY` origins are kept.
+        """
         key = (id(origin[0]), origin[1])
         latest = self._latest.get(key)  # type: ignore[arg-type]  # offsets at odd places
         if latest is None or latest[0] != origin:
@@ -77,11 +89,11 @@ class Sites:
         return latest
 
     def of(self, origin: Origin) -> Site:
-        """The one `Site` of the line to name in `origin`, which must not be empty."""
+        """The `Site` of the line to name in `origin` (see `user_index`). `origin` must not be empty."""
         return self.at(origin, user_index(origin))
 
     def at(self, origin: Origin, index: int) -> Site:
-        """The one `Site` of the frame at `index` of `origin`."""
+        """The `Site` of the frame at an even `index` of `origin`."""
         code, offset = origin[index], origin[index + 1]
         assert isinstance(code, CodeType)  # noqa: S101 - the tuple's layout, told to the type checker
         assert isinstance(offset, int)  # noqa: S101
@@ -97,12 +109,12 @@ class Sites:
         return iter(list(self._by_line.values()))
 
     def start_again(self) -> None:
-        """In a forked child: what the parent's lines opened is not counted as this process's."""
+        """Set every count to 0: in a forked child, the openings of the parent are not counted as this process's."""
         for site in self._by_line.values():
             site.opened = 0
 
 
 def _line_at(origin: Origin, index: int) -> tuple[str, int, str]:
-    """File, line and function of the frame at an even `index`."""
+    """The file, line number and function name of the frame at an even `index` of `origin`."""
     code, offset = origin[index], origin[index + 1]
     return code.co_filename, line_at(code, offset), function_at(origin, index)  # type: ignore[union-attr,arg-type]

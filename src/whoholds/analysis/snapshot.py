@@ -1,4 +1,4 @@
-"""Snapshot: the ledger at one instant with what earlier looks remember; what detectors are given."""
+"""Snapshot: the state of the ledger at one instant, with the history of earlier looks. Detectors read nothing else."""
 
 from __future__ import annotations
 
@@ -21,41 +21,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ending:
-    """Why this look is a last one: the end of the process, of a watch, or of a scope with that name."""
+    """The reason why a look is a last one: the end of the process, of a watch, or of a scope."""
 
     kind: str  # "process", "watch", "scope" or "test"
     name: str = ""
     scope: Scope | None = None
-    settled: bool = False  # garbage was collected since the look before
+    settled: bool = False  # the garbage collector has run since the previous look
 
     def covers(self, handle: Handle) -> bool:
-        """Whether the scope that ends is the one `handle` was opened in, or one around that."""
+        """True if `handle` was opened in the scope that ends, or in a scope inside it."""
         opened: Scope | None = handle.scope
         return opened is not None and (opened is self.scope or self.scope in opened.around)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One instant. Times are seconds of the ledger's clock; `wall` is time.time() at `now`."""
+    """One instant of the ledger. Times are seconds of the ledger's clock; `wall` is `time.time()` at `now`."""
 
     now: float
     wall: float
     open: list[Handle] = field(default_factory=list)
-    ended: list[Handle] = field(default_factory=list)  # since the last look
-    new: list[Handle] = field(default_factory=list)  # first seen at this look, open or ended
+    ended: list[Handle] = field(default_factory=list)  # closed or freed since the last look
+    new: list[Handle] = field(default_factory=list)  # seen first at this look, open or ended
     refusals: list[Refusal] = field(default_factory=list)
     shared: list[Handle] = field(default_factory=list)
     inherited: list[tuple[Handle, Owner | None, Origin]] = field(default_factory=list)
     pools: list[Pool] = field(default_factory=list)
     history: History = field(default_factory=History)
     ending: Ending | None = None
-    scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that are over, with the stamp of their end
-    nestings: list[Nesting] = field(default_factory=list)  # that this look brought to light
+    scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that have ended, with the stamps of their ends
+    nestings: list[Nesting] = field(default_factory=list)  # the nestings that this look found
 
     def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:
-        """The open handles that somebody must give back and that no finding of `rule` has named, of `among` or all.
+        """The handles of `among` (default: all open handles) that must be given back and that `rule` has not named.
 
-        Not what a pool or a thread keeps at home for the next request.
+        Handles that a pool or a thread keeps at home for the next request are left out.
         """
         bit = BITS[rule]
         return [
@@ -65,29 +65,29 @@ class Snapshot:
         ]
 
     def gone(self, owner: Owner) -> bool:
-        """Whether `owner` had ended at this instant, as the look that made this snapshot saw it.
+        """True if `owner` had ended at this instant, as the look that took this snapshot saw it.
 
         A job is not gone while its worker lives.
         """
         return owner.ended_at is not None and owner.ended_at <= self.now
 
     def job_is_over(self, owner: Owner) -> bool:
-        """Whether the job that `owner` is had returned at this instant, though its worker may live."""
+        """True if the job `owner` had returned at this instant, even if its worker lives."""
         return owner.job_over_at is not None and owner.job_over_at <= self.now
 
     def wall_time(self, at: float) -> float:
-        """Seconds since the epoch of a time of the ledger's clock."""
+        """Convert `at`, a time of the ledger's clock, to seconds since the epoch."""
         return self.wall - (self.now - at)
 
     @property
     def process_ends(self) -> bool:
-        """Whether this look is one of the last of the process."""
+        """True if the process is ending."""
         return self.history.standing.ends_at is not None
 
     def stands(self, handle: Handle) -> bool:
-        """Whether it is a standing handle, which is no leak: see `analysis.standing`."""
+        """True if `handle` is a standing handle, which is no leak: see `analysis.standing`."""
         return self.history.standing.stands(handle, self.now)
 
     def first_of_its_chain(self, handle: Handle) -> bool:
-        """Whether the lines that opened it opened no other, in the process or in the live thread that keeps it."""
+        """True if the chain of `handle` opened no other handle, in the process or in the live thread that keeps it."""
         return self.history.standing.first(handle, self.now)

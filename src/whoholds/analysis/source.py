@@ -1,6 +1,6 @@
-"""Source lines, read so that no file can stop the reader: only regular files are opened, and nothing is raised.
+"""Reads source lines in a way that no file can block or crash: it opens only regular files, and it never raises.
 
-A code object may name any file: a FIFO that nobody writes to, a device without an end, a path that cannot be encoded.
+A code object may name any file: a FIFO that nobody writes to, an endless device, or a path that cannot be encoded.
 """
 
 from __future__ import annotations
@@ -10,33 +10,36 @@ import os
 import stat
 import sys
 
-MOST_BYTES = 10_000_000  # of a file that is read for its source lines
+MOST_BYTES = 10_000_000  # size of the largest file that is read for its source lines
 
 
 def lines_of(file: str) -> list[str]:
-    """The lines of the source file, each with its line's end; [] where it cannot be read. In the ticking thread."""
+    """The lines of the source file, each with its line end; [] if the file cannot be read."""
     try:
         if _is_known(file) or _is_readable(file):
             return linecache.getlines(file)
-    except (OSError, ValueError, SyntaxError):  # a name that cannot be encoded, a file that is no text
+    except (OSError, ValueError, SyntaxError):  # the name cannot be encoded, or the file is not text
         pass
     return []
 
 
 def line_of(file: str, line: int) -> str:
-    """Line `line`, from 1, of the source file; "" where there is none."""
+    """Line number `line` (counted from 1) of the source file, or "" if there is no such line."""
     lines = lines_of(file)
     return lines[line - 1] if 1 <= line <= len(lines) else ""
 
 
 def _is_known(file: str) -> bool:
-    """Whether its lines are in linecache already: a notebook's cell, a doctest, a file that was read before."""
+    """True if linecache has the lines of `file` already: a notebook cell, a doctest, a file that was read before."""
     entry = linecache.cache.get(file)
-    return entry is not None and len(entry) > 1  # one of length 1 stands for a file that is still to be read
+    return entry is not None and len(entry) > 1  # an entry of length 1 holds only a loader: nothing was read yet
 
 
 def _is_readable(file: str) -> bool:
-    """Whether what linecache would open for that name is a regular file: itself, else the first on sys.path."""
+    """True if linecache would open a regular file of at most `MOST_BYTES` bytes for this name.
+
+    As linecache does, the function tries the name itself and then each folder of `sys.path`.
+    """
     for path in (file, *(os.path.join(folder, file) for folder in sys.path if isinstance(folder, str))):
         try:
             status = os.stat(path)
@@ -45,5 +48,5 @@ def _is_readable(file: str) -> bool:
                 break
             continue
         return stat.S_ISREG(status.st_mode) and status.st_size <= MOST_BYTES
-    # not on the disk: linecache may still have been told by whom it can be loaded, as from a zip file
+    # The file is not on the disk, but linecache may know a loader for it, as for a module in a zip file.
     return file in linecache.cache

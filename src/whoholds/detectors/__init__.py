@@ -1,6 +1,7 @@
-"""Pure functions (Snapshot, Limits) -> findings, one file a family; a detector's name is its rule.
+"""Detectors: pure functions from a Snapshot and the Limits to findings. Each is named after its rule.
 
-They change nothing, read no clock and call nobody else's code: the same snapshot gives the same findings.
+A detector must not change anything, read a clock or call other people's code: the same snapshot always gives the same
+findings.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from whoholds.detectors.sharing import second_while_holding, shared_across_fork,
 if TYPE_CHECKING:
     from whoholds.plugins import Detector
 
-# Rule → its detector, which has the rule's name. The moment of failure first: what is said first is read first.
+# Rule → its detector. Rules about a failure of this moment come first, because findings are reported in this order.
 ALL: dict[str, Detector] = {
     "refused": refused,
     "too-many-at-once": too_many_at_once,

@@ -1,4 +1,4 @@
-"""What bounds a crowd, and what would: sentences for a person, from the groups that a crowd is made of."""
+"""Sentences on what limits a crowd of handles, and advice on how to limit it, from the crowd's groups (`Part`)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _FEWER_WORKERS = "Lower max_workers, or take the connections from a smaller pool
 
 
 def maker(handle: Handle) -> Site | None:
-    """The line to name: of a bounded pool's connection, which counts only where one line made many, the pool's."""
+    """The line to name for `handle`: the line that made its pool if the pool has a limit, else the opening line.
+
+    A pool with a limit is to blame only if one line made many such pools.
+    """
     pool = handle.pool
     site: Site | None = handle.site
     if pool is not None and pool.max is not None and pool.site is not None:
@@ -35,12 +38,15 @@ def maker(handle: Handle) -> Site | None:
 
 
 def crowd(part: Part) -> int:
-    """How many bounded pools its handles are of; 0 where they are of none."""
+    """The number of different pools with a limit that the handles of `part` belong to; 0 if they belong to none."""
     return len({handle.pool for handle in part.handles if handle.pool is not None and handle.pool.max is not None})
 
 
 def _executors(part: Part) -> tuple[int, int, int]:
-    """Workers of each executor, how many workers hold, and of how many executors at least they are; 0 where of none."""
+    """(workers per executor, workers that hold handles of `part`, least number of executors these workers belong to).
+
+    (0, 0, 0) if the owners are not workers of an executor.
+    """
     width = part.spawn.width if part.spawn else None
     if not width:
         return 0, 0, 0
@@ -50,7 +56,10 @@ def _executors(part: Part) -> tuple[int, int, int]:
 
 
 def bounded(part: Part) -> tuple[str, ...]:
-    """Whether the executor that the owners are workers of bounds how many they hold."""
+    """A sentence that says whether the executor of the owners limits how many handles they hold.
+
+    Empty if the owners are not workers of an executor.
+    """
     width, workers, executors = _executors(part)
     if not width:
         return ()
@@ -62,7 +71,7 @@ def bounded(part: Part) -> tuple[str, ...]:
 
 
 def advice(parts: Sequence[Part]) -> tuple[str, ...]:
-    """What to do about the largest of them, a line each."""
+    """Advice about the largest part, which is the first: a line each."""
     part = parts[0]
     if part.handles and part.handles[0].kind == CHECKOUT:
         return ("Give each connection back in a finally, and before slow work; only then consider a larger pool.",)
@@ -80,7 +89,7 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
 
 
 def _one_each(part: Part) -> tuple[str, str]:
-    """For a fan-out that nothing bounds, in the words of what it is made of."""
+    """Advice, in two lines, for an unlimited number of tasks, greenlets or threads that open a connection each."""
     kinds = {handle.owner.kind for handle in part.handles if handle.owner is not None}
     for kind, bound in (("task", "asyncio.Semaphore(…)"), ("greenlet", "gevent.pool.Pool(…)")):
         if kind in kinds:

@@ -1,4 +1,4 @@
-"""How many at once: spikes, storms, steady growth, and the moment when no more are given."""
+"""Detectors of numbers: too many handles at once, connect storms, steady growth, and refused requests."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from whoholds.ledger.entries import Refusal
     from whoholds.limits import Limits
 
-HABIT_LOOKS = 5  # looks before a program has a habit
-RECENT = 2  # looks that are no habit yet: one may have caught a spike half way
-HABIT_TIMES = 3  # a spike is so many times the habit …
-HABIT_LEAST = 8  # … and at least so many
-RISES = 5  # looks at which a line rose, never falling, before it grows
-POOLS_RISES = 2  # the same for pools, which nobody makes by the way
-GROWN = 5  # handles it then holds at least
-LEAST = 2  # handles that can be too many
+HABIT_LOOKS = 5  # looks before the usual peak of a program is known
+RECENT = 2  # latest looks that do not count as usual: a look may have caught a spike half way
+HABIT_TIMES = 3  # a spike is at least so many times the usual peak …
+HABIT_LEAST = 8  # … and at least so many handles
+RISES = 5  # looks at which the handles of a line rose, without a fall, before the line counts as growing
+POOLS_RISES = 2  # the same for pools: two rises suffice, because few programs make pools often
+GROWN = 5  # handles (or pools) that a growing line has at least
+LEAST = 2  # the smallest number of handles that can be too many
 INFINITE = float("inf")
-FEW = 0.5  # of the server's limit: this process holds few
+FEW = 0.5  # share of the server's limit below which this process alone cannot be the cause
 ASK_POSTGRESQL = (
     "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query "
     "FROM pg_stat_activity ORDER BY state_change"
@@ -48,7 +48,10 @@ _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
 
 
 def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Handles open at once to one database: the limit, 80 % of what the server allows, or far above the habit."""
+    """Findings of databases to which too many handles were open at once.
+
+    Too many is: the limit of the settings, `HIGH` of what the server allows, or far above this program's usual peak.
+    """
     for trend in snapshot.history.trends.values():
         peak = trend.latest
         if not peak.handles:
@@ -84,13 +87,13 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _far_above(habit: int, trend: Trend) -> bool:
-    """Whether the peak is far above what earlier looks saw, where there were enough of them."""
+    """True if the latest peak is far above `habit`, the usual peak. False while there were too few looks."""
     count = trend.latest.count
     return len(trend.habit) >= HABIT_LOOKS and count >= HABIT_LEAST and count >= HABIT_TIMES * habit
 
 
 def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Connections to one database opened and closed faster than the limit, for so many seconds on end."""
+    """Findings of databases to which connections are opened faster than the limit, `limits.storm_for` s on end."""
     seconds = max(math.ceil(limits.storm_for), 1)
     for trend in snapshot.history.trends.values():
         run, lasted = _stormy(trend, limits.storm, seconds, snapshot.now)
@@ -116,7 +119,10 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _storms_parts(run: list[Rate]) -> tuple[Part, ...]:
-    """What was opened, by opening and spawn line, with one handle of each tenth of a second, largest group first."""
+    """The openings grouped by opening line and spawn line, largest group first.
+
+    A part has one handle for each slot (a tenth of a second); the rest is in its count only.
+    """
     groups: dict[tuple[Site | None, Site | None], tuple[int, list[Handle]]] = {}
     for rate in run:
         for line, (count, one) in rate.lines.items():
@@ -130,9 +136,9 @@ def _storms_parts(run: list[Rate]) -> tuple[Part, ...]:
 
 
 def _stormy(trend: Trend, storm: float, least: int, now: float) -> tuple[list[Rate], int]:
-    """The newest seconds on end, from wherever they begin, in each of which the limit was reached, and how many.
+    """The slots of the newest run of seconds that each reached `storm` openings, and the length of that run in seconds.
 
-    None where they are fewer than `least`. The second that runs does not count yet.
+    A run may begin at any slot. `[], 0` if no run has at least `least` seconds. The present slot does not count yet.
     """
     if _opened(trend.rate.values()) < storm * least:
         return [], 0
@@ -157,7 +163,7 @@ def _second(trend: Trend, begin: int) -> list[Rate]:
 
 
 def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """What one line holds, or how many pools it made, rises over several looks and never falls back."""
+    """Findings of lines whose open handles, or whose pools, rise over several looks and never fall."""
     for site, climb in snapshot.history.climbs.items():
         if climb.rises < RISES or climb.count < GROWN:
             continue
@@ -183,13 +189,19 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _mostly_unused(handles: list[Handle], climb: Climb, now: float) -> bool:
-    """A worker pool that grows to its size uses what it has; a leak leaves the old ones behind."""
+    """True if all but a few of the older handles are unused for half of the climb.
+
+    So a leak is distinguished from a pool of workers that grows to its size and uses all of its handles.
+    """
     span = (now - climb.since) / 2
     return sum(handle.idle_s(now) >= span for handle in handles) * 2 >= len(handles) - 1
 
 
 def _pools_growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Pools that one line makes, unless what they hold to one database is so much that `too-many-at-once` says it."""
+    """Findings of lines that make more and more pools.
+
+    A line is left out if its pools hold so many connections to one database that `too-many-at-once` reports them.
+    """
     for site, climb in snapshot.history.pool_climbs.items():
         pools = [pool for pool in snapshot.pools if pool.site is site]
         if climb.count < GROWN or climb.rises < POOLS_RISES:
@@ -215,7 +227,10 @@ def _pools_growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """The server or a pool would give no more: who holds what at that instant, grouped, the largest group first."""
+    """Findings of requests that a server or a pool refused.
+
+    Each shows which handles were held at that instant, grouped, the largest group first.
+    """
     for refusal in snapshot.refusals:
         lost = tuple(refusal.by_pool.lost) if refusal.by_pool is not None else ()
         held = tuple(dict.fromkeys((*lost, *_of_the_same(refusal, snapshot))))
@@ -248,7 +263,10 @@ def _asked_at(refusal: Refusal, snapshot: Snapshot) -> Site | None:
 
 
 def _of_the_same(refusal: Refusal, snapshot: Snapshot) -> tuple[Handle, ...]:
-    """What was held of that pool or server at that instant, and what was just being connected then: it had its slot."""
+    """The handles of that pool or server that were held at the instant of the refusal.
+
+    A connection that was just being made then is included: the server had already given it a slot.
+    """
     pool = refusal.by_pool
     if pool is not None:
         return tuple(handle for handle in refusal.open if handle.pool is pool and handle.kind == CHECKOUT)
@@ -269,7 +287,7 @@ def _refused_phrase(refusal: Refusal, parts: Sequence[Part], lost: Sequence[Hand
 
 
 def _why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
-    """Of the loans that a pool never got back: how many from which line."""
+    """A sentence for each line that borrowed handles which the pool never got back."""
     return tuple(
         f"{part.count} {'was' if part.count == 1 else 'were'} borrowed at {part.site.frame.place} and never given "
         f"back: the program let go, and the pool has lost {'its place' if part.count == 1 else 'their places'}."

@@ -1,4 +1,4 @@
-"""What is held and not used: connections, transactions, and cursors that hold something on the server."""
+"""Detectors of handles that are held without use: idle connections, idle transactions, and cursors left open."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _PORTAL = (
     "even if its rows were read."
 )
 _UNREAD = "Read the result to its end (fetchall), or close the cursor."
-_REGULAR = 2  # rests between statements that show a habit
-_AS_LONG = 2.0  # times the shortest of them: it may still come
-HIGH, LOW = 0.8, 0.2  # of what the server allows: where severity rises, and falls
+_REGULAR = 2  # pauses between statements that show a regular use
+_AS_LONG = 2.0  # until so many times the shortest pause the next statement may still come
+HIGH, LOW = 0.8, 0.2  # shares of the server's limit: from HIGH the severity is error, below LOW it is info
 
 
 def pressure(snapshot: Snapshot, limits: Limits, handle: Handle) -> float | None:
-    """The share of what the server allows that is open now, or None where nobody told what it allows."""
+    """Open connections to the handle's server as a share of the server's limit; None if the limit is not known."""
     allowed = allowed_by(snapshot, limits, handle.database.server)
     if not allowed:
         return None
@@ -41,7 +41,7 @@ def pressure(snapshot: Snapshot, limits: Limits, handle: Handle) -> float | None
 
 
 def allowed_by(snapshot: Snapshot, limits: Limits, server: str) -> int:
-    """Connections that the server allows, 0 if unknown."""
+    """The number of connections that `server` allows, from the settings or else the server; 0 if not known."""
     return limits.server_limit or snapshot.history.server_limits.get(server, 0)
 
 
@@ -57,7 +57,11 @@ def _longer(handle: Handle, seconds: float, limit: Threshold) -> bool:
 
 
 def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Held and idle for longer than the limit; not what listens, is its line's only one, or is in a transaction."""
+    """Findings of handles that are idle for longer than the limit.
+
+    Left out are handles in a transaction, with an unread result, in regular use or waiting for notifications, standing
+    handles, a pool's stock and what a notebook's cell opened.
+    """
     if snapshot.process_ends:
         return
     now, least = snapshot.now, limits.held_too_long.least
@@ -85,7 +89,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _is_used_regularly(handle: Handle, now: float) -> bool:
-    """Whether it has rested as long between its last statements as it rests now: a heartbeat, a poll."""
+    """True for a heartbeat or a poll: the present pause is at most twice the shortest between its last statements."""
     began = [at for _, at, _ in handle.statements]
     gaps = [later - earlier for earlier, later in pairwise(began)]
     return len(gaps) >= _REGULAR and handle.idle_s(now) <= _AS_LONG * min(gaps)
@@ -96,12 +100,12 @@ def _idle_for(handles: tuple[Handle, ...], now: float) -> float:
 
 
 def listens(handle: Handle) -> bool:
-    """Whether it waits for notifications: LISTEN is among its last statements."""
+    """True if the handle waits for notifications: LISTEN is among its last statements."""
     return any(sql[:6].lower() in ("listen", b"listen") for sql, _, _ in handle.statements if sql)
 
 
 def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """A transaction is open on it and nothing has been run for longer than the limit."""
+    """Findings of handles that have an open transaction and have run nothing for longer than the limit."""
     now, least = snapshot.now, limits.idle_in_transaction.least
     begun = [handle for handle in snapshot.open if (handle.parent or handle).in_transaction]
     late = [
@@ -122,7 +126,7 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
 
 
 def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """A cursor that holds something on the server, or a lock, past the limit or the end of its scope."""
+    """Findings of cursors that keep a server-side portal or a lock past the limit or past the end of their scope."""
     now, bit = snapshot.now, BITS["cursor-left-open"]
     ending = snapshot.ending
     late = []
@@ -147,7 +151,10 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _half_read(part: Part, now: float) -> Iterator[Finding]:
-    """One finding for each line that made cursors whose statements are not read to their ends, with their number."""
+    """A finding for each line whose cursors have statements that are not read to their ends.
+
+    The finding's count is the number of these statements.
+    """
     lines = Counter(site for handle in part.handles for site in handle.unread)
     for site, count in lines.items():
         holders = tuple(handle for handle in part.handles if site in handle.unread)

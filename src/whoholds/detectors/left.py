@@ -1,4 +1,4 @@
-"""What nobody gave back: left open at an end, freed unclosed, or still open after its owner ended."""
+"""Detectors of handles that were not given back: left open at an end, freed unclosed, or open after the owner ended."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ _CLOSE = {
 
 
 def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Still open at the end of a scope, of a watch or of the process; what a pool has at home is nobody's."""
+    """Findings of handles that are open at the end of a scope, of a watch or of the process.
+
+    Handles that a pool has at home are left out.
+    """
     del limits
     ending = snapshot.ending
     if ending is None and not snapshot.scopes:
@@ -56,7 +59,7 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     elif ending.kind == "process":
         single = {handle for handle in open_ if snapshot.stands(handle)}
         open_ = [handle for handle in open_ if handle not in single]
-        leaks = {_lines(handle) for handle in open_}  # a finding is told by its lines: its count is the leak's
+        leaks = {_lines(handle) for handle in open_}  # equal lines are merged into one finding: count only its leaks
         for part in parts_of(handle for handle in single if _lines(handle) not in leaks):
             yield Finding.of(part, "left-open", INFO, *_left(part.handles, ending.kind, ending.name))
     for part in parts_of(open_):
@@ -77,7 +80,10 @@ def _lines(handle: Handle) -> tuple[Site | None, Site | None]:
 
 
 def _out_of_scope(snapshot: Snapshot, open_: list[Handle]) -> dict[Scope, list[Handle]]:
-    """What is out of each request or job that is over; not what somebody whom it started still works with."""
+    """By each request or job that is over: the handles of `open_` that it opened and did not give back.
+
+    Handles are left out while an owner that the request or job started still runs.
+    """
     ends = dict(snapshot.scopes)
     found: dict[Scope, list[Handle]] = {}
     for handle in open_ if ends else ():
@@ -95,13 +101,16 @@ def _at_work(snapshot: Snapshot, handle: Handle, scope: Scope) -> bool:
 
 
 def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list[Handle], str]]:
-    """The first that its line opened may be meant for all that come after: a global made lazily."""
+    """The handles in two groups with their severities: each chain's only handle (info), and all others (error).
+
+    The only handle of its chain may be a global that was made at its first use and serves all later requests.
+    """
     single = [handle for handle in handles if snapshot.first_of_its_chain(handle)]
     return [(single, INFO), ([handle for handle in handles if handle not in single], ERROR)]
 
 
 def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, str, str]:
-    """The phrase, and what fills it: the scope's name, and whether no handle was ever used."""
+    """The phrase and its two arguments: the name of the scope, and `, never used` if no handle was used."""
     what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
     never_used = ", never used" if not any(handle.uses or not handle.seen for handle in group) else ""
     did = "did not give back" if group[0].kind == "checkout" else "left open"
@@ -123,7 +132,10 @@ def _owners(group: tuple[Handle, ...]) -> str:
 
 
 def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Freed although nobody had closed it; not a thread's own connection, which went because its thread ended."""
+    """Findings of handles that were freed without having been closed.
+
+    A connection that a thread kept for itself and that was freed because the thread ended is left out.
+    """
     del limits
     freed = [handle for handle in snapshot.ended if handle.how in _FREED and handle.kind != CURSOR]
     if not freed:
@@ -156,7 +168,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _is_lost(handle: Handle) -> bool:
-    """Whether it is a loan of a pool that lends on and does not take back by itself."""
+    """True for a loan that its pool cannot take back by itself, if the pool was still open when the loan was freed."""
     pool = handle.pool
     if handle.kind != CHECKOUT or pool is None or handle.closed_at is None:
         return False
@@ -164,12 +176,15 @@ def _is_lost(handle: Handle) -> bool:
 
 
 def _is_harmless(handle: Handle) -> bool:
-    """Whether nobody else can miss it: only it could see its database, or a cell of a notebook was run once more."""
+    """True if no one else is affected: the database was private to the handle, or a notebook's cell was run again."""
     return handle.database.private or of_a_cell(handle)
 
 
 def _threads_own(freed: list[Handle]) -> set[Handle]:
-    """Those that the collector freed when their thread was gone, one of each chain in a thread: it kept them."""
+    """The handles that threads kept for themselves and that were freed after their thread had ended.
+
+    A thread keeps at most one handle of each chain for itself; where there are several, none is in the result.
+    """
     by_thread: dict[tuple[object, Owner | None], list[Handle]] = {}
     for handle in freed:
         if handle.how == ORPHANED:
@@ -178,14 +193,14 @@ def _threads_own(freed: list[Handle]) -> set[Handle]:
 
 
 def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
-    """For those whose opening line is a `with`."""
+    """The advice that `with` does not close, if the opening line of the group has a `with`; else empty."""
     site = group[0].site
     misread = site is not None and "with " in site.frame.source
     return (_CLOSE[group[0].driver],) if misread and group[0].driver in _CLOSE else ()
 
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Its thread or task ended a while ago, and nobody has used it since."""
+    """Findings of handles whose thread or task ended at least `limits.owner_gone` seconds ago, unused since then."""
     late = [
         handle
         for handle in snapshot.unreturned("owner-gone")
@@ -223,7 +238,7 @@ def _unused_since(handle: Handle, ended_at: float) -> bool:
 
 
 def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Something a finding had named was closed after all."""
+    """Findings (info) of handles that a finding had named and that were closed after all."""
     del limits
     retracted = sum(BITS[rule.name] for rule in RULES.values() if rule.retracted)
     for part in parts_of([handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED]):

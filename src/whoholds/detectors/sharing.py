@@ -1,4 +1,4 @@
-"""Who shares what: two handles with one owner, two owners of one handle, two processes on one connection."""
+"""Detectors of sharing: one owner of two handles, two callers in one connection, two processes on one connection."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ _STARVES = (
 )
 _SHARED_SOCKET = "Parent and child write to the same socket: answers get lost or swapped, TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
-_LEAST = 2  # owners that wait for one another
+_LEAST = 2  # owners that it takes to wait for one another
 INFINITE = float("inf")
-_ROOM = 4  # a pool that lends so many times what the owners met so far need is far from starving
+_ROOM = 4  # a pool that lends so many times the safe number is far from starving
 _BIT = BITS["second-while-holding"]
 
 
 def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """An owner asked for another handle of the same pool or database while it held one, got it or not."""
+    """Findings of owners that requested a handle while they held one of the same pool or database.
+
+    It does not matter whether the owner got the second handle.
+    """
     del limits
     groups: dict[tuple[Site | None, Site | None], list[Nesting]] = {}
     for nesting in snapshot.nestings:
@@ -47,12 +50,15 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
 
 
 def _starves(nesting: Nesting) -> bool:
-    """A pool starves by one nesting; a database only where several owners of it nest at the same two lines."""
+    """True if owners may wait for one another: with a pool always, with a database if at least `_LEAST` owners nest."""
     return isinstance(nesting.lender, Pool) or nesting.nesters >= _LEAST
 
 
 def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
-    """The finding of one pair of lines; `held` by each second handle or request, by id, how many its owner had."""
+    """The finding of one pair of lines.
+
+    `held` has, by id of each second handle or request, the number of handles that its owner held at that time.
+    """
     first = group[0]
     asked = {id(nesting.inner or nesting.request) for nesting in group}
     owners = max(*(nesting.owners for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
@@ -93,7 +99,10 @@ def _parting(held: Site, asked: Site) -> tuple[str, ...]:
 
 
 def _lends(group: list[Nesting]) -> tuple[tuple[str, ...], float]:
-    """What the pools lend at most, as a sentence and as a number; of a database nobody knows: nothing, and 0."""
+    """How many handles the smallest of the pools lends at most, as a sentence and as a number.
+
+    `(), 0` for a database, where nobody knows the number.
+    """
     pools = [nesting.lender for nesting in group if isinstance(nesting.lender, Pool)]
     if not pools:
         return (), 0.0
@@ -102,7 +111,7 @@ def _lends(group: list[Nesting]) -> tuple[tuple[str, ...], float]:
 
 
 def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Two threads or tasks were inside calls on one connection at the same time."""
+    """Findings of connections on which two threads or tasks were inside calls at the same time."""
     del limits
     for handle in snapshot.shared:
         sharing = handle.shared
@@ -141,7 +150,10 @@ def _site(origin: Origin, snapshot: Snapshot) -> Site | None:
 
 
 def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """A connection opened before a fork was used, or closed, in the child; of a database in memory each has a copy."""
+    """Findings of connections that were opened before a fork and used or closed in the child.
+
+    Databases in memory are left out, because parent and child have a copy each.
+    """
     del limits
     for handle, owner, origin in snapshot.inherited:
         if _in_memory(handle.database):
@@ -165,5 +177,5 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _in_memory(database: Database) -> bool:
-    """Whether it is one of sqlite3's that is no file: files are known by their absolute path."""
+    """True for an SQLite database in memory: a database in a file has an absolute path as its name."""
     return database.system == "sqlite" and database.name != ":temporary:" and not os.path.isabs(database.name)

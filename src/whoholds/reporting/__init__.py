@@ -1,1 +1,4 @@
-"""How a finding or a run is put into words, and the journal. Runs in the ticking thread, but for `note`."""
+"""Findings and runs as text and as records, and the journal's files.
+
+The ticking thread runs this code; only `note` runs in the user's thread.
+"""

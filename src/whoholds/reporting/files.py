@@ -1,7 +1,7 @@
-"""Files that are written for the user alone: opened without following a link, waiting for nobody, and of mode 0600.
+"""Opens files that only the user may read (mode 0600), without following symbolic links and without blocking.
 
-A path may lead to what somebody else has put there: a link to another file, a FIFO that nobody reads, a device. Such a
-thing is refused with an OSError whose text names it and says what would be taken.
+Somebody else may have put something else at the path: a link to another file, a FIFO that nobody reads, a device. Such
+a path is refused with an OSError that names what is there and what is accepted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CAREFUL: Final = (
     | getattr(os, "O_NONBLOCK", 0)
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_NOCTTY", 0)
-    | getattr(os, "O_BINARY", 0)  # Windows would make \r\n of \n
+    | getattr(os, "O_BINARY", 0)  # without it, Windows writes \r\n for \n
 )
 _TAKES: Final = "it takes a regular file of this user's"
 _KINDS: Final = (
@@ -32,7 +32,7 @@ _KINDS: Final = (
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` and `~user` as the home they stand for; as it is where there is no such home."""
+    """The path with `~` or `~user` replaced by that home folder; unchanged if there is no such home."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -40,7 +40,7 @@ def at_home(path: str | os.PathLike[str]) -> Path:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The same, absolute, unless the working directory is gone."""
+    """The path as `at_home` returns it, made absolute unless the working directory was deleted."""
     given = at_home(path)
     try:
         return given.absolute()
@@ -49,12 +49,12 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def open_for_append(path: Path) -> int:
-    """A descriptor that appends to `path`, which is made if it is not there. Raises OSError; never waits."""
+    """A file descriptor that appends to `path`; creates the file if it does not exist. Raises OSError; never blocks."""
     return _opened(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Make `data` the whole content of `path`, and its folders where they are missing. Raises OSError; never waits."""
+    """Make `data` the whole content of `path`, and create missing folders. Raises OSError; never blocks."""
     path.parent.mkdir(parents=True, exist_ok=True)
     file = _opened(path, os.O_WRONLY | os.O_CREAT)
     try:
@@ -66,7 +66,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def open_for_reading(path: Path) -> IO[bytes]:
-    """The file, open for reading, a link followed. Raises OSError for what is no regular file; never waits."""
+    """The file, open for reading; symbolic links are followed. The caller closes it.
+
+    Raises OSError if it is not a regular file. Never blocks.
+    """
     file = os.open(path, os.O_RDONLY | (_CAREFUL & ~getattr(os, "O_NOFOLLOW", 0)))
     status = os.fstat(file)
     if not stat.S_ISREG(status.st_mode):
@@ -96,7 +99,7 @@ def _opened(path: Path, flags: int) -> int:
 
 
 def _refuse_others(path: Path, status: os.stat_result) -> None:
-    """Raise OSError for what is no file of ours alone."""
+    """Raise OSError unless the file is regular, belongs to this user and has no second name (hard link)."""
     if not stat.S_ISREG(status.st_mode):
         raise OSError(f"{path} is {_kind_of(status.st_mode)}; {_TAKES}")
     if hasattr(os, "geteuid") and status.st_uid != os.geteuid():

@@ -1,6 +1,6 @@
-"""The journal's file: records written as JSON lines, each whole or not at all; `reading` reads them back.
+"""Writes the journal's file: records as JSON lines, each line whole or not at all. `reading` reads them back.
 
-Knows no record's fields; `records` builds them.
+This module must not know the fields of a record: `records` builds them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Writer:
-    """Appends whole lines to a file of mode 0600; rotates once, to `<path>.1`, when it has grown to `most` bytes."""
+    """Appends whole lines to a file of mode 0600. At `most` bytes the file is rotated, once, to `<path>.1`.
+
+    When the second file is full too, records are dropped and counted in `dropped`.
+    """
 
     def __init__(self, path: Path, most: float) -> None:
         self.path = path
@@ -26,7 +29,10 @@ class Writer:
         self.dropped = 0
 
     def write(self, records: list[dict[str, Any]]) -> None:
-        """One `write` call for all, so that lines of several processes do not mix. Raises OSError; never waits."""
+        """Append the records with a single `write`, so that lines of several processes do not mix.
+
+        Raises OSError; never blocks.
+        """
         data = "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in records).encode()
         if not data:
             return
@@ -46,29 +52,35 @@ class Writer:
             raise
 
     def _take_back(self, written: int) -> None:
-        """The disk is full: half a line would spoil what comes after it. Not where another process has written."""
+        """Remove the `written` bytes of an unfinished write, as on a full disk: half a line would spoil the next line.
+
+        Nothing is removed if another process has written since.
+        """
         size = os.fstat(self._file).st_size
         if written and os.lseek(self._file, 0, os.SEEK_CUR) == size:
             os.ftruncate(self._file, size - written)
 
     def _rotate(self) -> bool:
-        """Go on in a new file; False where the old one cannot be moved, as where the folder is not ours to change."""
+        """Move the file to `<path>.1` and go on in a new file.
+
+        Returns False, and keeps the old file, if the file may not be moved, as in a folder without write permission.
+        """
         ours = os.fstat(self._file)
         self._rotated = True
         self.close()
         moved = True
         try:
-            if os.path.samestat(ours, os.stat(self.path)):  # else another process has done it
+            if os.path.samestat(ours, os.stat(self.path)):  # else another process has moved it already
                 os.replace(self.path, f"{self.path}.1")
         except FileNotFoundError:
             pass
-        except PermissionError:  # on Windows also where another process has the file open
+        except PermissionError:  # on Windows also if another process has the file open
             moved = False
         self._file = open_for_append(self.path)
         return moved
 
     def close(self) -> None:
-        """Close the file; the next write opens it again."""
+        """Close the file. The next write opens it again."""
         if self._file >= 0:
             file, self._file = self._file, -1
             os.close(file)

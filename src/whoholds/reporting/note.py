@@ -1,4 +1,7 @@
-"""The note on the exception of a refusal: one line, composed in the user's thread, no numbers, hosts or users."""
+"""The note on the exception of a refusal: one line that is composed in the user's thread.
+
+It must not contain numbers, hosts or user names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def note(refusal: Refusal, exc: BaseException) -> None:
-    """Add to `exc` where most of what is held was opened and spawned; nothing where nothing is held (or on 3.10)."""
+    """Add a note to `exc` with the line that opened most of the held handles, and the line that spawned their owners.
+
+    The refused call's thread runs this. Nothing is added if nothing is held, or on Python 3.10.
+    """
     if not hasattr(exc, "add_note"):
         return
     if not refusal.note:
@@ -43,7 +49,7 @@ def _composed(refusal: Refusal) -> str:
 
 
 def _is_meant(handle: Handle, refusal: Refusal) -> bool:
-    """Whether it has one of the places that ran out: a loan of the pool, or a connection of the server, not both."""
+    """True if the handle takes a place that ran out: a loan of the pool, or, if a server refused, a connection."""
     pool = refusal.by_pool
     return handle.kind == CONNECTION if pool is None else handle.kind == CHECKOUT and handle.pool is pool
 

@@ -1,7 +1,7 @@
-"""Journals read back as a stream: one record at a time, in constant memory, whatever is in the file.
+"""Reads a journal as a stream: one record at a time, in constant memory, whatever the file contains.
 
-What cannot be understood is counted and named by its line, never raised: a journal may be cut, damaged, written by
-another version, or no journal at all.
+A line that cannot be understood never raises: it is counted and named by its number. A journal may be cut off, damaged
+or written by another version, or the file may not be a journal at all.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     Record = dict[str, Any]
 
-MOST_LINE: Final = 8_000_000  # bytes of one line; a longer one is damaged
-NAMED: Final = 5  # damaged lines named by their numbers
+MOST_LINE: Final = 8_000_000  # bytes of one line; a longer line counts as damaged
+NAMED: Final = 5  # damaged lines that are named by their numbers
 
 
 def _is_count(value: object) -> bool:
@@ -29,12 +29,12 @@ def _is_text(value: object) -> bool:
 
 
 def _may_be(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
-    """The same test, which a field that is missing passes, too."""
+    """A test that a missing field passes, and otherwise a value that passes `is_right`."""
     return lambda value: value is None or is_right(value)
 
 
 def _is_line(value: object) -> bool:
-    """Whether it is a source line as records have it, or None where none is known."""
+    """True for a source line as records have it, and for None, which stands for an unknown line."""
     if value is None:
         return True
     return isinstance(value, dict) and _fits(value, {"file": _is_text, "line": _is_count, "function": _is_text})
@@ -55,7 +55,7 @@ _HELD: Final[dict[str, Callable[[object], bool]]] = {
     "opened": _is_line,
 }
 
-# What a reader relies on, by the type of the record; other fields may come and go.
+# By type of record: the fields that readers rely on, each with its test. Other fields may come and go.
 TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "run": {"pid": _is_count},
     "finding": {
@@ -76,18 +76,19 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
 
 
 class Journal:
-    """The records of the journal at `path`, the file it was rotated to first. Iterating reads them; raises OSError.
+    """The records of the journal at `path`. Iterating reads them, those of the rotated file `<path>.1` first.
 
-    When it is read to its end, `count`, `unknown` and `damaged` say how much of it was understood.
+    After the end of the iteration, `count`, `unknown` and `damaged` say how much was understood. Iterating raises
+    OSError if the file cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.ended = False  # whether it was read to its end
-        self.count = 0  # records given
+        self.ended = False  # True once all records were read
+        self.count = 0  # records that were returned
         self.unknown = 0  # records of types that this version does not know
-        self.damaged: dict[Path, list[int]] = {}  # the numbers of the lines that are no record, the first few
-        self.damages = 0  # how many there are in all
+        self.damaged: dict[Path, list[int]] = {}  # numbers of the first few lines that are no record
+        self.damages = 0  # number of all lines that are no record
 
     def __iter__(self) -> Iterator[Record]:
         older = Path(f"{self.path}.1")
@@ -118,7 +119,7 @@ class Journal:
 
     @property
     def remarks(self) -> list[str]:
-        """What of it was passed over, a sentence each."""
+        """Sentences on the lines and records that were passed over."""
         said = []
         for file, numbers in self.damaged.items():
             some = ", ".join(map(str, numbers))
@@ -131,10 +132,10 @@ class Journal:
 
 
 def _record(line: bytes) -> Record | None:
-    """The record that the line is, or None: it is no JSON, no record, or its fields are not what they should be."""
+    """The record of this line; None if it is not JSON, not a record, or has fields of the wrong kind."""
     try:
         record = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):  # a number of 5000 digits, too, and 200 000 brackets
+    except (ValueError, RecursionError):  # also for a number of 5000 digits, and for 200 000 nested brackets
         return None
     if not isinstance(record, dict) or type(record.get("type")) is not str:
         return None

@@ -1,6 +1,6 @@
-"""Findings, handles, peaks, the run and its end as records: the JSON objects of the journal and of log records.
+"""Builds the records of findings, handles, peaks and runs: the JSON objects of the journal and the log output.
 
-Their fields are a contract (docs/findings.md). Nothing here opens a file or decides what is said.
+Their fields are a contract (docs/findings.md). This module must not open a file or decide what is reported.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ HOST = socket.gethostname()
 
 
 def iso(seconds: float) -> str:
-    """ISO 8601 in UTC, milliseconds, from seconds since the epoch."""
+    """Seconds since the epoch as ISO 8601 text in UTC with milliseconds."""
     return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
-    """A finding as the journal's line, and as the fields of a log record.
+    """A finding as a record, for the journal and for the fields of a log record.
 
-    Its `message` and `report` are what every output says, rendered here once. One that cannot be described whole has
-    the fields that every finding has, and no lines.
+    `message` and `report` are rendered here, once for all outputs. If the finding cannot be described in full, the
+    record has only the fields that every finding has, with no lines and stacks. The function does not raise.
     """
     first_line = message(finding)
     try:
@@ -119,12 +119,12 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
 
 
 def aside_record(aside: Aside, wall: float) -> dict[str, Any]:
-    """Something of whoholds that stands aside from then on, and why."""
+    """The record of a part of whoholds that stands aside, and why. `wall` is in seconds since the epoch."""
     return {"type": "aside", "slug": aside.slug, "reason": aside.reason, "time": iso(wall), "pid": os.getpid()}
 
 
 def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
-    """Where the holders are: each stack once, with how many are there and who, the most frequent first."""
+    """The live stacks of the holders, each once with the number and names of its holders, the most frequent first."""
     owners: dict[Origin, list[str]] = {}
     for name, origin in finding.stacks:
         owners.setdefault(origin, []).append(name)
@@ -151,7 +151,7 @@ def _line(site: Site | None) -> dict[str, Any] | None:
 
 
 def frame_record(frame: Frame) -> dict[str, Any]:
-    """A frame as its four fields."""
+    """A frame as an object with four fields: file, line, function and source."""
     return {"file": frame.file, "line": frame.line, "function": frame.function, "source": frame.source}
 
 
@@ -160,7 +160,7 @@ def _stack(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
 
 
 def run_record(limits: Limits, wall: float) -> dict[str, Any]:
-    """The first line of a journal: what ran, where, with which settings."""
+    """The first record of a process in the journal: the program, machine, time, working directory and settings."""
     return {
         "type": "run",
         "version": VERSION,
@@ -177,12 +177,12 @@ def run_record(limits: Limits, wall: float) -> dict[str, Any]:
 def _working_directory() -> str:
     try:
         return os.getcwd()
-    except OSError:  # the folder was deleted while the program ran in it: a release that was replaced
+    except OSError:  # the folder was deleted while the program ran, as when a new release replaces it
         return ""
 
 
 def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
-    """A handle that ended, or is open at the end: enough to draw its bar."""
+    """The record of a handle that ended, or that is open at the end; times in ISO 8601, durations in seconds."""
     owner = handle.owner
     spawn = owner.spawn if owner else None
     return {
@@ -205,13 +205,14 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-HELD_LINES = 20  # of an `open` record; those that hold most
+HELD_LINES = 20  # lines of an `open` record, those with the most handles
 
 
 def open_record(snapshot: Snapshot) -> dict[str, Any]:
-    """What is open now, by opening line and database: all that is known of a process that has no end in its journal.
+    """The record of what is open now, by opening line and database.
 
-    Cursors are their connections' and left out, and so is what a pool has at home or lent: its loans are there.
+    If a process is killed, this is the last that its journal says. Cursors are left out, and so are a pool's own
+    connections, because the pool's loans are included.
     """
     held = [one for one in snapshot.open if one.kind != CURSOR and (one.pool is None or one.kind == CHECKOUT)]
     counts = Counter(map(_HOLDS, held))
@@ -238,7 +239,7 @@ _HOLDS = attrgetter("site", "database", "kind")
 
 
 def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]:
-    """A new high of handles open at once to one database."""
+    """The record of a new highest number of handles open at once to one database."""
     return {
         "type": "peak",
         "database": database,
@@ -249,5 +250,8 @@ def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]
 
 
 def end_record(wall: float) -> dict[str, Any]:
-    """The last line of a process that was looked at to its end: without it, it was killed or could not write."""
+    """The last record of a process that was watched to its end.
+
+    A process without this record still runs, was killed, or could not write.
+    """
     return {"type": "end", "time": iso(wall), "pid": os.getpid()}

@@ -1,4 +1,4 @@
-"""A run in one line, and its busiest opening lines: the same words from the live history and from journals."""
+"""A run in one line, and its busiest opening lines. The live history and the journals give the same words."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from whoholds.reporting.reading import Journal
 
 BUSIEST = 3
-MANY = 10  # pids
-MOST_FINDINGS = 10_000  # different ones that journals tell; and opening lines that are counted
-MOST_ASIDES = 100
-MOST_PLACES = 10_000
+MANY = 10  # processes without an end that are listed
+MOST_FINDINGS = 10_000  # different findings of journals that are kept
+MOST_ASIDES = 100  # different asides of journals that are kept
+MOST_PLACES = 10_000  # opening lines that are counted
 _KEPT = ("rule", "severity", "message", "report", "fingerprint", "count", "opened", "spawned", "pid", "time")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What the end of a run is told from."""
+    """The facts that the summary at the end of a run needs."""
 
-    severities: tuple[str, ...]  # of each finding above info
-    connections: int  # opened
-    peak: tuple[int, str]  # the most open at once to one database by one process, and that database
-    busiest: tuple[str, ...]  # the lines that opened or borrowed most, as `busy_line` gives them
+    severities: tuple[str, ...]  # one for each finding above info
+    connections: int  # connections opened during the run
+    peak: tuple[int, str]  # most handles open at once to one database by one process, and that database
+    busiest: tuple[str, ...]  # the lines that opened or borrowed most, as `busy_line` returns them
     processes: int = 1
-    ended: bool = True  # whether every process was looked at to its end
+    ended: bool = True  # True if every process was watched to its end
 
 
 def run_of(look: Look) -> Run:
@@ -52,21 +52,22 @@ def run_of(look: Look) -> Run:
 
 
 class Told:
-    """What journals said, all processes together: taken record by record, so that its size does not grow with theirs.
+    """The contents of several journals, for all processes together.
 
-    Of each finding the last word is kept, without its stacks; of more than `MOST_FINDINGS` the later ones are counted.
-    Raises OSError where a journal cannot be read.
+    The journals are read record by record, so that the size in memory does not grow with theirs. Of each finding the
+    last record is kept, without its stacks. Findings beyond `MOST_FINDINGS` are only counted. Raises OSError if a
+    journal cannot be read.
     """
 
     def __init__(self, journals: Iterable[Journal]) -> None:
-        self.count = 0  # records
-        self.runs = 0  # processes that wrote
-        self.remarks: list[str] = []  # what was passed over
-        self._asides: dict[str, None] = {}  # what stood aside, each once
+        self.count = 0  # records read
+        self.runs = 0  # `run` records: processes that wrote
+        self.remarks: list[str] = []  # sentences on what was passed over
+        self._asides: dict[str, None] = {}  # the texts of the asides, each once
         self._findings: dict[tuple[int | None, str], dict[str, Any]] = {}
-        self._more = 0  # records of findings that found no room
-        self._running: Counter[int] = Counter()  # by pid: those that began and have not ended
-        self._open: dict[int, dict[str, Any]] = {}  # the last `open` record of each of them
+        self._more = 0  # records of findings beyond MOST_FINDINGS
+        self._running: Counter[int] = Counter()  # by pid: `run` records less `end` records
+        self._open: dict[int, dict[str, Any]] = {}  # by pid: the last `open` record of a process without an end
         self._connections = self._handles = 0
         self._first = ""  # the database of the first handle
         self._peak = (0, "")
@@ -128,36 +129,36 @@ class Told:
         "aside": _aside,
     }
 
-    # --- what came of it ----------------------------------------------------------------------------------------------
+    # --- the results --------------------------------------------------------------------------------------------------
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        """The last word of every finding, in the order in which they first came."""
+        """The last record of every finding, in the order of the first records."""
         return list(self._findings.values())
 
     @property
     def asides(self) -> list[str]:
-        """What stood aside in the processes, and why, as they said it on stderr."""
+        """The parts of whoholds that stood aside in the processes, and why, in the words of their stderr."""
         return list(self._asides)
 
     @property
     def unended(self) -> list[int]:
-        """The pids of those that did not write their last line."""
+        """The pids of the processes that did not write their `end` record."""
         return sorted(pid for pid, count in self._running.items() if count > 0)
 
     @property
     def held(self) -> dict[int, dict[str, Any]]:
-        """The last `open` record of each process that did not write its last line, by pid."""
+        """By pid: the last `open` record of each process that did not write its `end` record."""
         return {pid: self._open[pid] for pid in self.unended if pid in self._open}
 
     @property
     def above_info(self) -> list[dict[str, Any]]:
-        """The findings that are said unasked."""
+        """The findings that are shown by default: all above severity info."""
         return [finding for finding in self.findings if finding["severity"] != INFO]
 
     @property
     def run(self) -> Run:
-        """All processes as one run."""
+        """All processes together as one run."""
         still_open = [line for record in self.held.values() for line in record["lines"]]
         highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
         peak = self._peak if self._peak[0] else (min(self._handles, 1), self._first)
@@ -175,7 +176,7 @@ class Told:
 
 
 def headline(run: Run) -> str:
-    """The one line that a run ends with, also when all is clean."""
+    """The line that ends every run, with findings or clean."""
     most, database = run.peak
     held = "" if run.ended else "at least "
     held += f"{run.connections} connection{'s' * (run.connections != 1)} opened"
@@ -196,12 +197,16 @@ def counted(severities: Iterable[str]) -> str:
 
 
 def busy_line(place: str, function: str, count: int, *, loan: bool) -> str:
-    """`shop/cars.py:42 in load_cars opened 41`; of a pool's loans `borrowed`."""
+    """`shop/cars.py:42 in load_cars opened 41`; for loans of a pool, `borrowed 41`."""
     return f"{place} in {function} {'borrowed' if loan else 'opened'} {count}"
 
 
 def lines_of(told: Told) -> list[str]:
-    """The headline, and what follows it: what was passed over, who has no end, with findings the busiest lines."""
+    """The headline and the lines below it, without control characters.
+
+    Below it stand remarks on what was passed over, the processes without an end, and, if there are findings, the
+    busiest lines.
+    """
     run = told.run
     lines = [headline(run), *(f"whoholds: {remark}" for remark in told.remarks)]
     for pid in told.unended[:MANY]:
@@ -214,7 +219,7 @@ def lines_of(told: Told) -> list[str]:
 
 
 def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
-    """What is known of a process that did not write its last line: what was open when it was last looked at."""
+    """The lines on a process that did not write its `end` record: what was open at its last look."""
     first = f"whoholds: no end in the journal of process {pid}: still running, killed, or no room to write; "
     if held is None:
         return [first + "what it held at last is not known"]

@@ -1,4 +1,7 @@
-"""How a finding is told to a person: the first line, which stands alone, and the report below; who holds what now."""
+"""Findings as text for a person: the message (a first line that stands alone) and the report; also who holds what now.
+
+Only this module puts findings into words, so that all outputs say the same.
+"""
 
 from __future__ import annotations
 
@@ -26,24 +29,25 @@ if TYPE_CHECKING:
 
 SHOWN_FRAMES = 5
 SHOWN_PARTS = 8
-SHOWN_PLACES = 4  # where holders are now, the most frequent first
+SHOWN_PLACES = 4  # lines at which holders are now, the most frequent first
 SHOWN_STATEMENTS = 3
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _UNKNOWN_LINE = "an unknown line"
-_GROUP = "{n}"  # of a phrase: "35 connections"
+_GROUP = "{n}"  # placeholder of a phrase, for instance for "35 connections"
 
 
 # --- the first line -----------------------------------------------------------------------------------------------
 
 
 def first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
-    """A %-template and its arguments. The template holds only what the fingerprint holds, so that trackers group.
+    """The message as a %-template and its arguments.
 
-    A finding that cannot be put into words is told by its rule and count: it must not take others with it.
+    The template has only what the fingerprint covers, so that error trackers group equal findings. A finding that
+    cannot be put into words gives its rule and count, so that the other findings are still reported. Never raises.
     """
     try:
         template, arguments = _first_line(finding)
-        template % arguments  # a phrase may have more places than numbers, or fewer
+        template % arguments  # raises if the phrase has more or fewer placeholders than numbers
     except Exception as error:  # noqa: BLE001 - a detector's phrase, a name of the program's
         faults.note(error, "whoholds.report")
         failure = type(error).__name__
@@ -78,7 +82,10 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
 
 
 def message(finding: Finding) -> str:
-    """The first line: rule, opening line, what it did and how often, spawn line, database. It stands alone."""
+    """The first line of the report, which can stand alone.
+
+    It names the rule, the opening line, what that line did and how often, the spawn line, and the database.
+    """
     template, arguments = first_line(finding)
     return redact(template % arguments)
 
@@ -93,19 +100,19 @@ def _noun(kind: str, count: int) -> str:
 
 
 def verb_of(handles: Sequence[Handle]) -> str:
-    """What the line did: `opened`, or `borrowed` where the handle is a pool's loan."""
+    """The verb for what the opening line did: `borrowed` if the handles are loans of a pool, else `opened`."""
     return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
 
 
 def _unit_of_work(handles: Sequence[Handle]) -> str:
-    """` (GET /users)`: the request, task or job that all of the handles were opened in; empty where there is none."""
+    """` (GET /users)`: the one request, task or job in which all of the handles were opened; empty if there is none."""
     names = {handle.scope.name if handle.scope is not None else "" for handle in handles}
     name = names.pop() if len(names) == 1 else ""
     return f" ({name})" if name else ""
 
 
 def database_name(database: Database) -> str:
-    """`app@127.0.0.1/shop`, with the port where it is not the usual one; a file by its path, shown short."""
+    """`app@127.0.0.1/shop`, with the port unless it is the standard port; for a file, the path from `shown_path`."""
     if not database.host:
         name = shown_path(database.name) if database.name.startswith(("/", "\\")) else database.name
         return name or database.text
@@ -133,7 +140,8 @@ def _again(finding: Finding) -> str:
 def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAMES, first: str = "") -> str:
     """The whole report: the first line, who holds what, where the holders are now, why, and what to do.
 
-    `first` is the finding's `message`, where the caller has it already.
+    `first` is the finding's `message`, if the caller has it already. Never raises: if the part below the first line
+    cannot be rendered, one line says so.
     """
     try:
         below = _below(finding, source=source, most_frames=most_frames)
@@ -144,7 +152,7 @@ def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAM
 
 
 def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
-    """The lines below the first."""
+    """The lines of the report below the first line."""
     lines = []
     if finding.error:
         lines.append(f"    {redact(finding.error)}")
@@ -166,14 +174,17 @@ def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
 
 
 def stamped(report: str, wall: float, pid: int) -> str:
-    """The report with local time and process id at the end of its first line: stderr and terminals have neither."""
+    """The report with local time and process id at the end of its first line, for stderr, which adds neither.
+
+    `wall` is in seconds since the epoch.
+    """
     first, newline, rest = report.partition("\n")
     at = datetime.fromtimestamp(wall).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - as the machine's own logs
     return f"{first} [{at}, process {pid}]{newline}{rest}"
 
 
 def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> list[str]:
-    """One group: how many, the opening line, the spawn line, where the holders are, how long and who."""
+    """The lines on one group: its count, opening line, spawn line, where its holders are, how long and who holds it."""
     lines = []
     if part.site is not None:
         lines.append(f"{part.count:>6}  {verb_of(part.handles):<8} {_where(part.site.frame, source=source)}")
@@ -211,7 +222,7 @@ def _places(part: Part, doing: dict[Handle, Origin]) -> str:
 
 
 def _users_place(origin: Origin) -> str:
-    """The innermost line of the program on a stack; empty where there is none."""
+    """The innermost line of the user's code on a stack; empty if there is none."""
     if not origin:
         return ""
     index = user_index(origin)
@@ -240,7 +251,7 @@ def _held(part: Part, now: float) -> str:
 
 
 def _states(part: Part) -> str:
-    """`; 31 idle in transaction, 1 in a statement`, for holders whose lines are not known."""
+    """`; 31 idle in transaction, 1 in a statement`, for holders whose present lines are not known."""
     counts = Counter(_state(handle) for handle in part.handles if handle.open)
     said = [f"{count} {state}" if part.count > 1 else state for state, count in counts.most_common() if state != "idle"]
     return f"; {', '.join(said)}" if said else ""
@@ -257,7 +268,10 @@ def _naturally(name: str) -> list[tuple[int, str]]:
 
 
 def _stack(title: str, origin: Origin, most: int) -> list[str]:
-    """At most `most` frames of the user's; runs of library frames are folded into one line."""
+    """The lines of a stack with at most `most` frames of the user's code; runs of library frames become one line each.
+
+    Empty if there is no frame of the user's code, or if the stack would only repeat the opening line.
+    """
     shown = frames(origin, source=False)
     users = [frame for frame in shown if not kind_of(frame.file)]
     if len(users) <= 1 and title.startswith("how"):
@@ -280,7 +294,10 @@ def _stack(title: str, origin: Origin, most: int) -> list[str]:
 
 
 def _last_statements(finding: Finding) -> tuple[str, ...]:
-    """The last few statements of the oldest handle, newest first: verb and table, when it ended, how long it took."""
+    """A sentence on the last few statements of the oldest handle, newest first; empty if there are none.
+
+    For each statement: verb and table, seconds since its end, and its duration in milliseconds.
+    """
     from whoholds.text.sql import summary
 
     for handle in finding.handles[:1]:
@@ -301,9 +318,9 @@ def _last_statements(finding: Finding) -> tuple[str, ...]:
 def holders_text(
     handles: Iterable[Handle], now: float, *, doing: dict[Handle, Origin] | None = None, source: bool = True
 ) -> str:
-    """Who holds what now, grouped by database, opening line and spawn line; "" where nobody holds anything.
+    """Who holds what now, grouped by database, opening line and spawn line; "" if nothing is held.
 
-    `doing` gives the live stacks of the holders, where they are known.
+    `doing` has the live stacks of the holders, as far as they are known. `now` is a time of the ledger's clock.
     """
     by_database: dict[str, list[Handle]] = {}
     for handle in handles:

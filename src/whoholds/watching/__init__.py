@@ -1,1 +1,4 @@
-"""The running watch and the thread that ticks it."""
+"""The watch, the thread that ticks it, and its handling of forks and of the end of the process.
+
+The ticking thread runs this code, except where a module says otherwise.
+"""

@@ -1,6 +1,6 @@
-"""What stands aside: a driver, output, predicate, detector or look that failed. Each is said once, and counted.
+"""Asides: drivers, outputs, predicates, detectors and looks that failed. Each is reported once and counted.
 
-docs/settings.md has a section for each slug, "What whoholds says of itself".
+docs/settings.md explains each slug under "What whoholds says of itself".
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-MOST = 1000  # different ones that are remembered
+MOST = 1000  # different asides that are remembered
 
 
 class Asides:
-    """Everything that stood aside in one watch. It never raises."""
+    """Everything that stood aside in one watch. Its methods never raise."""
 
     def __init__(self) -> None:
         self.all: list[Aside] = []
-        self._counts: dict[tuple[str, object], int] = {}  # by key: how often; a key is said the first time only
+        self._counts: dict[tuple[str, object], int] = {}  # by key: how often it came; only the first time is reported
         self._reasons: dict[tuple[str, object], str] = {}
-        self._fresh: list[Aside] = []  # not shown to the outputs yet
+        self._fresh: list[Aside] = []  # not handed to the outputs yet
 
     def note(self, slug: str, reason: str, *, key: object = None) -> None:
-        """Say on stderr that something stands aside, and why; with a `key` only the first time that this key comes."""
+        """Say on stderr that something stands aside, and why: once for each `key`, by default for each `reason`."""
         known = (slug, reason if key is None else key)
         if known in self._counts:
             self._counts[known] += 1
@@ -41,12 +41,12 @@ class Asides:
         say(f"whoholds: {reason} [{slug}]")
 
     def take(self) -> tuple[Aside, ...]:
-        """What came since the last call: for the look that is shown to the outputs."""
+        """The asides since the last call, for the look that the outputs get."""
         fresh, self._fresh = tuple(self._fresh), []
         return fresh
 
     def remarks(self) -> list[str]:
-        """For the end of the process: what happened more than once, with how often, and every fault of a hook."""
+        """Sentences for the end of the process: on asides that came several times, and on every fault of a hook."""
         return [
             f"{self._reasons[key]} ({count} times)" if count > 1 else self._reasons[key]
             for key, count in self._counts.items()
@@ -55,7 +55,7 @@ class Asides:
 
 
 def failure(error: BaseException) -> str:
-    """`ValueError: not so`; the type alone where the exception cannot say what it is."""
+    """`ValueError: not so`; only the type if the exception's own `__str__` raises."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 - the exception's own __str__ is somebody else's code
@@ -63,7 +63,7 @@ def failure(error: BaseException) -> str:
 
 
 def place_of(error: BaseException) -> str:
-    """`whoholds/detectors/left.py:42`, the innermost line that `error` came from."""
+    """`detectors/left.py:42`: the innermost line of the traceback, with the last folder of its path; "?" if none."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
@@ -74,7 +74,7 @@ def place_of(error: BaseException) -> str:
 
 
 def place_in(error: BaseException, function: Callable[..., object]) -> str:
-    """`shop/cars.py:42`, the line of `function` at which `error` left it; "" where it has no code of its own."""
+    """`shop/cars.py:42`: the line at which `error` left `function`, else its first line; "" if it has no code."""
     from whoholds.analysis.frames import shown_path
 
     code = getattr(function, "__code__", None) or getattr(getattr(function, "__call__", None), "__code__", None)  # noqa: B004

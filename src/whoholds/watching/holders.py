@@ -1,4 +1,4 @@
-"""Who holds what now: as values, as text, and printed when a signal asks."""
+"""Who holds what now: as values, as text, and printed on stderr when a signal comes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Holders:
-    """What is held at one moment: iterate for the handles, oldest first; `str()` for the report."""
+    """The handles that are held at one moment. Iterating gives the handles, oldest first; `str()` gives the report.
+
+    `now` is that moment by the ledger's clock, in seconds.
+    """
 
     def __init__(
         self, handles: list[Handle], now: float, *, doing: dict[Handle, Origin] | None = None, source: bool = True
@@ -45,7 +48,11 @@ class Holders:
 
 
 def holders_of(watch: Watch | None) -> Holders:
-    """What `watch` sees held now, without what a pool has at home; nothing where nothing watches."""
+    """The handles that `watch` sees held now; empty if `watch` is None. Ticks the watch; never raises.
+
+    Handles that a pool or a thread has at home are left out, and so are a pool's own connections, for which its loans
+    stand.
+    """
     if watch is None:
         return Holders([], 0.0)
     watch.tick()
@@ -58,10 +65,10 @@ def holders_of(watch: Watch | None) -> Holders:
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:
-    """Print what `holders` gives on stderr whenever the signal comes, then call the handler that was there.
+    """Print the result of `holders` on stderr whenever the signal `name` comes, then call the handler set before.
 
-    The signal's handler only wakes a thread: the print is not made in the middle of the program's own write.
-    The call returned gives the signal back, where nobody has taken it since.
+    The signal's handler only starts a thread, so that the text is not printed in the middle of the program's own write.
+    Returns a function that restores the handler set before, unless somebody has set another since.
     """
     number = getattr(signal, name)
     before = signal.getsignal(number)
@@ -75,14 +82,14 @@ def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], No
 
     try:
         signal.signal(number, dump)
-    except ValueError:  # not in the main thread
+    except ValueError:  # this is not the main thread
         say(f"whoholds: WHOHOLDS_DUMP_SIGNAL={name}: signals can be set in the main thread only")
 
     def restore() -> None:
         try:
             if signal.getsignal(number) is dump and before is not None:
                 signal.signal(number, before)
-        except ValueError:  # not in the main thread: the handler stays, and calls the one before
+        except ValueError:  # this is not the main thread: our handler stays, and calls the handler set before
             pass
 
     return restore

@@ -1,4 +1,4 @@
-"""Which findings are intended: by a rule of WHOHOLDS_IGNORE, a comment on the line, or a predicate."""
+"""Decides which findings are intended: by a rule of WHOHOLDS_IGNORE, a comment on the opening line, or a predicate."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARKER = "# whoholds: ignore"
 
 
 class Intended:
-    """The ignore rules, with how many findings each matched, and the predicates of `whoholds.ignore`."""
+    """The ignore rules, each with the number of findings it matched, and the predicates of `whoholds.ignore`."""
 
     def __init__(self, rules: Iterable[IgnoreRule], asides: Asides) -> None:
         self.matched = dict.fromkeys(rules, 0)
@@ -28,11 +28,11 @@ class Intended:
         self._asides = asides
 
     def use(self, rules: Iterable[IgnoreRule]) -> None:
-        """Apply these rules from now on; those that were there keep their counts."""
+        """Apply these rules from now on. A rule that was applied before keeps its count."""
         self.matched = {rule: self.matched.get(rule, 0) for rule in rules}
 
     def covers(self, finding: Finding) -> bool:
-        """Whether `finding` is intended. Called by the thread that ticks."""
+        """True if `finding` is intended. The ticking thread calls this; it never raises."""
         for rule in self.matched:
             if rule.matches(finding.rule, finding.lines):
                 self.matched[rule] += 1
@@ -43,7 +43,7 @@ class Intended:
         return any(self._says(predicate, finding) for predicate in self.predicates)
 
     def _says(self, predicate: Predicate, finding: Finding) -> bool:
-        """What the predicate says; one that raises says no, and that is said once, with the line that raised."""
+        """The answer of the predicate; False if it raises, which is reported once with the line that raised."""
         try:
             return bool(predicate(finding))
         except Exception as error:  # noqa: BLE001 - somebody else's code: it must not hide the other findings
@@ -51,12 +51,12 @@ class Intended:
             return False
 
     def remarks(self) -> list[str]:
-        """The rules that matched nothing: for the end of the process."""
+        """Sentences for the end of the process on the rules that matched nothing."""
         return [f"ignore rule {rule} matched nothing" for rule, count in self.matched.items() if not count]
 
 
 def note_failed(predicate: Predicate, error: Exception, asides: Asides, of: str) -> None:
-    """Say once that a predicate, given to `of`, raised, with the line of the predicate that did."""
+    """Report once that a predicate, which was given to the function named `of`, raised, with the line that raised."""
     name, place = name_of(predicate), place_in(error, predicate)
     at = f" at {place}" if place else ""
     reason = f"predicate {name} of {of} raised{at}: {failure(error)}; that counts as no match"
@@ -64,7 +64,7 @@ def note_failed(predicate: Predicate, error: Exception, asides: Asides, of: str)
 
 
 def says_ignore(file: str, line: int, rule: str) -> bool:
-    """Whether the line carries `# whoholds: ignore[rule]`, or `ignore` alone for every rule."""
+    """True if the line has the comment `# whoholds: ignore[rule]`, or `# whoholds: ignore`, which is for all rules."""
     _, marker, rest = line_of(file, line).partition(MARKER)
     if not marker:
         return False

@@ -1,6 +1,7 @@
-"""Decides which findings are said at a look: new ones, those that doubled or worsened, and repeats after an interval.
+"""Decides which findings are reported at a look.
 
-It knows nothing of what a finding means, and is bounded: beyond `MOST` lines only counts are kept.
+These are new findings, findings whose count doubled or whose severity rose, and repeats older than WHOHOLDS_REPEAT.
+The module must not know any rule, and its memory is bounded: beyond `MOST` findings only their number is kept.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from whoholds.analysis.finding import SEVERITIES, Finding
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-MOST = 1000
-KEPT_HANDLES = 100  # of one finding, for showing
+MOST = 1000  # different findings that are kept
+KEPT_HANDLES = 100  # handles of one finding that are kept, for display
 
 
 @dataclass
 class _Running:
-    """One finding over the life of the process."""
+    """One finding over the life of the process, merged, and when it was reported last."""
 
     finding: Finding
     said_count: int = 0
@@ -30,21 +31,25 @@ class _Running:
 
 
 class Repeats:
-    """All that was found so far; gives back what is to be said now."""
+    """All findings so far; decides at each look which of them are due to be reported."""
 
     def __init__(self, repeat: float, pid: Callable[[], int] = os.getpid) -> None:
         self.repeat = repeat
         self._pid = pid
         self._running: dict[tuple[object, ...], _Running] = {}
-        self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → findings, exact even where none is said
+        self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → number of findings, also of those not kept
         self.dropped = 0
 
     def findings(self) -> list[Finding]:
-        """Every finding so far, merged, in the order in which they first came."""
+        """Every finding so far, merged, in the order in which each was first found."""
         return [running.finding for running in self._running.values()]
 
     def due(self, findings: Iterable[Finding], now: float, wall: float, *, last: bool = False) -> list[Finding]:
-        """What is to be said of `findings`, and at the end the last word of each that has grown since."""
+        """Merge `findings` into those before; returns the findings to report now.
+
+        If this is the last look, these include every finding that has grown since its last report. `now` is a time of
+        the ledger's clock, `wall` is in seconds since the epoch.
+        """
         said: list[Finding] = []
         for finding in findings:
             self._merge(finding, now, wall, said)
@@ -93,14 +98,17 @@ class Repeats:
         return replace(running.finding, since=since, now=now, time=wall)
 
     def forget(self) -> None:
-        """In a forked child: what the parent found is the parent's to say."""
+        """Forget everything: in a forked child, the findings of the parent are left to the parent."""
         self._running.clear()
         self.counts.clear()
         self.dropped = 0
 
 
 def merged(old: Finding, new: Finding) -> Finding:
-    """The finding with both: counts added up, or the higher one with all that belongs to it; the worse severity."""
+    """One finding for both, with the worse severity.
+
+    Its count is the sum, or, if the new finding's counts do not add up, it is the finding with the higher count.
+    """
     severity = max(old.severity, new.severity, key=SEVERITIES.index)
     if not new.adds_up:
         times = old.times + new.times

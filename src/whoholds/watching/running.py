@@ -1,4 +1,7 @@
-"""The watches that run now, oldest first. A list and nothing imported, so that scopes may ask it at no cost."""
+"""The watches that run now, oldest first.
+
+This module must not import anything, so that scopes can read the list at no cost.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ if TYPE_CHECKING:
 
     from whoholds.watching.watch import Watch
 
-# Each with its Ticker, which stands above this module. Changed by `ticker.attend` and `ticker.leave` alone.
+# Each watch with its Ticker, typed Any because that module is above this one. Only `ticker.attend` and `ticker.leave`
+# may change the list.
 attended: list[tuple[Watch, Any]] = []
 
 
 def watches() -> list[Watch]:
-    """The watches that tick, in the order in which they began."""
+    """The watches that are ticked now, in the order in which they began."""
     return [watch for watch, _ in attended]
 
 
 def current() -> Watch | None:
-    """The Watch that runs, the innermost `with whoholds.watch()` first, or None."""
+    """The watch that began last, which is the innermost `with whoholds.watch()`; None if none runs."""
     return attended[-1][0] if attended else None

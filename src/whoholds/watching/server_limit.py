@@ -1,7 +1,7 @@
-"""WHOHOLDS_ASK_SERVER=1: what a server allows this user, by one query on the program's first connection to it.
+"""WHOHOLDS_ASK_SERVER=1: asks each server, on the program's first connection to it, how many it allows this user.
 
-The only statement that whoholds ever sends, and only when asked to. It runs in the program's own thread, right after
-its connect, and leaves no transaction behind.
+This query is the only statement that whoholds ever sends, and only with that setting. It runs in the user's thread,
+right after the connect, and must not leave a transaction open.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.handle import Handle
 
-# The least of what the server, the role and the database allow. Superusers' slots are no one else's.
+# The smallest of the limits of the server, the role and the database, without the slots reserved for superusers.
 _POSTGRESQL = """
 SELECT min(allowed) FROM (
     SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS allowed
@@ -26,14 +26,17 @@ _QUERIES = {"postgresql": _POSTGRESQL, "mysql": _MYSQL, "mariadb": _MYSQL}
 
 
 def asking(answers: dict[str, int]) -> Callable[[Handle, Any], None]:
-    """What the ledger calls with each new connection: fills `answers`, server → connections it allows, 0: unknown."""
+    """The function that the ledger calls in the user's thread with each new connection. It never raises.
+
+    It fills `answers`: server → number of connections that the server allows, or 0 if not known.
+    """
 
     def ask(handle: Handle, connection: Any) -> None:
         server = handle.database.server
         query = _QUERIES.get(handle.database.system)
         if query is None or server in answers or _asynchronous(connection):
             return
-        answers[server] = 0  # asked once, whatever comes back
+        answers[server] = 0  # each server is asked once, even if it does not answer
         try:
             cursor = connection.cursor()
             try:
@@ -50,5 +53,5 @@ def asking(answers: dict[str, int]) -> Callable[[Handle, Any], None]:
 
 
 def _asynchronous(connection: Any) -> bool:
-    """Whether its calls would have to be awaited or polled."""
+    """True if calls on the connection would have to be awaited or polled."""
     return "Async" in type(connection).__name__ or bool(getattr(connection, "async_", False))

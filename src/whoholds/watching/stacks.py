@@ -1,4 +1,4 @@
-"""What an owner does now: its live stack, as an origin. Called on the tick, when something is reported."""
+"""Live stacks: where an owner is now, as an origin. They are read on the tick, for findings that are reported."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
-FRAMES = 16
-HOLDERS = 200  # whose stacks are read for one finding
+FRAMES = 16  # innermost frames that are read of each stack
+HOLDERS = 200  # owners whose stacks are read for one finding
 
 
 def stack_of(owner: Owner) -> Origin:
-    """The innermost frames of a thread, or of a suspended task; empty where it has ended or cannot be seen."""
+    """The innermost frames of a thread or of a suspended task.
+
+    Empty if the owner has ended, is a greenlet, or its frames cannot be read.
+    """
     if owner.kind == "task":
         task = owner.ref() if owner.ref is not None else None
         try:
@@ -41,9 +44,10 @@ def stack_of(owner: Owner) -> Origin:
 
 
 def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> dict[Handle, Origin]:
-    """The live stack of the owner of each open handle, for at most `HOLDERS` owners; who has ended is left out.
+    """The live stack of the owner of each open handle. Owners that have ended are left out.
 
-    `by_owner` keeps the stacks that were read for other findings of the same look.
+    `by_owner` has the stacks that were read for other findings of the same look; at most `HOLDERS` more are read and
+    added to it.
     """
     stacks: dict[Handle, Origin] = {}
     read = 0

@@ -1,6 +1,7 @@
-"""The one small thread that ticks, the fork that must not meet it, and the end of the process.
+"""The one small thread that ticks a watch, and what happens to it at a fork and at the end of the process.
 
-It is stopped before a fork and goes on once the fork's call has returned; it joins nobody's threads.
+The thread is stopped before a fork and goes on once the call of fork has returned. It must not wait for threads of the
+program.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from whoholds.watching.running import attended
 
 try:
     from _queue import Empty, SimpleQueue
-except ImportError:  # not CPython, where nothing is watched; queue's own are gevent's after its patching
+except ImportError:  # not CPython, where nothing is watched; after gevent's patching, `queue` has gevent's classes
     from queue import Empty, SimpleQueue
 
 if TYPE_CHECKING:
@@ -30,42 +31,42 @@ if TYPE_CHECKING:
 
     from whoholds.watching.watch import Watch
 
-GATHER_S = 0.1  # from being woken, or from the first opening, to the look: what comes with it is then in it
-WAIT_S = 1.0  # at most, for the ticking thread to stop
-AT_ONCE_S = 0.25  # at most, until a look that comes at once is over; it takes some 5 ms
-LONGEST_S = 3600.0  # of one wait: a queue takes no more than some 292 years
+GATHER_S = 0.1  # from a wake, or from the first opening, to the look, so that the look includes what follows at once
+WAIT_S = 1.0  # longest wait for the ticking thread to stop
+AT_ONCE_S = 0.25  # longest wait for the end of an immediate look, which takes some 5 ms
+LONGEST_S = 3600.0  # longest single wait: a queue takes no more than some 292 years
 
-_STOP, _SOON, _NOW = range(3)  # orders
+_STOP, _SOON, _NOW = range(3)  # orders to the ticking thread
 
 
 class Ticker:
-    """Ticks a watch 0.1 s after it began, then every `limits.every` seconds, and earlier when woken."""
+    """Ticks a watch `GATHER_S` after the first opening, then every `limits.every` seconds, and earlier when woken."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
         self.renew()
 
     def renew(self) -> None:
-        """Forget the thread: in a forked child there is none."""
-        self._orders: SimpleQueue[int] = SimpleQueue()  # its put takes no lock
+        """Forget the thread, which does not exist in a forked child."""
+        self._orders: SimpleQueue[int] = SimpleQueue()  # `put` takes no lock
         self._thread: RealThread | None = None
-        self._due: float | None = None  # when the next look comes, by the monotonic clock; a fork does not put it off
+        self._due: float | None = None  # monotonic time of the next look, which a fork does not put off
         self._running: dict[int, Any] = {}  # {0: True} while the thread runs; setdefault is one C call
-        self._looked: SimpleQueue[None] | None = None  # told when a look that was to come at once is over
-        self._holds: list[None] = []  # one for each fork that is under way
+        self._looked: SimpleQueue[None] | None = None  # gets an item at the end of an immediate look
+        self._holds: list[None] = []  # one item for each fork that is under way
 
     @property
     def began(self) -> bool:
-        """Whether this process has opened something, or used what it inherited."""
+        """True if this process has opened a handle, or has used one that it inherited."""
         return self._due is not None
 
     @property
     def ticks(self) -> bool:
-        """Whether the thread runs."""
+        """True if the ticking thread runs."""
         return self._thread is not None and not self._holds
 
     def ensure(self) -> None:
-        """Start the thread unless it runs. Called in the user's thread by each opening."""
+        """Start the ticking thread unless it runs. Each opening calls this in the user's thread."""
         if 0 in self._running or self._running.setdefault(0, real_ident()) != real_ident():
             return
         self._running[0] = True
@@ -74,17 +75,18 @@ class Ticker:
         self._thread = RealThread(partial(self._run, self._orders))
         try:
             self._thread.start()
-        except RuntimeError:  # no threads here (uWSGI without them), or the interpreter ends
+        except RuntimeError:  # there can be no threads (as in uWSGI without threads), or the interpreter ends
             pass
 
     def wake(self) -> None:
-        """Tick as soon as what comes with it is there. Never blocks."""
+        """Order a look in `GATHER_S` at most. Called in the user's thread; never blocks."""
         self._orders.put(_SOON)
 
     def wake_at_once(self) -> None:
-        """Tick now; the first time in a process, wait for it `AT_ONCE_S` at most: the one wait in the user's thread.
+        """Order a look now. The first call in a process waits for the look, for `AT_ONCE_S` at most.
 
-        What its parent opened is used in a child, which may be ended with its next statement (`Pool.terminate`).
+        A child calls this in the user's thread when it uses a connection of its parent: it may be ended at its next
+        statement (`Pool.terminate`). This is the only wait in the user's thread.
         """
         thread = self._thread
         if self._looked is not None or thread is None or thread.ident == real_ident():
@@ -98,15 +100,15 @@ class Ticker:
             pass
 
     def stop(self) -> None:
-        """Stop the thread, waiting at most `WAIT_S`; the next handle starts it again."""
+        """Stop the thread, waiting at most `WAIT_S`. The next opening starts it again."""
         if self.hold():
             self.go_on()
 
     def hold(self) -> bool:
-        """Stop the thread until `go_on`; whether it ran. An order to look that it has not followed is kept."""
+        """Stop the thread until `go_on`. True if it ran. An order that it has not carried out is kept."""
         thread = self._thread
         if not self._running or (thread is not None and thread.ident == real_ident()):
-            return False  # an output that forks: nobody can wait for himself
+            return False  # an output forks in the ticking thread, which cannot wait for itself
         self._holds.append(None)
         orders, self._orders = self._orders, SimpleQueue()
         orders.put(_STOP)
@@ -119,7 +121,7 @@ class Ticker:
         return True
 
     def go_on(self) -> None:
-        """From now on the next handle starts the thread."""
+        """End one `hold`. After the last one, the next opening starts the thread again."""
         self._holds.pop()
         if not self._holds:
             self._thread = None
@@ -149,13 +151,13 @@ class Ticker:
                 self._looked.put(None)
 
 
-# --- fork and exit: hooks that can never be taken out again stand once and ask who is there -------------------------
+# --- fork and exit: these hooks cannot be removed, so they are installed once and use the watches of the moment -----
 
 _after: list[Callable[[], None]] = []
 
 
 def attend(watch: Watch) -> Ticker:
-    """Tick `watch` from now on, through forks, until the process ends or `leave` is called."""
+    """Tick `watch` from now on, also after forks, until the process ends or `leave` is called. Returns its ticker."""
     hook()
     ticker = Ticker(watch)
     watch.ledger.on_opened = ticker.ensure
@@ -177,14 +179,14 @@ def _until_the_main_thread_opens(ticker: Ticker, watch: Watch) -> Callable[[], N
 
 
 def leave(watch: Watch) -> None:
-    """Tick it no more."""
+    """Stop ticking `watch`."""
     for entry in [entry for entry in attended if entry[0] is watch]:
         entry[1].stop()
         attended.remove(entry)
 
 
 def hook() -> None:
-    """Stand at fork, at the exit and where processes leave without one."""
+    """Install the hooks for forks, for the normal exit, and for exits that run no `atexit` handlers."""
     exits.watch()
     exits.at_exit(last_look)
     exits.at_exit(signals.after_last_look)
@@ -194,12 +196,12 @@ def hook() -> None:
 
 
 def after_last_look(call: Callable[[], None]) -> None:
-    """Call this once the last look of the process is over: an exporter's shutdown."""
+    """Call `call` once, after the last look of the process. Used for the shutdown of exporters."""
     _after.append(call)
 
 
 def main_ends() -> None:
-    """The main thread calls it at its end: the threads that hold something and still run outlive it."""
+    """Mark the running threads that hold handles as outliving the main thread, which calls this at its end."""
     for watch, _ in attended:
         for handle in watch.ledger.peek():
             owner = handle.owner
@@ -209,7 +211,10 @@ def main_ends() -> None:
 
 
 def last_look() -> None:
-    """The end of the process: after its own atexit handlers where we came before them."""
+    """Take the last look of every watch at the end of the process.
+
+    It runs after those of the program's atexit handlers that were registered after whoholds had started.
+    """
     for watch, ticker in list(attended):
         ticker.stop()
         try:
@@ -221,14 +226,14 @@ def last_look() -> None:
         _after.pop(0)()
 
 
-END_S = 5.0  # at most, for the last look of a process that ends in the middle of something
+END_S = 5.0  # longest wait for the last look of a process that ends without its normal exit
 
 
 def sudden_end() -> bool:
-    """The process ends now, whatever runs in it: by `os._exit` or a signal. Whoever opened nothing is not kept up.
+    """Take the last look before `os._exit` or a signal ends the process. The thread that ends the process calls this.
 
-    The look has a thread of its own: whoever ends like this may hold any lock that an output needs. False where this
-    very thread is in the middle of a look.
+    The look runs in a thread of its own, with a wait of `END_S` at most: the calling thread may hold any lock that an
+    output needs. A process that opened nothing is not delayed. False if the calling thread is in the middle of a look.
     """
     if not any(ticker.began for _, ticker in attended):
         return True
@@ -237,7 +242,7 @@ def sudden_end() -> bool:
     look = RealThread(last_look)
     try:
         look.start()
-    except RuntimeError:  # the interpreter ends: no thread can be started, and none is there to hold a lock
+    except RuntimeError:  # the interpreter ends: no thread can be started, and no other holds a lock
         last_look()
     else:
         look.join(END_S)
@@ -245,7 +250,7 @@ def sudden_end() -> bool:
 
 
 class _Fork:
-    """A fork that is under way."""
+    """A fork that is under way: where it was called, the tickers it stopped, and the signal mask to restore."""
 
     def __init__(self, frame: FrameType | None) -> None:
         self.spawn = Spawn(capture(frame, here.FRAMES), here.current_owner(), here.current_context())
@@ -253,7 +258,7 @@ class _Fork:
         self.mask = signals.held_through_fork()
 
 
-_forking: dict[int, _Fork] = {}  # by the thread that forks
+_forking: dict[int, _Fork] = {}  # by ident of the thread that forks
 
 
 def _ticking_threads() -> int:
@@ -282,7 +287,7 @@ def _in_parent() -> None:
     if fork is not None:
         signals.let_through(fork.mask)
         for ticker in fork.stopped:
-            ticker.go_on()  # whoever forks in a way that nobody sees return is watched again with its next handle
+            ticker.go_on()  # if no hook sees the fork return, the next opening starts the thread again
 
 
 def _fork_returned() -> None:

@@ -1,6 +1,7 @@
-"""Watch: the running whole. It is given drivers and outputs, ticks, and passes on what the detectors find.
+"""Watch: the running whole. It enters the drivers, ticks, and passes the findings of the detectors to the outputs.
 
-`tick` is all of its logic and needs no thread. Other people's code runs only here, in the thread that ticks.
+`tick` is all of its logic and needs no thread. Other people's outputs, detectors and predicates are called only from
+here, in the ticking thread.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ if TYPE_CHECKING:
     from whoholds.ledger.owner import Owner
     from whoholds.plugins import Detector, Driver, Output, OwnRule, Predicate
 
-PATIENCE_S = 2.0  # for a look in another thread to end
+PATIENCE_S = 2.0  # how long a tick waits at most for a look in another thread to end
 
 
 class Watch:
-    """Drivers tell its ledger; each `tick` gives the detectors a snapshot and the outputs what they find.
+    """Drivers write to its ledger; each `tick` hands a snapshot to the detectors, and their findings to the outputs.
 
-    `wall` gives seconds since the epoch; the ledger carries the other clock.
+    `wall` returns seconds since the epoch; the ledger has the monotonic clock.
     """
 
     def __init__(
@@ -63,24 +64,24 @@ class Watch:
         self.history.sites.source = self.limits.source
         self.repeats = Repeats(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
-        self.fallback: Callable[[], Output] | None = None  # makes the output for where no other reports any more
+        self.fallback: Callable[[], Output] | None = None  # makes the output to use when no other reports any more
         self.asides = Asides()
         self.intended = Intended(self.limits.ignore, self.asides)
-        self.snapshot: Snapshot | None = None  # the last
+        self.snapshot: Snapshot | None = None  # of the last look
         self._drivers = list(drivers)
-        self._detectors = dict(detectors)  # rule → detector, in the order of speaking
+        self._detectors = dict(detectors)  # rule → detector, in the order of reporting
         self._wall = wall
         self._entered: list[AbstractContextManager[None]] = []
         self.waits: list[Callable[[ModuleType], None]] = []  # drivers whose library is not imported yet
         self._renew()
 
     def _renew(self) -> None:
-        self._lock = _thread.allocate_lock()  # held while looking: never by a hook, so nobody's call waits for it
+        self._lock = _thread.allocate_lock()  # held during a look, never by a hook: no call of the user waits for it
 
     # --- life ---------------------------------------------------------------------------------------------------
 
     def start(self) -> Watch:
-        """Let outputs listen, then enter every driver; what fails is skipped and said."""
+        """Call `begin` of the outputs, then enter every driver. What fails is skipped and reported; never raises."""
         for output in list(self.outputs):
             begin = getattr(output, "begin", None)
             if begin is not None:
@@ -91,7 +92,10 @@ class Watch:
         return self
 
     def enter(self, driver: Driver, library: str = "") -> None:
-        """Let one more driver watch its library until the end."""
+        """Enter one more driver, which watches its library until `stop`. A failure is reported; never raises.
+
+        `library` is the name under which the driver is listed; the default is the driver's module.
+        """
         name = getattr(driver, "__module__", repr(driver))
         self.history.drivers[library or name] = False
         try:
@@ -103,12 +107,15 @@ class Watch:
             self.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
 
     def add_rule(self, own: OwnRule) -> None:
-        """Look for a third party's rule, too. ValueError where a rule of that name is there already."""
+        """Add a third party's rule and its detector. Raises ValueError if there is another rule of that name."""
         rules.register(own.row)
         self._detectors.setdefault(own.row.name, own.detector)
 
     def stop(self, ending: Ending | None = None) -> list[Finding]:
-        """A last look, then every name is given back and live handles go quiet. Twice is once."""
+        """Take a last look, then undo every driver's changes, so that nothing is recorded any more.
+
+        Returns the findings to report. A second call does nothing and returns an empty list.
+        """
         if not self.ledger.active:
             return []
         try:
@@ -118,7 +125,7 @@ class Watch:
 
     def _undo(self) -> None:
         self.ledger.active = False
-        while self._entered:  # not an ExitStack: one that raises would have the others undone with its exception
+        while self._entered:  # not an ExitStack, which passes one driver's exception to the exits of the others
             try:
                 self._entered.pop().__exit__(None, None, None)
             except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
@@ -128,7 +135,11 @@ class Watch:
                 gc.callbacks.remove(callback)
 
     def end(self, ending: Ending) -> list[Finding]:
-        """A last look of a scope, a watch or the process: settles once before it accuses. It never raises."""
+        """Take a last look at the end of a scope, of a watch or of the process. Returns its findings; never raises.
+
+        If that look would report leaks, garbage is collected first, but not at the end of a scope or without
+        `limits.exit_collect`.
+        """
         try:
             return self._end(ending)
         except Exception as error:  # noqa: BLE001 - our fault must not become the program's
@@ -154,7 +165,10 @@ class Watch:
         return any(finding.severity != INFO for rule in accusers for finding in self._found(rule, with_ending))
 
     def use(self, limits: Limits) -> None:
-        """Apply other settings from now on, all but those that only a start can change: what differs there is said."""
+        """Apply other settings from now on.
+
+        Settings that only a start can change stay as they are; each one that differs is reported on stderr.
+        """
         applied = limits.fixed_by(self.limits)
         for name in limits.differing(applied):
             now, wanted = getattr(self.limits, name), getattr(limits, name)
@@ -166,7 +180,7 @@ class Watch:
         self.intended.use(applied.ignore)
 
     def in_child(self) -> None:
-        """After a fork, in the child: the parent's handles and findings are the parent's."""
+        """Forget the handles and findings of the parent. The forked child calls this in the thread that forked."""
         self._renew()
         self.ledger.in_child()
         self.repeats.forget()
@@ -177,9 +191,10 @@ class Watch:
     # --- the tick -----------------------------------------------------------------------------------------------
 
     def tick(self, ending: Ending | None = None) -> list[Finding]:
-        """Look once: what is said now, in the order of the detectors. A look inside a look finds nothing.
+        """Take one look. Returns the findings to report now, in the order of the detectors.
 
-        It never raises: a look that fails is said once, and the next one looks again.
+        A tick within a look of the same thread returns an empty list; so does a tick that waited `PATIENCE_S` for a
+        look in another thread. Never raises: a failed look is reported once, and the next tick looks again.
         """
         me = _thread.get_ident()
         ledger = self.ledger
@@ -204,7 +219,7 @@ class Watch:
         taken = self.ledger.take(last=ending is not None)
         snapshot = snapshot_of(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
         self.snapshot = snapshot
-        stacks: dict[Owner, Origin] = {}  # each owner's is read once a look
+        stacks: dict[Owner, Origin] = {}  # the stack of each owner is read once per look
         found = [finding for rule in self._detectors for finding in self._found(rule, snapshot)]
         found = [self._with_stacks(finding, stacks) for finding in found]
         kept = [finding for finding in found if not self.intended.covers(finding)]
@@ -225,11 +240,11 @@ class Watch:
         self._tell(
             Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept), asides=self.asides.take())
         )
-        self._say_faults()  # those of the outputs
+        self._say_faults()  # faults that the outputs noted
         return said
 
     def _found(self, rule: str, snapshot: Snapshot) -> list[Finding]:
-        """What the detector of `rule` finds; one that raises gives what it found before, and is said once."""
+        """The findings of the detector of `rule`. If it raises, those it had found before; that is reported once."""
         found: list[Finding] = []
         try:
             for finding in self._detectors[rule](snapshot, self.limits):
@@ -242,13 +257,13 @@ class Watch:
 
     @staticmethod
     def _with_stacks(finding: Finding, stacks: dict[Owner, Origin]) -> Finding:
-        """The finding with where its holders are now, where its rule is about something that is still held."""
+        """The finding with the live stacks of its holders, if its rule shows them; else the finding unchanged."""
         if not rule_of(finding.rule).shows_holders:
             return finding
         return replace(finding, doing=tuple(stacks_of(finding.handles, stacks).items()))
 
     def _remarks(self) -> list[str]:
-        """What the reader of the end should know of the watching itself."""
+        """Sentences for the end of the process on the watch itself, such as what it dropped or could not watch."""
         remarks = [*self.intended.remarks(), *self.asides.remarks()]
         dropped = self.history.dropped + self.repeats.dropped
         if dropped:
@@ -274,7 +289,7 @@ class Watch:
             self._guarded(output, output, look)
 
     def _guarded(self, output: Output, call: Callable[[Any], object], given: Any) -> bool:
-        """Call an output; one that raises is switched off, and that is said. Whether it did what it should."""
+        """Call an output. If it raises, it is switched off, and that is reported. True if it did not raise."""
         try:
             call(given)
         except Exception as error:  # noqa: BLE001 - somebody else's code: it must not keep the others from reporting
@@ -284,7 +299,10 @@ class Watch:
         return True
 
     def _say_faults(self) -> None:
-        """Say each fault of ours in the program's threads once: what the program does there is not all seen."""
+        """Report, once each, the faults of whoholds that its hooks noted in the program's threads.
+
+        After such a fault, not everything that the program does there is recorded.
+        """
         for hook, error, at in faults.take():
             library = sys.modules.get(hook.partition(".")[0])
             version = getattr(library, "__version__", "")
@@ -293,14 +311,14 @@ class Watch:
             self.stand_aside("hook-failed", reason, (hook, at))
 
     def stand_aside(self, slug: str, reason: str, key: object = None) -> None:
-        """Say on stderr what stands aside and why, with a `key` once for that key. The program runs on."""
+        """Say on stderr what stands aside and why; with a `key`, only the first time for that key."""
         self.asides.note(slug, reason, key=key)
 
-    # --- asked --------------------------------------------------------------------------------------------------
+    # --- state --------------------------------------------------------------------------------------------------
 
     @property
     def handles(self) -> list[Handle]:
-        """What is open now, oldest first."""
+        """The handles that are open now, oldest first."""
         return self.ledger.peek()
 
     @property
@@ -310,7 +328,7 @@ class Watch:
 
     @property
     def predicates(self) -> list[Predicate]:
-        """The predicates of `whoholds.ignore` that this watch asks."""
+        """The predicates of `whoholds.ignore` that this watch calls for each finding."""
         return self.intended.predicates
 
     @predicates.setter
@@ -319,12 +337,12 @@ class Watch:
 
     @property
     def failed(self) -> list[str]:
-        """What stood aside so far, and why, in the order in which it was said."""
+        """The reasons of everything that stood aside so far, in the order of their reports."""
         return [aside.reason for aside in self.asides.all]
 
     @property
     def peak(self) -> int:
-        """The most connections open at once to one database, up to the last tick."""
+        """The largest number of handles open at once to one database, up to the last tick."""
         return max((trend.highest.count for trend in self.history.trends.values()), default=0)
 
     def __enter__(self) -> Watch:  # noqa: PYI034 - nobody derives from it, and Self is of 3.11
@@ -335,5 +353,5 @@ class Watch:
 
 
 def _is_silent(output: Output) -> bool:
-    """Whether what it is given reaches nobody: OpenTelemetry's, in a program that has configured none."""
+    """True if findings that this output gets reach nobody, as `otel` does in a program that has configured no SDK."""
     return bool(getattr(output, "silent", False))

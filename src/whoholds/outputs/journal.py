@@ -1,4 +1,4 @@
-"""The `journal` output: writes the run as JSON lines, as it happens."""
+"""The `journal` output: it writes the run to a file as JSON lines, at every look."""
 
 from __future__ import annotations
 
@@ -27,20 +27,23 @@ DEFAULT = "whoholds-{pid}.jsonl"
 
 
 class JournalOutput:
-    """Takes looks; each process has its own `run` line, and its own file where the path has `{pid}`."""
+    """Writes looks as records. Each process writes its own `run` record, and its own file if the path has `{pid}`."""
 
     name = "journal"
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._path = expanded(limits.journal or DEFAULT)  # now: the program may change its folder, or lose it
+        self._path = expanded(limits.journal or DEFAULT)  # at the start: the working directory may change or be deleted
         self._pid = 0
         self._highest: dict[str, int] = {}
-        self._held: list[Any] | None = None  # the lines of the last `open` record of this process
+        self._held: list[Any] | None = None  # `lines` of the last `open` record of this process
         self._writer: Writer | None = None
 
     def __call__(self, look: Look) -> None:
-        """Write what is new in `look`; raises OSError where the file cannot be written, which switches it off."""
+        """Write the records that are new in `look`. The ticking thread calls this.
+
+        Raises OSError if the file cannot be written; the watch then switches this output off.
+        """
         records: list[dict[str, Any]] = []
         if self._writer is None or self._pid != os.getpid():
             self._open()
@@ -67,11 +70,11 @@ class JournalOutput:
 
     @property
     def dropped(self) -> int:
-        """Lines that found no room after the rotation."""
+        """The number of records that were dropped because the file was full after its rotation."""
         return self._writer.dropped if self._writer is not None else 0
 
     def _open(self) -> None:
-        if self._writer is not None:  # the parent's
+        if self._writer is not None:  # the writer of the parent process
             self._writer.close()
         self._highest.clear()
         self._held = None

@@ -1,6 +1,6 @@
-"""The `log` output: standard logging; where that has no handler, the whole text on stderr.
+"""The `log` output: findings as records of standard logging, or as text on stderr if logging has no handler.
 
-The logger is looked up at the first finding, after the program's own `dictConfig`.
+It must not look up the logger before a finding, so that the program's own `dictConfig` has run.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
 
 class LogOutput:
-    """Says each finding above info, and at the end of the process a summary; `WHOHOLDS_VERBOSE=1` asks for info, too.
+    """Logs each finding above info, with `WHOHOLDS_VERBOSE=1` also info, and at the end of the process a summary.
 
-    With `logging=False` it goes to stderr at once: the fallback where no other output works any more.
+    With `logging=False` it writes to stderr in any case: the fallback when no other output works any more.
     """
 
     name = "log"
@@ -36,11 +36,11 @@ class LogOutput:
 
     def __init__(self, limits: Limits, *, logging: bool = True) -> None:
         self._limits = limits
-        self._in_run = bool(os.environ.get("_WHOHOLDS_RUN"))  # `whoholds run` says its own summary
+        self._in_run = bool(os.environ.get("_WHOHOLDS_RUN"))  # `whoholds run` prints the summary itself
         self._logging = logging
 
     def __call__(self, look: Look) -> None:
-        """Say what is new in `look`. Called by the thread that ticks."""
+        """Log the new findings of `look`. The ticking thread calls this."""
         for finding in look.findings:
             if finding.severity != INFO or self._limits.verbose:
                 self._say_finding(finding, source=look.source)
@@ -57,9 +57,9 @@ class LogOutput:
     def _say_finding(self, finding: Finding, *, source: bool) -> None:
         record = finding_record(finding, source=source)
         template, arguments = first_line(finding)
-        # said before: the first line tells what is new
+        # a finding that was reported before: its first line has all that is new
         text = f"whoholds: {record['message']}" if finding.since else record["report"]
-        # the report first: Sentry keeps ten fields of a record
+        # the report comes first, because Sentry keeps ten fields of a record
         extra = {"report": record["report"], **{_free(name): value for name, value in record.items()}}
         self._say(LEVELS[finding.severity], f"whoholds: {template}", arguments, text, extra, finding, stamp=True)
 
@@ -74,7 +74,7 @@ class LogOutput:
         *,
         stamp: bool = False,
     ) -> None:
-        """One log record, with all but the first line of `text` as its `stack_info`; else `text` on stderr."""
+        """Emit one log record, whose `stack_info` is `text` without its first line; or print `text` on stderr."""
         logger = logging.getLogger("whoholds")
         if self._logging and logger.hasHandlers():
             below = text.partition("\n")[2] if self._limits.log == "report" else ""
@@ -98,7 +98,7 @@ def _log(
     extra: dict[str, Any],
     opened: Frame | None,
 ) -> None:
-    """One log record whose place is the opening line; raises what a handler of the program's raises."""
+    """Emit one log record whose file and line are the opening line's. Raises what a handler of the program raises."""
     if not logger.isEnabledFor(level):
         return
     file, line, function = (opened.file, opened.line, opened.function) if opened else ("(whoholds)", 0, "")
@@ -109,10 +109,10 @@ def _log(
         )
         logger.handle(record)
     finally:
-        if before is None:  # a log record made a Thread object for the thread that ticks: the program must not see it
+        if before is None:  # the record made a Thread object for the ticking thread, which the program must not see
             threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
 
 
 def _free(name: str) -> str:
-    """A name that a log record does not use itself."""
+    """`name`, with the prefix `finding_` if a log record has an attribute of that name already."""
     return f"finding_{name}" if name in _TAKEN else name

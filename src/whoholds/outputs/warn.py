@@ -1,4 +1,4 @@
-"""The `warn` output: a Python warning at the opening line, in a category that is shown by default."""
+"""The `warn` output: Python warnings at the opening lines, in a category that is shown by default."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
 
 
 class HeldConnectionWarning(UserWarning):
-    """Something whoholds found. A UserWarning, because ResourceWarning is ignored by default."""
+    """The category of whoholds's warnings. A UserWarning, because ResourceWarning is ignored by default."""
 
 
 def maker(limits: Limits) -> Output:
-    """The output; it has no settings."""
+    """The `warn` output, which has no settings."""
     del limits
     return warn
 
 
 def warn(look: Look) -> None:
-    """Warn of each finding above info; an `error` filter turns none into an exception here."""
+    """Warn of each finding above info. The ticking thread calls this.
+
+    If an `error` filter turns a warning into an exception, it is logged as an error instead of raised.
+    """
     for finding in _above_info(look.findings):
         try:
             _warn_at_opening_line(finding)
@@ -38,7 +41,10 @@ def warn(look: Look) -> None:
 
 
 def warn_caller(findings: Iterable[Finding]) -> None:
-    """In the calling thread, where the program itself ended a watch or scope: filters work as anywhere, and raise."""
+    """Warn of each finding above info in the calling thread, in which the program ended a watch or a scope.
+
+    Here an `error` filter raises, as for any warning.
+    """
     for finding in _above_info(findings):
         _warn_at_opening_line(finding)
 

@@ -1,4 +1,7 @@
-"""Units of work that a program or framework names; what is open at the end of one is `left-open`."""
+"""Scopes: stretches of work that the program or a framework names. Handles that are open at the end are `left-open`.
+
+The user's thread runs this code, so it must not raise or block; only the end of `scope` takes a look in that thread.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def entered(scope: Scope) -> Iterator[Scope]:
-    """Let what this task or thread opens belong to `scope` while the block lasts."""
+    """While the block lasts, handles that this task or thread opens belong to `scope`."""
     before = entered_scope.get()
     entered_scope.set(scope)
     try:
         yield scope
     finally:
-        entered_scope.set(before)  # not by its token: a fixture may go on in another context
+        entered_scope.set(before)  # not reset with its token: a fixture may go on in another context
 
 
 @contextmanager
 def scope(name: str) -> Iterator[Scope]:
-    """Name a unit of work: what is opened in the block and still open at its end is `left-open`, with this name.
+    """Name a stretch of work: handles opened in the block and open at its end are `left-open`, with this name.
 
-    What is found is a Python warning in the calling thread. Costs a microsecond where nothing watches.
+    Each finding becomes a Python warning in the calling thread. If no watch runs, the block costs a microsecond.
     """
     ended = Scope(name, outer=current(here.current_owner()))
     try:
@@ -42,7 +45,10 @@ def scope(name: str) -> Iterator[Scope]:
 
 
 def _over(ended: Scope) -> None:
-    """Judge the scope; it raises nothing but the warning that a filter of the program's turns into an exception."""
+    """Take the last look of the scope, and warn of its findings.
+
+    Raises nothing except a warning that a filter of the program turns into an exception.
+    """
     try:
         found = _left_in(ended)
     except Exception as error:  # noqa: BLE001 - our fault must not replace what the block gives or raises

@@ -1,6 +1,6 @@
-"""For ASGI applications: each request and websocket is a scope, named by its route.
+"""Scopes for ASGI applications: each request and each websocket is a scope, named by its route.
 
-`app = ScopeMiddleware(app)`, or in Starlette and FastAPI `app.add_middleware(ScopeMiddleware)`.
+Use `app = ScopeMiddleware(app)`, or in Starlette and FastAPI `app.add_middleware(ScopeMiddleware)`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 class ScopeMiddleware:
-    """The application, with a scope around each of its requests."""
+    """An ASGI application that runs `app` with a scope around each of its requests and websockets."""
 
     def __init__(self, app: App) -> None:
         self.app = app
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        """Answer; a lifespan is no unit of work."""
+        """Let `app` answer in a scope. The server's event loop calls this. A lifespan gets no scope."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -35,7 +35,10 @@ class ScopeMiddleware:
 
 
 def _route_of(scope: MutableMapping[str, Any]) -> str:
-    """FastAPI names the route; Starlette the parameters, from which it is put together."""
+    """The route, `/cars/{id}`. FastAPI gives it; with Starlette it is composed from the parameters of the path.
+
+    Without a route and parameters, the path with its ids replaced by `{}`.
+    """
     named = getattr(scope.get("route"), "path", None)
     if isinstance(named, str):
         return route(named)

@@ -1,6 +1,6 @@
-"""For Celery: each task is a scope, named like the task.
+"""Scopes for Celery: each task is a scope with the name of the task.
 
-In the module that makes the application: `from whoholds.scopes import celery; celery.connect()`.
+Write in the module that makes the application: `from whoholds.scopes import celery; celery.connect()`.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from whoholds.scopes.units import begin, end
 if TYPE_CHECKING:
     from whoholds.scopes.units import Unit
 
-_running: dict[str, Unit] = {}  # by the task's id; each change one C call
+_running: dict[str, Unit] = {}  # by id of the task; each change is one C call
 
 
 def connect() -> None:
-    """Let each task that this process runs be a scope. Twice is once."""
+    """From now on each task that this process runs is a scope. A second call changes nothing."""
     task_prerun.connect(_began, weak=False, dispatch_uid="whoholds")
     task_postrun.connect(_ended, weak=False, dispatch_uid="whoholds")
 
 
 def disconnect() -> None:
-    """No more scopes."""
+    """From now on tasks are no scopes. Tasks that run end without a look for what they left open."""
     task_prerun.disconnect(_began, dispatch_uid="whoholds")
     task_postrun.disconnect(_ended, dispatch_uid="whoholds")
 

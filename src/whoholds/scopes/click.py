@@ -1,4 +1,4 @@
-"""For Click, and Typer: a command is a scope, named by its path, `shop cars load`.
+"""Scopes for Click and Typer: each run of a command is a scope, named by the command's path, `shop cars load`.
 
 @cli.command()
 @scoped
@@ -22,7 +22,7 @@ R = TypeVar("R")
 
 
 def scoped(command: Callable[P, R]) -> Callable[P, R]:
-    """The command's function, with a scope around its run."""
+    """The function of a command, wrapped so that each call is a scope."""
 
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

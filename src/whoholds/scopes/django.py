@@ -1,6 +1,6 @@
-"""For Django: each request is a scope, named by its route.
+"""Scopes for Django: each request is a scope, named by its route.
 
-First in the list, it is around all others: `MIDDLEWARE = ["whoholds.scopes.django.ScopeMiddleware", …]`.
+Put the middleware first, so that it is around all others: `MIDDLEWARE = ["whoholds.scopes.django.ScopeMiddleware", …]`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ScopeMiddleware:
-    """A scope around each request, up to the close of its response; synchronous or not."""
+    """A Django middleware, synchronous or asynchronous, with a scope around each request until its response closes."""
 
     sync_capable = True
     async_capable = True
@@ -30,7 +30,7 @@ class ScopeMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: Any) -> Any:
-        """Answer, or give the coroutine that does."""
+        """The response, or, if Django is asynchronous, a coroutine that returns it. The request's thread calls this."""
         if self._asynchronous:
             return self._answer(request)
         unit = begin(f"{request.method} {request.path}")
@@ -52,7 +52,10 @@ class ScopeMiddleware:
 
 
 def _ending_with(response: Any, unit: Unit, request: Any) -> Any:
-    """Django closes its old connections a moment after the response is closed: before the next tick looks."""
+    """The response, set up to end the scope when it is closed.
+
+    Django closes its old connections a moment after that, and before the next tick judges the scope.
+    """
     name = _name(request)
     closers = getattr(response, "_resource_closers", None)
     if closers is None:

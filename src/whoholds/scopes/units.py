@@ -1,6 +1,6 @@
-"""Units of a server's work, requests and jobs: what was opened in one and is out at its end is `left-open`.
+"""Scopes of a server's requests and jobs: handles opened in one and not given back at its end are `left-open`.
 
-The end of one blocks nothing and collects nothing: it is noted, and judged at a tick soon after.
+The end of a request or job must not block or collect garbage: it is only noted, and a tick soon after judges it.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from whoholds.ledger import here
 from whoholds.ledger.scope import Scope, current, entered_scope
 from whoholds.watching import running
 
-_PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")  # of Flask's and Django's routes: <int:id>
+_PARAMETER = re.compile(r"<(?:[^:<>]*:)?(\w+)>")  # a parameter in the routes of Flask and Django: <int:id>
 _VALUE = re.compile(r"(?<=/)(?:\d+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-fA-F]{24,})(?=/|$)")
 
 
 class Unit(Scope):
-    """A Scope that knows who works on it, and what was entered before."""
+    """The scope of one request or job, with its owner and the scope that was entered before."""
 
     __slots__ = ("before", "depth", "owner")
 
-    MAX_DEPTH = 4  # a server that never closes its answers must not make an endless chain
+    MAX_DEPTH = 4  # a server that never closes its responses must not build an endless chain
 
     def __init__(self, name: str, kind: str) -> None:
         before = entered_scope.get()
@@ -33,28 +33,31 @@ class Unit(Scope):
 
 
 def begin(name: str, kind: str = "request") -> Unit:
-    """From now on what this thread or task opens belongs to a new unit. A microsecond."""
+    """A new scope, to which the handles that this thread or task opens from now on belong. Costs a microsecond."""
     unit = Unit(name, kind)
     entered_scope.set(unit)
     return unit
 
 
 def end(unit: Unit, name: str = "") -> None:
-    """The unit is over, its `name` may be known better by now; what its owner opened should be closed."""
+    """End the scope: the handles that its owner opened in it should be closed by now.
+
+    `name` replaces its name, for a route that is known only at the end. Called in the user's thread; never blocks.
+    """
     if name:
         unit.name = name
     if entered_scope.get() is unit:
         entered_scope.set(unit.before)
     watch = running.current()
-    if watch is not None and not unit.around:  # a test around it judges by itself
+    if watch is not None and not unit.around:  # the scope of a test around it is judged by the test
         watch.ledger.scope_over(unit)
 
 
 def route(text: str) -> str:
-    """A framework's route, `/users/<int:id>`, in the one form `/users/{id}`."""
+    """A framework's route such as `/users/<int:id>`, in the common form `/users/{id}`."""
     return _PARAMETER.sub(r"{\1}", text)
 
 
 def folded(path: str) -> str:
-    """A path of which no route is known, with what looks like an id as `{}`: not a name for each."""
+    """A path without a known route, with `{}` for each part that looks like an id, so that names stay few."""
     return _VALUE.sub("{}", path)

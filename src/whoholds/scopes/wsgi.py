@@ -1,6 +1,6 @@
-"""For WSGI applications: each request is a scope, named by its route.
+"""Scopes for WSGI applications: each request is a scope, named by its route.
 
-`app = ScopeMiddleware(app)`, in Flask `app.wsgi_app = ScopeMiddleware(app.wsgi_app)`.
+Use `app = ScopeMiddleware(app)`, or in Flask `app.wsgi_app = ScopeMiddleware(app.wsgi_app)`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class ScopeMiddleware:
-    """The application, with a scope around each of its requests, up to the close of its answer."""
+    """A WSGI application that runs `app` with a scope around each request, until its response is closed."""
 
     def __init__(self, app: App) -> None:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer; the scope goes on while the server reads what was answered."""
+        """The response of `app`. The thread of the request calls this; the scope lasts until the response is closed."""
         unit = begin(_name(environ))
 
         def start(*args: Any, **kwargs: Any) -> Any:
-            unit.name = _name(environ)  # later Flask takes back what it said of the request
+            unit.name = _name(environ)  # read now, because Flask later removes the request from the environment
             return start_response(*args, **kwargs)
 
         try:
@@ -37,13 +37,13 @@ class ScopeMiddleware:
             end(unit)
             raise
         if not hasattr(body, "close") or _is_file(body, environ):
-            end(unit)  # no code of the application's runs any more
+            end(unit)  # no code of the application runs after this
             return body
         return _Body(body, unit)
 
 
 class _Body:
-    """An answer that ends its scope when the server closes it."""
+    """A response that ends its scope when the server closes it."""
 
     def __init__(self, body: Any, unit: Unit) -> None:
         self._body = body
@@ -56,7 +56,7 @@ class _Body:
         return getattr(self._body, name)
 
     def close(self) -> None:
-        """Close the application's answer, and with it the scope."""
+        """Close the application's response, then end the scope."""
         try:
             self._body.close()
         finally:
@@ -69,7 +69,7 @@ def _is_file(body: Any, environ: dict[str, Any]) -> bool:
 
 
 def _name(environ: dict[str, Any]) -> str:
-    """Werkzeug, and with it Flask, leaves the request with its rule in the environment."""
+    """`GET /cars/{id}`: the method, and the route, which Werkzeug (and Flask) leave with the request in `environ`."""
     rule = getattr(getattr(environ.get("werkzeug.request"), "url_rule", None), "rule", None)
     path = route(rule) if isinstance(rule, str) else folded(environ.get("PATH_INFO", "/"))
     return f"{environ.get('REQUEST_METHOD', 'GET')} {path}"

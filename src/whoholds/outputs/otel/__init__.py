@@ -1,6 +1,6 @@
-"""The `otel` output: spans of what was held, findings as log records, and metrics, by the conventions.
+"""The `otel` output: handles as spans, findings as log records, and metrics, by OpenTelemetry's semantic conventions.
 
-It is silent, and costs a look at three names, until the program has configured an SDK; it never configures one.
+It must never configure an SDK. Until the program has configured one it does nothing but read three names at each look.
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 
 
 class OtelOutput:
-    """Takes looks. What ended before an SDK was there is not told: nothing is kept for one that may never come."""
+    """Hands looks to the SDK. Handles that ended before the program configured an SDK are not reported.
+
+    Nothing is kept for an SDK that may never be configured.
+    """
 
     name = "otel"
 
     def __init__(self, limits: Limits, *, provider: Callable[[str], Any] = sdk.provider) -> None:
         self._limits = limits
-        self._provider = provider  # of "traces", "logs" or "metrics"; None where the program has set none
-        # told of each statement in the user's thread, once `begin` has hooked it in
+        self._provider = provider  # returns the provider of "traces", "logs" or "metrics", or None if none is set
+        # called after each statement in the user's thread, from `begin` on
         self.statements = Statements(provider) if limits.spans == "queries" else None
         self._renew()
         sdk.watch_exit()
@@ -43,18 +46,18 @@ class OtelOutput:
         self._records: Records | None = None
 
     def begin(self, ledger: Ledger) -> None:
-        """Listen to each statement, where they have spans. Called once, before a driver stands anywhere."""
+        """Hook the spans of statements into the ledger, if they are wanted. Called once, before a driver is entered."""
         if self.statements is not None:
             ledger.on_statement = self.statements.statement
             ledger.on_connect_failed = self.statements.failed_connect
 
     @property
     def silent(self) -> bool:
-        """Whether the program has configured nothing that would carry findings anywhere."""
+        """True if the program has configured neither logs nor traces, so that findings would reach nobody."""
         return self._provider("logs") is None and self._provider("traces") is None
 
     def __call__(self, look: Look) -> None:
-        """Tell the SDK what this look brought; what its exporters do happens in their own threads."""
+        """Hand this look to the SDK. The ticking thread calls this; exporters work in their own threads."""
         if self._pid != os.getpid():
             self._renew()
         self._log(look)

@@ -1,6 +1,6 @@
-"""What spans and log records say of a database, a line and an owner: attributes, made once and kept.
+"""Attributes of spans and log records for databases, lines, stacks and owners. They are made once and kept.
 
-It decides nothing, and lets no text out that the redactor has not seen.
+This module must not decide what is reported, or let out text that was not redacted.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     Attributes = dict[str, Any]
 
-KEPT = 500  # stacks and databases remembered as attributes
+KEPT = 500  # stacks, and databases, whose attributes are kept
 
-_databases: dict[str, Attributes] = {}  # by the database's text; a memory one is as another
-_stacks: dict[tuple[int, ...], tuple[Origin, str]] = {}  # the origin keeps alive what the key names by id
+_databases: dict[str, Attributes] = {}  # by the database's text: all databases in memory share an entry
+_stacks: dict[tuple[int, ...], tuple[Origin, str]] = {}  # the origin keeps alive the code objects whose ids are the key
 
 
 def of_database(database: Database) -> Attributes:
-    """The `db.*`, `server.*` and `network.*` attributes; the caller must not change them."""
+    """The `db.*`, `server.*` and `network.*` attributes of the database. The caller must not change the dict."""
     found = _databases.get(database.text)
     if found is None:
         if len(_databases) >= KEPT:
@@ -44,7 +44,7 @@ def _database(database: Database) -> Attributes:
         found[names.SERVER] = host
         if not names.is_default_port(database.system, database.port):
             found[names.PORT] = database.port
-        if _is_address(host):  # a name's address is known to the client library only
+        if _is_address(host):  # only the client library knows the address of a host name
             found[names.PEER] = host
             if database.port and not host.startswith("/"):
                 found[names.PEER_PORT] = database.port
@@ -56,14 +56,14 @@ def _is_address(host: str) -> bool:
 
 
 def label_of(database: Database) -> str:
-    """`server.address:server.port/db.namespace`: the pool's name where there is no pool."""
+    """`server.address:server.port/db.namespace`, which stands for the pool's name if there is no pool."""
     if not database.host:
         return database.name or database.system
     return f"{database.host}:{database.port}/{database.name}" if database.port else f"{database.host}/{database.name}"
 
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
-    """The opening line as `code.*`, the spawn line as `whoholds.spawn.*`."""
+    """The attributes `code.*` of the opening line and `whoholds.spawn.*` of the spawn line."""
     found: Attributes = {}
     if site is not None and site.origin:
         frame = site.frame
@@ -79,7 +79,7 @@ def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
 
 
 def stack(origin: Origin, *, source: bool) -> str:
-    """The opening stack as Python prints one, the opening line last."""
+    """The opening stack as Python prints a traceback, innermost frame last; with `source`, it has source lines."""
     key = tuple([part if type(part) is int else id(part) for part in origin])
     found = _stacks.get(key)
     if found is None:
@@ -99,7 +99,7 @@ def _printed(origin: Origin, *, source: bool) -> str:
 
 
 def of_owner(owner: Owner | None) -> Attributes:
-    """`thread.*` of the thread that it ran in, and the task or job where it is one."""
+    """The attributes `thread.*` of the owner's thread, and the kind and name of the owner; empty for None."""
     if owner is None:
         return {}
     found: Attributes = {

@@ -1,4 +1,4 @@
-"""Findings as log records, through the logs API, in the trace of whoever opened the first handle."""
+"""Findings as log records of OpenTelemetry's logs API, in the trace in which the finding's first handle was opened."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from whoholds.version import VERSION
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
 
-# The journal's fields that are attributes as they are; the others have names of their own in the conventions.
+# Fields of the journal that become attributes under their own names; the conventions have names for the others.
 _FIELDS = ("id", "fingerprint", "count", "owners", "held_s", "idle_s", "scope", "error", "backend_pid")
 
 
 class Records:
-    """Emits the log records of one logger provider."""
+    """Emits log records through one logger provider."""
 
     def __init__(self, provider: Any) -> None:
         from opentelemetry import trace
@@ -36,7 +36,7 @@ class Records:
         self._logger = provider.get_logger(names.SCOPE, VERSION, names.SCHEMA)
 
     def emit(self, finding: Finding, *, source: bool) -> None:
-        """One log record: the first line as body, the whole report and the journal's fields as attributes."""
+        """Emit one log record: the message as its body, the whole report and the journal's fields as attributes."""
         opener = finding.span_context
         span = self._trace.INVALID_SPAN if opener is None else self._trace.NonRecordingSpan(opener)
         record = finding_record(finding, source=source)
@@ -55,7 +55,7 @@ class Records:
 
 
 def _before_1_35(provider: Any) -> Any:
-    """What makes log records in older versions, whose SDK takes its own kind only and knows no event names."""
+    """A function that makes log records for SDKs before 1.35, which accept only their own class and no event names."""
     from opentelemetry import trace
     from opentelemetry.sdk import _logs
 

@@ -1,7 +1,7 @@
-"""Metrics by the conventions, every label set bounded.
+"""Metrics by the semantic conventions. The number of labels of each is bounded.
 
-What counts is observable, read from the last look, so that it is right after a detach, a fork and a collection;
-what takes time is recorded on the tick.
+Counts are observable instruments that read the last look, so that they stay right after a detach, a fork and a garbage
+collection. Durations are histograms, which are recorded on the tick.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle, Pool
 
-DATABASES = 100  # and pools; the others share one label
-LINES = 20  # opening lines, likewise
+DATABASES = 100  # databases and pools with a label of their own; all others share one label
+LINES = 20  # the same for opening lines
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
 
 
 class Bounded:
-    """The first `most` values as they are, every later one as `_other`."""
+    """Bounds a label: the first `most` values stay as they are, every later value becomes `other`."""
 
     def __init__(self, most: int, other: Any = names.OTHER) -> None:
         self._most = most
@@ -39,7 +39,7 @@ class Bounded:
         self.known: dict[Any, None] = {}
 
     def of(self, value: Any) -> Any:
-        """The value, or what stands for it."""
+        """`value`, or `other` if there are too many values."""
         if value in self.known:
             return value
         if len(self.known) >= self._most:
@@ -49,7 +49,7 @@ class Bounded:
 
 
 class Instrument(NamedTuple):
-    """One observable instrument: what the conventions call it, and what reads it."""
+    """One observable instrument: its kind, name, unit and description, and the function that reads its values."""
 
     create: str
     name: str
@@ -62,7 +62,7 @@ _UP_DOWN, _COUNTER, _GAUGE = "observable_up_down_counter", "observable_counter",
 
 
 class Metrics:
-    """The instruments of one meter provider, made once however often a watch starts: `of` finds them again."""
+    """The instruments of one meter provider. They are made once, however often a watch starts: use `of`."""
 
     def __init__(self, provider: Any) -> None:
         from opentelemetry import metrics, trace
@@ -95,24 +95,27 @@ class Metrics:
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...] = SECONDS) -> Any:
         try:
             return self._meter.create_histogram(name, "s", text, explicit_bucket_boundaries_advisory=buckets)
-        except TypeError:  # an API from before the advice
+        except TypeError:  # an API from before that parameter
             return self._meter.create_histogram(name, "s", text)
 
     def duration(self) -> Any:
-        """The histogram of `db.client.operation.duration`; the SDK gives the same one each time."""
+        """The histogram of `db.client.operation.duration`, in seconds. The SDK returns the same one each time."""
         return self._histogram(names.DURATION, "duration of database client operations", names.DURATION_BUCKETS)
 
     # --- on the tick ------------------------------------------------------------------------------------------------
 
     def see(self, look: Look, server_limit: int) -> None:
-        """Take what this look brought; the watch's end is the end of what is read, the process's is not."""
+        """Count and record what is new in `look`, and let the observable instruments read it from now on.
+
+        After the end of a watch they read nothing; at the end of the process they still read the last look.
+        """
         if self._pid != os.getpid():
             self._renew()
         snapshot = look.snapshot
         self.server_limit = server_limit
         for finding in look.findings:
             key = (finding.id, finding.severity)
-            if key not in self._said:  # one that has become worse is counted again, as what it is now
+            if key not in self._said:  # a finding that became worse is counted again, with its new severity
                 self._said.add(key)
                 kind = (finding.rule, finding.severity)
                 self.findings[kind] = self.findings.get(kind, 0) + 1
@@ -136,7 +139,7 @@ class Metrics:
         self._snapshot = None if ended else snapshot
 
     def _record(self, histogram: Any, seconds: float, handle: Handle) -> None:
-        """With the opener's span as current one, so that the SDK can keep it as an exemplar."""
+        """Record a value with the opener's span as the current span, so that the SDK can keep it as an exemplar."""
         opener = opener_of(handle)
         context = self._empty()
         if opener is not None and opener[0] is not None:
@@ -144,7 +147,7 @@ class Metrics:
         histogram.record(seconds, {names.POOL_NAME: self.label(handle.pool, handle.database)}, context)
 
     def label(self, pool: Pool | None, database: Database | None) -> str:
-        """The pool's name, or where there is none the database's; beyond a hundred `_other`."""
+        """The name of the pool, or of the database if there is no pool; `_other` beyond `DATABASES` names."""
         if pool is not None:
             return str(self.labels.of(shown_name(pool.name)))
         return str(self.labels.of(describe.label_of(database) if database is not None else names.OTHER))
@@ -165,7 +168,7 @@ _made: WeakKeyDictionary[Any, Metrics] = WeakKeyDictionary()
 
 
 def of(provider: Any) -> Metrics:
-    """The instruments of this meter provider; the SDK would ignore the callbacks of a second set."""
+    """The `Metrics` of this meter provider: always the same, because the SDK would ignore a second set's callbacks."""
     found = _made.get(provider)
     if found is None:
         found = _made[provider] = Metrics(provider)
@@ -240,7 +243,7 @@ def _drivers(_: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[str, 
 
 
 def version_of(library: str) -> str:
-    """The version that the library's module gives, "" where it gives none; imports nothing."""
+    """The version of the library as its module gives it, or "". Imports nothing."""
     for name in (library, library.partition(".")[0]):
         module = sys.modules.get(name)
         found = getattr(module, "sqlite_version", None) or getattr(module, "VERSION", None)

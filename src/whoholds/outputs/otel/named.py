@@ -1,6 +1,6 @@
-"""Which findings have named a handle, for its span: the rules, the worst severity, and notes of them.
+"""Remembers which findings have named a handle, for the handle's span: rules, the worst severity, and span events.
 
-Bounded: it forgets the oldest notes, and knows severities by rule and line, of which a process tells few.
+Its memory is bounded: the oldest notes are forgotten, and severities are kept by rule and line, which are few.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ if TYPE_CHECKING:
 
     Note = tuple[str, int, dict[str, Any]]
 
-NOTED = 1000  # handles with notes
+NOTED = 1000  # handles whose notes are kept
 
 
 class Told:
-    """What the looks so far have said."""
+    """The findings that were reported so far, by rule and line, and the notes on handles."""
 
     def __init__(self) -> None:
         self._severities: dict[tuple[str, Site | None], str] = {}
         self._notes: dict[int, list[Note]] = {}
 
     def take(self, finding: Finding, note: Note | None) -> None:
-        """`finding` was said; `note` is the span event that stands for it where there are no log records."""
+        """Remember a reported finding.
+
+        `note` is the span event that stands for it, or None if it was emitted as a log record.
+        """
         for site in {finding.site, *(part.site for part in finding.parts)}:
             self._severities[finding.rule, site] = finding.severity
         if note is not None:
@@ -39,7 +42,10 @@ class Told:
                 self._notes.setdefault(handle.opened_stamp, []).append(note)
 
     def of(self, handle: Handle) -> tuple[str, tuple[str, ...]]:
-        """The worst severity, and the rules that named the handle, the worst first; ignored findings do not count."""
+        """The worst severity ("" if none), and the rules that named the handle, the worst first.
+
+        Ignored findings do not count.
+        """
         if not handle.told:
             return "", ()
         named = [
@@ -51,11 +57,11 @@ class Told:
         return (SEVERITIES[-named[0][0]] if named else ""), tuple(rule for _, rule in named)
 
     def notes(self, handle: Handle) -> list[Note]:
-        """Its span events; asked once."""
+        """The span events of `handle`, which are then forgotten."""
         return self._notes.pop(handle.opened_stamp, [])
 
 
 def note_of(finding: Finding, message: str) -> Note:
-    """A span event for a finding: name, time in nanoseconds, attributes."""
+    """A span event for a finding: name, time in nanoseconds since the epoch, attributes."""
     attributes = {names.RULE: finding.rule, names.SEVERITY: finding.severity, "message": message}
     return f"whoholds.{finding.rule}", int(finding.time * 1e9), attributes

@@ -1,6 +1,6 @@
-"""Every OpenTelemetry name that leaves whoholds, in one place: semantic conventions 1.44, and ours.
+"""All OpenTelemetry names that whoholds emits: those of the semantic conventions 1.44, and its own.
 
-Written out, because the package of constants keeps what is in development under a path that may move.
+The names are written out, because the package of constants has names in development under a path that may change.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ LIBRARY_VERSION: Final = "whoholds.library.version"
 HELD_BY_LINE: Final = "whoholds.connections.held"
 SERVER_LIMIT: Final = "whoholds.server.limit"
 
-OTHER: Final = "_other"  # what stands for everything beyond a bound
+OTHER: Final = "_other"  # the label of everything beyond a bound
 
 _DEFAULT_PORTS: Final = {
     "postgresql": 5432,
@@ -86,5 +86,5 @@ _DEFAULT_PORTS: Final = {
 
 
 def is_default_port(system: str, port: int | None) -> bool:
-    """Whether the conventions leave the port out."""
+    """True if the conventions leave this port out: it is the default of the system, or not known."""
     return not port or _DEFAULT_PORTS.get(system) == port

@@ -1,7 +1,7 @@
-"""The providers that the program has configured, if any; and their end, which must come after our last look.
+"""The providers that the program has configured, and their shutdown, which must come after the last look.
 
-It never imports OpenTelemetry first, never configures a provider, and never asks the API for one where that
-would load what an environment variable names.
+This module must not import OpenTelemetry, configure a provider, or get one through the API, because that could load a
+provider that an environment variable names.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from whoholds.watching import ticker as ticking
 
 try:
     from _queue import Empty, SimpleQueue
-except ImportError:  # not CPython, where nothing is watched; queue's own are gevent's after its patching
+except ImportError:  # not CPython, where nothing is watched; after gevent's patching, `queue` has gevent's classes
     from queue import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FLUSH_S = 2.0  # for the spans of a child process that leaves without atexit
+FLUSH_S = 2.0  # longest wait for the export of a child process that exits without atexit
 
-# Module of the API that has to be there → the module and global that hold its provider.
+# Signal → the module of the API, and the global in it, that hold the signal's provider.
 _HOLDERS = {
     "traces": ("opentelemetry.trace", "_TRACER_PROVIDER"),
     "logs": ("opentelemetry._logs._internal", "_LOGGER_PROVIDER"),
@@ -32,23 +32,23 @@ _HOLDERS = {
 
 
 def provider(signal: str) -> Any:
-    """The provider of `traces`, `logs` or `metrics` that the program has set, or None while it has set none."""
+    """The provider of `traces`, `logs` or `metrics` that the program has set; None if there is none that still runs."""
     module, name = _HOLDERS[signal]
     found = getattr(sys.modules.get(module), name, None)
     if found is None or type(found).__name__.startswith(("Proxy", "_Proxy", "NoOp")):
         return None
-    return None if getattr(found, "_shutdown", None) is True else found  # a meter provider tells, and complains
+    return None if getattr(found, "_shutdown", None) is True else found  # of meter providers, which warn if used
 
 
 def outlive_us() -> None:
-    """Let every SDK's own shutdown at exit come after our last look instead of before it.
+    """Move the shutdown that every SDK has registered for the exit behind whoholds's last look.
 
-    Called once the main thread has ended and before the first `atexit` handler: an SDK configured later than
-    we started would otherwise shut itself down earlier than we look, and the last spans were lost.
+    The main thread calls this at its end, before the first `atexit` handler. Without it, an SDK that was configured
+    after whoholds had started would shut down before the last look, and the last spans would be lost.
     """
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
-        return  # it leaves through os._exit, and its providers' shutdown might hold it up: `flush` does not
+        return  # this child exits through os._exit, and a shutdown could delay it: `flush` has a time limit
     _outlive_us.append(True)
     for signal in _HOLDERS:
         shut = getattr(provider(signal), "shutdown", None)
@@ -58,7 +58,10 @@ def outlive_us() -> None:
 
 
 def _will_shut_down(found: Any) -> bool:
-    """Whether the SDK has registered its shutdown and nobody has called it yet; traces and metrics, then logs."""
+    """True if the SDK has registered its shutdown for the exit, and nobody has called it yet.
+
+    The attribute has one name in the providers of traces and metrics, and another in those of logs.
+    """
     return any(getattr(found, name, None) is not None for name in ("_atexit_handler", "_at_exit_handler"))
 
 
@@ -73,7 +76,10 @@ def _guarded(shut: Callable[[], Any]) -> Callable[[], None]:
 
 
 def flush() -> None:
-    """Export what is queued where no shutdown follows, waiting at most `FLUSH_S`: multiprocessing's children."""
+    """Export what is queued, waiting at most `FLUSH_S`, in processes in which no shutdown follows.
+
+    These are the children of multiprocessing. In other processes the function does nothing.
+    """
     if _outlive_us:
         return
     done: SimpleQueue[None] = SimpleQueue()
@@ -92,7 +98,7 @@ def flush() -> None:
     try:
         _thread.start_new_thread(run, ())
         done.get(timeout=FLUSH_S)
-    except (Empty, RuntimeError):  # the collector does not answer, or there are no threads here any more
+    except (Empty, RuntimeError):  # the back end does not answer, or no thread can be started any more
         pass
 
 
@@ -101,12 +107,12 @@ _outlive_us: list[bool] = []
 
 
 def watch_exit() -> None:
-    """Call `outlive_us` at the end of the main thread. Once for the process."""
+    """Let the main thread call `outlive_us` at its end. A second call changes nothing."""
     threading = sys.modules.get("threading")
     register = getattr(threading, "_register_atexit", None)
     if register is not None and not _waiting_for_exit:
         _waiting_for_exit.append(True)
         try:
             register(outlive_us)
-        except RuntimeError:  # the process is ending already
+        except RuntimeError:  # the main thread has ended already
             pass

@@ -1,7 +1,7 @@
-"""Spans of what was held: each made afterwards, with its true start and end, when the handle has ended.
+"""Spans of handles. The span of a handle is made after the handle has ended, with its true start and end.
 
-No span of a handle is ever open: one kept open for as long as its connection would be a leak itself. The process's
-own span stays open until its last child is known: it covers them all.
+No span of a handle may be kept open: a span that is open as long as its connection would be a leak itself. Only the
+span of the process stays open until its last child is known, because it covers them all.
 """
 
 from __future__ import annotations
@@ -22,14 +22,17 @@ if TYPE_CHECKING:
     from whoholds.ledger.opener import Opener
     from whoholds.outputs.otel.named import Told
 
-ROOT_CHILDREN = 1000  # handles opened outside any trace that share one; then the next begins,
-ROOT_S = 300.0  # as it does after five minutes: only then a back end shows what the children hang on
-MOMENT_S = 1.0  # after its parent's end in which a hold is still a part of it: servers close sessions after the answer
+ROOT_CHILDREN = 1000  # handles opened outside any trace that share one span of the process; then a new one begins,
+ROOT_S = 300.0  # also after so many seconds, because a back end shows the parent only after its end
+MOMENT_S = 1.0  # seconds after the parent's end in which a hold may end: servers close sessions after the response
 _NS = 1_000_000_000
 
 
 class Spans:
-    """Makes the spans of one tracer provider; `recorder` says whether statements have no spans of their own."""
+    """Makes the spans of one tracer provider.
+
+    With `recorder`, a handle that a finding named also gets spans for its last statements, which have none otherwise.
+    """
 
     def __init__(self, provider: Any, *, recorder: bool) -> None:
         from opentelemetry import trace
@@ -40,24 +43,27 @@ class Spans:
         self._empty = Context
         self._recorder = recorder
         self._tracer = provider.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA)
-        self._root: Any = None  # the process's span, still open
+        self._root: Any = None  # the span of the process, still open
         self._root_since = 0.0
         self._root_left = 0
         self._root_end = 0  # nanoseconds since the epoch: when the last of its children ended
 
     def follow(self, snapshot: Snapshot) -> None:
-        """Once a look: which of the spans, in which something is open, have ended meanwhile."""
+        """Note for each open handle whether the span in which it was opened has ended. Called once per look."""
         for handle in snapshot.open:
             follow(handle, snapshot.now)
 
     def finish(self, snapshot: Snapshot) -> None:
-        """Nothing will hang below the process's span any more."""
+        """End the span of the process, if there is one: it gets no more children."""
         if self._root is not None:
             self._root.end(max(self._root_end, _ns(snapshot.wall)))
             self._root = None
 
     def held(self, handle: Handle, snapshot: Snapshot, told: Told, *, source: bool) -> None:
-        """The span of one handle, to its end or to this moment; nothing where its trace is not sampled."""
+        """Make the span of one handle, up to its end or, while it is open, up to this look.
+
+        No span is made if the handle's trace is not sampled. With `source`, stacks have source lines.
+        """
         opener = opener_of(handle)
         parent: Any = None
         links: tuple[Any, ...] = ()
@@ -118,7 +124,7 @@ class Spans:
         return found
 
     def _recorded(self, handle: Handle, snapshot: Snapshot, context: Any, database: dict[str, Any]) -> None:
-        """The flight recorder: the last few statements as children of a span that a finding named."""
+        """Make spans for the last few statements, below the span (`context`) of a handle that a finding named."""
         system = handle.database.system
         below = self._below(context)
         for sql, began, seconds in handle.statements:
@@ -141,7 +147,7 @@ class Spans:
             span.end(_ns(start + seconds))
 
     def _root_for(self, handle: Handle, snapshot: Snapshot) -> Any:
-        """The context of the process's span. It begins with the oldest handle that may still come to hang below it."""
+        """The context of the process's span. The span starts with the oldest handle that may become its child."""
         if self._root is None or not self._root_left or snapshot.now - self._root_since > ROOT_S:
             self.finish(snapshot)
             oldest = min((one.opened_at for one in (*snapshot.ended, *snapshot.open)), default=handle.opened_at)
@@ -156,14 +162,15 @@ class Spans:
 
 
 def _until(handle: Handle, snapshot: Snapshot) -> float:
-    """When it was closed, by the ledger's clock; the moment of the look while it is open."""
+    """The time at which the handle was closed, by the ledger's clock; the time of the look while it is open."""
     return snapshot.now if handle.closed_at is None else handle.closed_at
 
 
 def _is_part(handle: Handle, opener: Opener, snapshot: Snapshot) -> bool:
-    """Whether the hold is a part of the span that it was opened in.
+    """True if the handle's span is a child of the span in which it was opened.
 
-    It is where that span still ran at its end, had ended a moment before, or lasted for more than half of the hold.
+    That is so if the opener's span still ran when the handle ended, had ended less than `MOMENT_S` before, or lasted
+    for more than half of the handle's time.
     """
     if runs(opener):
         return True
@@ -173,7 +180,10 @@ def _is_part(handle: Handle, opener: Opener, snapshot: Snapshot) -> bool:
 
 
 def _verb(handle: Handle) -> str:
-    """What the span's name begins with: only what somebody holds is a `hold`, so that nothing counts twice."""
+    """The first word of the span's name: `cursor`, `pool` for a pool's own connection, else `hold`.
+
+    So a connection of a pool and its loan do not both count as holds.
+    """
     if handle.kind == CURSOR:
         return "cursor"
     return "pool" if handle.kind == CONNECTION and handle.pool is not None else "hold"

@@ -1,6 +1,6 @@
 """With `WHOHOLDS_SPANS=queries`: a span and a duration for each statement, by the stable database conventions.
 
-Called in the user's thread, after the statement: a span made afterwards costs 19 µs where a current one costs 29,
+This runs in the user's thread, after the statement: a span that is made afterwards costs 19 µs, a current span 29 µs,
 and nothing nests in a statement. It must not raise, keep an argument, consume an iterator or run the user's code.
 """
 
@@ -25,22 +25,25 @@ if TYPE_CHECKING:
 
     Shape = tuple[str, dict[str, Any]]  # a span's name and attributes
 
-KEPT = 1000  # statements whose name and attributes are remembered, none longer than LOOK
+KEPT = 1000  # statements, of at most LOOK characters, whose span name and attributes are kept
 _NS = 1_000_000_000
 _COPIES = frozenset(("copy_from", "copy_to", "copy_to_table", "copy_from_table", "copy_records_to_table"))
 _LABELS = (names.SYSTEM, names.NAMESPACE, names.SERVER, names.PORT)
-_STATEMENT_WORDS = ("query", "operation", "sql", "statement")  # what drivers call their first argument
-_CODES = ("sqlstate", "pgcode", "sqlite_errorname")  # where drivers keep a server's code
+_STATEMENT_WORDS = ("query", "operation", "sql", "statement")  # drivers' names of their first argument
+_CODES = ("sqlstate", "pgcode", "sqlite_errorname")  # attributes of exceptions with the server's code
 
 
 class Statements:
-    """Told of each statement and of each connect that failed; `provider` is `sdk.provider` or stands for it."""
+    """Its methods are the ledger's hooks for statements and failed connects; the user's thread calls them.
+
+    `provider` returns the program's provider of a signal, as `sdk.provider` does.
+    """
 
     def __init__(self, provider: Callable[[str], Any] = sdk.provider) -> None:
         self.active = True
         self._provider = provider
         self._trace: Any = None
-        self._traces: Any = None  # the providers that were there last
+        self._traces: Any = None  # the tracer provider at the last check; below, the meter provider
         self._metrics: Any = None
         self._meters: Any = None  # the module that holds the meter provider
         self._tracer: Any = None
@@ -64,7 +67,10 @@ class Statements:
         ended: int,
         exc: BaseException | None,
     ) -> None:
-        """`name(*args)` ran on `handle` from `began` to `ended`, nanoseconds of the epoch, and raised `exc` or not."""
+        """Make the span and the duration of a statement: `name(*args)` on `handle`, which raised `exc` or nothing.
+
+        `began` and `ended` are nanoseconds since the epoch. Called in the user's thread; never raises.
+        """
         if self.active:
             try:
                 shape = self._shape(handle.database, name, args, kwargs)
@@ -73,7 +79,7 @@ class Statements:
                 stays_ours(error, "opentelemetry.statement")
 
     def failed_connect(self, database: Database, exc: BaseException, began: int, ended: int) -> None:
-        """A connection could not be opened."""
+        """Make the span of a connect that raised `exc`. Called in the user's thread; never raises."""
         if self.active:
             try:
                 shape = f"connect {database.name or database.host}".rstrip(), describe.of_database(database)
@@ -137,7 +143,7 @@ class Statements:
         return {**labels, **error} if self._errors.of(key) is key else {**labels, names.ERROR_TYPE: "_OTHER"}
 
     def _label(self, database: Database) -> dict[str, Any]:
-        """The bounded labels of a database: beyond a hundred, namespace and server are `_other`."""
+        """The metric labels of a database; beyond `DATABASES` databases, only its system and the namespace `_other`."""
         full = describe.of_database(database)
         labels: dict[str, Any] = {name: full[name] for name in _LABELS if name in full}
         if len(self._labels) >= metrics.DATABASES:
@@ -150,7 +156,7 @@ class Statements:
         return meters is not None and meters._METER_PROVIDER is not self._metrics
 
     def _adopt(self) -> None:
-        """Take what the program's SDK gives, until the program sets another; nothing where there is no API yet."""
+        """Use the providers that the program has set, until it sets others; nothing while the API is not imported."""
         trace = sys.modules.get("opentelemetry.trace")
         contexts = sys.modules.get("opentelemetry.context")
         if trace is None or contexts is None:
@@ -189,7 +195,10 @@ class Statements:
 
 
 def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...]) -> Shape:
-    """The name by the conventions: the summary, else operation and target, else the target, else the system."""
+    """The span's name and attributes by the conventions.
+
+    The name is the summary, else operation and target, else the target, else the system.
+    """
     found = dict(describe.of_database(database))
     target = database.name or (f"{database.host}:{database.port}" if database.host else database.system)
     if name == "callproc":
@@ -207,7 +216,7 @@ def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...]) -
     short = summary(text, system=database.system)
     if short:
         found[names.QUERY_SUMMARY] = short
-    whole = sanitise(text, system=database.system)  # with parameters, too: they do not make a literal harmless
+    whole = sanitise(text, system=database.system)  # even with parameters: the text may have literals besides
     if whole:
         found[names.QUERY_TEXT] = whole
     return short or target, found
@@ -221,12 +230,12 @@ def _first(kwargs: dict[str, Any]) -> Any:
 
 
 def _batch(args: tuple[Any, ...]) -> int:
-    """How many sets of parameters `executemany` was given, where that is known without consuming them."""
+    """The number of parameter sets that `executemany` got; 0 if they cannot be counted without consuming them."""
     return len(args[1]) if len(args) > 1 and type(args[1]) in (list, tuple) else 0
 
 
 def _error(exc: BaseException) -> dict[str, Any]:
-    """`error.type` and the server's code; never the message, which may quote a literal."""
+    """The attributes `error.type` and the server's code. The message is left out, because it may quote a literal."""
     kind = type(exc)
     found: dict[str, Any] = {names.ERROR_TYPE: f"{kind.__module__}.{kind.__qualname__}"}
     for name in _CODES:
@@ -234,7 +243,7 @@ def _error(exc: BaseException) -> dict[str, Any]:
         if type(code) is str:
             found[names.STATUS_CODE] = code
             return found
-    if exc.args and type(exc.args[0]) is int:  # MySQL's way
+    if exc.args and type(exc.args[0]) is int:  # MySQL's drivers have the code there
         found[names.STATUS_CODE] = str(exc.args[0])
     return found
 
@@ -245,9 +254,9 @@ _CONTRIB = "opentelemetry.instrumentation."
 
 
 def _is_doubled(handle: Handle | None, span: Any) -> bool:
-    """Whether somebody else makes a span for this statement: contrib's instrumentation of the driver or of SQLAlchemy.
+    """True if an instrumentation of contrib, of the driver or of SQLAlchemy, makes a span for this statement.
 
-    Contrib's DB-API spans are current while the driver runs. SQLAlchemy's are not: there its instrumentor is asked.
+    Contrib's DB-API spans are current while the driver runs. SQLAlchemy's are not, so its instrumentor is read.
     """
     scope = getattr(span, "instrumentation_scope", None)
     if scope is not None and scope.name.startswith(_CONTRIB) and span.kind.name == "CLIENT":

@@ -1,8 +1,9 @@
-"""Who holds my database connections? The line, the thread and the spawn of every open one.
+"""Who holds my database connections? whoholds names the line, the thread and the spawn of every open connection.
 
-Importing this patches nothing. `WHOHOLDS=1` in the environment, `import whoholds.auto` or `whoholds.start()` does.
+Importing this package patches nothing. `WHOHOLDS=1` in the environment, `import whoholds.auto` and `whoholds.start()`
+start the watch.
 
-PYTEST_DONT_REWRITE: pytest would warn that it cannot rewrite what a .pth line has imported before it.
+PYTEST_DONT_REWRITE: pytest would warn that it cannot rewrite a module that a .pth line has imported before pytest.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     __version__: str
 
-# Name → its module: each is imported when it is first asked for.
+# Public name → its module, which is imported when the name is first read.
 _PUBLIC = {
     "Finding": "analysis.finding",
     "HeldConnectionWarning": "outputs.warn",

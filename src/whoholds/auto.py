@@ -1,4 +1,4 @@
-"""Importing this is enough: it watches from then on, as the environment's settings say, `WHOHOLDS` itself or not."""
+"""Importing this module starts the watch with the environment's settings, whether or not `WHOHOLDS` is set."""
 
 from whoholds.startup import from_environment
 

@@ -1,6 +1,6 @@
-"""What the `.pth` line imports when WHOHOLDS is set: it waits for the first library that concerns us.
+"""The module that the `.pth` line imports when WHOHOLDS is set: it waits for the first library that has a driver.
 
-Until then it has imported neither typing nor threading nor asyncio, let alone wrapt or OpenTelemetry.
+Until then it must import neither typing nor threading nor asyncio, let alone wrapt or OpenTelemetry.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 from whoholds.hooks import imports
 from whoholds.switch import is_on, stands_aside
 
-GROUP = "[whoholds.drivers]"  # in a distribution's entry_points.txt: module to wait for = driver
+GROUP = "[whoholds.drivers]"  # in a distribution's entry_points.txt; its lines are: module to wait for = driver
 
 
 def _start(module: object) -> None:  # noqa: ARG001 - which library it was makes no difference
@@ -21,14 +21,17 @@ def _start(module: object) -> None:  # noqa: ARG001 - which library it was makes
 
 
 def begin() -> None:
-    """Wait, if the environment asks for it; twice is once (in a virtual environment a .pth can run twice)."""
+    """Wait for the libraries, if the environment asks for a watch. A second call changes nothing.
+
+    In a virtual environment a .pth line can run twice.
+    """
     if is_on(os.environ.get("WHOHOLDS", "")) and not stands_aside():
         from whoholds.drivers.table import DRIVERS, WAKES
         from whoholds.hooks import exits, spawning
 
-        # at once, so that a thread started before the first database library is imported has its spawn line
+        # now, so that a thread started before the first database library is imported has its spawn line
         spawning.watch()
-        # first of all, hence last: what the program's own handlers close at its end is closed when we look
+        # registered first, hence called last: the program's own exit handlers have closed connections before we look
         exits.watch()
         for name in (*DRIVERS, *WAKES):
             imports.when_imported(name, _start)
@@ -36,18 +39,24 @@ def begin() -> None:
 
 
 def _wait_for_third_parties() -> None:
-    """Wait for the libraries too whose drivers other distributions bring. Called before the first foreign import."""
+    """Wait also for the libraries whose drivers other distributions bring.
+
+    Called in the thread that imports, before the first import of a module that does not come with Python.
+    """
     for name in _third_parties():
         imports.when_imported(name, _start)
 
 
 def _third_parties() -> list[str]:
-    """The modules that installed drivers name. importlib.metadata knows them too, and takes 20 ms to be imported."""
+    """The modules that the entry points of installed drivers name.
+
+    The entry points are read from files: importlib.metadata gives the same, but importing it takes 20 ms.
+    """
     names = []
     for folder in sys.path:
         try:
             found = [one.path for one in os.scandir(folder or ".") if one.name.endswith((".dist-info", ".egg-info"))]
-        except OSError:  # an archive, or not there
+        except OSError:  # an archive, or a folder that does not exist
             continue
         for path in found:
             try:

@@ -1,7 +1,7 @@
-"""What `opentelemetry-instrument` finds: enabling it starts the watch, with the environment's settings.
+"""The instrumentor that `opentelemetry-instrument` finds: enabling it starts the watch with the environment's settings.
 
-`BaseInstrumentor` comes with opentelemetry-instrumentation, which is not needed for anything else: without it this
-module gives a class that does the same when called by hand.
+`BaseInstrumentor` comes with opentelemetry-instrumentation, which whoholds needs for nothing else. Without that
+package this module defines a class that does the same when called by hand.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ try:
 except ImportError:
 
     class _Base:  # type: ignore[no-redef]
-        """Stands for BaseInstrumentor where that is not installed."""
+        """Stands in for BaseInstrumentor where opentelemetry-instrumentation is not installed."""
 
         def instrument(self, **kwargs: Any) -> None:
-            """Start watching."""
+            """Start the watch."""
             self._instrument(**kwargs)
 
         def uninstrument(self, **kwargs: Any) -> None:
-            """Stop watching."""
+            """Stop the watch."""
             self._uninstrument(**kwargs)
 
         def _instrument(self, **kwargs: Any) -> None:
@@ -39,15 +39,21 @@ except ImportError:
 OFF = ("0", "false", "off", "no")
 
 
-class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untyped, or not there
-    """`instrument(**settings)` is `whoholds.start(**settings)`; where WHOHOLDS says nothing, the output is `otel`."""
+class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untyped, or not installed
+    """`instrument(**settings)` is `whoholds.start(**settings)`; without WHOHOLDS the only output is `otel`.
+
+    `journal` is an output, too, where WHOHOLDS_JOURNAL is set.
+    """
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """Nothing: it waits for whichever library the program imports."""
+        """No packages: whoholds waits for whichever library the program imports."""
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
-        """Start, unless WHOHOLDS says not to. It never raises: that would stop the other instrumentations too."""
+        """Start the watch, unless WHOHOLDS is off. A wrong setting is only written to stderr.
+
+        An exception here would keep the other instrumentations from starting.
+        """
         said = os.environ.get("WHOHOLDS", "").strip().lower()
         if said in OFF:
             return

@@ -1,6 +1,6 @@
-"""Limits: every setting, one frozen value; its environment variable, option and pytest key are derived from it.
+"""Limits: every setting in one frozen value, from which environment variable, option and pytest key are derived.
 
-It reads no environment but the mapping it is given, and changes nothing.
+It must not read any environment but the mapping that it is given, and changes nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-# Each output that whoholds brings: its name in WHOHOLDS=… → its maker, a `plugins.OutputMaker`, as module:name.
+# The outputs that come with whoholds: name in WHOHOLDS=… → maker, a `plugins.OutputMaker`, as module:name.
 OUTPUTS = {
     "log": "whoholds.outputs.log:LogOutput",
     "warn": "whoholds.outputs.warn:maker",
@@ -32,23 +32,26 @@ OUTPUTS = {
 def _setting(
     default: Any, variable: str, parse: Callable[[str, str], Any], takes: str, means: str, *, at_start: bool = False
 ) -> Any:
-    """One setting; `at_start` where it takes effect only when a watch starts, and a running one cannot change it."""
+    """The dataclass field of one setting. `at_start` is true for a setting that takes effect only when a watch starts.
+
+    A running watch keeps such a setting as it started with.
+    """
     metadata = {"variable": variable, "parse": parse, "takes": takes, "means": means, "at_start": at_start}
     return field(default=default, metadata=metadata)
 
 
-MOST = 1_000_000_000  # of any number: as seconds 31 years, more than any wait of the system's takes
-MOST_RULES = 1_000_000  # bytes of a file of ignore rules
+MOST = 1_000_000_000  # largest number that a setting takes; in seconds 31 years, longer than any system call can wait
+MOST_RULES = 1_000_000  # largest file of ignore rules, in bytes
 
 
 def _given(name: str, value: Any, now: Any, metadata: Mapping[str, Any]) -> Any:
-    """A setting given in code, held to the rules of the environment's."""
+    """A setting given in code, checked by the same rules as in the environment. Raises `WrongSetting`."""
     if name == "outputs" and isinstance(value, list | tuple):
         value = ",".join(map(str, value))
     elif isinstance(value, os.PathLike) and name == "journal":
         value = os.fspath(value)
     elif isinstance(value, bool | int | float):
-        if isinstance(value, int) and abs(value) > MOST:  # one of thousands of digits cannot even be written
+        if isinstance(value, int) and abs(value) > MOST:  # str() raises for a number of thousands of digits
             raise WrongSetting(name, value, f"{metadata['takes']}, {MOST} at most")
         value = f"{value:d}" if isinstance(value, int) else repr(value)
     elif isinstance(value, type(now)) and not isinstance(value, str):
@@ -143,7 +146,7 @@ def _signal(name: str, text: str) -> str:
 
 
 def _lines_of(name: str, part: str) -> list[str]:
-    """The lines of the file of rules that `@path` names; never waits, as a FIFO would make it."""
+    """The lines of the file of ignore rules that `@path` names. Raises `WrongSetting`; never blocks, even on a FIFO."""
     takes = "a text file of rules after @"
     try:
         file = os.open(os.path.expanduser(part[1:]), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # noqa: PTH111 - never raises
@@ -160,7 +163,7 @@ def _lines_of(name: str, part: str) -> list[str]:
         raise WrongSetting(name, part, f"a file that can be read after @ ({error.strerror})") from None
     except WrongSetting:
         raise
-    except ValueError as error:  # a NUL in the path, bytes that are no UTF-8
+    except ValueError as error:  # a NUL in the path, or bytes that are not UTF-8
         raise WrongSetting(name, part, f"{takes}, in UTF-8 ({error})") from None
 
 
@@ -186,7 +189,7 @@ def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
 
 @dataclass(frozen=True)
 class Limits:
-    """Every setting. Durations are seconds; each field's variable, form and meaning are in its metadata."""
+    """Every setting. Durations are in seconds; each field's metadata holds its variable, form and meaning."""
 
     outputs: tuple[str, ...] = _setting(
         ("log", "otel"), "WHOHOLDS", _outputs, "1, 0 or a comma list of outputs", "where findings go", at_start=True
@@ -286,7 +289,7 @@ class Limits:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **given: Any) -> Limits:
-        """The settings of this environment; `given` wins. Raises `WrongSetting` for the first that cannot be."""
+        """The settings of `environ`, over which `given` wins. Raises `WrongSetting` for the first wrong variable."""
         by_variable = {one.metadata["variable"]: one for one in fields(cls)}
         values: dict[str, Any] = {}
         for variable, text in environ.items():
@@ -301,7 +304,10 @@ class Limits:
         return cls(**values).with_journal_output()
 
     def with_settings(self, **given: Any) -> Limits:
-        """A copy with fields replaced; text is parsed as the environment's would be. Unknown names raise TypeError."""
+        """A copy with the `given` fields replaced; text is parsed as in the environment.
+
+        Raises TypeError for an unknown name and `WrongSetting` for a wrong value.
+        """
         by_name = {one.name: one for one in fields(self)}
         values: dict[str, Any] = {}
         for name, value in given.items():
@@ -311,22 +317,22 @@ class Limits:
         return replace(self, **values).with_journal_output()
 
     def fixed_by(self, running: Limits) -> Limits:
-        """These settings, but with what only a start can change as `running` has it."""
+        """A copy in which the settings that take effect only at the start are those of `running`."""
         kept = {one.name: getattr(running, one.name) for one in fields(self) if one.metadata["at_start"]}
         return replace(self, **kept)
 
     def differing(self, other: Limits) -> list[str]:
-        """The names of the settings whose values differ."""
+        """The names of the settings whose values in `self` and `other` differ."""
         return [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
 
     def with_journal_output(self) -> Limits:
-        """With the output `journal` where a path for it is set."""
+        """A copy with `journal` among its outputs, if a path for the journal is set."""
         if not self.journal or "journal" in self.outputs:
             return self
         return replace(self, outputs=(*self.outputs, "journal"))
 
     def as_text(self) -> dict[str, str]:
-        """Each setting by its variable, as the environment would write it."""
+        """The settings by their variables, as text that the environment could hold."""
         shown = {}
         for one in fields(self):
             value = getattr(self, one.name)

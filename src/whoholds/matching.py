@@ -1,4 +1,4 @@
-"""Patterns for lines: `path-glob[:function]`, thresholds with exceptions, ignore rules, and the nearest known name."""
+"""Patterns for lines (`path-glob[:function]`), thresholds with exceptions, ignore rules, and the nearest known name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from whoholds.analysis.frames import Frame
 
 
-SHOWN = 100  # characters of what was given, in an error
+SHOWN = 100  # characters of a wrong value that an error shows
 
 
 class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
-    """A wrong setting: names the variable, what it got and what it takes; or `why`, where there is no such variable."""
+    """A setting with an invalid value, or of an unknown name. Its message names the variable and what it got.
+
+    It then says what the variable takes or, with `why`, what else is wrong: there is no such variable.
+    """
 
     def __init__(self, name: str, got: object, takes: str, *, why: str = "") -> None:
         super().__init__(f"{name}={short(got)}: {why or f'it takes {takes}'}")
@@ -28,7 +31,7 @@ class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
 
 
 def short(got: object) -> str:
-    """What was given, as an error may show it: on one line, without secrets, its beginning where it is long."""
+    """The wrong value `got` as an error may show it: on one line, without secrets, cut off if it is long."""
     try:
         text = str(got)
     except ValueError:  # a number of thousands of digits
@@ -39,13 +42,13 @@ def short(got: object) -> str:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A number, and other numbers for some opening lines: `60,600@jobs/*.py`."""
+    """A number, with other numbers for some opening lines: `60,600@jobs/*.py`."""
 
     default: float
     exceptions: tuple[tuple[float, str], ...] = ()
 
     def at(self, frame: Frame | None) -> float:
-        """The number for this opening line; the first exception that matches counts."""
+        """The number for this opening line: that of the first exception that matches, otherwise the default."""
         if frame is not None:
             for number, pattern in self.exceptions:
                 if matches(frame, pattern):
@@ -54,7 +57,7 @@ class Threshold:
 
     @property
     def least(self) -> float:
-        """The smallest number anywhere: below it nothing needs a look."""
+        """The smallest of the numbers: a value below it needs no look-up of the line."""
         return min([self.default, *(number for number, _ in self.exceptions)]) if self.exceptions else self.default
 
     def __str__(self) -> str:
@@ -63,7 +66,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class IgnoreRule:
-    """`rule@path-glob[:function]`: findings of that rule (or `*`) with such an opening or spawn line are meant."""
+    """`rule@path-glob[:function]`: findings of `rule` (or `*`) are intended if an opening or spawn line matches."""
 
     rule: str
     pattern: str
@@ -73,15 +76,18 @@ class IgnoreRule:
         return f"{self.rule}@{self.pattern}"
 
     def matches(self, rule: str, frames: tuple[Frame | None, ...]) -> bool:
-        """Whether a finding of `rule` at one of these lines is meant."""
+        """Whether a finding of `rule` with one of these lines is intended."""
         return self.rule in ("*", rule) and any(frame and matches(frame, self.pattern) for frame in frames)
 
 
 def matches(frame: Frame, pattern: str) -> bool:
-    """Whether `path-glob[:function]` matches: the glob against the end of the path, at a folder's boundary."""
-    pattern = pattern.replace("\\", "/")  # as Windows writes paths, and findings show them there
+    """Whether `pattern`, `path-glob[:function]`, matches a line; the glob is matched with the end of its path.
+
+    The matched end begins at a folder's boundary.
+    """
+    pattern = pattern.replace("\\", "/")  # Windows writes paths so, and findings there show them so
     glob, colon, function = pattern.rpartition(":")
-    if not colon or "/" in function or len(glob) <= 1:  # no function, or a Windows drive
+    if not colon or "/" in function or len(glob) <= 1:  # there is no function, or the colon follows a Windows drive
         glob, function = pattern, "*"
     path = frame.file.replace("\\", "/")
     fits = fnmatch.fnmatchcase(path, glob) or fnmatch.fnmatchcase(path, f"*/{glob}")
@@ -89,9 +95,9 @@ def matches(frame: Frame, pattern: str) -> bool:
 
 
 def nearest(got: object, known: Iterable[str]) -> str:
-    """` (did you mean …?)` with the one that begins as `got` does, else the most alike; empty where none is."""
+    """` (did you mean …?)` with a known name that begins with `got`, or else the most similar; "" if none is near."""
     names = list(known)
-    if len(str(got)) > SHOWN:  # like nothing that is known, and slow to compare
+    if len(str(got)) > SHOWN:  # too long to resemble a known name, and slow to compare
         return ""
     near = [name for name in names if got and name.startswith(str(got))]
     near = near or difflib.get_close_matches(str(got), names, n=1)

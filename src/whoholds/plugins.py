@@ -1,6 +1,6 @@
-"""What can be plugged in: a driver, an output, a rule, a predicate; each with what it promises.
+"""The plug-in points as types: a driver, an output, a rule and a predicate, each with what it promises.
 
-Third parties import from here and from `whoholds.drivers.kit`, and register theirs by entry point.
+Third parties import from this module and from `whoholds.drivers.kit`, and register their plug-ins by entry point.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ Called by the thread that ticks, once a look. A detector that raises is skipped 
 
 
 class OwnRule(NamedTuple):
-    """A third party's rule: its row, which says what the rest of whoholds has to know of it, and its detector.
+    """A third party's rule: its row of properties, which the rest of whoholds reads, and its detector.
 
-    Entry-point group `whoholds.rules`; the entry's name is the rule's.
+    Entry-point group `whoholds.rules`; the entry's name is the rule's name.
     """
 
     row: Rule
@@ -95,7 +95,7 @@ the entry's name is what WHOHOLDS=… takes.
 
 
 class OutputOptions(Protocol):
-    """The optional attributes of an `Output`; an output has any, all or none of them."""
+    """The optional attributes of an `Output`, which may have any, all or none of them."""
 
     name: str
     dropped: int
@@ -107,11 +107,11 @@ class OutputOptions(Protocol):
 
 
 def name_of(output: Any) -> str:
-    """What an output, driver or predicate is called in what whoholds says of it."""
+    """The name of an output, driver or predicate in whoholds' messages about it."""
     name = getattr(output, "name", None) or getattr(output, "__qualname__", None)
     return name if isinstance(name, str) else type(output).__qualname__
 
 
 def is_quiet_in_blocks(output: Any) -> bool:
-    """Whether `output` stands aside where findings are raised as warnings or reported with their test."""
+    """Whether `output` is not used in a block or a test suite, where findings are warnings or test reports."""
     return bool(getattr(output, "quiet_in_blocks", False))

@@ -1,6 +1,7 @@
-"""The pytest plug-in: options, marker and fixture. Importing it patches nothing and imports none of the rest.
+"""The pytest plug-in: options, marker and fixture. Importing it patches nothing, and imports little of whoholds.
 
-`--whoholds` reports, `--whoholds=error` fails tests that leak; the work is in `pytest_session`, imported then only.
+`--whoholds` reports leaks, `--whoholds=error` fails the tests that leak. The work is done by `pytest_session`, which
+is imported only when one of them is given.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ session_key = pytest.StashKey["Session"]()
 
 
 class _Mode(argparse.Action):
-    """`--whoholds=error` is an option of its own: `pytest --whoholds tests/` takes no folder for a mode."""
+    """Takes the mode from the option string, so that `pytest --whoholds tests/` does not read the folder as a mode.
+
+    For this, `--whoholds=error` is an option string of its own, without an argument.
+    """
 
     def __init__(self, option_strings: list[str], dest: str, **kwargs: Any) -> None:
         super().__init__(option_strings, dest, nargs=0, **{**kwargs, "metavar": None})
@@ -49,13 +53,13 @@ class _Mode(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Called by argparse with the option as it was written."""
+        """Stores the mode. Called by argparse with the option as it was written."""
         del parser, values
         setattr(namespace, self.dest, (option_string or "").partition("=")[2] or REPORT)
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """The options, and their twins in the ini file."""
+    """Adds the options and the ini key of each. Called by pytest at its start."""
     _refuse_other_modes(getattr(pluginmanager.get_plugin("pytestconfig"), "invocation_params", None))
     group = parser.getgroup("whoholds", "who holds database connections")
     add = group.addoption
@@ -84,7 +88,10 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
 
 def _refuse_other_modes(invocation: Any) -> None:
-    """Say what `--whoholds` takes, where argparse would say "ignored explicit argument" or pytest "file not found"."""
+    """Raises UsageError with what `--whoholds` takes, if the command line gives it a wrong mode.
+
+    Without this, argparse would say "ignored explicit argument", or pytest "file not found".
+    """
     args = [str(arg) for arg in invocation.args] if invocation is not None else []
     takes = f"--whoholds takes nothing, ={REPORT}, ={ERROR} or ={OFF}"
     for arg, after in zip(args, [*args[1:], ""], strict=True):
@@ -96,14 +103,14 @@ def _refuse_other_modes(invocation: Any) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start watching if that is asked for; a wrong option is a UsageError."""
+    """Starts the watch if an option, ini key or WHOHOLDS asks for it. Raises UsageError for a wrong option."""
     config.addinivalue_line("markers", _MARKER)
     if _mode(config) != OFF and (_mode(config) or _anything_else(config)):
         _session(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Every name of every library as it was, unless the process was watched already."""
+    """Gives every library's names back, unless the process was watched before pytest ran."""
     session = config.stash.get(session_key, None)
     if session is not None:
         session.stop()
@@ -111,7 +118,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Start watching for a marker or the fixture, too; a wrong marker is a UsageError."""
+    """Starts the watch if a collected test has the marker or the fixture. Raises UsageError for a wrong marker."""
     if _mode(config) == OFF:
         return
     marked = [item for item in items if item.get_closest_marker("whoholds") is not None]
@@ -128,7 +135,7 @@ def _whoholds(request: pytest.FixtureRequest) -> Opened:
 
 
 def _mode(config: pytest.Config) -> str:
-    """`off`, `report`, `error`, or "" where only markers ask. The command line wins, then the ini file."""
+    """`off`, `report`, `error`, or "" where only markers ask: from the command line, the ini file or WHOHOLDS."""
     given = config.getoption("whoholds", None) or config.getini("whoholds")
     if given:
         return str(given).strip().lower()
@@ -137,7 +144,7 @@ def _mode(config: pytest.Config) -> str:
 
 
 def settings() -> list[str]:
-    """The fields of `Limits` that have an ini key: all but `outputs`, which `--whoholds` stands for."""
+    """The fields of `Limits` that have an ini key: all but `outputs`, whose place `--whoholds` takes."""
     from dataclasses import fields
 
     from whoholds.limits import Limits
@@ -154,11 +161,11 @@ def _anything_else(config: pytest.Config) -> bool:
 
 
 def _refuse_unknown_keys(config: pytest.Config) -> None:
-    """Raise UsageError for a key of ours in the ini file that does not exist: a limit would silently not be kept."""
+    """Raises UsageError for an unknown ini key that begins with `whoholds`, which would silently have no effect."""
     from whoholds.matching import nearest
 
     known = {*_INI, *(f"whoholds_{name}" for name in settings())}
-    with warnings.catch_warnings():  # pytest 9.2 warns of it and offers no other way to see which keys there are
+    with warnings.catch_warnings():  # pytest 9.2 warns of `inicfg` and offers no other way to list the keys
         warnings.simplefilter("ignore")
         keys = list(config.inicfg)
     for key in keys:

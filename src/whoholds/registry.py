@@ -1,4 +1,4 @@
-"""What third parties registered for whoholds by entry point. Every installed distribution is asked once a process."""
+"""The plug-ins that third parties registered by entry point. Installed distributions are read once per process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 DRIVERS = "whoholds.drivers"  # the entry's name is the module to wait for; its value a `plugins.Driver`
 OUTPUTS = "whoholds.outputs"  # the entry's name is what WHOHOLDS=… takes; its value a `plugins.OutputMaker`
-RULES = "whoholds.rules"  # the entry's name is the rule's; its value a `plugins.OwnRule`
+RULES = "whoholds.rules"  # the entry's name is the rule's name; its value a `plugins.OwnRule`
 
 
 @lru_cache(maxsize=1)
@@ -22,5 +22,5 @@ def registered(group: str) -> tuple[EntryPoint, ...]:
 
 
 def names(group: str) -> tuple[str, ...]:
-    """The names of those entry points; nothing is imported."""
+    """The names of the entry points of one of the groups above; nothing is imported."""
     return tuple(point.name for point in registered(group))

@@ -1,4 +1,4 @@
-"""The only place that knows everything: environment → running Watch, and the calls of the public interface."""
+"""The only module that knows all rooms: it makes a running Watch from the environment, and holds the public calls."""
 
 from __future__ import annotations
 
@@ -35,14 +35,17 @@ if TYPE_CHECKING:
     from whoholds.watching.holders import Holders
 
 
-_current: list[Watch] = []  # the one that was started for the process, or none
-_asked: list[bool] = []  # [True] once a watch of the process was started, or could not be
+_current: list[Watch] = []  # the watch that was started for the process, if there is one
+_asked: list[bool] = []  # [True] once a watch for the process was started, or failed to start
 _predicates: list[Predicate] = []
-_signals: list[Callable[[], None]] = []  # each gives a signal's handler back
+_signals: list[Callable[[], None]] = []  # each call restores a signal's handler
 
 
 def from_environment() -> Watch | None:
-    """Start as the environment says. A wrong setting is said on stderr, and the program runs on unwatched."""
+    """Start the watch that the environment asks for; None, and a message on stderr, if a setting is wrong.
+
+    The program then runs on unwatched.
+    """
     try:
         return start()
     except WrongSetting as wrong:
@@ -53,8 +56,9 @@ def from_environment() -> Watch | None:
 def start(**settings: Any) -> Watch:
     """Watch this process until `stop` or its end; settings are the fields of `Limits` and win over the environment.
 
-    Started already, it gives back the running Watch, with these settings applied; what only a start can change, as
-    `outputs`, is said where it differs. Raises `WrongSetting` and TypeError.
+    If the process is watched already, this returns the running Watch, with these settings applied; where a setting
+    differs that takes effect only at a start, such as `outputs`, a message says so. Raises `WrongSetting` and
+    TypeError.
     """
     if _current:
         if settings:
@@ -73,7 +77,7 @@ def start(**settings: Any) -> Watch:
 
 
 def limits_for(**settings: Any) -> Limits:
-    """The environment's settings with these on top."""
+    """The environment's settings, over which `settings` win. Raises `WrongSetting` and TypeError."""
     environ = dict(os.environ)
     if environ.get("WHOHOLDS", "").strip().lower() in OFF:
         environ.pop("WHOHOLDS", None)
@@ -81,7 +85,10 @@ def limits_for(**settings: Any) -> Limits:
 
 
 def stop() -> list[Finding]:
-    """A last look, then every name of every library is as it was. What is found is a Python warning here."""
+    """Take a last look, give every name of every library back, and return the findings.
+
+    Each finding is a Python warning, too.
+    """
     if not _current:
         return []
     watch = _current.pop()
@@ -92,10 +99,10 @@ def stop() -> list[Finding]:
 
 @contextmanager
 def watch(**settings: Any) -> Iterator[Watch]:
-    """Watch while the block lasts: `with whoholds.watch() as watch:`. What is found at its end is a Python warning.
+    """Watch while the block lasts: `with whoholds.watch() as watch:`. Findings at its end are Python warnings.
 
-    Where the process is watched already, it gives the running Watch, with these settings while the block lasts, and
-    judges at its end what the block opened. Raises `WrongSetting` and TypeError.
+    If the process is watched already, the block gets the running Watch, with these settings while it lasts, and at its
+    end what it opened is judged. Raises `WrongSetting` and TypeError.
     """
     if watches():
         with _within(watches()[-1], settings) as running:
@@ -130,7 +137,7 @@ def _within(running: Watch, settings: dict[str, Any]) -> Iterator[Watch]:
 
 
 def _made(limits: Limits, *, in_block: bool = False) -> Watch:
-    """A Watch with its outputs; `in_block` for one whose findings the end of a block raises as warnings."""
+    """A Watch with its outputs, not started; `in_block` is true for a block, whose end raises findings as warnings."""
     ledger = Ledger(frames=limits.frames, most=limits.max_handles)
     running = Watch(limits, ledger=ledger)
     for name in limits.outputs:
@@ -175,7 +182,7 @@ def _begin(running: Watch) -> None:
 
 
 def _named(where: str) -> Any:
-    """What a table's `module:name` names."""
+    """The object that a table's `module:name` names; the module is imported."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
 
@@ -196,7 +203,10 @@ def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) 
 
 
 def _stopped(running: Watch) -> list[Finding]:
-    """What the last look says, once everything is given back; a step that fails is said and leaves out no other."""
+    """The findings of the last look, after every name was given back. If a step fails, a message says so.
+
+    The other steps are taken all the same.
+    """
     said: list[Finding] = []
     _step(running, lambda: ticking.leave(running))
     for enter in running.waits:
@@ -218,14 +228,14 @@ def _step(running: Watch, step: Callable[[], object]) -> None:
 
 
 def warn_caller(findings: Iterable[Finding]) -> None:
-    """Python warnings, in the calling thread, of what the end of a watch or scope brought."""
+    """Raise the findings at the end of a watch or scope as Python warnings, in the calling thread."""
     from whoholds.outputs import warn
 
     warn.warn_caller(findings)
 
 
 def output(name: str, limits: Limits) -> Output:
-    """The output of that name, made from the settings. Raises whatever keeps it from being there."""
+    """The output of that name, made from the settings. Raises whatever its import or its maker raises."""
     maker: OutputMaker
     if name in OUTPUTS:
         maker = _named(OUTPUTS[name])
@@ -236,7 +246,7 @@ def output(name: str, limits: Limits) -> Output:
 
 
 def _stderr(limits: Limits) -> Output:
-    """What reports where every other output has failed."""
+    """The output on stderr that is used where every other output has failed."""
     from whoholds.outputs.log import LogOutput
 
     return LogOutput(limits, logging=False)
@@ -246,9 +256,10 @@ _added: list[Driver] = []
 
 
 def add_driver(driver: Driver) -> None:
-    """One more driver, for the Watch that runs and for those that start later.
+    """Add a driver to the Watch that runs and to those that start later.
 
-    Where the environment asks for a Watch and no library that it waits for has been imported yet, it starts now.
+    If the environment asks for a Watch that has not started yet, for no library that it waits for has been imported,
+    it starts now.
     """
     running = watches()
     _added.append(driver)
@@ -259,13 +270,13 @@ def add_driver(driver: Driver) -> None:
 
 
 def watch_module(module: ModuleType, system: str = "") -> None:
-    """Watch a DB-API 2.0 `module`, asynchronous or not, from now on: in the Watch that runs or the next that starts.
+    """Watch a DB-API 2.0 `module`, asynchronous or not, in the Watch that runs or in the next that starts.
 
-    With `WHOHOLDS` set the Watch runs from here on at the latest.
+    With `WHOHOLDS` set the Watch starts now at the latest.
 
-    `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …); without it the module's
-    name stands. Raises TypeError where the module has no `connect`, ValueError where it has a driver: watched twice,
-    each of its connections would be two.
+    `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …), by default the module's
+    name. Raises TypeError if the module has no `connect`, and ValueError if it has a driver, for each of its
+    connections would count twice.
     """
     from whoholds.drivers import generic
 
@@ -276,23 +287,26 @@ def watch_module(module: ModuleType, system: str = "") -> None:
 
 
 def _watched_already(module: str) -> str:
-    """The library that the module is a part of, where whoholds has a driver for it; "" where it has none."""
+    """The module that has a driver of whoholds' own and shares `module`'s top-level package; "" if there is none."""
     top = module.partition(".")[0]
     return next((name for name in table.DRIVERS if name == module or name.partition(".")[0] == top), "")
 
 
-# --- asked at any moment ----------------------------------------------------------------------------------------
+# --- calls for any moment ---------------------------------------------------------------------------------------
 
 
 def holders() -> Holders:
-    """Who holds what now, in this process."""
+    """Who holds which connections now, in this process."""
     from whoholds.watching.holders import holders_of
 
     return holders_of(current())
 
 
 def ignore(predicate: Predicate) -> Predicate:
-    """Findings for which `predicate(finding)` is true are meant: they are not said. Usable as a decorator."""
+    """Mark findings for which `predicate(finding)` is true as intended, so that they are not reported.
+
+    Returns `predicate`, and so can be used as a decorator.
+    """
     _predicates.append(predicate)
     return predicate
 

@@ -1,4 +1,7 @@
-"""Whether the environment switches whoholds on, and whether this Python can be watched. Imports next to nothing."""
+"""Whether the environment switches whoholds on, and whether this Python can be watched.
+
+It must import next to nothing.
+"""
 
 import sys
 
@@ -20,7 +23,7 @@ def unsupported() -> str:
 
 
 def stands_aside() -> bool:
-    """Whether this Python cannot be watched; said once in a process, on stderr."""
+    """Whether this Python cannot be watched. The first call that finds so writes the reason to stderr."""
     reason = unsupported()
     if reason and not _said:
         from whoholds.text.streams import say

@@ -1,1 +1,1 @@
-"""How whoholds stands in other people's code. Runs in the user's thread: no lock, no I/O, nothing that blocks."""
+"""How whoholds hooks into other people's code. Runs in the user's thread: it must not lock, do I/O, or block."""

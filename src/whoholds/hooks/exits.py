@@ -1,6 +1,7 @@
-"""How a process leaves: its exit, children of multiprocessing and Celery, `os._exit`, a signal to itself.
+"""Hooks for every way in which a process ends: its exit, multiprocessing's and Celery's children, `os._exit`, a signal.
 
-It decides only when the last look comes; the ticker takes it. It imports next to nothing: autostart needs it early.
+The signal is one that the process sends to itself. This module decides only when the last look comes; the ticker takes
+the look. It must import next to nothing, for autostart needs it early.
 """
 
 from __future__ import annotations
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 _registered: list[bool] = []
-_heard: list[bool] = []  # once: the end of the main thread is heard of
+_heard: list[bool] = []  # [True] once the hook for the end of the main thread is set
 _main_ends: list[Callable[[], None]] = []
-_looks: list[Callable[[], None]] = []  # none until a watch has run: nothing that we watch was ever imported
+_looks: list[Callable[[], None]] = []  # empty until a watch has run: no watched library was imported before
 _sudden: list[Callable[[], bool]] = []
 _restore: list[Callable[[], None]] = []
 _give_back: list[Callable[[], None]] = []
 
 
 def watch() -> None:
-    """Stand at every way out. Twice is once; the earlier the first time, the later our look at the exit comes."""
+    """Install the hooks for every way out. A second call changes nothing.
+
+    atexit calls the last look later, the earlier this is first called.
+    """
     if not _registered:
         _registered.append(True)
         atexit.register(_last_look)
@@ -40,7 +44,7 @@ def watch() -> None:
 
 
 def forget() -> None:
-    """Give every name back; what is registered for the exit finds nobody to look."""
+    """Give every name back. The function registered with atexit stays, and calls no look from then on."""
     for stand in _STANDS.values():
         waiting.forget(stand)
     while _restore:
@@ -54,15 +58,15 @@ def _nothing() -> None:
 
 
 def at_exit(look: Callable[[], None]) -> None:
-    """Call `look` wherever this process, or a child of it, leaves. Twice is once."""
+    """Call `look` wherever this process, or a child of it, ends. Adding the same function twice adds it once."""
     if look not in _looks:
         _looks.append(look)
 
 
 def at_sudden_end(look: Callable[[], bool]) -> None:
-    """Call `look` in the thread that ends this process in the middle of something. Twice is once.
+    """Call `look` in the thread that suddenly ends this process. Adding the same function twice adds it once.
 
-    It gives False where that thread is in the middle of a look: another has to wait for it.
+    `look` returns False where that thread is already in the middle of a look, which another thread must then wait for.
     """
     if look not in _sudden:
         _sudden.append(look)
@@ -70,11 +74,11 @@ def at_sudden_end(look: Callable[[], bool]) -> None:
         from whoholds.hooks import signals
         from whoholds.hooks.stand_ins import StandIn, stand
 
-        system: Any = sys.modules[os.name]  # posix or nt: what a program has by name comes from there
+        system: Any = sys.modules[os.name]  # posix or nt, the module whose functions a program has by name
         leave = system._exit
 
         def _exit(*args: Any, **kwargs: Any) -> Any:
-            if all(isinstance(status, int) for status in (*args, *kwargs.values())):  # else it raises
+            if all(isinstance(status, int) for status in (*args, *kwargs.values())):  # otherwise it raises
                 ends_suddenly()
             return leave(*args, **kwargs)
 
@@ -83,15 +87,15 @@ def at_sudden_end(look: Callable[[], bool]) -> None:
 
 
 def ends_suddenly() -> bool:
-    """Look, as far as anything was opened in this process, which is about to end without its exit.
+    """Take the last look of this process, which is about to end without its exit handlers.
 
-    False where this thread is in the middle of a look.
+    Returns False where this thread is in the middle of a look.
     """
     return all(look() for look in _sudden)
 
 
 def at_main_end(call: Callable[[], None]) -> None:
-    """Call this where the main thread has ended and other threads may still run. Twice is once."""
+    """Call `call` when the main thread has ended and others may still run. Adding it twice adds it once."""
     if call not in _main_ends:
         _main_ends.append(call)
 
@@ -102,8 +106,11 @@ def _main_over() -> None:
 
 
 def _threads(threading: ModuleType) -> None:
-    """Before the interpreter joins the program's threads, main has ended; `concurrent.futures` hears of it this way."""
-    if _heard:  # it cannot be taken back
+    """Hooks the moment before the interpreter joins the program's threads, when the main thread has ended.
+
+    `concurrent.futures` is told of it in the same way.
+    """
+    if _heard:  # the hook cannot be removed
         return
     _heard.append(True)
     cpython.before_threads_are_joined(threading, _main_over)
@@ -115,7 +122,10 @@ def _last_look() -> None:
 
 
 def _children(process: ModuleType) -> None:
-    """Those of multiprocessing: look when their threads have ended, before os._exit; finalizers come too early."""
+    """Hooks the children of multiprocessing and billiard: the look comes after their threads end, before os._exit.
+
+    Finalizers would come too early.
+    """
     original = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -131,7 +141,7 @@ def _children(process: ModuleType) -> None:
 
 
 def _last_look_of_child() -> None:
-    """Its parent may end it by SIGTERM meanwhile."""
+    """Take the last look of a multiprocessing child, also if its parent ends it by SIGTERM meanwhile."""
     if _sudden:
         from whoholds.hooks import signals
 
@@ -140,7 +150,7 @@ def _last_look_of_child() -> None:
 
 
 def _celerys_children(pool: ModuleType) -> None:
-    """Billiard's workers call os._exit themselves."""
+    """Hooks the worker processes of billiard, Celery's multiprocessing, which call os._exit themselves."""
     original = pool.Worker._do_exit
 
     def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -1,7 +1,7 @@
-"""How a process forks: what is called before, in the child, and in the parent once the call has returned.
+"""Hooks for forks: called before the fork, in the child, and in the parent once the call has returned.
 
-From 3.12 on CPython counts the threads of the parent after its `after_in_parent` hooks, and warns of more than one. A
-thread of ours may run again only when the call has returned: so the functions that fork have stand-ins there.
+Since 3.12 CPython counts the threads of the parent after its `after_in_parent` hooks, and warns if there is more than
+one. A thread of ours may run again only when the call has returned, so the functions that fork have stand-ins there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 COUNTED = sys.version_info >= (3, 12)  # whether CPython counts threads when it forks
-LINGERS_S = 0.0005  # for a thread that was joined a moment ago to be gone from the kernel's list
+LINGERS_S = 0.0005  # seconds until a thread joined a moment ago is gone from the kernel's list
 
 _hooked: list[bool] = []
 _before: list[Callable[[FrameType | None], None]] = []
@@ -29,7 +29,7 @@ _in_parent: list[Callable[[], None]] = []
 _returned: list[Callable[[], None]] = []
 _ours: list[Callable[[], int]] = []
 _give_back: list[Callable[[], None]] = []
-_crowded: dict[int, bool] = {}  # by thread: whether others run beside ours, so that CPython warns with us or without
+_crowded: dict[int, bool] = {}  # by thread: whether other threads run than ours, and CPython warns anyway
 
 
 def watch(
@@ -39,10 +39,10 @@ def watch(
     returned: Callable[[], None],
     ours: Callable[[], int],
 ) -> None:
-    """Call these around every fork of this process, in the thread that forks. Twice is once.
+    """Call these functions around every fork of this process, in the thread that forks. A second call changes nothing.
 
-    `before(frame)` is given the frame that forks; `in_parent` comes when no thread may be started yet, `returned` when
-    one may; `ours()` says how many threads of ours run.
+    `before(frame)` gets the frame that forks; `in_parent` is called while no thread may be started yet, `returned`
+    when one may; `ours()` returns how many threads of ours run.
     """
     if not hasattr(os, "register_at_fork"):
         return
@@ -69,7 +69,7 @@ def forget() -> None:
 
 
 def _subprocess(module: ModuleType) -> None:
-    """`preexec_fn` is the one way of a subprocess in which hooks are called."""
+    """Hooks the call by which `subprocess` forks. It calls fork hooks only if there is a `preexec_fn`."""
     original = getattr(module, "_fork_exec", None)
     if original is not None:
         _give_back.append(replace(module, "_fork_exec", _stand_in(original)))
@@ -83,7 +83,10 @@ def _stand_in(original: Any) -> StandIn:
             _has_returned()
 
     def choose() -> Any:
-        """Where CPython is going to warn, it must blame the line that forks: no frame of ours may be there."""
+        """The function to call. Where CPython will warn, no frame of ours may be on the stack.
+
+        The warning must blame the line that forks. Called in the thread that forks.
+        """
         if not _others():
             return guarded
         _crowded[threads.real_ident()] = True
@@ -93,7 +96,7 @@ def _stand_in(original: Any) -> StandIn:
 
 
 def _others() -> bool:
-    """Whether threads run that are neither this one nor ours."""
+    """Whether any threads run besides this thread and ours."""
     ours = _ours[0]()
     if threads.of_python() - 1 - ours > 0:
         return True

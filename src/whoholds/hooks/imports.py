@@ -1,6 +1,6 @@
-"""An import hook of ours: calls back once a module that we know has been imported by the program itself.
+"""An import hook: it calls back once the program itself has imported a module that is waited for.
 
-It imports nothing, leaves no trace on the modules that pass through it, and never fails an import.
+It must import nothing, leave no trace on the modules that pass through it, and never make an import fail.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     Callback = Callable[[ModuleType], None]
 
-# Module name → callbacks, in order. Changed by one C call at a time; an import may come from any thread.
+# Module name → callbacks, in order. Each change is one C call, for any thread may import.
 _waiting: dict[str, list[Callback]] = {}
 _executed: set[str] = set()  # modules whose code has run although their import has not returned
 
 
 def when_imported(name: str, callback: Callback) -> None:
-    """Call `callback(module)` now if the module `name` is imported and complete, else right after it is."""
+    """Call `callback(module)` now if the module `name` is imported and complete, otherwise right after it is."""
     module = sys.modules.get(name)
     if module is not None and (name in _executed or not (_is_lazy(module) or _under_way(module))):
         callback(module)
@@ -38,7 +38,7 @@ def when_imported(name: str, callback: Callback) -> None:
 
 
 def forget(callback: Callback) -> None:
-    """Wait no longer with this callback; the hook leaves `sys.meta_path` with the last one."""
+    """Remove this callback; with the last callback the hook leaves `sys.meta_path`."""
     for name, callbacks in list(_waiting.items()):
         if callback in callbacks:
             callbacks.remove(callback)
@@ -48,7 +48,7 @@ def forget(callback: Callback) -> None:
 
 
 def _leave() -> None:
-    """Out of `sys.meta_path`, unless a module is waited for. By identity: a finder's `==` is the program's code."""
+    """Remove the hook from `sys.meta_path` if no module is waited for; by identity, for `==` could run user code."""
     if not _waiting:
         for number, one in enumerate(sys.meta_path):
             if one is _finder:
@@ -57,9 +57,10 @@ def _leave() -> None:
 
 
 def names_of(module: Any) -> dict[str, Any]:
-    """The names of a module, read without asking it; none where it is no module.
+    """The namespace of a module, read without asking the module; {} for an object that is no module.
 
-    What stands in `sys.modules` may answer an attribute with an exception, or load the rest of itself for it.
+    An object in `sys.modules` may answer the reading of an attribute with an exception, or by loading the rest of
+    itself.
     """
     if issubclass(type(module), _Module):
         names: dict[str, Any] = _module_names.__get__(module)
@@ -72,7 +73,7 @@ _module_names: Any = vars(_Module)["__dict__"]
 
 
 def _under_way(module: Any) -> bool:
-    """Whether the code of the module has not run to its end."""
+    """Whether the import of the module is under way: its code has not run to its end."""
     spec = names_of(module).get("__spec__")
     return issubclass(type(spec), _Spec) and bool(spec.__dict__.get("_initializing"))
 
@@ -80,10 +81,10 @@ def _under_way(module: Any) -> bool:
 _Spec: Any = type(sys.__spec__)
 
 
-class _Watched(_Spec):  # type: ignore[misc]  # the type of a spec is known only when it runs
-    """The spec of a module that was being imported when somebody began to wait for it.
+class _Watched(_Spec):  # type: ignore[misc]  # the type of a spec is known only at run time
+    """The spec of a module whose import was under way when a callback was registered for it.
 
-    Its loader is at work already and cannot be stood in. The import's last act is `spec._initializing = False`.
+    Its loader is at work already and cannot be replaced. The import's last act is `spec._initializing = False`.
     """
 
     @property
@@ -97,19 +98,19 @@ class _Watched(_Spec):  # type: ignore[misc]  # the type of a spec is known only
             self.__class__ = _Spec
             module = sys.modules.get(self.name)
             try:
-                if module is not None and names_of(module).get("__spec__") is self:  # else its code raised
+                if module is not None and names_of(module).get("__spec__") is self:  # otherwise its code raised
                     _call_back(self.name, module)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, "importlib.exec_module")
 
 
 def _is_lazy(module: Any) -> bool:
-    """Whether the module's code runs only once somebody asks for one of its names (`importlib.util.LazyLoader`)."""
+    """Whether the module's code runs only when one of its names is first read (`importlib.util.LazyLoader`)."""
     util = sys.modules.get("importlib.util")
     if util is None or type(module) is not names_of(util).get("_LazyModule"):
         return False
     state = names_of(module)["__spec__"].loader_state
-    return not state.get("is_loading")  # which 3.12 and later write there when somebody has asked
+    return not state.get("is_loading")  # 3.12 and later set it when a name has been read
 
 
 def _call_back_at_its_end(module: Any) -> None:
@@ -137,7 +138,10 @@ _before_foreign: list[Callable[[], None]] = []
 
 
 def before_first_foreign(callback: Callable[[], None] | None) -> None:
-    """Call `callback()` once, before the first import of a module that does not come with Python; None: no more."""
+    """Call `callback()` once, before the first import of a module that does not come with Python.
+
+    None cancels the callback. It is called in the thread that imports.
+    """
     _before_foreign[:] = [] if callback is None else [callback]
 
 
@@ -151,7 +155,7 @@ def _foreign_comes() -> None:
 
 
 class _Finder:
-    """Finds nothing itself: asks the others, and stands in the loader of a module that is waited for."""
+    """Finds no module itself: it asks the other finders, and wraps the loader of a module that is waited for."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         if _before_foreign and name.partition(".")[0] not in sys.stdlib_module_names:
@@ -169,7 +173,7 @@ class _Finder:
             if spec is not None:
                 try:
                     if hasattr(spec.loader, "exec_module"):
-                        spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it has what the import needs
+                        spec.loader = _Loader(spec.loader)  # type: ignore[assignment]  # it has the methods that the import needs
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, "importlib.find_spec")
                 return spec
@@ -177,13 +181,13 @@ class _Finder:
 
 
 def _found_by_legacy(finder: Any, name: str, path: Any) -> Any:
-    """What a finder with `find_module` alone finds, where this Python still asks such (3.10 and 3.11)."""
+    """The spec from a finder that has only `find_module`, which 3.10 and 3.11 still ask; None on later versions."""
     asking = names_of(sys.modules.get("_frozen_importlib")).get("_find_spec_legacy")
     return asking(finder, name, path) if asking is not None else None
 
 
 class _Loader:
-    """Stands in for one import of one module, puts the true loader back before the module's code runs."""
+    """Wraps the loader of one module for one import, and puts that loader back before the module's code runs."""
 
     def __init__(self, loader: Any) -> None:
         self._loader = loader

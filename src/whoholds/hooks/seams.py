@@ -1,6 +1,6 @@
-"""How a name of somebody else's module or class is replaced and given back.
+"""How a name of another library's module or class is replaced and given back.
 
-It never restores what is no longer ours: if someone patched over us, theirs stays and ours goes quiet.
+It must not restore a name that is no longer ours: if other code has replaced it since, that stays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MISSING = object()
 
 
 def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
-    """Set `name` in the module or class `target` to `new`; the call returned puts back what was there."""
+    """Set `name` in the module or class `target` to `new`; the returned call puts the old value back."""
     old = vars(target).get(name, _MISSING)
     setattr(target, name, new)
 
@@ -34,10 +34,11 @@ def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
 
 
 def stays_ours(error: Exception, original: Any = None) -> None:
-    """Note `error`, a fault of a hook's own; raise it again where it is the program's, which must not lose it.
+    """Note `error`, a fault of a hook of ours, or raise it again if it is the program's, which must not lose it.
 
-    The program's is what a signal's handler raises, which may run in the middle of a hook, and what another thread has
-    set by `PyThreadState_SetAsyncExc`. `original` is what the hook stands for; a look names it. Every hook's one guard:
+    The program's are the exceptions of a signal's handler, which may run in the middle of a hook, and those that
+    another thread has set by `PyThreadState_SetAsyncExc`. `original` is the function that the hook replaces; a look
+    names it. Each hook is guarded in this one way:
 
         try:
             … what is ours
@@ -48,7 +49,7 @@ def stays_ours(error: Exception, original: Any = None) -> None:
         try:
             raise error
         finally:
-            del error  # this frame is in its traceback now
+            del error  # its traceback now refers to this frame
     try:
         note(error, original)
     except Exception as again:
@@ -57,9 +58,10 @@ def stays_ours(error: Exception, original: Any = None) -> None:
 
 
 def stands_for(new: Any, old: Any) -> Any:
-    """`new` with the name, module, docstring and signature of `old`, so that reprs and help show nobody of ours.
+    """`new` with the name, module, docstring and signature of `old`, so that reprs and help do not show whoholds.
 
-    A method of a C type has no module and no annotations: then the module is its type's, where pickle looks for it.
+    A method of a C type has no module and no annotations: its module is then that of its type, where pickle looks for
+    it.
     """
     kind = getattr(old, "__objclass__", None)
     if kind is not None:
@@ -73,5 +75,5 @@ def stands_for(new: Any, old: Any) -> Any:
             setattr(new, attribute, value)
         except (AttributeError, TypeError):
             continue
-    new.__wrapped__ = old  # for inspect.signature, and for annotations, which are read where `old` was written
+    new.__wrapped__ = old  # for inspect.signature, and for annotations, which are resolved in the module of `old`
     return new

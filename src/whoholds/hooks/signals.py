@@ -1,6 +1,6 @@
-"""Signals whose default action ends this process: those it sends to itself, and SIGTERM where that was asked for.
+"""Signals that would end this process by their default action: those it sends to itself and, if asked for, SIGTERM.
 
-No handler is installed unasked. What a handler of the program's will hear is none of our business.
+No handler may be installed unless a setting asks for it. A signal for which the program has a handler is left alone.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# Whose default action ends nothing: signal(7), and BSD's SIGINFO.
+# Signals whose default action does not end the process: signal(7), and BSD's SIGINFO.
 _HARMLESS = frozenset("SIGCHLD SIGCONT SIGINFO SIGSTOP SIGTSTP SIGTTIN SIGTTOU SIGURG SIGWINCH".split())
 _STATUS = "/proc/self/status"
-_DEFAULT = _SIGTERM, _SIG_DFL = 15, 0  # on every system that has them
+_DEFAULT = _SIGTERM, _SIG_DFL = 15, 0  # the numbers are the same on every system that has them
 
 
 def to_itself(system: Any, look: Callable[[], bool]) -> dict[Any, StandIn]:
-    """Stand-ins, by what they stand for, that call `look` before a signal ends this process which it sends itself.
+    """Stand-ins, by the functions they replace, that call `look` before a signal from this process to itself ends it.
 
     `system` is the module `posix` or `nt`.
     """
@@ -47,7 +47,7 @@ def _StandIn(original: Any, look: Callable[[], bool], ends: Callable[..., bool])
     def called(*args: Any, **kwargs: Any) -> Any:
         try:
             ending = ends(*args, **kwargs)
-        except (TypeError, ValueError, OverflowError, OSError):  # arguments that the function itself refuses
+        except (TypeError, ValueError, OverflowError, OSError):  # arguments that the function itself will refuse
             ending = False
         if ending:
             look()
@@ -57,7 +57,7 @@ def _StandIn(original: Any, look: Callable[[], bool], ends: Callable[..., bool])
 
 
 def _means_us(to: Any) -> bool:
-    """Whether `os.kill(to, …)` reaches this process: by its number, or by its group's."""
+    """Whether `os.kill(to, …)` reaches this process, by its own number or its group's."""
     if not isinstance(to, int):
         return False
     return to == os.getpid() or (os.name == "posix" and to in (0, -1, -os.getpgrp()))
@@ -66,7 +66,7 @@ def _means_us(to: Any) -> bool:
 def _ends_us(number: Any, *, sent: bool = False) -> bool:
     """Whether the signal `number`, delivered to this process now, ends it by its default action.
 
-    `sent` by `os.kill`, which on Windows ends the process whatever its handlers are.
+    `sent` is true for `os.kill`, which on Windows ends the process whatever its handlers are.
     """
     signals: Any = sys.modules["_signal"]
     if os.name == "nt" and sent:
@@ -79,18 +79,18 @@ def _ends_us(number: Any, *, sent: bool = False) -> bool:
 
 
 def _blocked(number: int) -> bool:
-    """Whether this thread does not hear the signal now: it stays pending."""
+    """Whether this thread blocks the signal now, so that the signal stays pending."""
     signals: Any = sys.modules["_signal"]
     return hasattr(signals, "pthread_sigmask") and number in signals.pthread_sigmask(signals.SIG_BLOCK, ())
 
 
 def _caught_in_c(number: int) -> bool:
-    """Whether a library has put a handler there that Python does not know of: gevent's, faulthandler's, uWSGI's."""
+    """Whether a library has a C handler for the signal that Python does not know: gevent, faulthandler, uWSGI."""
     try:
         with open(_STATUS, encoding="ascii", errors="replace") as status:  # noqa: PTH123 - pathlib is not imported
             masks = dict(line.split(":", 1) for line in status if line.startswith(("SigCgt:", "SigIgn:")))
         caught = int(masks["SigCgt"], 16) | int(masks["SigIgn"], 16)
-    except (OSError, KeyError, ValueError):  # no Linux: what Python knows has to do
+    except (OSError, KeyError, ValueError):  # not Linux: only what Python knows can be used
         return False
     return bool(caught >> (number - 1) & 1)
 
@@ -101,14 +101,15 @@ _set: Any = sys.modules["_signal"].signal
 _asked: Any = sys.modules["_signal"].getsignal
 _looks: list[Callable[[], bool]] = []
 _give_back: list[Callable[[], None]] = []
-_put_off: list[int] = []  # SIGTERM, where it came in the middle of a look
+_put_off: list[int] = []  # [SIGTERM] if it came in the middle of a look
 
 
 def look_at_sigterm(look: Callable[[], bool]) -> bool:
     """Call `look` before SIGTERM from outside ends this process by its default action, set now or later.
 
-    `look` gives False where its thread is in the middle of a look. The program hears that SIGTERM has its default
-    action as long as our handler is there. Gives False in a thread that may set none: only the main one may.
+    `look` returns False where its thread is in the middle of a look. While our handler is installed, the program still
+    reads that SIGTERM has its default action. Returns False in a thread that may not set handlers: only the main
+    thread may.
     """
     if os.name != "posix":
         return True
@@ -124,20 +125,20 @@ def look_at_sigterm(look: Callable[[], bool]) -> bool:
 
 
 def _signal(*args: Any, **kwargs: Any) -> Any:
-    """What `signal.signal` does here: for SIGTERM our handler is the default action."""
+    """Stands in for `signal.signal`: to set SIGTERM's default action installs our handler."""
     ours = len(args) == len(_DEFAULT) and all(type(one) is int for one in args) and args == _DEFAULT
     before = _set(_SIGTERM, _terminated) if ours and not kwargs else _set(*args, **kwargs)
     return _SIG_DFL if before is _terminated else before
 
 
 def _getsignal(*args: Any, **kwargs: Any) -> Any:
-    """What `signal.getsignal` gives here."""
+    """Stands in for `signal.getsignal`: our handler is shown as the default action."""
     handler = _asked(*args, **kwargs)
     return _SIG_DFL if handler is _terminated else handler
 
 
 def leave_sigterm() -> None:
-    """Give SIGTERM its default action back, if our handler is still there and this is the main thread."""
+    """Give SIGTERM its default action back, if our handler is still installed and this is the main thread."""
     while _give_back:
         _give_back.pop()()
     if _looks and _asked(_SIGTERM) is _terminated:
@@ -149,10 +150,10 @@ def leave_sigterm() -> None:
 
 
 def stand_by(look: Callable[[], bool]) -> bool:
-    """From now on SIGTERM's default action comes after `look`; whether it does because of us.
+    """Let `look` run before SIGTERM's default action from now on. Returns whether our handler was installed.
 
-    For a process that only takes its last look and ends: Python runs a handler between two of its instructions, and a
-    signal that comes just before a call that waits is heard when that returns.
+    For a process that only takes its last look and ends. Python runs a handler between two bytecode instructions, so a
+    signal that comes just before a blocking call is handled when that call returns.
     """
     if os.name != "posix" or _asked(_SIGTERM) != _SIG_DFL or _caught_in_c(_SIGTERM):
         return False
@@ -165,23 +166,26 @@ def stand_by(look: Callable[[], bool]) -> bool:
 
 
 def held_through_fork() -> Any:
-    """Keep SIGTERM from the thread that forks; what it gives is for `let_through`, in the parent and in the child.
+    """Block SIGTERM in the thread that forks. The result is for `let_through`, in the parent and in the child.
 
-    Python drops a signal that reaches a child before it is set up; one that is held back comes afterwards.
+    Python drops a signal that reaches a child before the child is set up; a blocked signal is delivered afterwards.
     """
     signals: Any = sys.modules["_signal"]
     return signals.pthread_sigmask(signals.SIG_BLOCK, (_SIGTERM,)) if _give_back else None
 
 
 def let_through(held: Any) -> None:
-    """The thread's mask is again what it was."""
+    """Restore the thread's signal mask to `held`, the result of `held_through_fork`."""
     signals: Any = sys.modules["_signal"]
     if held is not None:
         signals.pthread_sigmask(signals.SIG_SETMASK, held)
 
 
 def _terminated(number: int, frame: Any) -> None:
-    """SIGTERM's handler, in the main thread: look, then end by the signal as without it. A second one ends at once."""
+    """The handler of SIGTERM: look, then end by the signal's default action. A second SIGTERM ends at once.
+
+    Called in the main thread.
+    """
     del frame
     signals: Any = sys.modules["_signal"]
     _set(number, _SIG_DFL)
@@ -194,15 +198,15 @@ def _terminated(number: int, frame: Any) -> None:
             look()
         os.kill(os.getpid(), number)
 
-    _put_off.append(number)  # where this was the last look
+    _put_off.append(number)  # in case the look that it interrupted is the last
     try:
         RealThread(wait_and_end).start()
-    except RuntimeError:  # the interpreter ends: it was
+    except RuntimeError:  # the interpreter is ending: it was the last look
         pass
 
 
 def after_last_look() -> None:
-    """End by the signal that came in the middle of it."""
+    """End by the signal that came in the middle of the last look."""
     if _put_off:
         signals: Any = sys.modules["_signal"]
         signals.raise_signal(_put_off.pop())

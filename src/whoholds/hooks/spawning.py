@@ -1,6 +1,6 @@
-"""Hooks in `Thread.start`, `create_task`, the work items of executors and `BaseProcess`: where each was started.
+"""Hooks for `Thread.start`, `create_task`, executors' work items and `BaseProcess`: they note where each was started.
 
-They run in the user's thread, take no lock, and keep what they learn on the Thread or Task itself.
+They run in the user's thread, must take no lock, and keep what they note on the Thread or Task itself.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType, ModuleType
     from typing import Any, TypeAlias
 
-    # (the attributes of a Thread, for whom it works, for whom it did before)
+    # (the attributes of a Thread, the owner it works for, the owner it worked for before)
     _Job: TypeAlias = tuple[dict[str, Any], Owner | None, Any]
 
 
@@ -42,7 +42,7 @@ _restore: list[Callable[[], None]] = []
 
 
 def watch() -> None:
-    """Stand in each way of starting something, as its module gets imported. Twice is once."""
+    """Hook each way of starting an owner when its module is imported. A second call changes nothing."""
     if _restore:
         return
     _restore.append(no_context)
@@ -69,7 +69,7 @@ def _threads(threading: ModuleType) -> None:
 
 
 def _start(starts: type, note: Callable[[FrameType], Any]) -> Callable[[], None]:
-    original = starts.start  # type: ignore[attr-defined]  # a Thread or a Process has it
+    original = starts.start  # type: ignore[attr-defined]  # Thread and BaseProcess have it
 
     def start(self: Any) -> None:
         try:
@@ -104,7 +104,7 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, original)
             later = False
-        if later:  # it runs later: nothing has to be there before
+        if later:  # the task runs later, so its spawn can be noted after the call
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:
                 owner = current_owner()
@@ -117,7 +117,7 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             return task
-        # it may run before `original` returns: what started it has to be there first
+        # the task may run before `original` returns, so its spawn must be noted before the call
         ident, before, spawn = get_ident(), None, None
         try:
             try:
@@ -132,7 +132,7 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
                     starting.pop(ident, None)
                 else:
                     starting[ident] = before
-        finally:  # again: a signal's handler may have raised in the first
+        finally:  # again: a signal's handler may have raised in the inner finally
             if before is None:
                 starting.pop(ident, None)
             else:
@@ -147,12 +147,12 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
 
 
 def _jobs(module: ModuleType) -> None:
-    """`concurrent.futures.thread`, and asgiref's executor that runs in the current thread."""
+    """Hooks the work items of `concurrent.futures.thread` and of asgiref's executor that runs in the current thread."""
     item = module._WorkItem
     init, run = item.__init__, item.run
     active = active_threads() or {}
 
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes the class's
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes a method of the class
         init(self, *args, **kwargs)
         try:
             set_attribute(self, SPAWN, spawning(sys._getframe(1)))
@@ -176,13 +176,13 @@ def _jobs(module: ModuleType) -> None:
                         begun = None
                     except Exception as error:  # noqa: BLE001 - our fault must stay ours
                         stays_ours(error, run)
-        finally:  # again: a signal's handler may have raised in the first
+        finally:  # again: a signal's handler may have raised in the inner finally
             if begun is not None:
                 try:
                     _over(begun)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, run)
-            if not reached:  # it raised in our part, before the job's own had begun: whoever waits must hear of it
+            if not reached:  # it raised in our part, before the job began: the job's future must raise it
                 _failed(self, sys.exc_info()[1])
 
     _restore.append(replace(item, "__init__", stands_for(__init__, init)))
@@ -190,7 +190,10 @@ def _jobs(module: ModuleType) -> None:
 
 
 def _begun(active: dict[int, Any], spawn: Any) -> _Job | None:
-    """What this thread works at from now on: the job that `spawn` started; None where nothing is known of it."""
+    """Notes that this thread now works at the job that `spawn` started. None if the thread or the spawn is unknown.
+
+    The result is for `_over`.
+    """
     ident = _thread.get_ident()
     thread = active.get(ident)
     if thread is None or spawn is None:
@@ -203,14 +206,14 @@ def _begun(active: dict[int, Any], spawn: Any) -> _Job | None:
 
 
 def _failed(item: Any, error: BaseException | None) -> None:
-    """Let the work item's future raise `error`, as it does where the job itself raises."""
+    """Make the work item's future raise `error`, as it does where the job itself raises."""
     future = own(item).get("future")
     if future is not None and error is not None and not future.done():
         future.set_exception(error)
 
 
 def _works_at(thread: Any, owner: Owner | None) -> _Job:
-    """A Thread works for `owner` until `_over` is told; what it was in the middle of comes back then."""
+    """Notes that a Thread works for `owner`. The result is for `_over`, which restores the owner before."""
     attributes = own(thread)
     before = attributes.get(JOB)
     attributes[JOB] = owner
@@ -218,7 +221,7 @@ def _works_at(thread: Any, owner: Owner | None) -> _Job:
 
 
 def _over(begun: _Job) -> None:
-    """The thread works no more at what it had begun. Twice is once."""
+    """The thread no longer works at the job of `begun`. A second call changes nothing."""
     attributes, owner, before = begun
     if attributes.get(JOB) is owner:
         attributes[JOB] = before
@@ -227,12 +230,15 @@ def _over(begun: _Job) -> None:
 
 
 def _processes(process: ModuleType) -> None:
-    """A forked child has its spawn from the fork (`forked`); any other gets it pickled with its Process."""
+    """Hooks `BaseProcess.start`: a child that is not forked gets its spawn pickled with its Process.
+
+    A forked child gets it from the fork.
+    """
     _restore.append(_start(process.BaseProcess, spawning))
 
 
 def _anyio_workers(module: ModuleType) -> None:
-    """Anyio hands work to its threads by a queue: the owner there is the awaiting task."""
+    """Hooks anyio's worker threads, which get work by a queue: the owner there is the awaiting task."""
     backend = module.AsyncIOBackend
     wrapped = backend.__dict__["run_sync_in_worker_thread"]
     original = wrapped.__func__
@@ -250,7 +256,7 @@ def _anyio_workers(module: ModuleType) -> None:
 
 
 def _for_owner(owner: Owner | None, func: Any) -> Any:
-    """`func`, and while it runs its thread works for `owner`."""
+    """`func`, wrapped so that while it runs its thread works for `owner`."""
 
     def work(*inner: Any) -> Any:
         begun = None
@@ -269,7 +275,7 @@ def _for_owner(owner: Owner | None, func: Any) -> Any:
                         begun = None
                     except Exception as error:  # noqa: BLE001 - our fault must stay ours
                         stays_ours(error, func)
-        finally:  # again: a signal's handler may have raised in the first
+        finally:  # again: a signal's handler may have raised in the inner finally
             if begun is not None:
                 try:
                     _over(begun)
@@ -280,7 +286,7 @@ def _for_owner(owner: Owner | None, func: Any) -> Any:
 
 
 def _inside(thread: Any, owner: Owner | None) -> Owner | None:
-    """The owner for what this worker thread opens while the task `owner` awaits it."""
+    """The owner of what this worker thread opens while the task `owner` awaits the thread."""
     worker = thread_owner(thread, _thread.get_ident())
     worker.is_worker = True
     return owner.inside(worker) if owner is not None else None

@@ -1,6 +1,6 @@
-"""How we stand for C functions of `os` and `signal` wherever a module has them by name.
+"""Stand-ins for C functions of `os` and `signal`, in every module that has one of those by name.
 
-A stand-in answers every question as the function would: its type, name, signature, repr, copy and pickle.
+A stand-in must answer every question as the function would: its type, name, signature, repr, copy and pickle.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _dict_of_module: Any = vars(type(sys))["__dict__"].__get__  # past a module's ow
 
 
 class StandIn:
-    """Stands for the C function `original`; `choose()` gives what is called in its place, each time anew.
+    """Stands in for the C function `original`; each call of it calls what `choose()` returns at that moment.
 
-    `choose` runs before the call: where it gives the function itself no frame of ours is on the stack meanwhile.
+    `choose` runs before the call: where it returns the function itself, no frame of ours is on the stack during the
+    call.
     """
 
     __slots__ = ("__weakref__", "_choose", "_original")
@@ -29,7 +30,7 @@ class StandIn:
 
     @property
     def __call__(self) -> Any:
-        """What C calls; `os.fork.__call__`, asked for in Python, is the function's own."""
+        """The callable that C calls; when Python reads `os.fork.__call__`, it gets the function's own."""
         return object.__getattribute__(self, "_choose")()
 
     def __getattribute__(self, name: str) -> Any:
@@ -59,9 +60,9 @@ StandIn.__module__ = type(len).__module__
 
 
 def stand(places: Mapping[Any, Any]) -> Callable[[], None]:
-    """Put each value in the place of its key, a C function, in every module that has that as a global.
+    """Replace each key of `places`, a C function, by its value in every module that has the function as a global.
 
-    The call returned puts the functions back where ours still stand.
+    The returned call puts the functions back wherever our replacements still stand.
     """
     wanted = {id(original): (original, new) for original, new in places.items()}
     changed: list[tuple[dict[str, Any], str, Any, Any]] = []

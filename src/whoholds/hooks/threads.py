@@ -1,7 +1,7 @@
-"""Threads of our own: real ones under gevent too, and truly over once they are joined.
+"""Threads of our own: threads of the operating system even under gevent, and truly ended once they are joined.
 
-CPython counts the threads of the operating system when it forks, and warns. A thread that has said its last word is
-still counted for some microseconds, and so is one that `pthread_join` has returned for (seen on 3.12 to 3.15).
+CPython counts the operating system's threads when it forks, and warns. A thread whose function has returned is still
+counted for some microseconds, and so is one for which `pthread_join` has returned (seen on 3.12 to 3.15).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-TASKS = "/proc/self/task"  # of Linux: a folder for each thread the system counts
-GLANCE_S = 0.0001  # between two looks at whether the thread is still counted
-MOMENT_S = 0.002  # where nobody tells: what a thread that has said its last word needs to end
+TASKS = "/proc/self/task"  # on Linux: a folder for each thread that the system counts
+GLANCE_S = 0.0001  # seconds between two checks whether the thread is still counted
+MOMENT_S = 0.002  # seconds that a thread needs to end after its function has returned, where the system cannot be asked
 
 
 def _original(name: str) -> Any:
-    """A function of `_thread` as it was before gevent patched it, or None where this Python has none."""
+    """The function of `_thread` as it was before gevent patched it, or None if this Python has no such function."""
     monkey = sys.modules.get("gevent.monkey")
     now = getattr(_thread, name, None)
     return monkey.get_original("_thread", name) if monkey is not None and now is not None else now
@@ -40,7 +40,7 @@ real_ident: Callable[[], int] = _original("get_ident")
 
 
 class RealThread:
-    """A thread of the operating system that `threading` never hears of and no interpreter's end waits for.
+    """A thread of the operating system, unknown to `threading`, for which the end of the interpreter does not wait.
 
     `run` must not raise.
     """
@@ -52,10 +52,13 @@ class RealThread:
         self._last_word: SimpleQueue[None] = SimpleQueue()
         self._native = 0
         self._handle: Any = None
-        self.ident = 0  # once it runs
+        self.ident = 0  # 0 until it runs
 
     def start(self) -> None:
-        """Run it. Raises RuntimeError where no thread can be: uWSGI without them, an interpreter that ends."""
+        """Start the thread. Raises RuntimeError where no thread can start.
+
+        That is under uWSGI without threads, and while the interpreter ends.
+        """
         try:
             if _start_joinable is not None:
                 self._handle = _start_joinable(self._begin, daemon=True)
@@ -74,17 +77,17 @@ class RealThread:
             self._last_word.put(None)
 
     def join(self, seconds: float) -> bool:
-        """Wait until the operating system counts it no more, for `seconds` at most; whether it has ended."""
+        """Wait until the system no longer counts the thread, at most `seconds`. Returns whether it has ended."""
         until = monotonic() + seconds
         try:
             self._last_word.get(timeout=seconds)
         except Empty:
             return False
-        self._last_word.put(None)  # for whoever joins it again
+        self._last_word.put(None)  # for a second join
         if self._handle is not None:
             try:
                 self._handle.join(max(until - monotonic(), GLANCE_S))
-            except RuntimeError:  # of another interpreter, or the interpreter ends
+            except RuntimeError:  # a thread of another interpreter, or the interpreter is ending
                 pass
         return self._uncounted(until)
 
@@ -102,7 +105,7 @@ class RealThread:
 
 
 def pause(seconds: float) -> None:
-    """Sleep in this very thread: `time.sleep` may be gevent's."""
+    """Sleep in this very thread for `seconds`: `time.sleep` may be gevent's."""
     try:
         SimpleQueue[None]().get(timeout=seconds)
     except Empty:
@@ -118,7 +121,7 @@ def of_the_system() -> int:
 
 
 def of_python() -> int:
-    """How many threads run Python here, at least 1: the main one, and those that `_thread` has started."""
+    """How many threads run Python in this process, at least 1: the main thread and those that `_thread` has started."""
     try:
         return 1 + _thread._count()
     except AttributeError:

@@ -1,7 +1,7 @@
-"""Which span was current where something was opened or spawned, kept as a span context and a weak reference.
+"""The span that was current where a handle was opened or an owner spawned, as a span context and a weak reference.
 
-It imports nothing of OpenTelemetry: it stands in once the program itself has imported the API. No lock, and
-no method of a span's that takes one: a handle can be closed inside the garbage collector's callback.
+It must import nothing of OpenTelemetry: it is installed once the program itself has imported the API. It takes no lock
+and calls no method of a span that takes one, for a handle can be closed inside the garbage collector's callback.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def install(trace: ModuleType) -> Callable[[], None]:
-    """Read the trace context from now on; `trace` is `opentelemetry.trace`. The call returned undoes it."""
+    """Read the trace context from now on; `trace` is `opentelemetry.trace`. The returned call undoes it."""
     here.current_context = _reader(trace)
     here.at_closing = closing
 
@@ -34,7 +34,7 @@ def install(trace: ModuleType) -> Callable[[], None]:
 
 
 def _reader(trace: ModuleType) -> Callable[[], Opener | None]:
-    """What reads it with the fewest calls that this version of the API allows."""
+    """A function that reads the current span with the fewest calls that this version of the API allows."""
     contexts = sys.modules["opentelemetry.context"]
     span_key = getattr(sys.modules.get("opentelemetry.trace.propagation"), "_SPAN_KEY", None)
     runtime = getattr(contexts, "_RUNTIME_CONTEXT", None)

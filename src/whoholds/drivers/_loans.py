@@ -44,41 +44,6 @@ def handle_on(connection: Any) -> Handle | None:
 asked_with: ContextVar[Request | None] = ContextVar("whoholds_asked_with", default=None)
 
 
-def lend(
-    ledger: Ledger,
-    driver: str,
-    lent: Any,
-    handle: Handle | None,
-    pool: Pool | None,
-    frame: FrameType | None,
-    *,
-    began: float | None = None,
-    request: Request | None = None,
-    otherwise: Database | None = None,
-) -> Handle:
-    """A loan out of `pool` of the connection with this handle; of one that nobody watches, to the database `otherwise`.
-
-    `lent` is what the borrower gets, or None where a library never lets go of it; `request` what it had asked with.
-    """
-    if request is not None:
-        began = request.began
-    if pool is not None and pool.closed:
-        ledger.pool_back(pool)
-    if handle is None:
-        where = otherwise or database("other_sql")
-        loan = ledger.opened(CHECKOUT, driver, where, lent, frame, began=began, pool=pool, request=request)
-        loan.caller = UNSEEN
-        return loan
-    handle.at_home = False
-    if pool is not None:
-        handle.pool = pool
-    loan = ledger.opened(
-        CHECKOUT, driver, handle.database, lent, frame, began=began, parent=handle, pool=pool, request=request
-    )
-    loan.backend_pid = handle.backend_pid
-    return loan
-
-
 class Asked(NamedTuple):
     """What is kept while a pool's call runs that lends a connection."""
 
@@ -86,6 +51,10 @@ class Asked(NamedTuple):
     token: Any  # of `asked_with`, where another hook makes the loan
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    pool: Pool
+
+
+_new = tuple.__new__  # the constructor of a named tuple is a call of Python code more
 
 
 class Lender:
@@ -143,19 +112,18 @@ class Lender:
         if pool is None:
             return None
         request = self.ledger.asks(pool if pool.key else None, self.line_of(frame))
-        return Asked(request, asked_with.set(request) if self.lends_further_in else None, args, kwargs)
+        return _new(Asked, (request, asked_with.set(request) if self.lends_further_in else None, args, kwargs, pool))
 
     def _gave(self, theirs: Any, asked: Asked | None, result: Any, frame: FrameType | None) -> None:
         self._answered(asked)
-        pool = self.pool_of(theirs)
-        if asked is not None and pool is not None:
-            self.lent(theirs, pool, result, asked, frame)
+        if asked is not None:
+            self.lent(theirs, asked.pool, result, asked, frame)
 
     def _gave_none(self, theirs: Any, asked: Asked | None, exc: Raised, frame: FrameType | None) -> None:
         del frame
         self._answered(asked)
-        pool = self.pool_of(theirs)
-        if asked is not None and pool is not None and self.ran_out(theirs, exc, asked):
+        if asked is not None and self.ran_out(theirs, exc, asked):
+            pool = asked.pool
             pool.timeouts += 1
             where = self.database_of(theirs, pool)
             self.ledger.refused(exc, where, None, pool=pool, request=asked.request)
@@ -183,12 +151,32 @@ class Lender:
         frame: FrameType | None,
         request: Request | None,
         otherwise: Database | None = None,
+        *,
+        began: float | None = None,
     ) -> Handle:
         """A loan out of `pool` of the connection with this handle, or of one that nobody watches, to `otherwise`.
 
         `lent` is what the borrower gets, or None where a library never lets go of it; `request` what was asked with.
+        Without a request, `began` is when the borrower asked, in seconds of the ledger's clock.
         """
-        return lend(self.ledger, self.driver, lent, handle, pool, frame, request=request, otherwise=otherwise)
+        ledger = self.ledger
+        if request is not None:
+            began = request.began
+        if pool is not None and pool.closed:
+            ledger.pool_back(pool)
+        if handle is None:
+            where = otherwise or database("other_sql")
+            loan = ledger.opened(CHECKOUT, self.driver, where, lent, frame, began=began, pool=pool, request=request)
+            loan.caller = UNSEEN
+            return loan
+        handle.at_home = False
+        if pool is not None:
+            handle.pool = pool
+        loan = ledger.opened(
+            CHECKOUT, self.driver, handle.database, lent, frame, began=began, parent=handle, pool=pool, request=request
+        )
+        loan.backend_pid = handle.backend_pid
+        return loan
 
     def back(self, loan: Handle | None) -> None:
         """The pool has this loan back, and its connection is at home."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import Asked, Lender, take_home
+from whoholds.drivers._loans import Lender, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
@@ -35,7 +35,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     hooks = {
         "__init__": kit.around(base.__init__, lender.making),
         "_connect": kit.around(base._connect, after=lender.stocked),
-        "_getconn": lender.lending(base._getconn),
+        "_getconn": kit.around(base._getconn, lender.asking, lender.gave, lender.gave_none),
         "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken),
         "_closeall": kit.around(base._closeall, after=lender.gone, failed=lender.perhaps_gone),
     }
@@ -67,10 +67,6 @@ class _Lender(Lender):
         """The pool has opened a connection."""
         take_home(_handle_of(connection), self.pool_of(theirs))
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
-        """A closed pool, and a key that is not known, raise the same class."""
-        return super().ran_out(theirs, exc, asked) and "exhausted" in str(exc)
-
     def database_of(self, theirs: Any, pool: Pool) -> Database:
         """As any of the pool's connections knows it."""
         del pool
@@ -80,11 +76,25 @@ class _Lender(Lender):
                 return handle.database
         return database("postgresql")
 
-    def lent(self, theirs: Any, pool: Pool, connection: Any, asked: Asked, frame: FrameType | None) -> None:
-        """With a key, the same connection is given again."""
-        handle, loans = _handle_of(connection), theirs._whoholds_lent
-        if handle is not None and id(connection) not in loans:
-            loans[id(connection)] = self.lend(None, handle, pool, frame, asked.request)
+    def asking(self, _theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> float:
+        """Somebody asks. These pools give or refuse at once: nobody waits, and no request is needed for one."""
+        return self.ledger.clock()
+
+    def gave(self, theirs: Any, began: float | None, connection: Any, frame: FrameType | None) -> None:
+        """The pool has given `connection`. With a key, the same connection is given again."""
+        try:
+            pool, loans, handle = theirs._whoholds_pool, theirs._whoholds_lent, connection._whoholds
+        except AttributeError:  # the pool was made before the start, or nobody watches the connection
+            return
+        if id(connection) not in loans:
+            loans[id(connection)] = self.lend(None, handle, pool, frame, None, began=began)
+
+    def gave_none(self, theirs: Any, _began: Any, exc: Raised, frame: FrameType | None) -> None:
+        """It gave none; a closed pool, and a key that is not known, raise the same class."""
+        pool = self.pool_of(theirs)
+        if pool is not None and isinstance(exc, self.out_of_patience) and "exhausted" in str(exc):
+            pool.timeouts += 1
+            self.ledger.refused(exc, self.database_of(theirs, pool), frame, pool=pool)
 
     def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""

@@ -56,6 +56,8 @@ def around(
     positional and keyword arguments to call with, `gives(self, kept, result, frame)` what the program gets instead of
     the result. Each of these may fail: then the call is as if it were not there.
     """
+    if method and arguments is None and gives is None:
+        return _around_method(original, before, after, failed)
 
     def call(*args: Any, **kwargs: Any) -> Any:
         kept = result = None
@@ -88,6 +90,40 @@ def around(
                 stays_ours(error, original)
             finally:
                 del args, kwargs, thing, rest, kept, result, exc
+            raise
+        return result
+
+    return stands_for(call, original)
+
+
+def _around_method(
+    original: Callable[..., Any], before: Before | None, after: After | None, failed: Failed | None
+) -> Any:
+    """`around` for most methods: a pool's loan passes through two of them or more, and each step counts there."""
+    frame_at = sys._getframe
+
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        kept = result = None
+        try:
+            if before is not None:
+                try:
+                    kept = before(self, args, kwargs, frame_at(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            result = original(self, *args, **kwargs) if args or kwargs else original(self)
+            if after is not None:
+                try:
+                    after(self, kept, result, frame_at(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(self, kept, exc, frame_at(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del self, args, kwargs, kept, result, exc
             raise
         return result
 

@@ -7,7 +7,7 @@ import sys
 from _contextvars import ContextVar  # contextvars is one more file at interpreter start
 from _weakref import ref
 
-from whoholds.ledger.cpython import attribute, current_task, kept, name_of_task, name_of_thread, own, put, thread_of
+from whoholds.ledger.cpython import attribute, kept, name_of_task, name_of_thread, own, put, thread_of
 from whoholds.ledger.faults import is_the_programs
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Owner, Spawn
@@ -56,8 +56,13 @@ def current_owner() -> Owner | None:
     """
     ident = _thread.get_ident()
     modules = sys.modules
-    if "asyncio.tasks" in modules:
-        task = current_task()
+    tasks = modules.get("asyncio.tasks")
+    if tasks is not None:
+        try:  # as `cpython.current_task`, written out
+            loop = tasks.events._get_running_loop()
+            task = None if loop is None else tasks.current_task(loop)
+        except AttributeError:  # asyncio is being imported just now
+            task = None
         if task is not None:
             try:
                 owner: Owner | None = attribute(task, OWNER)

@@ -21,7 +21,7 @@ from whoholds.ledger.callers import caller_of
 from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
-from whoholds.ledger.here import opened_for
+from whoholds.ledger.here import nothing_at_closing, opened_for
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_own
 from whoholds.ledger.scope import current as current_scope
@@ -169,27 +169,18 @@ class Ledger:
         if handle.parent is not None:
             handle.settle()
         handle.closed_at = self.clock()
-        here.at_closing(handle)
+        at_closing = here.at_closing
+        if at_closing is not nothing_at_closing:
+            at_closing(handle)
         handle.how = how
         if how == CLOSED and handle.inherited:
             self.used_in_child(handle, sys._getframe(1))
         handle.closed_stamp = next(self._stamp)
-        handle.ref = None  # from here on as `_over`, written out
+        handle.ref = None  # an exception between two of these lines is made up for by `_interrupted`
         handle.caller = 0
-        if self._open.pop(handle.opened_stamp, None) is not None:
+        if self._open.pop(handle.opened_stamp, None) is not None:  # whoever takes it out says that it ended
             self._ended.append(handle)
             next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
-
-    def _over(self, handle: Handle) -> None:
-        """`handle` has its closing stamp: it leaves the table of what is open. Whoever takes it out says that it ended.
-
-        An exception between two of these lines is made up for by the next look (`_interrupted`).
-        """
-        handle.ref = None
-        handle.caller = 0
-        if self._open.pop(handle.opened_stamp, None) is not None:
-            self._ended.append(handle)
-            next(self._ends)
 
     def given_back(self, loan: Handle) -> None:
         """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
@@ -337,9 +328,9 @@ class Ledger:
     def _freed(self, handle: Handle, note: Note) -> None:
         """`handle` was freed when `note` was taken."""
         span, thread, stamp, at, ident, collecting, _ = note
+        pool = handle.pool
         if handle.parent is not None:
             handle.settle()
-        pool = handle.pool
         if pool is not None and handle.kind == CHECKOUT and not pool.takes_back:
             pool.lost.append(handle)
             del pool.lost[:-STORED]
@@ -347,12 +338,20 @@ class Ledger:
             handle.how = OVER
         else:
             worker = _worker_of(handle)
-            ended = worker is not None and worker.key != thread and worker.gone()
-            handle.how = _how_freed(collected=collecting == ident, ended=ended)
+            if worker is not None and worker.key != thread and worker.gone():
+                handle.how = _how_freed(collected=collecting == ident, ended=True)
+            else:
+                handle.how = COLLECTED if collecting == ident else FREED
         handle.closed_at = at
-        here.at_closing(handle, self.clock(), lived=span != NOBODY)
+        at_closing = here.at_closing
+        if at_closing is not nothing_at_closing:
+            at_closing(handle, self.clock(), lived=span != NOBODY)
         handle.closed_stamp = stamp
-        self._over(handle)
+        handle.ref = None  # from here on as in `closed`
+        handle.caller = 0
+        if self._open.pop(handle.opened_stamp, None) is not None:
+            self._ended.append(handle)
+            next(self._ends)
 
     # --- asked by the tick --------------------------------------------------------------------------------------
 

@@ -31,12 +31,28 @@ kind_of: Callable[[str], int] = _unknown  # 0 for the program's own files; `anal
 
 
 def capture(frame: FrameType | None, limit: int) -> Origin:
-    """At most `limit` frames from `frame` outwards. Called in the user's thread: about 70 ns a frame."""
+    """At most `limit` frames from `frame` outwards. Called in the user's thread: 60 to 90 ns a frame."""
     pairs: list[CodeType | int] = []
-    add = pairs.append
+    while frame is not None and limit > 3:  # noqa: PLR2004 - four frames a turn: three quarters of the time
+        second = frame.f_back
+        third = second.f_back if second is not None else None
+        fourth = third.f_back if third is not None else None
+        if second is None or third is None or fourth is None:
+            break
+        pairs += (
+            frame.f_code,
+            frame.f_lasti,
+            second.f_code,
+            second.f_lasti,
+            third.f_code,
+            third.f_lasti,
+            fourth.f_code,
+            fourth.f_lasti,
+        )
+        frame = fourth.f_back
+        limit -= 4
     while frame is not None and limit:
-        add(frame.f_code)
-        add(frame.f_lasti)
+        pairs += (frame.f_code, frame.f_lasti)
         frame = frame.f_back
         limit -= 1
     return tuple(pairs)
@@ -45,23 +61,19 @@ def capture(frame: FrameType | None, limit: int) -> Origin:
 def capture_own(frame: FrameType | None, limit: int) -> Origin:
     """The same, and where none of those is the program's own, the nearest further out that is, with its callers.
 
-    Called in the user's thread: nothing more than `capture` for stacks that are not deeper than `limit`.
+    Called in the user's thread: nothing more than `capture` for stacks that are not as deep as `limit`.
     """
-    pairs: list[CodeType | int] = []
-    add = pairs.append
+    origin = capture(frame, limit)
+    if len(origin) < 2 * limit:
+        return origin
+    kind = kind_of
+    for code in origin[::2]:
+        if not kind(code.co_filename):  # type: ignore[union-attr]  # code objects at even places
+            return origin
     while frame is not None and limit:
-        add(frame.f_code)
-        add(frame.f_lasti)
         frame = frame.f_back
         limit -= 1
-    if frame is not None:
-        kind = kind_of
-        for code in pairs[::2]:
-            if not kind(code.co_filename):  # type: ignore[union-attr]  # code objects at even places
-                break
-        else:
-            pairs += _own_frames(frame)
-    return tuple(pairs)
+    return origin + _own_frames(frame)
 
 
 def _own_frames(frame: FrameType | None) -> Origin:

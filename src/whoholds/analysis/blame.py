@@ -1,4 +1,7 @@
-"""Classifies source files: the user's own code, a library, or a watched library, which a finding must never blame."""
+"""Classifies source files: the user's own code, a library, or a watched library, which a finding must never blame.
+
+The user's thread calls this code too, for the note on a refusal, so it must not lock or read a file.
+"""
 
 from __future__ import annotations
 
@@ -108,10 +111,10 @@ def user_index(origin: Origin) -> int:
 
 
 def _entered(origin: Origin) -> int:
-    """Index of the outermost frame that is not machinery: the watched library's function that a thread was given.
+    """The index of the outermost frame that is not machinery: the watched library's function that a thread runs.
 
-    `await queryset.acount()` and `to_thread(session.execute, …)` have no frame of the program in their thread; the
-    call that it asked for says more than the driver's innermost function, which is the same for every connection.
+    With `await queryset.acount()` and `to_thread(session.execute, …)`, the thread has no frame of the program. The
+    outermost call says more than the driver's innermost function, which is the same for every connection.
     """
     for index in range(len(origin) - 2, -1, -2):
         if not _is_machinery(origin[index].co_filename):  # type: ignore[union-attr]  # even places hold code objects

@@ -228,7 +228,7 @@ class Look:
     source: bool = True  # whether source lines may be shown
     all: tuple[Finding, ...] = ()  # in the last look: all findings of the watch, merged
     remarks: tuple[str, ...] = ()  # in the last look: what was dropped or unwatched, and ignore rules without effect
-    found: tuple[Finding, ...] = ()  # all findings of this look, with those that are held back as repeats
+    found: tuple[Finding, ...] = ()  # all findings of this look that are not ignored, also the repeats held back
     asides: tuple[Aside, ...] = ()  # the parts that began to stand aside since the previous look
 
     @property

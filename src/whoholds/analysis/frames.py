@@ -1,6 +1,6 @@
 """Turns origins into readable frames (file, line, function, source) and decides how paths are shown.
 
-These functions read files: they must not be called in the user's thread.
+Functions that make frames read source files, and must not be called in the user's thread. `shown_path` may be.
 """
 
 from __future__ import annotations

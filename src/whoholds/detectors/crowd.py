@@ -32,7 +32,7 @@ POOLS_RISES = 2  # the same for pools: two rises suffice, because few programs m
 GROWN = 5  # handles (or pools) that a growing line has at least
 LEAST = 2  # the smallest number of handles that can be too many
 INFINITE = float("inf")
-FEW = 0.5  # share of the server's limit below which this process alone cannot be the cause
+FEW = 0.5  # share of the server's limit below which this process holds few connections, and others hold the rest
 ASK_POSTGRESQL = (
     "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query "
     "FROM pg_stat_activity ORDER BY state_change"
@@ -189,9 +189,10 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
 
 def _mostly_unused(handles: list[Handle], climb: Climb, now: float) -> bool:
-    """True if all but a few of the older handles are unused for half of the climb.
+    """True if about half of the handles, or more, have been unused for half of the climb's time.
 
-    So a leak is distinguished from a pool of workers that grows to its size and uses all of its handles.
+    That distinguishes a leak, which leaves the old handles behind, from a pool of workers that grows to its size and
+    uses what it has.
     """
     span = (now - climb.since) / 2
     return sum(handle.idle_s(now) >= span for handle in handles) * 2 >= len(handles) - 1

@@ -57,10 +57,11 @@ def _longer(handle: Handle, seconds: float, limit: Threshold) -> bool:
 
 
 def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Findings of handles that are idle for longer than the limit.
+    """Findings of handles that are held and have been idle for longer than the limit.
 
-    Left out are handles in a transaction, with an unread result, in regular use or waiting for notifications, standing
-    handles, a pool's stock and what a notebook's cell opened.
+    Left out are handles that have unread results, are used regularly or wait for notifications, standing handles, the
+    stock of a pool that no driver knows, and handles that a notebook's cell opened. At the end of the process there
+    are no findings: `left_open` reports what is still open.
     """
     if snapshot.process_ends:
         return

@@ -1,6 +1,7 @@
 """Scopes: stretches of work that the program or a framework names. Handles that are open at the end are `left-open`.
 
-The user's thread runs this code, so it must not raise or block; only the end of `scope` takes a look in that thread.
+The user's thread runs this code. Only the end of `scope` takes a look in that thread; the end of a request or job must
+not.
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ class ScopeMiddleware:
 
 
 def _route_of(scope: MutableMapping[str, Any]) -> str:
-    """The route, `/cars/{id}`. FastAPI gives it; with Starlette it is composed from the parameters of the path.
+    """The route, such as `/cars/{id}`, from FastAPI; with Starlette, composed from the path and its parameters.
 
-    Without a route and parameters, the path with its ids replaced by `{}`.
+    If there are neither a route nor parameters, the path with its ids replaced by `{}`.
     """
     named = getattr(scope.get("route"), "path", None)
     if isinstance(named, str):

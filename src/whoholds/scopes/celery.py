@@ -24,7 +24,7 @@ def connect() -> None:
 
 
 def disconnect() -> None:
-    """From now on tasks are no scopes. Tasks that run end without a look for what they left open."""
+    """From now on tasks are no longer scopes. A second call changes nothing."""
     task_prerun.disconnect(_began, dispatch_uid="whoholds")
     task_postrun.disconnect(_ended, dispatch_uid="whoholds")
 

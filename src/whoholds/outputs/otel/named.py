@@ -1,6 +1,6 @@
 """Remembers which findings have named a handle, for the handle's span: rules, the worst severity, and span events.
 
-Its memory is bounded: the oldest notes are forgotten, and severities are kept by rule and line, which are few.
+Memory is bounded: the oldest notes are forgotten, and severities are kept by rule and line, which are few.
 """
 
 from __future__ import annotations

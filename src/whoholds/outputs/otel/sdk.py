@@ -76,9 +76,9 @@ def _guarded(shut: Callable[[], Any]) -> Callable[[], None]:
 
 
 def flush() -> None:
-    """Export what is queued, waiting at most `FLUSH_S`, in processes in which no shutdown follows.
+    """Export what is queued, waiting at most `FLUSH_S`, in a process in which no shutdown follows.
 
-    These are the children of multiprocessing. In other processes the function does nothing.
+    Such processes are the children of multiprocessing. If `outlive_us` arranged a shutdown, nothing is done.
     """
     if _outlive_us:
         return

@@ -54,7 +54,7 @@ class Statements:
         self._current: Any = None
         self._span_key: Any = None
         self._suppress = ""
-        # contrib's DB-API instrumentations record the same duration where the program has asked for stable names
+        # contrib's DB-API instrumentations record the same duration if the program has opted in to stable names
         self._contrib_measures = "database" in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "")
 
     def statement(

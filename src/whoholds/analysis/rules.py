@@ -1,6 +1,7 @@
 """Rules: the faults that can be found. A rule is one row here and one function of the same name in `detectors`.
 
-Whatever another room needs to know about a rule is a column of its row. No other module may keep a list of rule names.
+Whatever another room needs to know about a rule is a column of its row. A room must not keep a list of the rules that
+have some property.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Sites:
 
     @classmethod
     def restored(cls, sites: Iterable[Site], *, source: bool) -> Sites:
-        """The lines of another process or an earlier run, which are recognised by file, line and function."""
+        """A `Sites` with lines of another process or an earlier run, known by their file, line and function."""
         restored = cls(source=source)
         restored._by_line = {_line_at(site.origin, site.index): site for site in sites}
         return restored

@@ -49,7 +49,7 @@ class Spans:
         self._root_end = 0  # nanoseconds since the epoch: when the last of its children ended
 
     def follow(self, snapshot: Snapshot) -> None:
-        """Note for each open handle whether the span in which it was opened has ended. Called once per look."""
+        """Note for each open handle whether the span in which it was opened has ended. Call it once per look."""
         for handle in snapshot.open:
             follow(handle, snapshot.now)
 

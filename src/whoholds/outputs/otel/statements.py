@@ -43,8 +43,8 @@ class Statements:
         self.active = True
         self._provider = provider
         self._trace: Any = None
-        self._traces: Any = None  # the tracer provider at the last check; below, the meter provider
-        self._metrics: Any = None
+        self._traces: Any = None  # the tracer provider that was set at the last check
+        self._metrics: Any = None  # the meter provider that was set at the last check
         self._meters: Any = None  # the module that holds the meter provider
         self._tracer: Any = None
         self._histogram: Any = None
@@ -67,9 +67,10 @@ class Statements:
         ended: int,
         exc: BaseException | None,
     ) -> None:
-        """Make the span and the duration of a statement: `name(*args)` on `handle`, which raised `exc` or nothing.
+        """Make the span and the duration of a statement: `name(*args, **kwargs)` was called on `handle`.
 
-        `began` and `ended` are nanoseconds since the epoch. Called in the user's thread; never raises.
+        `began` and `ended` are nanoseconds since the epoch; `exc` is the exception that the call raised, or None.
+        Called in the user's thread; never raises.
         """
         if self.active:
             try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Lender = Pool | Database
     Key = tuple[Lender, Site | None, Site | None]
+    _Member = tuple[Handle, Handle | None, Request | None, tuple[Site, Site] | None]  # as in Nesting
 
 _NEVER = float("inf")
 FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
@@ -66,36 +67,46 @@ class Nestings:
 
     def take(self, taken: Entries, new: list[Handle], sites: Sites) -> list[Nesting]:
         """The nestings that came to light at this look."""
-        found = [*_lent(taken, new), *_asked(taken)]
-        if not found:
-            return []
-        keyed: dict[Key, list[tuple[Handle, Handle | None, Request | None, tuple[Site, Site] | None]]] = {}
-        for outer, inner, request, lender in found:
-            origin = inner.origin if inner is not None else request.origin if request is not None else ()
-            asked_at = inner.site if inner is not None else sites.of(origin) if origin else None
-            parts = None
-            if asked_at is outer.site:
-                parts = parting(outer.origin, origin, sites)
+        keyed: dict[Key, list[_Member]] = {}
+        for outer, inner, lender in _lent(taken, new):
+            site, asked_at, parts = outer.site, inner.site, None
+            if asked_at is site:
+                parts = parting(outer.origin, inner.origin, sites)
                 if parts is None:
                     continue
-            if request is not None:
-                request.told |= BITS["second-while-holding"]
-            keyed.setdefault((lender, outer.site, asked_at), []).append((outer, inner, request, parts))
+            key = (lender, site, asked_at)
+            group = keyed.get(key)
+            if group is None:
+                group = keyed[key] = []
+            group.append((outer, inner, None, parts))
+        for outer, request, lender in _asked(taken):
+            asked_at, parts = sites.of(request.origin) if request.origin else None, None
+            if asked_at is outer.site:
+                parts = parting(outer.origin, request.origin, sites)
+                if parts is None:
+                    continue
+            request.told |= BITS["second-while-holding"]
+            keyed.setdefault((lender, outer.site, asked_at), []).append((outer, None, request, parts))
         return [nesting for key, group in keyed.items() for nesting in self._counted(key, group)]
 
-    def _counted(
-        self, key: Key, group: list[tuple[Handle, Handle | None, Request | None, tuple[Site, Site] | None]]
-    ) -> Iterator[Nesting]:
+    def _counted(self, key: Key, group: list[_Member]) -> list[Nesting]:
         if len(self._pairs) >= MANY and key not in self._pairs:
             self._pairs = {one: pair for one, pair in self._pairs.items() if any(held.open for held in pair.held)}
         pair = self._pairs.setdefault(key, _Pair())
-        held = list(dict.fromkeys((*(one for one in pair.held if one.open), *(one[0] for one in group))))
+        held = list({**dict.fromkeys([one for one in pair.held if one.open]), **{member[0]: None for member in group}})
         pair.most = max(pair.most, len(most_at_once(_firsts(held))))
-        pair.held = [one for one in held if one.open][:MANY]
-        firsts = {outer for outer, *_ in group[: MANY - len(pair.owners)]}
-        pair.owners.update(id(_whole(outer)) for outer in firsts)
-        for outer, inner, request, parts in group:
-            yield Nesting(outer, inner, request, key[0], key[2], parts, pair.most, len(pair.owners))
+        pair.held = [one for one in held if one.closed_stamp is None][:MANY]
+        firsts = {member[0] for member in group[: MANY - len(pair.owners)]}
+        pair.owners.update([id(_whole(outer)) for outer in firsts])
+        lender, _, asked_at = key
+        most, nesters = pair.most, len(pair.owners)
+        return [
+            _new(Nesting, (outer, inner, request, lender, asked_at, parts, most, nesters))
+            for outer, inner, request, parts in group
+        ]
+
+
+_new = tuple.__new__  # of ten thousand named tuples the constructor, a Python call for each, is a third of a look
 
 
 def _firsts(held: Iterable[Handle]) -> list[Handle]:
@@ -106,42 +117,55 @@ def _firsts(held: Iterable[Handle]) -> list[Handle]:
     return list(first.values())
 
 
-def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, None, Lender]]:
+def _lent(taken: Entries, new: list[Handle]) -> list[tuple[Handle, Handle, Lender]]:
     """(held, lent meanwhile) for each new handle, by a sweep over each owner's handles."""
     owners = {handle.owner for handle in (*new, *taken.ended)}
     moved = {owner.whole for owner in owners if owner is not None}
+    if not moved:
+        return []
     by_owner: dict[Owner, list[Handle]] = {}
     for handle in (*taken.ended, *taken.open):
         owner = handle.owner
         if owner is not None:
             owner = owner.part_of or owner
         if owner is not None and owner in moved and handle.must_be_returned:
-            by_owner.setdefault(owner, []).append(handle)
-    fresh = set(map(id, new))
+            handles = by_owner.get(owner)
+            if handles is None:
+                by_owner[owner] = [handle]
+            else:
+                handles.append(handle)
+    fresh = set(new)
+    found: list[tuple[Handle, Handle, Lender]] = []
     for handles in by_owner.values():
         if len(handles) > 1:
-            for outer, inner in _overlaps(handles):
-                lender = _lender_of_both(outer, inner)
-                if id(inner) in fresh and lender is not None:
-                    yield outer, inner, None, lender
+            _sweep(handles, fresh, found)
+    return found
 
 
 def _whole(handle: Handle) -> Owner | None:
     """Its owner; the task itself, where a worker thread opened it for a task."""
-    return handle.owner.whole if handle.owner is not None else None
+    owner = handle.owner
+    return owner if owner is None else owner.part_of or owner
 
 
-def _overlaps(handles: list[Handle]) -> Iterator[tuple[Handle, Handle]]:
-    """(held, opened meanwhile) among one owner's handles; of many held at once the `FEW` that were taken last."""
+def _sweep(handles: list[Handle], fresh: set[Handle], found: list[tuple[Handle, Handle, Lender]]) -> None:
+    """Add to `found` (held, lent meanwhile, lender of both) among one owner's handles, for each `fresh` one.
+
+    Of many held at once the `FEW` that were taken last stand for all.
+    """
     held: list[Handle] = []
     for inner in sorted(handles, key=attrgetter("opened_stamp")):
-        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= inner.opened_stamp:
+        at = inner.opened_stamp
+        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= at:
             held[0] = inner  # one after the other, as nearly always
             continue
         if held:
-            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > inner.opened_stamp][-FEW:]
-            for outer in held:
-                yield outer, inner
+            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > at][-FEW:]
+            if inner in fresh:
+                for outer in held:
+                    lender = _lender_of_both(outer, inner)
+                    if lender is not None:
+                        found.append((outer, inner, lender))
         held.append(inner)
 
 
@@ -152,7 +176,7 @@ def _lender_of_both(outer: Handle, inner: Handle) -> Lender | None:
     return inner.database if outer.database is inner.database and not outer.database.private else None
 
 
-def _asked(taken: Entries) -> Iterator[tuple[Handle, None, Request, Lender]]:
+def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
     """(held, request) for each request that waits or was refused, and that no look has seen before."""
     asked: list[tuple[Request, Lender]] = [(one, one.pool) for one in taken.requests if one.pool is not None]
     for refusal in taken.refusals:
@@ -171,7 +195,7 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, None, Request, Lender]]:
             and one.opened_at <= request.began < (one.closed_at or _NEVER)
         ]
         for outer in held[-FEW:]:
-            yield outer, None, request, lender
+            yield outer, request, lender
 
 
 def parting(held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:

@@ -101,13 +101,8 @@ class Standing:
         """Count what a look brought; its `new` handles have their lines."""
         if self.main_over_at is None and cpython.main_is_over():
             self.main_over_at = taken.now
-        changes: dict[Kept, dict[Owner | None, list[int]]] = {}
+        changes = self._openings(new)
         freed: dict[Kept, dict[Owner | None, int]] = {}
-        for handle in new:
-            if _is_counted(handle):
-                handle.kept = kept = self._of(handle)
-                if handle.closed_stamp is None or handle.how == CLOSED:
-                    changes.setdefault(kept, {}).setdefault(thread_of(handle), []).append(handle.opened_stamp)
         fresh = set(map(id, new)) if taken.ended else ()
         for handle in taken.ended:
             kept = handle.kept
@@ -116,13 +111,31 @@ class Standing:
             if handle.how == CLOSED:
                 changes.setdefault(kept, {}).setdefault(thread_of(handle), []).append(-handle.closed_stamp)  # type: ignore[operator]  # it has ended
             elif id(handle) not in fresh:
-                by_thread = freed.setdefault(kept, {})
+                counts = freed.setdefault(kept, {})
                 thread = thread_of(handle)
-                by_thread[thread] = by_thread.get(thread, 0) + 1
+                counts[thread] = counts.get(thread, 0) + 1
         for kept in changes.keys() | freed.keys():
             kept.sweep(changes.get(kept, {}), freed.get(kept, {}))
         if len(self._kept) > _MANY:
             self._forget()
+
+    def _openings(self, new: list[Handle]) -> dict[Kept, dict[Owner | None, list[int]]]:
+        """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
+        changes: dict[Kept, dict[Owner | None, list[int]]] = {}
+        for handle in new:
+            if handle.origin and handle.must_be_returned:  # not cursors, not what a pool owns
+                handle.kept = kept = self._of(handle)
+                if handle.closed_stamp is None or handle.how == CLOSED:
+                    by_thread = changes.get(kept)
+                    if by_thread is None:
+                        by_thread = changes[kept] = {}
+                    thread = thread_of(handle)
+                    stamps = by_thread.get(thread)
+                    if stamps is None:
+                        by_thread[thread] = [handle.opened_stamp]
+                    else:
+                        stamps.append(handle.opened_stamp)
+        return changes
 
     def end(self, now: float) -> None:
         """The process ends: threads that a look finds gone from now on lived until the end. Twice is once."""
@@ -181,11 +194,6 @@ class Standing:
         if self.ends_at is None or thread.ended_at < self.ends_at - self.every:
             return False
         return thread.is_worker or thread.outlived_main or took_up_again(handle, now)
-
-
-def _is_counted(handle: Handle) -> bool:
-    """Whether somebody has to give it back: not cursors, not what a pool owns."""
-    return bool(handle.origin) and handle.must_be_returned
 
 
 def thread_of(handle: Handle) -> Owner | None:

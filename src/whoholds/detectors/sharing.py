@@ -42,9 +42,14 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
     groups: dict[tuple[Site | None, Site | None], list[Nesting]] = {}
     for nesting in snapshot.nestings:
         inner = nesting.inner
-        if not (inner is not None and inner.told & _BIT) and _starves(nesting):
-            groups.setdefault((nesting.outer.site, nesting.asked_at), []).append(nesting)
-    held = Counter(id(nesting.inner or nesting.request) for group in groups.values() for nesting in group)
+        if (inner is None or not inner.told & _BIT) and (nesting.nesters >= _LEAST or _starves(nesting)):
+            key = (nesting.outer.site, nesting.asked_at)
+            group = groups.get(key)
+            if group is None:
+                groups[key] = [nesting]
+            else:
+                group.append(nesting)
+    held = Counter([id(nesting.inner or nesting.request) for group in groups.values() for nesting in group])
     for group in groups.values():
         yield _nested(group, held)
 

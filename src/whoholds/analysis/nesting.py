@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     Lender = Pool | Database
     Key = tuple[Lender, Site | None, Site | None]
-    _Member = tuple[Handle, Handle | None, Request | None, tuple[Site, Site] | None]  # as in Nesting
 
 _NEVER = float("inf")
 FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
@@ -46,12 +45,21 @@ class Nesting(NamedTuple):
     lender: Lender
     asked_at: Site | None
     parts: tuple[Site, Site] | None  # where both lines are one: the lines at which their callers part, held and asked
-    owners: int  # how many were seen to nest here at once, up to now, the most
-    nesters: int  # how many different owners have nested here, up to now
+    pair: Pair  # what is known of its two lines, this look included
+
+    @property
+    def owners(self) -> int:
+        """How many were seen to nest here at once, up to now, the most."""
+        return self.pair.most
+
+    @property
+    def nesters(self) -> int:
+        """How many different owners have nested here, up to now."""
+        return len(self.pair.owners)
 
 
 @dataclass
-class _Pair:
+class Pair:
     """What is known of two lines of which one asks while the other is held."""
 
     owners: set[int] = field(default_factory=set)  # that nested, by id
@@ -63,11 +71,12 @@ class Nestings:
     """What earlier looks saw of each pair of lines."""
 
     def __init__(self) -> None:
-        self._pairs: dict[Key, _Pair] = {}
+        self._pairs: dict[Key, Pair] = {}
 
     def take(self, taken: Entries, new: list[Handle], sites: Sites) -> list[Nesting]:
         """The nestings that came to light at this look."""
-        keyed: dict[Key, list[_Member]] = {}
+        groups: dict[Key, list[Nesting]] = {}
+        pairs: dict[Key, Pair] = {}
         for outer, inner, lender in _lent(taken, new):
             site, asked_at, parts = outer.site, inner.site, None
             if asked_at is site:
@@ -75,10 +84,11 @@ class Nestings:
                 if parts is None:
                     continue
             key = (lender, site, asked_at)
-            group = keyed.get(key)
+            group = groups.get(key)
             if group is None:
-                group = keyed[key] = []
-            group.append((outer, inner, None, parts))
+                group = groups[key] = []
+                pairs[key] = self._pairs.get(key) or Pair()
+            group.append(_new(Nesting, (outer, inner, None, lender, asked_at, parts, pairs[key])))
         for outer, request, lender in _asked(taken):
             asked_at, parts = sites.of(request.origin) if request.origin else None, None
             if asked_at is outer.site:
@@ -86,24 +96,22 @@ class Nestings:
                 if parts is None:
                     continue
             request.told |= BITS["second-while-holding"]
-            keyed.setdefault((lender, outer.site, asked_at), []).append((outer, None, request, parts))
-        return [nesting for key, group in keyed.items() for nesting in self._counted(key, group)]
+            key = (lender, outer.site, asked_at)
+            pair = pairs.setdefault(key, self._pairs.get(key) or Pair())
+            groups.setdefault(key, []).append(Nesting(outer, None, request, lender, asked_at, parts, pair))
+        for key, group in groups.items():
+            self._count(key, pairs[key], [nesting.outer for nesting in group])
+        return [nesting for group in groups.values() for nesting in group]
 
-    def _counted(self, key: Key, group: list[_Member]) -> list[Nesting]:
+    def _count(self, key: Key, pair: Pair, outers: list[Handle]) -> None:
+        """The owners of `outers` have nested at the two lines of `key`."""
         if len(self._pairs) >= MANY and key not in self._pairs:
             self._pairs = {one: pair for one, pair in self._pairs.items() if any(held.open for held in pair.held)}
-        pair = self._pairs.setdefault(key, _Pair())
-        held = list({**dict.fromkeys([one for one in pair.held if one.open]), **{member[0]: None for member in group}})
+        self._pairs[key] = pair
+        held = list(dict.fromkeys([*(one for one in pair.held if one.open), *outers]))
         pair.most = max(pair.most, len(most_at_once(_firsts(held))))
         pair.held = [one for one in held if one.closed_stamp is None][:MANY]
-        firsts = {member[0] for member in group[: MANY - len(pair.owners)]}
-        pair.owners.update([id(_whole(outer)) for outer in firsts])
-        lender, _, asked_at = key
-        most, nesters = pair.most, len(pair.owners)
-        return [
-            _new(Nesting, (outer, inner, request, lender, asked_at, parts, most, nesters))
-            for outer, inner, request, parts in group
-        ]
+        pair.owners.update([id(_whole(outer)) for outer in set(outers[: MANY - len(pair.owners)])])
 
 
 _new = tuple.__new__  # of ten thousand named tuples the constructor, a Python call for each, is a third of a look
@@ -117,12 +125,12 @@ def _firsts(held: Iterable[Handle]) -> list[Handle]:
     return list(first.values())
 
 
-def _lent(taken: Entries, new: list[Handle]) -> list[tuple[Handle, Handle, Lender]]:
+def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, Lender]]:
     """(held, lent meanwhile) for each new handle, by a sweep over each owner's handles."""
     owners = {handle.owner for handle in (*new, *taken.ended)}
     moved = {owner.whole for owner in owners if owner is not None}
     if not moved:
-        return []
+        return
     by_owner: dict[Owner, list[Handle]] = {}
     for handle in (*taken.ended, *taken.open):
         owner = handle.owner
@@ -135,11 +143,9 @@ def _lent(taken: Entries, new: list[Handle]) -> list[tuple[Handle, Handle, Lende
             else:
                 handles.append(handle)
     fresh = set(new)
-    found: list[tuple[Handle, Handle, Lender]] = []
     for handles in by_owner.values():
         if len(handles) > 1:
-            _sweep(handles, fresh, found)
-    return found
+            yield from _overlaps(handles, fresh)
 
 
 def _whole(handle: Handle) -> Owner | None:
@@ -148,8 +154,8 @@ def _whole(handle: Handle) -> Owner | None:
     return owner if owner is None else owner.part_of or owner
 
 
-def _sweep(handles: list[Handle], fresh: set[Handle], found: list[tuple[Handle, Handle, Lender]]) -> None:
-    """Add to `found` (held, lent meanwhile, lender of both) among one owner's handles, for each `fresh` one.
+def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, Handle, Lender]]:
+    """(held, lent meanwhile, lender of both) among one owner's handles, for each `fresh` one.
 
     Of many held at once the `FEW` that were taken last stand for all.
     """
@@ -165,7 +171,7 @@ def _sweep(handles: list[Handle], fresh: set[Handle], found: list[tuple[Handle, 
                 for outer in held:
                     lender = _lender_of_both(outer, inner)
                     if lender is not None:
-                        found.append((outer, inner, lender))
+                        yield outer, inner, lender
         held.append(inner)
 
 

@@ -40,9 +40,12 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
     """
     del limits
     groups: dict[tuple[Site | None, Site | None], list[Nesting]] = {}
+    pair, starves = None, False
     for nesting in snapshot.nestings:
+        if nesting.pair is not pair:  # those of one pair of lines come one after the other
+            pair, starves = nesting.pair, _starves(nesting)
         inner = nesting.inner
-        if (inner is None or not inner.told & _BIT) and (nesting.nesters >= _LEAST or _starves(nesting)):
+        if starves and (inner is None or not inner.told & _BIT):
             key = (nesting.outer.site, nesting.asked_at)
             group = groups.get(key)
             if group is None:
@@ -66,7 +69,10 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
     """
     first = group[0]
     asked = {id(nesting.inner or nesting.request) for nesting in group}
-    owners = max(*(nesting.owners for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
+    owners = max(
+        *(pair.most for pair in {id(nesting.pair): nesting.pair for nesting in group}.values()),
+        1 if isinstance(first.lender, Pool) else _LEAST,
+    )
     at_once = 1 + max(held[one] for one in asked)
     safe = owners * (at_once - 1) + 1
     inner = tuple(dict.fromkeys(nesting.inner for nesting in group if nesting.inner is not None))

@@ -1,4 +1,4 @@
-"""The `whoholds` command: `run` a program watched, `report` on a journal, and `doctor` for why nothing is said."""
+"""The `whoholds` command: `run` a program watched, `report` on a journal, and `doctor` for why nothing is reported."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit code. 2 is a wrong command line."""
+    """Run the command, and return its exit code; 2 is a wrong command line."""
     show_everything(sys.stdout, sys.stderr)
     parser = argparse.ArgumentParser(
         prog="whoholds",
@@ -39,9 +39,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(options, parser.error)
     try:
         code = _report(options) if options.command == "report" else _doctor()
-        if sys.stdout is not None:  # closed before the start
+        if sys.stdout is not None:  # None if stdout was closed before the start
             sys.stdout.flush()
-    except BrokenPipeError:  # whoever read it has read enough: `| head`
+    except BrokenPipeError:  # the reader has read enough, such as `| head`
         forget(sys.stdout)
         return 0
     except OSError as error:  # a full disk

@@ -1,4 +1,4 @@
-"""`whoholds doctor`: whether it is active here and why not, what it watches, where it tells, and its limits."""
+"""`whoholds doctor`: whether whoholds is active here, why not, what it watches, where it reports, and its limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whoholds.startup import limits_for
 from whoholds.switch import OFF, unsupported
 from whoholds.version import VERSION
 
-# A module's distribution, where it is called otherwise.
+# The distributions of modules whose names differ from theirs.
 _DISTRIBUTIONS = {
     "psycopg2": ("psycopg2-binary", "psycopg2"),
     "MySQLdb": ("mysqlclient",),
@@ -30,7 +30,7 @@ _UNKNOWN = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
 
 def doctor() -> int:
-    """Print the diagnosis; 0 where whoholds is active, 1 where it is not."""
+    """Print the diagnosis. Returns 0 if whoholds is active here, and 1 if it is not."""
     say = sys.stdout.write
     say(f"whoholds {VERSION}, Python {sys.version.split()[0]} at {sys.executable}\n")
     reasons, limits = _reasons()
@@ -53,7 +53,7 @@ def doctor() -> int:
 
 
 def _reasons() -> tuple[list[str], Limits | None]:
-    """Why it is not active here, none where it is; and the limits, where they can be read."""
+    """The reasons why whoholds is not active here, none if it is, and the limits, None if they cannot be read."""
     reasons = [unsupported()] if unsupported() else []
     value = os.environ.get("WHOHOLDS", "")
     if value.strip().lower() in OFF:

@@ -1,4 +1,4 @@
-"""`whoholds report`: what journals say, printed."""
+"""`whoholds report`: prints what journals say."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def report(paths: list[str], *, verbose: bool = False) -> int:
-    """Print what the journals at `paths` say; 0, 2 where one cannot be read, or nothing be printed."""
+    """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed."""
     journals = [Journal(path) for path in paths]
     try:
         told = Told(journals)
@@ -45,17 +45,17 @@ def _lines(told: Told, *, verbose: bool) -> Iterator[str]:
 
 
 def _text(finding: dict[str, Any]) -> str:
-    """The report as the process printed it, with its time and process id where the record has them."""
+    """The report as the process printed it, with its time and process id if the record has them."""
     text: str = finding.get("report") or f"whoholds: {finding['message']}"
     try:
         at = datetime.fromisoformat(finding["time"].replace("Z", "+00:00")).timestamp()
-    except (AttributeError, KeyError, ValueError, OverflowError, OSError):  # none, or none that can be
+    except (AttributeError, KeyError, ValueError, OverflowError, OSError):  # no time, or an impossible one
         return text
     return stamped(text, at, finding["pid"]) if finding.get("pid") is not None else text
 
 
 def _print(lines: Iterator[str]) -> int:
-    """Write them to stdout; what it cannot take is no reason for a traceback."""
+    """Write the lines to stdout. Returns 0, or 2 after a message if stdout cannot take them; no traceback."""
     stream: Any = sys.stdout
     if stream is None:
         return 2
@@ -63,7 +63,7 @@ def _print(lines: Iterator[str]) -> int:
         for line in lines:
             stream.write(shown_on(stream, f"{line}\n"))
         stream.flush()
-    except BrokenPipeError:  # whoever reads has read enough
+    except BrokenPipeError:  # the reader has read enough
         forget(stream)
         return 0
     except (OSError, ValueError) as error:  # a full disk; a stream that is closed

@@ -1,6 +1,6 @@
-"""`whoholds run`: one program in a process of its own, watched from its first line; exit code, output and signals kept.
+"""`whoholds run`: runs a program in its own process, watched from its first line; exit code, output and signals stay.
 
-The program's journals are read when it has ended; nothing of it runs here.
+The program's journals are read when it has ended. No code of the program may run in this process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ _FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGWINCH", 
 
 
 def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
-    """Run the target; the program's own exit code, 128 + n where signal n ended it, or `FAILED`."""
+    """Run the target. Returns the program's own exit code, 128 + n if signal n ended it, or `FAILED`.
+
+    `wrong` is called with a message if the command line is wrong.
+    """
     if options.update_baseline and not options.baseline:
         wrong("--update-baseline needs --baseline FILE")
     if not (options.module or options.code or _script(options.target)):
@@ -59,7 +62,10 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
 
 
 def _unwatched(options: argparse.Namespace) -> int:
-    """The program's own exit code, on a Python on which nothing is watched: it hears of that once, from us."""
+    """Runs the program on a Python that cannot be watched, and returns its own exit code.
+
+    The program gets no WHOHOLDS, for this command has already said that nothing is watched.
+    """
     environ = {name: value for name, value in os.environ.items() if name != "WHOHOLDS"}
     code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
     return code if code >= 0 else _die_of(-code)
@@ -81,15 +87,15 @@ def _script(target: str) -> str | None:
 
 
 def _interpreter_of(script: str) -> str:
-    """The Python that a console script's first lines name; empty where it is no Python script."""
-    with open(script, "rb") as file:  # noqa: PTH123 - two lines decide
+    """The Python that a console script's first lines name; "" if it is no Python script."""
+    with open(script, "rb") as file:  # noqa: PTH123 - only two lines are read
         first, second = (file.readline(500).decode("utf-8", "replace").strip() for _ in range(2))
     if not first.startswith("#!"):
         return ""
     program, _, argument = first[2:].strip().partition(" ")
-    if program == "/bin/sh" and second.startswith("'''exec'"):  # pip's, where the path is too long for a first line
+    if program == "/bin/sh" and second.startswith("'''exec'"):  # pip's form for a path too long for a first line
         program = shlex.split(second)[1]
-    if argument in ("python3", "python"):  # of /usr/bin/env
+    if argument in ("python3", "python"):  # the argument of /usr/bin/env
         return sys.executable
     return program if "python" in Path(program).name else ""
 
@@ -108,7 +114,10 @@ def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str
 
 
 def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
-    """What is said at the end is read from it: a run without would look clean, and pass `--fail`."""
+    """Refuse a journal that cannot be written, for the verdict at the end is read from it.
+
+    Without a journal a run would look clean, and pass `--fail`.
+    """
     given = options.journal or os.environ.get("WHOHOLDS_JOURNAL")
     if not given:
         return
@@ -131,7 +140,7 @@ _NO_PTH = (
 
 
 def _starts_by_itself() -> bool:
-    """Whether this Python reads the `.pth` line."""
+    """Whether this Python reads the `.pth` line, so that the program starts whoholds by itself."""
     return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path if folder.endswith("-packages"))
 
 
@@ -142,8 +151,8 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
     environ["WHOHOLDS_JOURNAL"] = str(expanded(path))
     if not environ.get("WHOHOLDS_SIGTERM", "").strip():
-        environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops its program by it
-    environ["_WHOHOLDS_RUN"] = "1"  # the last line of a run is said here
+        environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops its program by SIGTERM
+    environ["_WHOHOLDS_RUN"] = "1"  # this command prints the last line of a run, not the program
     if options.verbose:
         environ["WHOHOLDS_VERBOSE"] = "1"
     pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
@@ -162,7 +171,10 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
 
 
 def _wait(start: Callable[[], subprocess.Popen[bytes]]) -> int:
-    """Start it and wait; signals that reach only this process are passed on. Ctrl-C reaches both by itself."""
+    """Start the program, wait for it and return its exit code, negative if a signal ended it.
+
+    Signals that reach only this process are passed on; Ctrl-C reaches both by itself.
+    """
     program: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
 
@@ -174,7 +186,7 @@ def _wait(start: Callable[[], subprocess.Popen[bytes]]) -> int:
 
     handlers: dict[int, Any] = {getattr(signal, name): forward for name in _FORWARDED if hasattr(signal, name)}
     handlers[signal.SIGINT] = lambda *_: None
-    # what is ignored here, as under nohup, the program must inherit ignored; a handler would be reset for it
+    # a signal ignored here, as under nohup, must stay ignored in the program; a handler of ours would be reset there
     heard = {number: one for number, one in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
     before = {number: signal.signal(number, one) for number, one in heard.items()}
     try:
@@ -203,7 +215,7 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
 
 
 def _signal_name(number: int) -> str:
-    """`SIGTERM`; most of the real-time ones have a number only."""
+    """The name of a signal, such as `SIGTERM`; most real-time signals have only a number."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -225,7 +237,10 @@ def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, 
 
 
 def _die_of(number: int) -> int:
-    """End as the program ended: by the same signal, so that whoever waits for this process sees it."""
+    """End this process by the same signal as the program, so that whoever waits for this process sees it.
+
+    Returns 128 + n where the signal cannot end it.
+    """
     if os.name == "posix":
         signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
         os.kill(os.getpid(), number)

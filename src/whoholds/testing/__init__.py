@@ -1,11 +1,11 @@
-"""For tests, with any runner: blocks that must leak nothing or open few, a TestCase mixin, and fakes.
+"""For tests with any runner: blocks that must leak nothing or open few connections, a TestCase mixin, and fakes.
 
-Importing it patches nothing. The first block starts watching where nothing does yet; it lasts as long as the process.
+Importing this package patches nothing. The first block starts a watch if none runs; it lasts as long as the process.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # the pytest plug-in comes by here in every run, asked for or not
+TYPE_CHECKING = False  # the pytest plug-in imports this package in every run, asked for or not
 if TYPE_CHECKING:
     from whoholds.testing.blocks import LeakError, NoLeaksMixin, assert_max_connects, assert_max_open, assert_no_leaks
     from whoholds.testing.fakes import FakeClock, FakeServer, fake_dbapi

@@ -1,6 +1,7 @@
-"""The ratchet: findings that are known, by fingerprint and with their counts, kept in a file for the repository.
+"""The baseline: known findings, by fingerprint and with their counts, in a file that the repository keeps.
 
-It says what is new, what has grown and what has become fewer. It judges nothing else and prints nothing.
+It says which findings are new, which have grown and which have become fewer. It must not judge anything else, and
+prints nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    Tally = Mapping[str, Any]  # a finding as the journal has it: fingerprint, rule, count, opened, spawned, …
+    Tally = Mapping[str, Any]  # a finding's record as in the journal: fingerprint, rule, count, opened, spawned, …
 
 VERSION = 1
 UPDATE = "--update-baseline, in pytest --whoholds-update-baseline"
 
 
 class WrongBaselineError(ValueError):
-    """The file cannot be a baseline: names it, what is wrong with it, and how a good one is made."""
+    """The file is no valid baseline. The message names it, what is wrong with it, and how to write a new one."""
 
     def __init__(self, path: Path, wrong: str) -> None:
         super().__init__(f"baseline {path}: {wrong}; write a new one with {UPDATE}")
@@ -32,7 +33,7 @@ class WrongBaselineError(ValueError):
 
 @dataclass(frozen=True)
 class Known:
-    """One fingerprint of a baseline. Lines are not kept: they move."""
+    """One fingerprint of a baseline, with its count. Line numbers are not kept, for they change."""
 
     fingerprint: str
     rule: str
@@ -47,20 +48,20 @@ class Known:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was found, held against what is known."""
+    """The findings of a run compared with those of a baseline."""
 
-    new: list[Tally] = field(default_factory=list)  # their fingerprints are not in the file
-    grown: list[Tally] = field(default_factory=list)  # more of them than the file allows
-    fewer: list[tuple[Known, int]] = field(default_factory=list)  # known ones, and how many there are now
+    new: list[Tally] = field(default_factory=list)  # findings whose fingerprints are not in the file
+    grown: list[Tally] = field(default_factory=list)  # findings whose count is above that in the file
+    fewer: list[tuple[Known, int]] = field(default_factory=list)  # known fingerprints, and their smaller counts now
     known: Mapping[str, Known] = field(default_factory=dict)
 
     @property
     def failing(self) -> list[Tally]:
-        """The new ones and the grown."""
+        """The findings that are new and those that have grown."""
         return [*self.new, *self.grown]
 
     def lines(self) -> list[str]:
-        """What a person reads, a line each; none where everything is as the file has it."""
+        """The comparison as lines for a person; none if everything is as the file has it."""
         lines = [f"new, not in the baseline: {_known(record)}, {record['count']} ×" for record in self.new]
         for record in self.grown:
             before = self.known[record["fingerprint"]].count
@@ -72,7 +73,7 @@ class Comparison:
 
 
 def load(path: Path) -> dict[str, Known]:
-    """The file's findings by fingerprint. Raises `WrongBaselineError` for one that is missing or is no baseline."""
+    """The file's findings by fingerprint. Raises `WrongBaselineError` if the file is missing or no valid baseline."""
     try:
         with open_for_reading(path) as file:
             content = json.loads(file.read().decode("utf-8"))
@@ -102,7 +103,7 @@ def _is_entry(entry: object) -> bool:
 
 
 def compare(known: Mapping[str, Known], found: Iterable[Tally]) -> Comparison:
-    """`found` held against `known`; several of one fingerprint are added up."""
+    """`found` compared with `known`; the counts of several findings with one fingerprint are added up."""
     now = _added_up(found)
     return Comparison(
         [record for print_, record in now.items() if print_ not in known],
@@ -117,7 +118,7 @@ def compare(known: Mapping[str, Known], found: Iterable[Tally]) -> Comparison:
 
 
 def write(path: Path, found: Iterable[Tally]) -> None:
-    """Make `found` the baseline: sorted, one entry a fingerprint, so that a diff of it reads. Raises OSError."""
+    """Write `found` as the new baseline: sorted, one entry a fingerprint, so that diffs read well. Raises OSError."""
     entries = sorted(
         map(_known, _added_up(found).values()),
         key=lambda entry: (entry.rule, entry.opened, entry.fingerprint),

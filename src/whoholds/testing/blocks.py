@@ -1,6 +1,6 @@
-"""For tests, with any runner: blocks that must leak nothing or open few, a TestCase mixin, and fakes.
+"""For tests with any runner: blocks that must leak nothing or open few connections, and a TestCase mixin.
 
-Importing it patches nothing. The first block starts watching where nothing does yet; it lasts as long as the process.
+Importing this module patches nothing. The first block starts a watch if none runs; it lasts as long as the process.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
 class LeakError(AssertionError):
-    """A block left something open, or had too much open at once. Its text is the whole report."""
+    """A block left a handle open, or opened too many. Its text is the whole report."""
 
 
 def assert_no_leaks(*, allow: object = ()) -> Block:
-    """A block at whose end everything must be closed that was opened in it, and by threads and tasks it started.
+    """A block that raises `LeakError` at its end unless every handle opened in it is closed.
 
-    `allow` is what is meant: a rule, `rule@path-glob[:function]`, a function of a finding, or a list of these.
-    Raises `LeakError` at the end. For `with`, `async with`, or as a decorator of functions and coroutine functions.
+    Handles that threads and tasks started in the block have opened count, too. `allow` is intended: a rule,
+    `rule@path-glob[:function]`, a function of a finding, or a list of these. For `with` and `async with`, and as a
+    decorator of functions and coroutine functions.
     """
     from whoholds.testing.policy import ERROR, Policy
 
@@ -52,14 +53,20 @@ def assert_no_leaks(*, allow: object = ()) -> Block:
 
 
 def assert_max_open(most: int) -> Block:
-    """A block in which at most `most` connections and loans may be open at once: this does not fan out."""
+    """A block in which at most `most` connections and loans may be open at once, as when work must not fan out.
+
+    Raises `LeakError` at its end otherwise.
+    """
     from whoholds.testing.policy import Policy, number
 
     return Block(f"assert_max_open({most})", Policy(max_open=number("assert_max_open(…)", most)))
 
 
 def assert_max_connects(most: int) -> Block:
-    """A block that may open at most `most` connections in all: this does not connect once an item."""
+    """A block that may open at most `most` connections in all, as when it must not connect once per item.
+
+    Raises `LeakError` at its end otherwise.
+    """
     from whoholds.testing.policy import Policy, number
 
     return Block(f"assert_max_connects({most})", Policy(max_connects=number("assert_max_connects(…)", most)))
@@ -71,7 +78,7 @@ class Block:
     def __init__(self, name: str, choices: Policy) -> None:
         self._name = name
         self._choices = choices
-        self._runs: list[Trial] = []  # entered and not left, innermost last
+        self._runs: list[Trial] = []  # entered and not left yet, the innermost last
 
     def _begin(self, where: str) -> Opened:
         from whoholds.testing.trial import Trial
@@ -86,7 +93,7 @@ class Block:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Judge. An exception of the block's own goes on, with what was found as a note (from Python 3.11 on)."""
+        """Judge the block. An exception from it goes on, with the report as a note (from Python 3.11 on)."""
         report = self._runs.pop().end()
         if report and value is None:
             raise LeakError(report)
@@ -99,12 +106,12 @@ class Block:
     async def __aexit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """The same, after the tasks that the block started had a moment to end."""
+        """Judge as `__exit__` does, after the tasks that the block started had a moment to end."""
         await self._runs[-1].settle()
         self.__exit__(kind, value, traceback)
 
     def __call__(self, function: Function) -> Function:
-        """Each call of `function`, a coroutine function too, is a block. Raises TypeError for anything else."""
+        """`function`, or a coroutine function, wrapped so that each call is a block. Raises TypeError for others."""
         if (
             not inspect.isroutine(function)
             or inspect.isgeneratorfunction(function)
@@ -115,7 +122,7 @@ class Block:
         decorated: Any = (
             self._awaited(function, where) if inspect.iscoroutinefunction(function) else self._called(function, where)
         )
-        return decorated  # type: ignore[no-any-return]  # wraps keeps the signature
+        return decorated  # type: ignore[no-any-return]  # functools.wraps keeps the signature
 
     def _called(self, function: Callable[..., Any], where: str) -> Callable[..., Any]:
         @functools.wraps(function)
@@ -151,15 +158,15 @@ class Block:
 class NoLeaksMixin:
     """`class TestCars(NoLeaksMixin, unittest.TestCase)`: each test is judged after its tearDown and cleanups.
 
-    Works with `IsolatedAsyncioTestCase` and Django's classes. A test that failed stays failed for its own reason.
+    Works with `IsolatedAsyncioTestCase` and Django's classes. A test that failed keeps its own failure.
     """
 
     max_open: ClassVar[int | None] = None  # connections and loans open at once in one test
     max_connects: ClassVar[int | None] = None  # connections opened in one test
-    allow_leaks: ClassVar[object] = ()  # what is meant, as for `assert_no_leaks`
+    allow_leaks: ClassVar[object] = ()  # what is intended, as for `assert_no_leaks`
 
     def run(self, result: Any = None) -> Any:
-        """Called by the runner: the cleanup that is added first is called last."""
+        """Runs the test, with the judging as the cleanup added first and so called last. Called by the runner."""
         from whoholds.testing.policy import ERROR, Policy
         from whoholds.testing.trial import Trial
 
@@ -180,7 +187,7 @@ class NoLeaksMixin:
             raise LeakError(report)
 
     def _failed(self, result: Any) -> bool:
-        """Whether it failed for a reason of its own: kept in the result, up to 3.10 and by pytest elsewhere."""
+        """Whether the test failed for a reason of its own, which its result, `_outcome` or pytest's result holds."""
         told = [
             *getattr(result, "failures", ()),
             *getattr(result, "errors", ()),

@@ -1,4 +1,4 @@
-"""What stands for the world in a test: a clock that is told the time, a DB-API module that connects to nothing."""
+"""Fakes for tests: a clock that a test sets, and a DB-API module that connects to nothing."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-REFUSAL = "sorry, too many clients already"  # PostgreSQL's words, so that they are told from other errors
+REFUSAL = "sorry, too many clients already"  # PostgreSQL's words, by which a refusal is recognised
 
 
 class FakeClock:
-    """A clock that stands still until it is told: `Ledger(clock=FakeClock())`. Called, it gives its seconds."""
+    """A clock that stands still until it is advanced: `Ledger(clock=FakeClock())`. A call returns its seconds."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
 
     def __call__(self) -> float:
-        """Seconds, never going back."""
+        """The clock's time in seconds, which never goes back."""
         return self.now
 
     def advance(self, seconds: float) -> float:
-        """Let `seconds` pass, and give the time that it then is. Raises ValueError where time would run back."""
+        """Let `seconds` pass, and return the time after them. Raises ValueError for negative seconds."""
         if seconds < 0:
             raise ValueError(f"advance({seconds}): a clock takes seconds that pass, 0 or more")
         self.now += seconds
@@ -36,30 +36,30 @@ class FakeError(Exception):
 
 
 class FakeOperationalError(FakeError):
-    """What `connect` raises when the fake server gives no more connections."""
+    """Raised by `connect` when the fake server gives no more connections."""
 
 
 class FakeInterfaceError(FakeError):
-    """What a closed connection or cursor raises."""
+    """Raised by a closed connection or cursor."""
 
 
 class FakeServer:
-    """Counts what is open; lets in `most` at once. What every statement answers is in `rows`."""
+    """A server that counts its open connections, at most `most` at once, and answers every statement with `rows`."""
 
     def __init__(self, most: int | None = None, rows: Sequence[tuple[Any, ...]] = ((1,),)) -> None:
         self.most = most
         self.rows = list(rows)
-        self.statements: list[str] = []  # of all connections, in the order in which they came
+        self.statements: list[str] = []  # those of all connections, in the order in which they came
         self._open: weakref.WeakSet[FakeConnection] = weakref.WeakSet()
 
     @property
     def open(self) -> int:
-        """How many connections are open now; one that was freed is not."""
+        """How many connections are open now; a connection that was freed no longer counts."""
         return len(self._open)
 
 
 class FakeConnection:
-    """A connection of a fake DB-API module; `with` ends its transaction and, as with most drivers, does not close."""
+    """A connection of a fake DB-API module. Leaving `with` commits and, as with most drivers, does not close."""
 
     def __init__(self, server: FakeServer) -> None:
         self._server = server
@@ -67,18 +67,18 @@ class FakeConnection:
         server._open.add(self)
 
     def cursor(self) -> FakeCursor:
-        """A new cursor. Raises the module's InterfaceError once closed."""
+        """A new cursor. Raises the module's InterfaceError if the connection is closed."""
         self._check()
         return FakeCursor(self)
 
     def commit(self) -> None:
-        """Nothing, if it is open."""
+        """Do nothing. Raises the module's InterfaceError if the connection is closed."""
         self._check()
 
     rollback = commit
 
     def close(self) -> None:
-        """Give it back to the server; twice is once."""
+        """Close the connection, so that the server no longer counts it. A second call changes nothing."""
         self.closed = True
         self._server._open.discard(self)
 
@@ -96,7 +96,7 @@ class FakeConnection:
 
 
 class FakeCursor:
-    """A cursor of a fake DB-API module: answers every statement with its server's rows."""
+    """A cursor of a fake DB-API module, which answers every statement with its server's rows."""
 
     arraysize = 1
     description = None
@@ -107,7 +107,7 @@ class FakeCursor:
         self._rows: list[tuple[Any, ...]] = []
 
     def execute(self, sql: str, parameters: Any = ()) -> FakeCursor:
-        """Remember the statement, and have rows to fetch."""
+        """Note the statement on the server, and return this cursor, with the server's rows to fetch."""
         del parameters
         self.connection._check()
         server = self.connection._server
@@ -117,26 +117,26 @@ class FakeCursor:
         return self
 
     def executemany(self, sql: str, parameters: Any) -> FakeCursor:
-        """Execute once for each of the parameters."""
+        """Execute the statement once for each item of `parameters`, and return this cursor."""
         for one in parameters:
             self.execute(sql, one)
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """The next row, or None."""
+        """The next row, or None if no row is left."""
         return self._rows.pop(0) if self._rows else None
 
     def fetchmany(self, size: int = 1) -> list[tuple[Any, ...]]:
-        """The next `size` rows."""
+        """The next `size` rows, or as many as are left."""
         taken, self._rows = self._rows[:size], self._rows[size:]
         return taken
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """The rows that are left."""
+        """All rows that are left."""
         return self.fetchmany(len(self._rows))
 
     def close(self) -> None:
-        """Forget the rows."""
+        """Forget the rows that are left."""
         self._rows = []
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
@@ -148,8 +148,8 @@ def fake_dbapi(
 ) -> types.ModuleType:
     """A DB-API 2.0 module that connects to nothing, for `whoholds.watch_module(module)` or a driver's tests.
 
-    `connect` takes any arguments and raises the module's OperationalError, with PostgreSQL's words, while `most`
-    connections are open. `module.server` tells how many are open and what they ran.
+    `connect` takes any arguments, and raises the module's OperationalError with PostgreSQL's words while `most`
+    connections are open. `module.server` has the number of open connections and the statements that they ran.
     """
     server = FakeServer(most, rows)
 

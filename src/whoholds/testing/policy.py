@@ -1,6 +1,6 @@
-"""What is asked of a test: which rules fail it, how much it may have open at once, what is allowed. Values.
+"""The demands on a test as values: which rules fail it, how much it may have open at once, and what is intended.
 
-Made from options, ini keys and markers; what cannot be is a `WrongPolicy` that names what exists.
+They are made from options, ini keys and markers; for an invalid one `WrongPolicy` names what exists.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 OFF, REPORT, ERROR = "off", "report", "error"
 MODES = (OFF, REPORT, ERROR)
-MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ for -
+MARKER = ("max_open", "max_connects", "allow")  # and each rule by its name, with _ in place of -
 
 
 class WrongPolicy(ValueError):  # noqa: N818 - it is what it is called
-    """Names what was asked, what it got and what exists."""
+    """An invalid option, ini key or marker. The message names it, what it got and what exists."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What is asked of one test. An empty mode asks nothing but what is said besides."""
+    """The demands on one test. An empty mode demands only what the other fields say."""
 
     mode: str = ""
-    rules: Mapping[str, str] = field(default_factory=dict)  # rule → mode, where it differs
+    rules: Mapping[str, str] = field(default_factory=dict)  # rule → mode, where it differs from `mode`
     max_open: int | None = None
     max_connects: int | None = None
     allow: tuple[Allowed, ...] = ()
 
     def of(self, rule: str) -> str:
-        """`off`, `report` or `error`: what a finding of `rule` does."""
+        """The effect of a finding of `rule` on the test: `off`, `report` or `error`."""
         if self.mode == OFF:
             return OFF
         if rule in self.rules:
@@ -54,17 +54,17 @@ class Policy:
 
     @property
     def asks(self) -> bool:
-        """Whether there is anything to look at."""
+        """Whether this policy demands anything of a test."""
         return self.mode != OFF and bool(
             self.mode or self.rules or self.max_open is not None or self.max_connects is not None
         )
 
     def allows(self, finding: Finding) -> bool:
-        """Whether `finding` is meant."""
+        """Whether `finding` is intended."""
         return any(_matches(one, finding) for one in self.allow)
 
     def marked(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Policy:
-        """With what `@pytest.mark.whoholds(*args, **kwargs)` says, which wins. Raises `WrongPolicy`."""
+        """A copy with the demands of `@pytest.mark.whoholds(*args, **kwargs)`, which win. Raises `WrongPolicy`."""
         if len(args) > 1:
             raise WrongPolicy(f"the marker whoholds takes one of {_listed(MODES)} and keywords, got {args!r}")
         changed = self if not args else replace(self, mode=mode("the marker whoholds", args[0]))
@@ -83,18 +83,18 @@ class Policy:
 
 
 def mode(what: str, value: object) -> str:
-    """`value` if it is one of the modes. Raises `WrongPolicy`."""
+    """`value`, if it is one of the modes. Raises `WrongPolicy` otherwise; `what` names the option in the message."""
     if value not in MODES:
         raise WrongPolicy(f"{what} takes {_listed(MODES)}, got {short(value)!r}{nearest(value, MODES)}")
     return str(value)
 
 
 def number(what: str, value: object) -> int:
-    """`value` as a number of handles, 0 or more. Raises `WrongPolicy`."""
+    """`value` as a number of handles, 0 or more. Raises `WrongPolicy` for anything else."""
     if isinstance(value, int | str) and not isinstance(value, bool):
         try:
             most = int(value)
-        except ValueError:  # no number, or one of more digits than Python reads
+        except ValueError:  # not a number, or one with more digits than Python reads
             most = -1
         if 0 <= most <= MOST:
             return most
@@ -102,7 +102,7 @@ def number(what: str, value: object) -> int:
 
 
 def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
-    """`rule=mode` each, `left-open=report`. Raises `WrongPolicy`."""
+    """The modes by rule from lines such as `left-open=report`. Raises `WrongPolicy` for a wrong line."""
     rules = {}
     for line in lines:
         name, equals, value = (part.strip() for part in line.partition("="))
@@ -117,7 +117,10 @@ def rules_from(what: str, lines: Iterable[str]) -> dict[str, str]:
 
 
 def allowed(what: str, value: object) -> Allowed:
-    """A rule's name, `rule@path-glob[:function]`, or a function of a finding. Raises `WrongPolicy`."""
+    """`value` as a check of findings: a rule, `rule@path-glob[:function]`, or a function of a finding.
+
+    Raises `WrongPolicy` for anything else.
+    """
     if callable(value):
         return value
     if isinstance(value, str):
@@ -152,7 +155,7 @@ def _rule(name: str) -> str:
 
 
 def _rules() -> tuple[str, ...]:
-    """The names of all rules, third parties' included."""
+    """The names of all rules, including those of third parties."""
     return (*RULES, *registry.names(registry.RULES))
 
 

@@ -1,7 +1,7 @@
-"""How a leak is told to pytest: a second report of the test's call, which failed. Names of pytest's own stand here.
+"""How a leak fails a test: pytest gets a second report of the test's call, with the outcome "failed".
 
-A failure at teardown would be an *error* in JUnit's XML and for plug-ins that annotate failed tests.
-Seen with pytest 7 to 9.
+A failure at teardown would be an *error* in JUnit's XML and for plug-ins that annotate failed tests. Private names of
+pytest may stand only in this module; they were seen with pytest 7 to 9.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Failure(ReprExceptionInfo):
-    """The failure's text: the first line where one line is wanted, the whole below the test's name, and no frames."""
+    """The failure's text: its first line where pytest wants one line, the whole below the test's name; no frames."""
 
     def __init__(self, findings: Sequence[Finding], line: str, text: str) -> None:
-        """`line` is the first line of the first of `findings`, `text` the reports of all."""
+        """`line` is the first line of the first of `findings`, and `text` the reports of all of them."""
         opened = findings[0].opened
         self._text = text
         super().__init__(
@@ -30,7 +30,7 @@ class Failure(ReprExceptionInfo):
         )
 
     def toterminal(self, tw: Any) -> None:
-        """Called by pytest to show it."""
+        """Writes the reports to the terminal. Called by pytest."""
         for line in self._text.splitlines():
             tw.line(line, red=line.startswith("whoholds: "))
 
@@ -39,7 +39,7 @@ class Failure(ReprExceptionInfo):
 
 
 def report_of_failure(item: pytest.Item, failure: Failure) -> pytest.TestReport:
-    """A report that the call of `item` failed so."""
+    """A report that the call of `item` failed with `failure`."""
     call = pytest.CallInfo.from_call(lambda: None, when="call")
     report = pytest.TestReport.from_item_and_call(item, call)
     report.outcome = "failed"
@@ -48,7 +48,10 @@ def report_of_failure(item: pytest.Item, failure: Failure) -> pytest.TestReport:
 
 
 def passed_no_more(config: pytest.Config, nodeid: str) -> None:
-    """Its call's report said that it passed: it is counted once, as failed, on the terminal and in JUnit's XML."""
+    """Removes the test from those that passed, so that the terminal and JUnit's XML count it once, as failed.
+
+    The first report of its call had said that it passed.
+    """
     terminal: Any = config.pluginmanager.get_plugin("terminalreporter")
     passed = terminal.stats.get("passed", []) if terminal is not None else []
     for report in [one for one in passed if getattr(one, "when", "") == "call" and one.nodeid == nodeid]:

@@ -1,4 +1,4 @@
-"""What pytest's options and ini keys say, as values; what cannot be raises an error that names what exists."""
+"""pytest's options and ini keys as values; an invalid value raises an error that names what exists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def choices_from(config: pytest.Config, mode_: str) -> Policy:
-    """What the command line and the ini file choose; raises UsageError for what does not exist."""
+    """The policy that the command line and the ini file choose. Raises `WrongPolicy` for an invalid choice."""
 
     def of(name: str) -> Any:
         given = config.getoption(f"whoholds_{name}", None)
@@ -44,14 +44,14 @@ def choices_from(config: pytest.Config, mode_: str) -> Policy:
 
 
 def settings_from(config: pytest.Config) -> dict[str, Any]:
-    """`whoholds_too_many` and its like: the fields of `Limits`, written as in the environment."""
+    """The settings given by ini keys such as `whoholds_too_many`: fields of `Limits`, written as in the environment."""
     parse = {one.name: one.metadata["parse"] for one in fields(Limits) if one.name != "outputs"}
     given = {name: config.getini(f"whoholds_{name}") for name in parse}
     return {name: parse[name](f"whoholds_{name}", str(text)) for name, text in given.items() if text}
 
 
 def baseline_path(config: pytest.Config) -> Path | None:
-    """Where the baseline is: on the command line, else in the ini file, else nowhere."""
+    """The path of the baseline from the command line, otherwise from the ini file, otherwise None."""
     given = config.getoption("whoholds_baseline")
     if given:
         return expanded(given)
@@ -60,7 +60,10 @@ def baseline_path(config: pytest.Config) -> Path | None:
 
 
 def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
-    """The findings that the baseline knows, by fingerprint; None without one."""
+    """The baseline's findings by fingerprint; None if no baseline is given or a new one is to be written.
+
+    Raises `WrongPolicy` and `WrongBaselineError`.
+    """
     path = baseline_path(config)
     if config.getoption("whoholds_update_baseline"):
         if path is None:
@@ -70,16 +73,16 @@ def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
 
 
 def summary_from(config: pytest.Config) -> bool:
-    """Whether the table at the end is wanted."""
+    """Whether the table at the end of the run is wanted. Raises `WrongPolicy`."""
     try:
         wanted = config.getini("whoholds_summary")
-    except (ValueError, pytest.UsageError) as error:  # which of them, depends on pytest's version
+    except (ValueError, pytest.UsageError) as error:  # which of the two depends on pytest's version
         raise WrongPolicy(f"whoholds_summary takes true or false ({error})") from None
     return bool(wanted) and not config.getoption("whoholds_no_summary")
 
 
 def is_controller(config: pytest.Config) -> bool:
-    """Whether pytest-xdist runs the tests elsewhere."""
+    """Whether this process is pytest-xdist's controller, which runs no tests itself."""
     return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
 
 
@@ -87,7 +90,10 @@ _SETUPS = re.compile(r"_(?:unittest_(?P<unittest>setUpClass)|xunit_setup_(?P<xun
 
 
 def name_of(fixturedef: pytest.FixtureDef[Any]) -> str:
-    """`db (session scope, tests/conftest.py:12)`; pytest's own fixtures for setUpClass and its like by that name."""
+    """The name of a fixture, such as `db (session scope, tests/conftest.py:12)`.
+
+    pytest's own fixtures for setUpClass and its like have the name of that method.
+    """
     name = fixturedef.argname
     found = _SETUPS.fullmatch(name)
     if found is not None:

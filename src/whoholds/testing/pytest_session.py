@@ -1,6 +1,6 @@
-"""One run of pytest that is watched: a scope for each test and each shared fixture, judged at its end.
+"""One watched run of pytest: a scope for each test and each shared fixture, judged at its end.
 
-It wraps hooks and replaces nobody's function. A test that leaks is told of in its teardown's report.
+It must replace no function, and only wraps pytest's hooks. The report of a test's teardown tells of its leaks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 __tracebackhide__ = True  # pytest shows no frame of this module
 
-# Whoever called the test: no line of theirs opened a connection, or started what did.
+# The packages that call a test: findings must not blame their lines for opening a connection or starting an owner.
 RUNNERS = (
     "_pytest",
     "pytest",
@@ -62,7 +62,7 @@ RUNNERS = (
 
 
 class Session:
-    """Started by the plug-in when it is asked for; registered as a plug-in of its own."""
+    """The plug-in object that watches a run. The pytest plug-in makes and registers it when asked to watch."""
 
     def __init__(self, config: pytest.Config, mode_: str) -> None:
         self.config = config
@@ -71,7 +71,7 @@ class Session:
         self._fixtures: dict[Any, Scope] = {}
         self._choices: dict[pytest.Item, Policy] = {}
         self._wrong: dict[pytest.Item, str] = {}  # what is wrong with a test's marker, in a worker
-        self._pending: list[Verdict] = []  # of fixtures that ended, not told of yet
+        self._pending: list[Verdict] = []  # the verdicts on fixtures that have ended and are in no report yet
         self._failed: set[str] = set()  # tests that failed for reasons of their own
         self.summary = Summary(config)
         self._recorder = Tallies()
@@ -80,7 +80,7 @@ class Session:
             never_blame(runner)
         shown_below(str(config.rootpath))
         self._ours = False
-        self._limits: Limits | None = None  # what the watch had before the suite, where it ran already
+        self._limits: Limits | None = None  # the settings that the watch had before the suite, if it ran already
         self._quiet: list[Any] = []  # outputs that stand aside while the suite runs
         try:
             self.choices = choices_from(config, mode_)
@@ -105,14 +105,14 @@ class Session:
             self._limits = running.limits
             running.use(running.limits.with_settings(**settings))
         self._quiet = [output for output in running.outputs if is_quiet_in_blocks(output)]
-        for output in self._quiet:  # each test says in its own report what it would say
+        for output in self._quiet:  # each test's own report has its findings instead
             running.outputs.remove(output)
         running.outputs.append(self._recorder)
         self._recorder.watch = running
         self._watch = running
 
     def stop(self) -> None:
-        """Give every name back, or the watch to whom it was."""
+        """Give every library's names back, or hand the watch back as it was before the suite."""
         watch, self._watch = self._watch, None
         if watch is None:
             return
@@ -126,12 +126,12 @@ class Session:
                 warnings.simplefilter("ignore")
                 startup.stop()
 
-    # --- what is asked ------------------------------------------------------------------------------------------
+    # --- the demands on tests -----------------------------------------------------------------------------------
 
     def read_markers(self, items: Sequence[pytest.Item]) -> None:
-        """Read the markers of `items`, the outermost first. Raises UsageError for what cannot be.
+        """Read the markers of `items`, the outermost first. Raises UsageError for an invalid marker.
 
-        In a worker of pytest-xdist nobody would ever see that: there the test fails, with the same words.
+        In a worker of pytest-xdist nobody would see that error: there the test fails, with the same words.
         """
         for item in items:
             choices = self.choices
@@ -145,18 +145,18 @@ class Session:
             self._choices[item] = choices
 
     def choices_of(self, item: pytest.Item) -> Policy:
-        """What is asked of this test."""
+        """The policy for this test."""
         return self._choices.get(item, self.choices)
 
     def opened_by(self, item: pytest.Item) -> Opened:
-        """For the fixture: what the running test opened until now."""
+        """What the running test opened until now, for the fixture `whoholds`."""
         return self._opened[item]
 
     # --- tests --------------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, Any]:
-        """From here on what is opened is the test's."""
+        """Begins the test's scope: what is opened from here on belongs to the test."""
         self._begin(item)
         done = yield
         if item in self._wrong:
@@ -164,7 +164,7 @@ class Session:
         return done
 
     def _begin(self, item: pytest.Item) -> None:
-        for other in list(self._tests):  # one that a KeyboardInterrupt or an exit ended
+        for other in list(self._tests):  # a test that a KeyboardInterrupt or an exit ended
             self._leave(other)
         if self._watch is not None:
             scope = self._tests[item] = Scope(item.nodeid, "test")
@@ -183,7 +183,7 @@ class Session:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """After teardown the test is judged; its teardown's report carries what came of it."""
+        """Judges the test after its teardown; the teardown's report carries the verdict."""
         report = yield
         if report.failed or hasattr(report, "wasxfail") or (call.excinfo is not None and not report.skipped):
             self._failed.add(item.nodeid)
@@ -195,7 +195,7 @@ class Session:
         return report
 
     def _judge(self, item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport | None:
-        """Give the report of the test's failure where it leaks and had not failed by itself."""
+        """The report that fails the test, if it leaks and had not failed by itself, otherwise None."""
         scope = self._leave(item)
         watch = self._watch
         if scope is None or watch is None:
@@ -209,7 +209,7 @@ class Session:
         self._pending = []
         if not any(one.record.handles or one.judged for one in verdicts):
             return None
-        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # reports take attributes, and carry them along
+        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # xdist sends a report's attributes along
         return self._tell(item, report, verdicts)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
@@ -218,7 +218,7 @@ class Session:
         return judged if self.known is None else fails_for_new_only(judged, self.known)
 
     def _tell(self, item: pytest.Item, report: pytest.TestReport, verdicts: list[Verdict]) -> pytest.TestReport | None:
-        """A second report of the call where the test leaks and passed so far; what else was found goes to `report`."""
+        """A second report of the call, if the test leaks and had passed; `report` gets the other findings."""
         found = [finding for one in verdicts for finding, _ in one.judged]
         failing = [finding for one in verdicts for finding in one.failing]
         if not found:
@@ -234,7 +234,7 @@ class Session:
             if verdicts[0].failing:
                 leak = report_of_failure(item, failure)
                 vars(leak)["whoholds_failed"] = True
-            else:  # a fixture's that ended with this test, which did nothing wrong
+            else:  # the leak of a fixture that ended with this test, which did nothing wrong
                 report.outcome = "failed"
                 report.longrepr = failure
         if found:
@@ -245,7 +245,7 @@ class Session:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-        """What a fixture for more than one test opens is its own, and judged when it ends."""
+        """Begins the scope of a fixture for several tests: what the fixture opens is judged when it ends."""
         if self._watch is None or fixturedef.scope == "function":
             return (yield)
         scope = self._fixtures.get(fixturedef)
@@ -257,11 +257,11 @@ class Session:
             return (yield)
         finally:
             scoping.over(scope)
-            # What the fixture's own end opens is its own too: this runs before the code after its `yield`.
+            # What the fixture opens after its `yield` belongs to it, too: this finalizer runs before that code.
             fixturedef.addfinalizer(lambda: scoping.begin(scope))
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
-        """A shared fixture has ended: judge it. The report of the teardown in which it ended tells of it."""
+        """Judges a shared fixture that has ended; the teardown in which it ended reports it."""
         scope = self._fixtures.pop(fixturedef, None)
         if scope is None or self._watch is None:
             return
@@ -270,9 +270,9 @@ class Session:
 
     # --- the end ------------------------------------------------------------------------------------------------
 
-    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary, and before a worker's farewell
+    @pytest.hookimpl(wrapper=True, trylast=True)  # before the terminal's summary, and before a worker's last message
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
-        """What has no report to be told in: fixtures that ended with the session, and late comers."""
+        """Reports what no test's report can carry: fixtures that ended with the session, and late handles."""
         result = yield
         self._late()
         data = [one.as_data() for one in self._pending if one.record.handles or one.judged]
@@ -293,7 +293,7 @@ class Session:
         return result
 
     def _late(self) -> None:
-        """What a thread left open for a test that was over by then: told at the end, under that test's name."""
+        """Judges what a thread opened for a test that was over by then and left open, under that test's name."""
         if self._watch is None:
             return
         self._watch.tick()
@@ -318,18 +318,18 @@ class Session:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """With pytest-xdist, in the controller: what a worker's session said at its end."""
+        """Adds the findings that a worker sent at its end. Called in pytest-xdist's controller."""
         data = getattr(node, "workeroutput", {}).get("whoholds", [])
         self.summary.add(data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Everything that is told comes through here, from this process or from a worker."""
+        """Adds the findings of each report, from this process or from a worker, to the summary."""
         self.summary.add(getattr(report, "whoholds", []))
         if getattr(report, "whoholds_failed", False):
             passed_no_more(self.config, report.nodeid)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """The table: leaks by opening line, tests by peak."""
+        """Writes the table of leaks by opening line and tests by peak."""
         if self._table:
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))
 

@@ -18,7 +18,7 @@ SHOWN_VERBOSE = 50
 
 
 class Summary:
-    """Collects what the reports carry."""
+    """Collects the data that reports carry, and writes the table."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -28,16 +28,16 @@ class Summary:
         self.written = ""
 
     def add(self, entries: list[dict[str, Any]], *, failed: bool = False) -> None:
-        """What one report, or one worker's end, brought."""
+        """Add the data of one report, or of one worker's end."""
         self._entries += entries
         self.failed_late = self.failed_late or failed
 
     def records(self) -> list[dict[str, Any]]:
-        """All findings as the journal has them."""
+        """The records of all findings, as the journal has them."""
         return [finding for entry in self._entries for finding in entry["findings"]]
 
     def write(self, reporter: pytest.TerminalReporter, *, asked: bool) -> None:
-        """Print it; nothing where nothing was asked and nothing found."""
+        """Write the table; nothing if no mode was asked for and nothing found."""
         groups = self._by_line()
         peaks = sorted((one for one in self._entries if one["peak"] > 1), key=lambda one: -one["peak"])
         if not (asked or groups or self.written or self.compared):

@@ -1,7 +1,7 @@
-"""A run kept as plain values, look by look, and judged again: with other limits, other detectors, in another process.
+"""A run kept as plain values, look by look, to be judged again: with other limits or detectors, or elsewhere.
 
-For whoever writes a rule, or looks into a finding that seems wrong. It keeps no object of the program's: of code only
-names and lines, of threads and tasks only what the looks saw of them.
+It is for authors of rules, and for whoever examines a finding that seems wrong. It must keep no object of the
+program's: of code it keeps only names and lines, of threads and tasks only what the looks saw of them.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from whoholds.limits import Limits
     from whoholds.plugins import Detector
 
-_PLAIN = ("builtins", "collections", "whoholds")  # the modules whose values are kept
+_PLAIN = ("builtins", "collections", "whoholds")  # the top-level packages whose values are kept
 
 
 class Recording:
     """The snapshot of each look of a watch, in `looks`: bytes that another process with this version can read.
 
     Give it to `Watch(detectors={"recording": recording, **ALL})`, before all others: it is a detector that finds
-    nothing and keeps what it is given. What the detectors would find is `found`.
+    nothing and keeps the snapshots that it gets. `found` returns what the detectors find in them.
     """
 
     def __init__(self, looks: list[bytes] | None = None) -> None:
@@ -46,10 +46,10 @@ class Recording:
         return ()
 
     def found(self, limits: Limits, detectors: Mapping[str, Detector] = ALL) -> list[list[Finding]]:
-        """What `detectors` find at each look under `limits`, before ignore rules, and merged with nothing.
+        """The findings of `detectors` under `limits`, a list for each look, before ignore rules and unmerged.
 
-        Which handles a rule had named already at a look is part of the recording: where other limits would have
-        named one earlier, it is found again at each look after that.
+        The recording says which handles a rule had already named at a look. A handle that these limits would have
+        named earlier is therefore found again at each later look.
         """
         found = []
         for look in self.looks:
@@ -59,23 +59,23 @@ class Recording:
 
 
 def kept(snapshot: Snapshot) -> bytes:
-    """The snapshot with its history, handles, owners and lines as values; what is the program's own is left out."""
+    """The snapshot with its history, handles, owners and lines as bytes, without the program's own objects."""
     stream = io.BytesIO()
     _Keeper(stream, pickle.HIGHEST_PROTOCOL).dump(snapshot)
     return stream.getvalue()
 
 
 def restored(look: bytes) -> Snapshot:
-    """The snapshot that `kept` gave these bytes for. Only for bytes of one's own: they name code to be run."""
+    """The snapshot for which `kept` returned these bytes. Only for bytes of your own: they name code to be run."""
     snapshot: Snapshot = pickle.loads(look)  # noqa: S301 - the docstring says whose bytes
     return snapshot
 
 
 class _Keeper(pickle.Pickler):
-    """Writes values of whoholds and of Python's own plain types; anything else becomes None."""
+    """Pickles values of whoholds and of Python's own plain types; any other value becomes None."""
 
     def reducer_override(self, value: Any) -> Any:
-        """Called by pickle for each value that is no plain one."""
+        """How `value` is pickled. Called by pickle for each value that is not of a plain type."""
         if isinstance(value, type) or (isinstance(value, FunctionType) and value.__module__ == __name__):
             return NotImplemented  # by its name
         how = _HOWS.get(type(value))
@@ -88,7 +88,7 @@ class _Keeper(pickle.Pickler):
 
 
 def _spawn(spawn: Spawn) -> Any:
-    """Its own way of being pickled is for a process that is spawned, and keeps lines only."""
+    """How a Spawn is pickled here, with all its fields: its own way is for a spawned process, and keeps lines only."""
     state = {name: getattr(spawn, name) for name in Spawn.__slots__}
     return copyreg.__newobj__, (Spawn,), (None, state)  # type: ignore[attr-defined]
 
@@ -102,7 +102,7 @@ _HOWS: dict[type, Callable[[Any], Any]] = {
 
 
 class _Referent:
-    """Stands for a weak reference: what is called for gives the value."""
+    """Stands in for a weak reference: a call returns the value."""
 
     __slots__ = ("value",)
 

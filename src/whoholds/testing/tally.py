@@ -1,6 +1,6 @@
-"""What was seen of each test, fixture or block that runs: its handles and findings, as looks bring them.
+"""What looks have seen of each running test, fixture or block: its handles and findings.
 
-It keeps handles, which hold nobody's objects, and judges nothing.
+It keeps handles, which hold no object of the program's. It must not judge anything.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ if TYPE_CHECKING:
     from whoholds.ledger.scope import Scope
     from whoholds.watching.watch import Watch
 
-MOST = 1000  # findings of one test, and late comers, that are remembered
+MOST = 1000  # largest number of findings of one test, and of late handles, that are kept
 
 
 @dataclass
 class Tally:
-    """What was seen of one scope until now."""
+    """The handles and findings of one scope until now."""
 
     handles: dict[int, Handle] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    since: int = -1  # what the ledger's `stamps` were at its beginning
+    since: int = -1  # the ledger's `stamps` when the scope began
 
     @property
     def loans(self) -> list[Handle]:
-        """What it opened and has to give back, oldest first."""
+        """The handles that the scope opened and has to give back, the oldest first."""
         return sorted(loans_of(self.handles.values()), key=lambda one: one.opened_stamp)
 
     @property
     def at_most(self) -> tuple[Handle, ...]:
-        """Those of them that were open at once when most were."""
+        """The handles among `loans` that were open when the most were open at once."""
         return most_at_once(self.loans)
 
     @property
     def connects(self) -> list[Handle]:
-        """The connections that it opened, a pool's for its own stock too."""
+        """The connections that the scope opened, including those that a pool opened for its own stock."""
         return [one for one in self.handles.values() if one.kind == CONNECTION]
 
 
 class Opened:
-    """What a test or block opened until now, or until its end. Looked at anew whenever it is asked."""
+    """What a test or block opened until now, or until its end. Each attribute looks anew when it is read."""
 
     def __init__(self, watch: Watch, record: Tally) -> None:
         self._watch = watch
@@ -60,27 +60,27 @@ class Opened:
 
     @property
     def handles(self) -> list[Handle]:
-        """Every connection and loan, oldest first, also those that were closed."""
+        """All connections and loans, the oldest first, including the closed ones."""
         return self._now().loans
 
     @property
     def open(self) -> list[Handle]:
-        """Those that are open now."""
+        """The connections and loans that are open now."""
         return [handle for handle in self.handles if handle.open]
 
     @property
     def peak(self) -> int:
-        """How many were open at once at most, exactly."""
+        """The largest number of handles that were open at once, exactly."""
         return len(self._now().at_most)
 
     @property
     def connects(self) -> int:
-        """How many connections were opened in all, a pool's own included."""
+        """How many connections were opened in all, including a pool's own."""
         return len(self._now().connects)
 
     @property
     def findings(self) -> list[Finding]:
-        """What was found until now; `left-open` comes with the end only."""
+        """The findings until now; those of `left-open` come only at the end."""
         return list(self._now().findings)
 
     def __repr__(self) -> str:
@@ -88,32 +88,32 @@ class Opened:
 
 
 class Tallies:
-    """An output of the watch: what each look brought, sorted by the scopes that are followed."""
+    """An output of the watch: it sorts what each look brought by the scopes that are followed."""
 
     name = "suite"
 
     def __init__(self) -> None:
         self._records: dict[Scope, Tally] = {}
         self._over: WeakSet[Scope] = WeakSet()  # scopes that were followed
-        self.watch: Watch | None = None  # whose settings say how many are too many
-        self.late: list[Handle] = []  # opened for a scope that was over: by a thread that outlived its test
+        self.watch: Watch | None = None  # its settings say how many are too many
+        self.late: list[Handle] = []  # handles opened for a scope that was over, by a thread that outlived its test
 
     def follow(self, scope: Scope, since: int = -1) -> Tally:
-        """Collect what belongs to `scope` from now on; `since` is what the ledger's `stamps` are now."""
+        """Collect what belongs to `scope` from now on; `since` is the value of the ledger's `stamps` now."""
         record = self._records[scope] = Tally(since=since)
         return record
 
     def untouched(self, scope: Scope, stamps: int) -> bool:
-        """Whether nothing at all was opened or closed since `scope` began: then there is nothing to look at."""
+        """Whether no handle at all was opened or closed since `scope` began, so that there is nothing to judge."""
         return self._records[scope].since == stamps
 
     def leave(self, scope: Scope) -> Tally:
-        """What belonged to it, and no more of that."""
+        """The tally of `scope`, which is no longer followed."""
         self._over.add(scope)
         return self._records.pop(scope, None) or Tally()
 
     def __call__(self, look: Look) -> None:
-        """Called by the thread that ticks."""
+        """Sorts the handles and findings of a look. Called by the thread that ticks."""
         for handle in look.snapshot.new:
             self._sort(handle)
         for finding in look.found:
@@ -140,13 +140,13 @@ class Tallies:
                 and rule_of(finding.rule).at_an_end
                 and scope is not ending.scope
             ):
-                continue  # the block says it, and whoever catches that has judged
+                continue  # the block itself raises this finding, and a test that catches it has judged it
             mine = tuple(one for one in finding.handles if one.opened_stamp in record.handles)
             if mine and len(record.findings) < MOST:
                 record.findings += self._share(finding, mine)
 
     def _share(self, finding: Finding, mine: tuple[Handle, ...]) -> list[Finding]:
-        """What of `finding` is about `mine`, the handles in it that one scope opened: nothing that others opened."""
+        """The part of `finding` that is about `mine`, those of its handles that one scope opened; [] for none."""
         rule = rule_of(finding.rule)
         if len(mine) == len(finding.handles):
             return [finding]
@@ -154,7 +154,7 @@ class Tallies:
             return []
         if finding.rule == "too-many-at-once":
             return self._too_many(finding, mine)
-        whole = finding.parts or not finding.adds_up  # who holds what, or two that belong together
+        whole = finding.parts or not finding.adds_up  # a list of who holds what, or two handles that belong together
         return [finding if whole else replace(finding, handles=mine, count=len(mine))]
 
     def _too_many(self, finding: Finding, mine: tuple[Handle, ...]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""One judged stretch of work in a suite that may not be pytest's: watching is started where nothing watches yet."""
+"""One judged stretch of work in a suite of any runner. It starts a watch if none runs in the process."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def attended() -> tuple[Watch, Tallies]:
-    """The watch of the process, started without outputs where there is none, and the recorder in it.
+    """The watch of the process and its recorder; the watch is started without outputs if there is none.
 
-    Raises WrongSetting where the environment's settings cannot be.
+    Raises WrongSetting if a setting of the environment is invalid.
     """
     watch = current() or startup.start(outputs=())
     for output in watch.outputs:
@@ -36,7 +36,7 @@ def attended() -> tuple[Watch, Tallies]:
 
 
 class Trial:
-    """A test or block that runs: from here to `end`, what this thread or task opens belongs to it."""
+    """A running test or block: until `end`, what this thread or task opens belongs to it."""
 
     def __init__(self, name: str, kind: str, choices: Policy) -> None:
         self._watch, self._recorder = attended()
@@ -48,17 +48,17 @@ class Trial:
         self.opened = Opened(self._watch, record)
         if kind == "block":
             self._entered.enter_context(scopes.entered(self.scope))
-        else:  # an event loop that the test starts may have its context from before
+        else:  # an event loop that the test starts may have a context that is older than the test
             scoping.begin(self.scope)
             self._entered.callback(scoping.over, self.scope)
 
     async def settle(self) -> None:
-        """Let tasks and threads that the block started end, if they hold something. Asyncio only."""
+        """Let the tasks and threads that the block started end, if they hold handles. For asyncio only."""
         if current_task() is None:
             return
         import asyncio
 
-        await asyncio.sleep(0)  # those that were only created begin
+        await asyncio.sleep(0)  # tasks that were only created begin to run
         pause, waited = 0.001, 0.0
         while waited < PATIENCE_S and any(busy_elsewhere(handle) for handle in self.opened.open):
             await asyncio.sleep(pause)
@@ -66,7 +66,7 @@ class Trial:
             pause *= 2
 
     def end(self) -> str:
-        """Judge: the whole report of what it fails for, or "". Twice is once."""
+        """Judge, and return the report of all findings that fail, or "". A second call returns ""."""
         if self._ended:
             return ""
         self._ended = True

@@ -1,6 +1,7 @@
-"""A test, fixture or block judged at its end: what it opened, its peak, and what is wrong with it.
+"""The judging of a test, fixture or block at its end: what it opened, its peak, and the findings.
 
-Called by whoever runs tests, never in a hook of a library's. It keeps handles, which hold nobody's objects.
+Called by the code that runs tests, and must never be called in a library's hook. It keeps handles, which hold no
+object of the program's.
 """
 
 from __future__ import annotations
@@ -30,24 +31,24 @@ if TYPE_CHECKING:
     from whoholds.testing.tally import Tallies, Tally
     from whoholds.watching.watch import Watch
 
-PATIENCE_S = 0.1  # for other threads to close what they hold, where something would be accused
+PATIENCE_S = 0.1  # seconds for other threads to close what they hold, before a finding would accuse them
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one test, fixture or block."""
+    """The result of one test, fixture or block."""
 
     scope: Scope
     record: Tally
-    judged: tuple[tuple[Finding, str], ...]  # each with what it does: `report` or `error`
+    judged: tuple[tuple[Finding, str], ...]  # each finding with its effect: `report` or `error`
 
     @property
     def failing(self) -> tuple[Finding, ...]:
-        """What it fails for."""
+        """The findings that fail the test, fixture or block."""
         return tuple(finding for finding, does in self.judged if does == ERROR)
 
     def as_data(self) -> dict[str, Any]:
-        """Everything as JSON types: what crosses from one process to another."""
+        """The verdict as JSON types, as it crosses from one process to another."""
         most = parts_of(self.record.at_most)
         return {
             "name": self.scope.name,
@@ -76,7 +77,7 @@ def judge(
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Verdict:
-    """What is wrong at the end of `scope`. Settles and collects garbage only where it would accuse otherwise."""
+    """The verdict at the end of `scope`. It waits for other threads and collects garbage only before an accusation."""
     if recorder.untouched(scope, watch.ledger.stamps):
         return Verdict(scope, recorder.leave(scope), ())
     ending = Ending(scope.kind, scope.name, scope)
@@ -87,13 +88,13 @@ def judge(
             if kept_by_django(handle):
                 handle.at_home = True
         watch.end(ending)
-    if watch.ledger.unseen:  # the collector came by itself, in the middle of our look
+    if watch.ledger.unseen:  # the collector ran by itself, in the middle of our look
         watch.tick()
     return verdict(scope, recorder.leave(scope), choices)
 
 
 def verdict(scope: Scope, record: Tally, choices: Policy) -> Verdict:
-    """What `choices` make of a record."""
+    """The verdict that `choices` give on a tally."""
     judged = [(finding, does(finding, choices)) for finding in _once(record.findings)]
     judged = [(finding, what) for finding, what in judged if what != OFF and not choices.allows(finding)]
     judged += [(finding, ERROR) for finding in over_the_top(record, choices)]
@@ -101,16 +102,22 @@ def verdict(scope: Scope, record: Tally, choices: Policy) -> Verdict:
 
 
 def does(finding: Finding, choices: Policy) -> str:
-    """What it does to its test; one that is only worth an info does nothing unless its rule was chosen."""
+    """The effect of a finding on its test: `off`, `report` or `error`.
+
+    A finding of severity info has none unless its rule was chosen by name.
+    """
     if finding.severity == INFO and finding.rule not in choices.rules:
         return OFF
     return choices.of(finding.rule)
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
-    """Without those that another finding contains: one of the rule that says this too, about the same handles."""
+    """The findings without those that another finding contains.
+
+    Such a finding is of the rule named by `contained_in`, about the same handles.
+    """
     by_key: dict[tuple[object, ...], Finding] = {}
-    for finding in findings:  # what the collector freed before the end, and at it
+    for finding in findings:  # the collector may have freed handles both before the end and at it
         known = by_key.get(finding.key)
         by_key[finding.key] = finding if known is None else merged(known, finding)
     all_ = list(by_key.values())
@@ -128,7 +135,7 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def over_the_top(record: Tally, choices: Policy) -> list[Finding]:
-    """Findings of `max-open` and `max-connects`, with the composition of what was too much."""
+    """Findings of `max-open` and `max-connects`, which say who held the handles that were too many."""
     found = []
     if choices.max_open is not None and choices.asks:
         there = record.at_most
@@ -161,7 +168,7 @@ def _too_many(rule: str, handles: tuple[Handle, ...], phrase: str, allowed: int)
 
 
 def _settle(watch: Watch, ending: Ending, sleep: Callable[[float], None]) -> None:
-    """Wait a little while other threads hold what would be accused: they may be about to close it."""
+    """Wait at most `PATIENCE_S` while other threads hold handles of this scope: they may be about to close them."""
     pause, waited = 0.001, 0.0
     while waited < PATIENCE_S and any(busy_elsewhere(one) for one in loans_of(watch.handles) if ending.covers(one)):
         sleep(pause)
@@ -170,18 +177,21 @@ def _settle(watch: Watch, ending: Ending, sleep: Callable[[float], None]) -> Non
 
 
 def busy_elsewhere(handle: Handle) -> bool:
-    """Whether another thread, or another task, holds it that has not ended: it may be about to close it."""
+    """Whether another thread or task that has not ended holds the handle: it may be about to close it."""
     owner = handle.owner
     if owner is None or handle.at_home or current_owner() in (owner, owner.part_of):
         return False
     here = owner.ident == _thread.get_ident()
     if here and (owner.kind != "task" or current_task() is None):
-        return False  # nothing else runs here while we wait
+        return False  # no other task of this thread can run while we wait
     return owner.job_over_at is None and not owner.gone()
 
 
 def kept_by_django(handle: Handle) -> bool:
-    """Whether Django opened it for its thread, which still lives: it keeps one for each alias and closes it."""
+    """Whether Django opened the handle for its thread, which still lives: Django keeps one for each alias.
+
+    Django closes it itself.
+    """
     owner = handle.owner
     if handle.pool is not None or owner is None or owner.kind == "task" or (owner.thread or owner).gone():
         return False
@@ -192,6 +202,6 @@ def kept_by_django(handle: Handle) -> bool:
 
 
 def fails_for_new_only(verdict_: Verdict, known: Mapping[str, object]) -> Verdict:
-    """The same, but what a baseline knows is only reported."""
+    """The same verdict, except that findings which a baseline knows are only reported."""
     judged = tuple((one, REPORT if one.fingerprint in known else does_) for one, does_ in verdict_.judged)
     return replace(verdict_, judged=judged)

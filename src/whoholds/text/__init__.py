@@ -1,4 +1,4 @@
-"""Text that leaves the process: secrets redacted, literals replaced, statements summarised. Imports nothing of ours.
+"""Text that leaves the process: secrets redacted, literals replaced, statements summarised.
 
-Any thread may call it.
+Any thread may call these modules. They must import no other room of whoholds.
 """

@@ -1,6 +1,6 @@
-"""Commands that take a secret for an argument: which flags of which, and what that looks like in a text.
+"""Commands that take a secret as an argument: which flags of which command, and how they look in a text.
 
-Must not take a flag for a secret's where it is a port's or a path's for that command.
+It must not take a flag for a secret's where it is the port's or the path's flag of that command.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class Command(NamedTuple):
-    """One kind of command, as patterns."""
+    """One kind of command, as patterns of its names and of its flags for secrets."""
 
     names: str
     flags: str
     only_glued: bool = False
 
 
-# Which flags of which commands have a secret for their value, be it glued to the flag or the next argument; where
-# `only_glued`, alone they have none. The case of a flag counts: -P is mysql's port and sqlcmd's password.
+# The flags whose value is a secret, by command; the value is glued to the flag or is the next argument. With
+# `only_glued` a flag alone has no value. The case of a flag counts: -P is mysql's port and sqlcmd's password.
 COMMANDS: Final = (
     Command(r"mysql[\w-]{0,20}|mariadb[\w-]{0,20}|mycli", "-p", only_glued=True),
     Command(r"7z[az]?|rar|unrar", "-p", only_glued=True),
@@ -36,10 +36,10 @@ COMMANDS: Final = (
     Command(r"smbclient|rpcclient|smbget", "-U"),
     Command(r"openssl", "-(?:k|K|passin|passout|passwd|pass)"),
 )
-ORACLE_ONLY: Final = r"sqlplus|sqlcl|sqlldr|expdp|impdp|rman"  # words of no language
+ORACLE_ONLY: Final = r"sqlplus|sqlcl|sqlldr|expdp|impdp|rman"  # none of these is a word of a language
 ORACLE: Final = rf"{ORACLE_ONLY}|exp|imp"
 USER: Final = r"-{1,2}(?:u|user|username|login|proxy-user|basic-auth|http-user)"
-# A text with none of these words, in small letters, has no such command.
+# A text that contains none of these words, in lower case, contains no such command.
 _WORDS: Final = tuple(
     "mysql maria mycli 7z rar sshpass mongo cqlsh dsbulk login redis valkey keydb sqlcmd bcp tsql osql isql zip curl "
     "ldap vsql snmp smb rpcclient openssl sqlplus sqlcl sqlldr expdp impdp rman -u --http --proxy --basic".split()
@@ -47,7 +47,7 @@ _WORDS: Final = tuple(
 
 
 def redact_commands(text: str) -> str:
-    """Hide the secrets in the arguments of commands that we know, wherever in a text they stand."""
+    """`text` with the secrets in the arguments of known commands hidden, wherever in it a command stands."""
     small = text.lower()
     if not any(word in small for word in _WORDS):
         return text
@@ -59,7 +59,7 @@ def redact_commands(text: str) -> str:
             rf"(?P<before>\b(?:{command.names})\b[^\n|;&]{{0,200}}?\s)"
             rf"(?:(?=[\"']{flag}){TOUCHING}|(?P<flag>{flag}{joined})(?!\*\*\*){value})"
         )
-        for _ in range(4):  # each time one more secret of a command
+        for _ in range(4):  # each pass hides one more secret of a command
             text, found = flagged.subn(_flag_only, text)
             if not found:
                 break

@@ -1,7 +1,7 @@
-"""A connection string with only its harmless parts shown: a URL, a libpq conninfo, an ODBC string.
+"""Connection strings with only their harmless parts shown: a URL, a libpq conninfo or an ODBC string.
 
-Must not show what it does not understand: a text that is not wholly one of these three, with names of parameters that
-are known, gives None. The redactor works the other way round and is for text in which anything may stand.
+It must not show what it does not understand: a text that is not wholly one of these three, with known names of
+parameters, gives None. The redactor works the other way round, and is for text that may contain anything.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NETWORKED: Final = re.compile(
     r"db2|ibmi|firebird|hana|teradatasql|vertica|trino|presto|hive|mongodb|redis|rediss|amqp|amqps)(?:\+[a-z0-9]+)*\Z"
 )
 _IN_FILES: Final = re.compile(r"(?i)(?:jdbc:)?(?:sqlite|duckdb)(?:\+[a-z0-9]+)*\Z")
-_BRACE: Final = r"\{[\w.]{1,60}\}"  # of an f-string
+_BRACE: Final = r"\{[\w.]{1,60}\}"  # a field of an f-string
 _HOST: Final = re.compile(
     rf"(?:(?:[\w.-]|{_BRACE}){{1,120}}|\[?[0-9a-fA-F]{{0,4}}(?::[0-9a-fA-F]{{0,4}}){{2,7}}\]?|/[\w./-]{{0,120}}|%2[Ff][\w.%-]{{1,120}})?"
     rf"(?:[:,](?:\d{{1,5}}|{_BRACE}))?"
@@ -72,7 +72,7 @@ def is_secret(name: str) -> bool:
 
 
 def harmless_value(name: str, value: str) -> str | None:
-    """The value of a harmless parameter as it may be shown; None where it is not what such a value looks like."""
+    """The value of a harmless parameter as it may be shown; None if it does not look like such a value."""
     low = name.lower()
     if "://" in value or "=" in value:
         return connection_text(value)
@@ -88,7 +88,7 @@ def harmless_value(name: str, value: str) -> str | None:
 
 
 def plain_path(value: str) -> str | None:
-    """The path of a database's file, or a `file:` URI with parameters that are known; None for anything else."""
+    """The path of a database's file, or a `file:` URI with known parameters; None for anything else."""
     uri = _FILE_URI.fullmatch(value)
     if uri is not None:
         return value if _PATH.fullmatch(uri["path"].removeprefix("//")) else None
@@ -96,13 +96,13 @@ def plain_path(value: str) -> str | None:
 
 
 def file_path(value: str) -> str | None:
-    """The same, but only where it has a database file's usual ending or begins as a path does."""
+    """Like `plain_path`, but only for a path with a database file's usual ending or with a path's beginning."""
     begins = value.startswith(("/", "./", "../", "~/", "file:"))
     return plain_path(value) if begins or _FILE.fullmatch(value) else None
 
 
 def connection_text(value: str) -> str | None:
-    """`value` with `***` for its secrets, or None where it is not wholly a connection string that is understood."""
+    """`value` with `***` for its secrets, or None if it is not wholly a connection string that is understood."""
     scheme, colon, rest = value.partition("://")
     if colon and re.fullmatch(r"(?:jdbc:)?[A-Za-z][\w+.-]{0,40}", scheme):
         return _url(scheme, rest)
@@ -115,7 +115,7 @@ def connection_text(value: str) -> str | None:
 
 def _url(scheme: str, rest: str) -> str | None:
     place, mark, query = rest.partition("?")
-    if "@" in query or "#" in rest:  # where the password ends can be read in two ways
+    if "@" in query or "#" in rest:  # the end of the password can be read in two ways
         return None
     shown_query = _query(query) if mark else ""
     if _IN_FILES.match(scheme):

@@ -1,8 +1,8 @@
-"""The one redactor over everything that leaves: source lines, arguments, notes, messages, connection strings.
+"""The redactor for everything that leaves: source lines, arguments, notes, messages, connection strings.
 
-Must not let a secret through for the sake of a nicer text, nor take more than linear time, nor look at more
-than the first 16384 characters. It knows a secret by the name before it, by its place in a URL or a command,
-and a few by their shape; one that stands in the text with nothing to tell it cannot be known.
+It must not let a secret through for the sake of a nicer text, take more than linear time, or look at more than the
+first 16384 characters. It recognises a secret by the name before it, by its place in a URL or a command, and a few by
+their shape; a secret in a text without any such sign cannot be recognised.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ LOOK: Final = 16_384
 
 
 def redact(text: str) -> str:
-    """Give `text` with each secret in it replaced by `***`; any text, of any length, in any thread.
+    """`text`, of any length, with each secret in it replaced by `***`. Any thread may call it.
 
-    Text beyond LOOK characters is left out and " …" says so.
+    Text beyond LOOK characters is left out, and " …" stands in its place.
     """
     cut = len(text) > LOOK
-    if cut:  # not within a word
+    if cut:  # do not cut within a word
         text = "".join(text[:LOOK].rsplit(None, 1)[:1])
     small = text.lower()
     if _any(known.NAMES, small):
@@ -43,12 +43,12 @@ def redact(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def shown_name(name: str) -> str:
-    """Give the name of a thread, task, pool or scope as it may be shown: the program chose it."""
+    """The name of a thread, task, pool or scope, which the program chose, as it may be shown."""
     return redact(name)
 
 
 def redact_part(part: str, *, user: bool = False) -> str:
-    """Give a database's name, host or `user` as it may be shown, where it is a whole connection string by mistake."""
+    """A database's name, host or `user` as it may be shown, for it may be a whole connection string by mistake."""
     if user and "://" not in part:
         name = re.split("[/:=]", part, maxsplit=1)[0]
         return part if name == part else f"{name}/{HIDDEN}"
@@ -59,14 +59,14 @@ def redact_part(part: str, *, user: bool = False) -> str:
 
 
 def _any(words: tuple[str, ...], text: str) -> bool:
-    for word in words:  # noqa: SIM110 - a generator costs as much as the ten looks
+    for word in words:  # noqa: SIM110 - a generator costs as much as the ten tests
         if word in text:
             return True
     return False
 
 
 def redact_argv(argv: Sequence[str]) -> list[str]:
-    """Give the arguments of a command, each on its own, with each secret in them replaced by `***`."""
+    """The arguments of a command, as a list, with each secret in them replaced by `***`."""
     shown: list[str] = []
     words: list[str] = []
     commands: list[Command] = []
@@ -87,10 +87,10 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
 
 
 def _argument(item: str, commands: list[Command], *, user: bool, oracle: bool) -> tuple[str, bool]:
-    """Give an argument as it may be shown, and whether the next one is a secret."""
+    """An argument as it may be shown, and whether the next argument is a secret."""
     head = item[:LOOK]
     for command in commands:
-        flag = re.match(command.flags, head)  # where the case counts
+        flag = re.match(command.flags, head)  # the case of a flag counts
         if flag and head[flag.end() :]:
             return flag[0] + HIDDEN, False
         if flag and not command.only_glued:
@@ -110,7 +110,7 @@ def _argument(item: str, commands: list[Command], *, user: bool, oracle: bool) -
 
 
 def _named(text: str) -> str:
-    """Hide the values of what is named like a secret."""
+    """`text` with the values hidden whose names are those of secrets."""
     parts: list[str] = []
     at = done = 0
     while match := known.pattern(known.NAMED).search(text, at):
@@ -123,7 +123,7 @@ def _named(text: str) -> str:
 
 
 def _value(text: str, match: re.Match[str]) -> tuple[int, int, str] | None:
-    """Give where the value begins and ends and what to show, or nothing if it is none or harmless."""
+    """Where the value begins and ends and the text to show for it; None for no value or a harmless one."""
     start = match.end()
     before = text[max(0, match.start() - 64) : match.start()]
     if match["colon"] and (kind := known.pattern(known.TYPE).match(text, start)):
@@ -144,9 +144,9 @@ def _value(text: str, match: re.Match[str]) -> tuple[int, int, str] | None:
 
 
 def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | None) -> tuple[int, str]:
-    """Give where the value that begins at `start` ends, and what to show for it: nothing if it is empty.
+    """Where the value that begins at `start` ends, and the text to show for it: "" if it is empty.
 
-    `name` is the name and what is between it and the value, `before` what stands before the name.
+    `name` is the name with all between it and the value; `before` is the text before the name.
     """
     if inner := known.pattern(known.SHELL).match(text, start):
         return inner.end(), HIDDEN
@@ -167,8 +167,8 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
     line = text.find("\n", end)
     line = len(text) if line < 0 else line
     if any(value.count(opened) > value.count(closed) for opened, closed in ("()", "[]", "{}")):
-        return line, HIDDEN  # a call whose arguments go on behind a space
-    for mark in "\"'":  # PGPASSWORD=a"b c"d: a quote that opens here, for those before it are closed
+        return line, HIDDEN  # a call whose arguments go on after a space
+    for mark in "\"'":  # PGPASSWORD=a"b c"d: this quote opens here, for the quotes before it are closed
         opened = value.find(mark)
         if opened >= 0 and text.count(mark, text.rfind("\n", 0, start) + 1, start) % 2 == 0:
             closed = text.find(mark, start + opened + 1, line)
@@ -180,15 +180,16 @@ def _end(text: str, start: int, before: str, name: str, quoted: re.Match[str] | 
 
 
 def _matched(source: str, text: str, start: int) -> int:
-    """Give where a match that begins at `start` ends: there, if there is none."""
+    """Where a match of `source` that begins at `start` ends; `start` if there is no match."""
     match = known.pattern(source).match(text, start)
     return match.end() if match else start
 
 
 def _urls(text: str, *, cut: bool = False, whole: bool = False) -> str:
-    """Hide the passwords of URLs: all from the first `:` to the last `@`, which they may hold themselves.
+    """`text` with the passwords of URLs hidden, each from the first `:` to the last `@`, which it may contain itself.
 
-    A URL ends at a space, or where the quote before it closes; `whole` text is one URL if it begins like one.
+    A URL ends at a space, or where the quote before it closes; with `whole` the text is one URL if it begins like one.
+    `cut` says that the end of the text was cut off.
     """
     parts: list[str] = []
     at = done = 0
@@ -207,12 +208,12 @@ def _urls(text: str, *, cut: bool = False, whole: bool = False) -> str:
             parts += (text[done : colon + 1], HIDDEN)
             done = last
         elif match["scheme"].lower() in {"http", "https"} and not re.search(r"[/?#]", text[start:last]):
-            parts += (text[done:start], HIDDEN)  # a token without a name
+            parts += (text[done:start], HIDDEN)  # a token without a user
             done = last
     return "".join((*parts, text[done:]))
 
 
 def _shaped(text: str) -> str:
-    """Hide what is a secret by its shape, and the password of `user/password@place`."""
+    """`text` with the secrets hidden that have a known shape, and the password of `user/password@place`."""
     text = known.pattern(known.SHAPED).sub(HIDDEN, text)
     return known.pattern(known.CREDENTIALS).sub(rf"\g<user>{HIDDEN}", text) if "@" in text else text

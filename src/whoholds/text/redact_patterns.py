@@ -1,7 +1,7 @@
-"""What a secret looks like, and what stands around it.
+"""Patterns of what a secret looks like, and of what stands around it.
 
-Must not match one text in two ways, nor leave a repetition without a bound or an end: a hostile text costs no
-more than a long one. All are meant for any case, with a dot that takes line ends too.
+A pattern must not match a text in two ways, nor contain a repetition without a bound or an end, so that a hostile text
+costs no more than a long one. All are compiled to ignore case, with a dot that matches line ends, too.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ HIDDEN: Final = "***"
 
 @cache
 def pattern(source: str) -> re.Pattern[str]:
-    """Give `source` compiled, at its first use: a program that starts need not wait for it."""
+    """`source` compiled. It is compiled at its first use, so that a program's start need not wait for it."""
     return re.compile(source, re.IGNORECASE | re.DOTALL)
 
 
-# In small letters; a text without any of them holds nothing that we would know for a secret.
+# In lower case; a text that contains none of them contains nothing that would be recognised as a secret.
 NAMES: Final = (
     *("pass", "pw", "secret", "token", "key", "cred", "identified", "auth", "signature", "sig=", "sig%3d"),
     *("pin=", "pin:", "pin "),
@@ -41,11 +41,11 @@ KEY: Final = (
     r"|(?<=[?&-])signature|accesssignature|(?<=[?&])sig)"
     r"(?:[_-]?(?:value|hash|text|plain|raw|old|new|str|b64|base64|\d{1,3}))?"
 )
-# What stands between the name and the value: = := => == != and :, a closed quote before it; or only a space,
+# The text between the name and the value: = := => == != and :, with a closed quote before it; or only a space,
 # after a flag and in PASSWORD 'x'; or a comma, in get("PGPASSWORD", "x") and ["--password", "x"].
-_PREFIX: Final = r"(?:[bfut]r?|r[bft]?|[enx]|u&)?"  # Python's and SQL's, before a quote
+_PREFIX: Final = r"(?:[bfut]r?|r[bft]?|[enx]|u&)?"  # Python's and SQL's prefixes of a quote
 _START: Final = rf"(?:\(\s{{0,80}})?(?={_PREFIX}\\*[\"'])"
-# A flag that is no value of the flag before it: psql --password --host h.
+# A flag that is not the value of the flag before it: psql --password --host h.
 FLAG: Final = (
     r"-{1,2}(?:[a-z?]|host(?:name)?|port|user(?:name)?|dbname|database|db|command|file|version|help|verbose|quiet|silent"
     r"|no-password|list|echo|table|tables|data-only|schema-only|format|ssl[\w-]{0,20}|tls[\w-]{0,20}|config|protocol"
@@ -68,21 +68,21 @@ QUOTED: Final = (
     r"'''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*(?:'''|\\?\Z)"
     r'|"""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*(?:"""|\\?\Z)'
     r"|'[^'\\]*(?:\\.[^'\\]*)*(?:'|\\?\Z)|\"[^\"\\]*(?:\\.[^\"\\]*)*(?:\"|\\?\Z))"
-    r"|\$(?:[^\W\d]\w{0,30})?\$(?:.*\$\w{0,31}\$|.*)"  # PostgreSQL's, to the last that could close it
+    r"|\$(?:[^\W\d]\w{0,30})?\$(?:.*\$\w{0,31}\$|.*)"  # PostgreSQL's dollar quotes, to the last that could close it
 )
-# A quote within quotes, as a shell has it: 'password='"'"'a b'"'"' host=h'. It ends with the word around it.
+# A quote within quotes, as shells write it: 'password='"'"'a b'"'"' host=h'. It ends with the word around it.
 SHELL: Final = r"'(?:\"'\"|\\')'(?:[^']|'(?:\"'\"|\\')')*"
-# What goes on: shell and SQL join what touches, Python what a +, an "or" or only a space parts.
+# Where a value goes on: shells and SQL join strings that touch, Python those with a +, an "or" or a space between.
 TOUCHING: Final = rf"(?:{QUOTED}|[^\s\"',;)\]}}&:]+)+"
 FALLBACK: Final = rf"\s{{0,80}}\+[^\n]*|[ \t]{{1,80}}(?:or|else|if [^\n]{{1,80}}? else)[ \t]{{1,80}}{QUOTED}"
 BESIDE: Final = rf"\s{{0,80}}{QUOTED}|{FALLBACK}"
-BARE: Final = r"[^\s\\{0}]*(?:\\.[^\s\\{0}]*)*\\?"  # up to a space, or to what is put in for {0}
+BARE: Final = r"[^\s\\{0}]*(?:\\.[^\s\\{0}]*)*\\?"  # up to a space, or to a character put in for {0}
 BRACED: Final = r"\{[^}]*(?:\}\}[^}]*)*\}?"  # ODBC
 TYPE: Final = (  # password: str | None = "x"
     r"(?:typing\.|t\.|pydantic\.)?(?:str|bytes|SecretStr|Any|object|None|Optional|Final)\b"
     r"(?:\[[\w., |]{0,80}\])?(?: ?\| ?\w+)*[ ]{0,3}(?:(?P<default>=(?!=)\s{0,80})|(?=[,)\n]|\Z|->))"
 )
-# Where the value comes from is no secret, nor is its absence, nor a placeholder.
+# A value's source is no secret, nor is its absence, nor a placeholder.
 HARMLESS: Final = (
     r"(?:None|null|true|false|\"\"|''|%s|%\(\w+\)s|\?|\$\d+|\.\.\.|(?:YES|NO)(?=\))"
     r"|(?:os\.)?environ\[[\"']\w+[\"']\]|(?:os\.)?(?:environ\.get|getenv)\([\"']\w+[\"']\)"

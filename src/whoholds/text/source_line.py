@@ -1,8 +1,8 @@
 """A line of a program's source, shown without the string literals that could be a secret.
 
-Nobody needs a literal to find the line again, and a password in a call has no mark that tells it from a name: a
-literal stays only where what it stands for is known to be harmless. Must not need the rest of the file, nor raise
-for a line that is no Python.
+Nobody needs a literal to find the line again, and no mark tells a password in a call from a name: so a literal is
+shown only if what it stands for is known to be harmless. This module must not need the rest of the file, nor raise for
+a line that is not Python.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from whoholds.text.redact import HIDDEN, LOOK, redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# The body of an f-string in which no string stands again; one that holds others takes the rest of the line.
+# The body of an f-string that contains no other string; an f-string that does takes the rest of the line.
 _PLAIN_F: Final = r"(?:[^{q}\\{{}}]|\\.|\{{\{{|\}}\}}|\{{[^\"'{{}}#\\]*\}})*"
 _SINGLE_F, _DOUBLE_F = _PLAIN_F.format(q="'"), _PLAIN_F.format(q='"')
 _TOKEN: Final = re.compile(
@@ -31,20 +31,21 @@ _LITERAL: Final = re.compile(r"(?P<prefix>[A-Za-z]{0,2})(?P<quote>'''|\"\"\"|'|\
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,63}")
 _OPENERS: Final = frozenset("sqlite3 aiosqlite sqlite apsw sqlcipher3 pysqlcipher3 pysqlite3 dbapi2 duckdb".split())
 _DSN: Final = re.compile(r"(?i)(?:.*_)?(?:dsn|url|uri|conninfo|connection_string|conn_str(?:ing)?)\Z")
-_AFTER: Final = ("", ",", ")", "}")  # what a literal that is the whole value is followed by
+_AFTER: Final = ("", ",", ")", "}")  # the tokens that may follow a literal that is the whole value
 
 
 class _Token(NamedTuple):
     kind: str
     text: str
-    depth: int  # brackets that the line has opened before it
-    space: str  # what parts it from the token before
+    depth: int  # brackets that the line has opened before the token
+    space: str  # the spaces between it and the token before
 
 
 def source_line(text: str, before: Sequence[str] = ()) -> str:
-    """Give a line of source to be shown, stripped, without comments, each literal that may be a secret as `***`.
+    """A line of source as it may be shown: stripped, without comments, each possibly secret literal as `***`.
 
-    `before` are the lines above it in the file: a line that begins inside a string is hidden whole. Any thread.
+    `before` are the lines above it in the file: a line that begins inside a string is hidden whole. Any thread may
+    call it.
     """
     line = text.strip()
     if "'" not in line and '"' not in line and "#" not in line and not before:
@@ -90,7 +91,7 @@ def _tokens(line: str) -> list[_Token]:
 
 
 def _literal(tokens: list[_Token], at: int) -> str:
-    """The literal at `at` as it may be shown."""
+    """The literal at index `at` of `tokens` as it may be shown."""
     parsed = _LITERAL.fullmatch(tokens[at].text)
     if parsed is None:
         return HIDDEN
@@ -100,7 +101,7 @@ def _literal(tokens: list[_Token], at: int) -> str:
 
 
 def _value(tokens: list[_Token], at: int, body: str) -> str | None:
-    """What may be shown of a literal, by what stands around it; None for nothing."""
+    """The part of a literal that its neighbours show to be harmless; None if there is none."""
     after = tokens[at + 1].text if at + 1 < len(tokens) else ""
     last, word, first = (_before(tokens, at, back) for back in (1, 2, 3))
     if _NAME.fullmatch(body):
@@ -141,5 +142,5 @@ def _before(tokens: list[_Token], at: int, back: int) -> _Token:
 
 
 def _is_called(token: _Token) -> bool:
-    """Whether a bracket behind it calls it, or takes an item of it."""
+    """Whether a bracket after this token calls it, or takes an item of it."""
     return token.text in (")", "]") or (token.kind == "word" and not keyword.iskeyword(token.text))

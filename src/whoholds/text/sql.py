@@ -1,7 +1,7 @@
-"""What a statement does, in a few words, and its text without its literals.
+"""A statement's summary in a few words, and its text without its literals.
 
-Must not let a literal out, look further than the first 4096 characters, raise, or run code of the statement's
-own type: the summary is made in the user's thread. Tokenizers of others were measured and are too slow there
+It must not let a literal out, look further than the first 4096 characters, raise, or run code of the statement's own
+type, for the summary is made in the user's thread. Other libraries' tokenizers were measured and are too slow there
 (`bench/sql_text.py`).
 """
 
@@ -23,7 +23,7 @@ LONGEST: Final = 255
 KEPT: Final = 512
 """Statements remembered for each system, none longer than LOOK: 2 MB of ASCII. When full it starts afresh."""
 
-# After a name in double quotes alone, where they could quote a string.
+# A single name in double quotes, in a dialect where they could also quote a string.
 _ALONE: Final = re.compile(CLOSED)
 _NAMING: Final = re.compile(r"(?i)(?:\b(?:from|join|into|update|table|view|index|exists)\s+|\.\s*)\Z")
 # After these words a password may stand that needs no quotes (Oracle, SAP HANA, old MySQL, T-SQL's procedures), or is
@@ -43,7 +43,7 @@ _PASSWORD: Final = re.compile(
     r"|work_mem|constraints|nocount|statement_timeout|enable_\w+|default_transaction_\w+)\b)"
     r"[\w.@\[\]\"`]+ ?(?:=|:=|\bto\b)).*"
 )
-# What a statement begins with; a text that does not is none, whoever it was given to.
+# The words that a statement begins with; a text with another beginning is no statement, whatever executes it.
 _BEGINS: Final = re.compile(
     r"(?i)[\s(;{?]*(?:select|insert|replace|upsert|merge|update|delete|truncate|lock|call|exec|execute|use|copy|pragma"
     r"|vacuum|create|alter|refresh|begin|start|commit|rollback|release|drop|explain|analy[sz]e|grant|revoke|show|set"
@@ -57,18 +57,19 @@ _SIGN: Final = re.compile(r"([=<>(,] ?)[-+] ?\?")
 _ITEM: Final = r"(?:\?|NULL\b|DEFAULT\b)"
 _ROWS: Final = re.compile(rf"(?i)\b(IN|VALUES) ?\( ?{_ITEM}(?: ?(?:,|\) ?, ?\() ?{_ITEM})*(?: ?\)|[ ,()]*\Z)")
 
-# One C call for each look and each change, so threads need no lock; the keys are plain strings, so no lookup
+# Each look-up and each change is one C call, so threads need no lock; the keys are plain strings, so no look-up
 # runs code of the user's.
 _SUMMARIES: Final[dict[str, dict[str, str]]] = {system: {} for system in ("", *DIALECTS)}
 _TEXTS: Final[dict[str, dict[str, str]]] = {system: {} for system in _SUMMARIES}
 
 
 def summary(sql: object, limit: int = LONGEST, *, system: str = "") -> str:
-    """Give the operations and what they touch, in order: `INSERT audit SELECT users`.
+    """The operations and their targets, in order: `INSERT audit SELECT users`.
 
-    As the program wrote them, at most `limit` characters, no name cut. A name of WITH's own is left out, and
-    so is a string in place of a name. "" for a statement with no operation that we know, and for what is
-    neither text nor bytes. Any thread: 0.14 µs for a statement seen before, else 8 µs for 100 characters.
+    They are spelt as in the statement, in at most `limit` characters, with no name cut. A name that WITH defines is
+    left out, and so is a string in place of a name. The result is "" for a statement without a known operation, and
+    for an object that is neither text nor bytes. Any thread may call it: 0.14 µs for a statement seen before, else 8
+    µs for 100 characters.
     """
     text = sql if type(sql) is str and len(sql) <= LOOK else _prefix(sql)
     known = _SUMMARIES.get(system)
@@ -83,13 +84,13 @@ def summary(sql: object, limit: int = LONGEST, *, system: str = "") -> str:
 
 
 def sanitise(sql: object, *, system: str = "", limit: int = LOOK) -> str:
-    """Give the statement with every literal replaced by `?`, without comments, on one line.
+    """The statement with every literal replaced by `?`, without comments, on one line.
 
-    `IN (1, 2)` becomes `IN (?)`, and the rows of `VALUES` one `(?)`. Placeholders and names stay, quoted too;
-    in sqlite and where `system` is not known "x" stays only where a string cannot stand. At most `limit`
-    characters, with " …" at the end if that is not all. "" where only comments are, or what begins like no
-    statement. The redactor has seen it, so `password = secret` is hidden where a name could stand. Any thread: 33 µs
-    for 100 characters not seen before.
+    `IN (1, 2)` becomes `IN (?)`, and the rows of `VALUES` become one `(?)`. Placeholders and names stay, also quoted;
+    in sqlite, and if `system` is not known, "x" stays only where a string cannot stand. The result has at most `limit`
+    characters, with " …" at its end if the statement is longer, and is "" for comments alone or for a text that does
+    not begin like a statement. It has passed the redactor, so `password = secret` is hidden where a name could stand.
+    Any thread may call it: 33 µs for 100 characters not seen before.
     """
     text = sql if type(sql) is str and len(sql) <= LOOK else _prefix(sql)
     known = _TEXTS.get(system)
@@ -122,9 +123,9 @@ def _without_literals(text: str, dialect: Dialect) -> str:
 
 
 def _prefix(sql: Any) -> str:
-    """Give the part that is looked at, and one character more if there is more, as a plain string.
+    """The part of `sql` that is looked at, and one character more if there is more, as a plain string.
 
-    Methods are called on the class: a string's subclass may bring its own.
+    Methods are called on the class, for a subclass of str may bring its own.
     """
     if issubclass(type(sql), str):
         return str.__getitem__(sql, slice(LOOK + 1))
@@ -135,7 +136,7 @@ def _prefix(sql: Any) -> str:
 
 
 def _whole(text: str) -> str:
-    """Give `text` without its last word if that may be half a word."""
+    """`text` without its last word, if that may be cut off."""
     return text if len(text) <= LOOK else "".join(text[:LOOK].rsplit(None, 1)[:1])
 
 

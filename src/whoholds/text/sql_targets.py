@@ -1,7 +1,7 @@
-"""The operations of a statement and what they touch, in the order in which they stand.
+"""The operations of a statement and their targets, in the order in which they stand.
 
-Must not keep the grammar of any database: it knows the words after which a name stands, and where such a word
-is only a word. Must not take a literal for a name.
+It must not hold the grammar of any database: it knows the words after which a name stands, and where such a word is
+only a word. It must not take a literal for a name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 from whoholds.text.sql_tokens import Dialect, names
 
-# What the next word can be, at one depth of parentheses. Up to _MUTED most words mean nothing.
+# What the next word can be, at one depth of parentheses. In states up to _MUTED most words mean nothing.
 _IDLE, _OPEN, _LIST, _MUTED, _NAME, _START, _WITH, _KIND = range(8)
 
 
@@ -22,7 +22,7 @@ def _words(*rows: tuple[int, str]) -> dict[str, int]:
     return {word: means for means, words in rows for word in words.split()}
 
 
-# The operations, known by standing at the start: what can come next, and what after a name.
+# The operations, which stand at the start: the state after the operation, and the state after its target's name.
 OPERATIONS: Final = _rows(
     (_OPEN, _LIST, "SELECT"),
     (_NAME, _OPEN, "INSERT REPLACE UPSERT MERGE"),
@@ -32,13 +32,13 @@ OPERATIONS: Final = _rows(
     (_KIND, _LIST, "DROP"),
     (_START, _IDLE, "EXPLAIN ANALYZE"),
     (_MUTED, _MUTED, "GRANT REVOKE SHOW SET"),
-    # What these name is made anew for each use, as savepoints and cursors are, or is no collection.
+    # Their targets are made anew for each use, as savepoints and cursors are, or are no collection.
     (_IDLE, _IDLE, "VALUES SAVEPOINT DECLARE FETCH MOVE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN NOTIFY"),
     (_IDLE, _IDLE, "DESCRIBE DO ATTACH DETACH COMMENT REINDEX CLUSTER CHECKPOINT DISCARD RESET KILL UNLOCK"),
     (_IDLE, _IDLE, "ABORT LOAD"),
 )
 
-# What CREATE and its like make, and what can come next.
+# The kinds of object that CREATE and its like make, and the state after the kind.
 _KINDS: Final = _words(
     (_NAME, "TABLE VIEW INDEX SEQUENCE SCHEMA DATABASE FUNCTION PROCEDURE TRIGGER TYPE DOMAIN EXTENSION"),
     (_NAME, "ROLE USER POLICY RULE SYNONYM PACKAGE KEYSPACE"),
@@ -46,7 +46,7 @@ _KINDS: Final = _words(
     (_KIND, "MATERIALIZED"),
 )
 
-# What means something anywhere. Each in three spellings, for a call to upper() is half the price of a word.
+# Words with a meaning anywhere. Each is kept in three spellings, for upper() is half of what a word costs.
 _SELECTS, _WITHS, _FROMS, _JOINS, _AS, _ENDS, _NOISE, _COMMA, _IN, _OUT, _NEXT = range(11)
 _CAPITALS: Final = _words(
     (_SELECTS, "SELECT"),
@@ -67,12 +67,12 @@ _WORDS: Final = {spelt: means for word, means in _CAPITALS.items() for spelt in 
 
 
 def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: PLR0912 - calls would double its price
-    """Give the operations and their targets as they come and are spelt; kEYWORDS like that are not seen."""
+    """The operations and their targets in order, as they are spelt; a kEYWORD spelt like that is not recognised."""
     found: list[str] = []
-    depths: list[int] = []  # the states to come back to
-    own: set[str] = set()  # the names that WITH gives
-    naming = False  # is the next word one of them?
-    unnamed = False  # was the last a placeholder, a literal or a comment? Then "x" may be a string
+    depths: list[int] = []  # the states to return to at a closing parenthesis
+    own: set[str] = set()  # the names that WITH defines
+    naming = False  # is the next word such a name?
+    unnamed = False  # was the last token a placeholder, a literal or a comment? Then "x" may be a string
     state, after = _START, _IDLE
     last = token = ""
     meaning = _WORDS.get
@@ -99,7 +99,7 @@ def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: PLR0912 - calls woul
             elif naming and token.upper() != "RECURSIVE":
                 own.add(token.upper())
                 naming = False
-            elif state == _START and not found:  # else EXPLAIN VERBOSE …
+            elif state == _START and not found:  # otherwise EXPLAIN VERBOSE …
                 state = _IDLE
         elif means == _FROMS:
             if state in {_OPEN, _LIST} and last.upper() != "DISTINCT":

@@ -1,7 +1,7 @@
 """Where the tokens of a statement begin and end, for each database that reads text in its own way.
 
-Must not guess: where two databases read the same characters differently and it is not known which one will,
-the rest of the statement is one literal. Must not be slow on any text: nothing can be matched in two ways.
+It must not guess: where two databases read the same characters differently and it is not known which one will, the
+rest of the statement is one literal. It must not be slow on any text: no pattern may match a text in two ways.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Final, NamedTuple
 
 
 class Dialect(NamedTuple):
-    """How one database reads what others read differently."""
+    """How one database reads the characters that other databases read differently."""
 
     double: str = "either"  # "…" is a "name", a "string", or "either" (sqlite takes both)
     comments: str = "unsure"  # /* /* */ is "flat", "nested", or "unsure"
-    brackets: bool = False  # […] quotes a name, whatever is in it
+    brackets: bool = False  # […] quotes a name, whatever it contains
     hashes: bool = False  # "#" starts a comment, and "--" does only before a space
     dollars: bool = False  # $1 is a placeholder; elsewhere it may be money
 
@@ -42,7 +42,7 @@ DIALECTS: Final = {
 
 # All agree on where a literal ends after a doubled quote, and after a backslash before anything but the
 # quote. A backslash before the quote escapes it in MySQL, ends the string in the standard, and does either
-# in both with a setting: take all that follows for the literal. One that stays open likewise takes all.
+# in both with a setting: all that follows is taken for the literal, as it is for a literal that is not closed.
 _QUOTED: Final = r"{q}[^{q}\\]*(?:(?:{q}{q}|\\[^{q}])[^{q}\\]*)*(?:{q}|\\?\Z|\\{q}.*)"
 _STRING: Final = _QUOTED.format(q="'")
 _DOUBLE: Final = _QUOTED.format(q='"')
@@ -64,12 +64,12 @@ _TICKED: Final = r"`[^`]*(?:``[^`]*)*`(?!`)"
 
 
 def _nest(inner: str) -> str:
-    """Give the pattern of a closed block comment that may hold `inner`."""
+    """The pattern of a closed block comment that may contain `inner`."""
     return rf"/\*[^*/]*(?:(?:\*(?!/)|/(?!\*){inner})[^*/]*)*\*/"
 
 
 def _comment(dialect: Dialect) -> str:
-    """Give the pattern of a comment; one that stays open, or nests deeper than three, takes all."""
+    """The pattern of a comment; a comment that is not closed, or nests deeper than three, extends to the end."""
     if dialect.comments == "flat":
         block = r"/\*.*?(?:\*/|\Z)"
     else:
@@ -81,7 +81,7 @@ def _comment(dialect: Dialect) -> str:
 
 
 def _name(dialect: Dialect) -> str:
-    """Give the pattern of a name, quoted or not, with all its dots."""
+    """The pattern of a name, quoted or not, with all its dots."""
     quoted = _TICKED
     if dialect.double != "string":
         quoted += rf"|{CLOSED}"
@@ -92,19 +92,19 @@ def _name(dialect: Dialect) -> str:
 
 
 def _open(dialect: Dialect) -> str:
-    """Give the pattern of a quoted name that is not closed."""
+    """The pattern of a quoted name that is not closed."""
     return r"`.*|\[.*" if dialect.brackets else "`.*"
 
 
 def _placeholder(dialect: Dialect) -> str:
-    """Give the pattern of what stands for a parameter, and of a cast; in [1:2] the 2 is a number."""
+    """The pattern of a parameter's placeholder, and of a cast; in [1:2] the 2 is a number."""
     dollar = r"\$\w+" if dialect.dollars else r"\$[^\W\d]\w*"
     return rf"%\(\w*\)\w|%[a-zA-Z](?!\w)|(?<![\w\])]):\d+|::?[^\W\d]\w*|@+[^\W\d]\w*|{dollar}|\?\d*"
 
 
 @cache
 def names(dialect: Dialect) -> re.Pattern[str]:
-    """Give the pattern whose one group has the names, keywords and `( ) , ;`, and is empty for all else."""
+    """The pattern whose one group has names, keywords and `( ) , ;`, and is empty for all other tokens."""
     return re.compile(
         rf"[ \t\r\n=<>*+]*(?:({_name(dialect)}|[(),;])|{_RUN}|{_LITERAL}|{_comment(dialect)}|\$\w*\$.*"
         rf"|{_placeholder(dialect)}|{_DOUBLE}|{_open(dialect)}|.)",
@@ -114,9 +114,9 @@ def names(dialect: Dialect) -> re.Pattern[str]:
 
 @cache
 def tokens(dialect: Dialect) -> re.Pattern[str]:
-    """Give the pattern with groups for what is `kept`, a `comment`, and what `opens` a list of values.
+    """The pattern with groups for tokens that are `kept`, a `comment`, and words that open a list of values (`opens`).
 
-    What is in no group is a literal.
+    A token in none of the groups is a literal.
     """
     return re.compile(
         rf"(?P<opens>\b(?:IN|in|In|VALUES|values|Values)\s*\(\s*){_RUN}|{_LITERAL}"

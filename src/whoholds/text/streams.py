@@ -1,6 +1,6 @@
-"""How a text is written to a stream that cannot show all of its characters: none of it is lost.
+"""How a text is written to a stream that lacks some of its characters, so that nothing of the text is lost.
 
-Called by the thread that ticks, by commands and by the start; never in a hook.
+Called by the thread that ticks, by commands and by the start; it must never be called in a hook.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """Write `text` and a line's end to stderr. It never raises: stderr is the program's, and may be closed or None."""
+    """Write `text` and a line end to stderr. It never raises: stderr is the program's, and may be closed or None."""
     try:
         stream: Any = sys.stderr
         stream.write(shown_on(stream, f"{text}\n"))
@@ -24,21 +24,21 @@ def say(text: str) -> None:
 
 
 def shown_on(stream: Any, text: str) -> str:
-    """`text` as `stream` can take it: what its encoding lacks, like `×` in cp1251, is written as a backslash escape."""
+    """`text` as `stream` can write it: characters that its encoding lacks, like `×` in cp1251, become escapes."""
     encoding = getattr(stream, "encoding", None)
-    if type(encoding) is not str:  # a stream of text that encodes nothing, like io.StringIO
+    if type(encoding) is not str:  # a text stream without an encoding, like io.StringIO
         return text
     try:
         text.encode(encoding, getattr(stream, "errors", None) or "strict")
     except UnicodeEncodeError:
         return text.encode(encoding, "backslashreplace").decode(encoding)
-    except LookupError:  # a class of the program's own, with a name of its own for its encoding
+    except LookupError:  # a stream class of the program's with an unknown name for its encoding
         return text
     return text
 
 
 def show_everything(*streams: Any) -> None:
-    """Let these streams, a command's own, write what their encoding lacks as backslash escapes, as stderr does."""
+    """Let these streams, a command's own, write characters that their encoding lacks as escapes, as stderr does."""
     for stream in streams:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None and stream.errors == "strict":
@@ -46,10 +46,10 @@ def show_everything(*streams: Any) -> None:
 
 
 def forget(stream: Any) -> None:
-    """Let what is still in a stream's buffer go nowhere: the interpreter would try once more as it ends."""
+    """Discard the text still in a stream's buffer, which the interpreter would try to write again as it ends."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-    except (AttributeError, OSError, ValueError):  # no stream, or not one of a descriptor
+    except (AttributeError, OSError, ValueError):  # not a stream, or a stream without a descriptor
         pass

@@ -1,7 +1,7 @@
-"""The pytest plug-in: options, marker and fixture. Importing it patches nothing, and imports little of whoholds.
+"""The pytest plug-in: options, marker and fixture. Importing it patches nothing and imports no other module of ours.
 
 `--whoholds` reports leaks, `--whoholds=error` fails the tests that leak. The work is done by `pytest_session`, which
-is imported only when one of them is given.
+is imported only if an option, a key, a marker or the fixture asks for it.
 """
 
 from __future__ import annotations

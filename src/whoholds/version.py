@@ -1,3 +1,3 @@
-"""The version, read by the build too."""
+"""The version, which the build reads, too."""
 
 VERSION = "0.1.0"

@@ -151,7 +151,7 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
     environ["WHOHOLDS_JOURNAL"] = str(expanded(path))
     if not environ.get("WHOHOLDS_SIGTERM", "").strip():
-        environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops its program by SIGTERM
+        environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops the program by SIGTERM
     environ["_WHOHOLDS_RUN"] = "1"  # this command prints the last line of a run, not the program
     if options.verbose:
         environ["WHOHOLDS_VERBOSE"] = "1"
@@ -237,7 +237,7 @@ def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, 
 
 
 def _die_of(number: int) -> int:
-    """End this process by the same signal as the program, so that whoever waits for this process sees it.
+    """End this process by the signal that ended the program, so that a caller who waits for it sees the signal.
 
     Returns 128 + n where the signal cannot end it.
     """

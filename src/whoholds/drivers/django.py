@@ -1,7 +1,7 @@
 """Django: a connection that a thread keeps from one request to the next counts as at home between the two.
 
-The driver of the database library below (sqlite3, psycopg, MySQLdb) reports what is opened, and where. Django itself
-tells only which connections it examined and kept at the end of a request or job.
+The driver of the database library below (sqlite3, psycopg, MySQLdb) tells what is opened, and where. This driver tells
+only which connections Django examined and kept at the end of a request or job.
 """
 
 from __future__ import annotations

@@ -241,7 +241,7 @@ class _Connects:
 
 
 def _is_watched_within(connection: Any) -> bool:
-    """Whether an attribute of the connection is a connection that has a handle: aiopg's is psycopg2's.
+    """Whether the connection has another as an attribute that has a handle, as aiopg's has one of psycopg2's.
 
     Called in the user's thread: it reads only what an object's `__dict__` holds and whether its class has a slot of
     ours, and never asks the object for an attribute.

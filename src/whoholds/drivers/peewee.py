@@ -64,7 +64,7 @@ class _Lender(Lender):
         theirs._whoholds_lent[id(connection)] = loan
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """The database of the pool's first loan; one without a name where nothing is lent."""
+        """The database of the pool's first loan; a database without a name if nothing is lent."""
         del pool
         loans: list[Handle] = list(theirs._whoholds_lent.values())
         return loans[0].database if loans else database("other_sql")

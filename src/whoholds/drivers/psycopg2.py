@@ -47,7 +47,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand_in = StandIn(original, lambda: ours)
         for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it in its own module
             stand(module, "_connect", stand_in)
-        # only before anyone has the class or an object of it: then direct calls are seen, and type checks by name hold
+        # only while no other code has the class or an object of it, so that direct calls are seen and type checks hold
         if "psycopg2.extras" not in sys.modules:
             stand(extensions, "connection", layer.connection)
             stand(extensions, "cursor", layer.cursor)

@@ -95,7 +95,7 @@ class _Lender(Lender):
             theirs._whoholds_database = handle.database
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """The database of the pool's last loan; before the first, the one that the constructor's arguments name."""
+        """The database of the pool's last loan; before the first loan, the database that the constructor names."""
         del pool
         known: Database | None = getattr(theirs, "_whoholds_database", None)
         if known is not None:

@@ -118,7 +118,7 @@ class _Lender(Lender):
                 return handle.database
         return _by_dialect(theirs)
 
-    # --- connections: what the events tell --------------------------------------------------------------------------
+    # --- connections: the listeners to the pools' events ------------------------------------------------------------
 
     def connected(self, dbapi_connection: Any, record: Any, _frame: Any) -> None:
         """The event `connect`: the driver's own handle, judged until now, becomes part of the pool's stock."""
@@ -152,7 +152,7 @@ class _Lender(Lender):
                     handle.at_home = False
                 return
             self.ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
-        lender = pool if pool.key else None  # nobody waits for a connection that all share
+        lender = pool if pool.key else None  # no borrower waits for a connection that all share
         where = _by_dialect(fairy._pool) if handle is None else None
         request = self.request_of(lender)
         line = self.line_of(frame) if request is None else None

@@ -32,7 +32,7 @@ _give_back: list[Callable[[], None]] = []
 def watch() -> None:
     """Install the hooks for every way out. A second call changes nothing.
 
-    atexit calls the last look later, the earlier this is first called.
+    The earlier the first call, the later the last look: atexit calls functions in reverse order of their registration.
     """
     if not _registered:
         _registered.append(True)
@@ -108,7 +108,7 @@ def _main_over() -> None:
 def _threads(threading: ModuleType) -> None:
     """Hooks the moment before the interpreter joins the program's threads, when the main thread has ended.
 
-    `concurrent.futures` is told of it in the same way.
+    `concurrent.futures` uses the same hook.
     """
     if _heard:  # the hook cannot be removed
         return

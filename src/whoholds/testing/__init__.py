@@ -5,7 +5,7 @@ Importing this package patches nothing. The first block starts a watch if none r
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # the pytest plug-in imports this package in every run, asked for or not
+TYPE_CHECKING = False  # the pytest plug-in imports this package, and needs neither blocks nor fakes
 if TYPE_CHECKING:
     from whoholds.testing.blocks import LeakError, NoLeaksMixin, assert_max_connects, assert_max_open, assert_no_leaks
     from whoholds.testing.fakes import FakeClock, FakeServer, fake_dbapi

@@ -1,6 +1,6 @@
 """One watched run of pytest: a scope for each test and each shared fixture, judged at its end.
 
-It must replace no function, and only wraps pytest's hooks. The report of a test's teardown tells of its leaks.
+It must replace no function, and only wraps pytest's hooks. The report of a test's teardown carries the test's leaks.
 """
 
 from __future__ import annotations

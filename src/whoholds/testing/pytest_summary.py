@@ -37,7 +37,7 @@ class Summary:
         return [finding for entry in self._entries for finding in entry["findings"]]
 
     def write(self, reporter: pytest.TerminalReporter, *, asked: bool) -> None:
-        """Write the table; nothing if no mode was asked for and nothing found."""
+        """Write the table; nothing is written if no mode was asked for and nothing found."""
         groups = self._by_line()
         peaks = sorted((one for one in self._entries if one["peak"] > 1), key=lambda one: -one["peak"])
         if not (asked or groups or self.written or self.compared):

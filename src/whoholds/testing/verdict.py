@@ -188,9 +188,9 @@ def busy_elsewhere(handle: Handle) -> bool:
 
 
 def kept_by_django(handle: Handle) -> bool:
-    """Whether Django opened the handle for its thread, which still lives: Django keeps one for each alias.
+    """Whether Django opened the handle for its thread, which still lives.
 
-    Django closes it itself.
+    Django keeps one connection for each alias, and closes it itself.
     """
     owner = handle.owner
     if handle.pool is not None or owner is None or owner.kind == "task" or (owner.thread or owner).gone():

@@ -26,8 +26,8 @@ KEPT: Final = 512
 # A single name in double quotes, in a dialect where they could also quote a string.
 _ALONE: Final = re.compile(CLOSED)
 _NAMING: Final = re.compile(r"(?i)(?:\b(?:from|join|into|update|table|view|index|exists)\s+|\.\s*)\Z")
-# After these words a password may stand that needs no quotes (Oracle, SAP HANA, old MySQL, T-SQL's procedures), or is
-# quoted as a name is: what follows is one literal. The last is a variable that is set, but one known to be harmless.
+# After these words a password may stand without quotes (Oracle, SAP HANA, old MySQL, T-SQL's procedures), or quoted
+# like a name: all that follows is one literal. The last pattern is SET of a variable, unless the variable is harmless.
 _PASSWORD: Final = re.compile(
     r"(?is)((?:^|;) ?(?:(?:create|alter|validate|check|drop|rename) (?:or replace )?(?:user|role|login|database|system"
     r"|group|master|symmetric|asymmetric|certificate|credential|secret|server|foreign|wallet|keystore|subscription"

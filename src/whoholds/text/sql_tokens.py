@@ -40,8 +40,8 @@ DIALECTS: Final = {
 }
 """By `db.system.name`; all others are UNKNOWN."""
 
-# All agree on where a literal ends after a doubled quote, and after a backslash before anything but the
-# quote. A backslash before the quote escapes it in MySQL, ends the string in the standard, and does either
+# All databases agree where a literal ends if it has a doubled quote, or a backslash before anything but the
+# quote. A backslash before the quote escapes the quote in MySQL, ends the string in the standard, and does either
 # in both with a setting: all that follows is taken for the literal, as it is for a literal that is not closed.
 _QUOTED: Final = r"{q}[^{q}\\]*(?:(?:{q}{q}|\\[^{q}])[^{q}\\]*)*(?:{q}|\\?\Z|\\{q}.*)"
 _STRING: Final = _QUOTED.format(q="'")

@@ -1,8 +1,7 @@
-"""An exception comes at every instruction of ours in a program's main thread, in turn, as a signal's handler raises it.
+"""An exception comes in our code wherever CPython lets a signal's handler run, in turn, in a program's main thread.
 
 After each: the exception has arrived, the ledger holds what is really open, nobody is inside a call, no request waits,
-and whoever uses what is left is accused of nothing. CPython handles signals at some instructions only; here they come
-at every one of them, also those of `finally`.
+and whoever uses what is left is accused of nothing. `points` says at which instructions a handler may run.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.hostile import hosts
+from tests.hostile import hosts, points
 from tests.hostile.programs import World
 from tests.hostile.stretches import STRETCHES, Stretch
 
@@ -41,7 +40,7 @@ class Trial:
     """What came of an exception at one instruction."""
 
     stretch: str
-    number: int  # of the instruction, in the order in which the stretch comes to them
+    number: int  # of the place, in the order in which the stretch comes to them
     at: str  # "ledger/ledger.py:140 opened +12"
     verdict: str  # "", or "lost", "inside", "wrong", "waits", "accused", "hung", each with what was seen
     detail: str = ""
@@ -53,35 +52,52 @@ class _Interrupter:
     def __init__(self, folder: str, number: int, swallow: tuple[str, ...]) -> None:
         self.folder = folder
         self.swallow = swallow
+        self.entered = False  # it came where our function begins, before the library's own could
         self.swallowed = False  # it came where the library itself lets no exception pass
         self.left = number
         self.at = ""
+        self.before: dict[FrameType, int] = {}  # where each frame of ours was last; -1: in an exception's handler
 
     def call(self, frame: FrameType, event: str, _: Any) -> Any:
         if event != "call" or not frame.f_code.co_filename.startswith(self.folder):
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if points.at_the_beginning(frame):
+            self.entered = not self.left
+            self._come(frame)
         return self.step
 
     def step(self, frame: FrameType, event: str, _: Any) -> Any:
         if event == "opcode":
-            if not self.left:
-                sys.settrace(None)
-                code = frame.f_code
-                file = code.co_filename.removeprefix(self.folder)
-                self.at = f"{file}:{frame.f_lineno} {code.co_name} +{frame.f_lasti}"
-                self.left -= 1
-                self.swallowed = _is_swallowed(frame, self.swallow)
-                signal.raise_signal(signal.SIGUSR1)
-            self.left -= 1
+            before, self.before[frame] = self.before.get(frame), frame.f_lasti
+            if before is not None and points.between(frame.f_code, before, frame.f_lasti):
+                self._come(frame)
+        elif event == "exception":
+            self.before[frame] = points.RAISED
+        elif event == "return":
+            self.before.pop(frame, None)
         return self.step
+
+    def _come(self, frame: FrameType) -> None:
+        """Let the signal come, if it is the turn of this place."""
+        if not self.left:
+            sys.settrace(None)
+            self.before.clear()
+            code = frame.f_code
+            file = code.co_filename.removeprefix(self.folder)
+            self.at = f"{file}:{frame.f_lineno} {code.co_name} +{frame.f_lasti}"
+            self.left -= 1
+            self.swallowed = _is_swallowed(frame, self.swallow)
+            signal.raise_signal(signal.SIGUSR1)
+        self.left -= 1
 
 
 def _is_swallowed(frame: FrameType | None, functions: tuple[str, ...]) -> bool:
     """Whether it comes below one of these functions, or in an event loop's callback that is no task: none lets it pass."""
     inner = None
     while frame is not None:
-        if frame.f_code.co_name in functions:
+        original = frame.f_locals.get("original")  # what ours stands for
+        if frame.f_code.co_name in functions or getattr(original, "__name__", "") in functions:
             return True
         if frame.f_code.co_name == "_run" and inner is not None and not inner.f_code.co_flags & inspect.CO_COROUTINE:
             return True
@@ -190,6 +206,8 @@ def _trial(name: str, stretch: Stretch, number: int, world: World, running: Any,
     gc.collect()
     verdict, detail = ("", "") if arrived or interrupter.swallowed else ("lost", "")
     verdict, detail = (verdict, detail) if verdict else _truth(stretch, kept, running)
+    if verdict == "waits" and interrupter.entered and not _begun(kept):
+        verdict = ""  # as without us: an executor's own `run` is Python, and may be interrupted where it begins
     for one in stretch.living():
         with suppress(Exception):
             stretch.close(one)
@@ -199,6 +217,10 @@ def _trial(name: str, stretch: Stretch, number: int, world: World, running: Any,
         running.ledger.closed(handle)
     running.tick()
     return Trial(name, number, interrupter.at, verdict, detail)
+
+
+def _begun(kept: list[Any]) -> bool:
+    return any(one.running() for one in kept if type(one).__name__ == "Future")
 
 
 def _has_come(error: BaseException | None) -> bool:

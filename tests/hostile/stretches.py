@@ -218,7 +218,7 @@ def _tasks(world: World, kept: Kept) -> None:
     _in_loop(main())
 
 
-_DROPPING = ("dropping",)  # before asyncpg's own `Connection.__del__`, which is Python and loses exceptions without us
+_DROPPING = ("__del__",)  # asyncpg's own `Connection.__del__` is Python, and loses exceptions without us, too
 
 STRETCHES = {
     "sqlite3": Stretch(

@@ -6,6 +6,7 @@ Called in the user's thread, some of it while the library's own lock is held: no
 from __future__ import annotations
 
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -221,7 +222,7 @@ class Pools:
     def put(self, theirs: Any, ours: Pool | None) -> None:
         """Remember `ours` until theirs is freed; None for a pool that lends nothing."""
         key, pools = id(theirs), self._pools
-        pools[key] = (ref(theirs, lambda _: pools.pop(key, None)), ours)
+        pools[key] = (ref(theirs, partial(pools.pop, key)), ours)  # pop(key, reference), in C
 
     def of(self, theirs: Any) -> Pool | None:
         """Ours, or None where it lends nothing or was made before the start."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-from weakref import ref
 
 from whoholds.drivers import kit
 from whoholds.drivers._loans import Asked, Lender, take_home
@@ -48,7 +47,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(connect_utils, "_connect", kit.timed_connect_async(connect_utils._connect, ledger, known.of, _target))
         if "__del__" in vars(base):  # it closes a forgotten connection, through `_cleanup`
             stand(base, "__del__", kit.around(base.__del__, before=_dropping(ledger, known)))
-        stand(base, "_cleanup", kit.closing(base._cleanup, ledger, known.of))  # the end of close, terminate and abort
+        # `_cleanup` is the end of close, terminate and abort; it may be interrupted before ours is in it
+        stand(base, "_cleanup", kit.closing(base._cleanup, ledger, known.of, if_raised=_is_closed))
+        stand(base, "close", kit.closing_async(base.close, ledger, known.of, _is_closed))
+        stand(base, "terminate", kit.closing(base.terminate, ledger, known.of, _is_closed))
         for name in _STATEMENTS:
             method = getattr(base, name)
             stand(base, name, kit.used_async(method, ledger, known.of, _in_transaction, sql=True, broke=_broke))
@@ -98,6 +100,10 @@ def _in_transaction(connection: Any) -> bool:
 
 def _inners_transaction(inner: Any) -> bool:
     return _in_transaction(inner._connection)
+
+
+def _is_closed(connection: Any) -> bool:
+    return bool(connection.is_closed())
 
 
 def _broke(connection: Any, _: Raised) -> bool:
@@ -151,7 +157,7 @@ class _Lender(Lender):
         """The pool has its queue, which lives as long as the pool and, unlike it, takes a weak reference."""
         pool = self.pool_of(theirs)
         if pool is not None:
-            pool.ref = ref(theirs._queue, lambda _: self.ledger.pool_gone(pool))
+            self.ledger.pool_goes_with(pool, theirs._queue)
 
     def stocking(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The connection that is opened next belongs to the pool and to the line of the pool's constructor."""

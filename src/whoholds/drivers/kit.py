@@ -32,6 +32,7 @@ import re
 import sys
 import types
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
@@ -185,14 +186,14 @@ class Known:
     everywhere: ClassVar[list[ref[Known]]] = []  # drivers of pools find the handles of other drivers here
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[_Key, Handle]] = {}  # each change is one C call
+        self._known: dict[int, tuple[ref[Any], Handle]] = {}  # each change is one C call
         Known.everywhere = [one for one in Known.everywhere if one() is not None] + [ref(self)]
 
     def put(self, thing: Any, handle: Handle) -> None:
         """Remember `handle` as the handle of `thing`, which is held weakly."""
-        reference = _Key(thing, self._gone)
-        reference.key = id(thing)
-        self._known[id(thing)] = (reference, handle)
+        key = id(thing)
+        # pop(key, reference), in C: a callback in Python would lose what a signal's handler raises in it
+        self._known[key] = (ref(thing, partial(self._known.pop, key)), handle)
 
     def found(self, thing: Any) -> Handle | None:
         """The handle of `thing`, or None if there is none."""
@@ -211,14 +212,6 @@ class Known:
     def handles(self) -> list[Handle]:
         """A list of all handles that are known now."""
         return [handle for _, handle in list(self._known.values())]
-
-    def _gone(self, reference: Any) -> None:
-        self._known.pop(reference.key, None)
-
-
-class _Key(ref):  # type: ignore[type-arg]  # generic only for the type checker
-    __slots__ = ("key",)
-    key: int
 
 
 whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")

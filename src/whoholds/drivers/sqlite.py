@@ -11,6 +11,7 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
@@ -65,7 +66,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     plain, plain_cursor, plain_connect = sqlite3.Connection, sqlite3.Cursor, dbapi2.connect
     layer = _Layer(ledger, plain, plain_cursor)
     ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
-    connect = StandIn(plain_connect, lambda: ours)
+    connect = StandIn(plain_connect, repeat(ours).__next__)
     with kit.open_names() as stand:
         for module in (sqlite3, dbapi2):
             stand(module, "connect", connect)

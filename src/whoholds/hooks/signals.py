@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import repeat
 
+from whoholds.hooks.seams import stays_ours
 from whoholds.hooks.stand_ins import StandIn, stand
 from whoholds.hooks.threads import RealThread
 
@@ -49,11 +51,14 @@ def _StandIn(original: Any, look: Callable[[], bool], ends: Callable[..., bool])
             ending = ends(*args, **kwargs)
         except (TypeError, ValueError, OverflowError, OSError):  # arguments that the function itself will refuse
             ending = False
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, original)
+            ending = False
         if ending:
             look()
         return original(*args, **kwargs)
 
-    return StandIn(original, lambda: called)
+    return StandIn(original, repeat(called).__next__)
 
 
 def _means_us(to: Any) -> bool:

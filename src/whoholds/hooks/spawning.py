@@ -207,8 +207,8 @@ def _begun(active: dict[int, Any], spawn: Any) -> _Job | None:
 
 def _failed(item: Any, error: BaseException | None) -> None:
     """Make the work item's future raise `error`, as it does where the job itself raises."""
-    future = own(item).get("future")
-    if future is not None and error is not None and not future.done():
+    future = attribute(item, "future")  # in C: nobody above would keep a fault
+    if error is not None and not future.done():
         future.set_exception(error)
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 
+from whoholds.hooks.seams import stays_ours
+
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +33,11 @@ class StandIn:
     @property
     def __call__(self) -> Any:
         """The callable that C calls; when Python reads `os.fork.__call__`, it gets the function's own."""
-        return object.__getattribute__(self, "_choose")()
+        try:
+            return object.__getattribute__(self, "_choose")()
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, object.__getattribute__(self, "_original"))
+            return object.__getattribute__(self, "_original")
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "_original"), name)

@@ -282,11 +282,15 @@ class Ledger:
         pool = Pool(key, name, self._origin(frame, self.frames), maximum, system)
         self._pools[key] = pool
         try:
-            # pop(key, reference), in C: what freed itself is taken from the table, and seen to be closed by that
-            pool.ref = ref(pool_object, partial(self._pools.pop, key))
+            self.pool_goes_with(pool, pool_object)
         except TypeError:
             pass
         return pool
+
+    def pool_goes_with(self, pool: Pool, thing: Any) -> None:
+        """Forget the pool when `thing` is freed. Raises TypeError where that takes no weak reference."""
+        # pop(key, reference), in C: what freed itself is taken from the table, and seen to be closed by that
+        pool.ref = ref(thing, partial(self._pools.pop, pool.key))
 
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""

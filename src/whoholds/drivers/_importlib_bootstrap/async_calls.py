@@ -98,21 +98,23 @@ def used_async(
             met(ledger, handle, me, sys._getframe(1), original)
         began, result = clock(), None
         try:
-            handle.caller = me
-            result = await original(self, *args, **kwargs)
             try:
-                leave(self, handle, began, args)
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                handle.caller = 0
-                stays_ours(error, original)
-        except BaseException as exc:
-            try:
-                fail(self, handle, exc, began, args, sys._getframe(1))
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                stays_ours(error, original)
-            finally:
-                handle.caller = 0
-                del self, args, kwargs, result, exc
+                handle.caller = me
+                result = await original(self, *args, **kwargs)
+                try:
+                    leave(self, handle, began, args)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    handle.caller = 0
+                    stays_ours(error, original)
+            except BaseException as exc:
+                try:
+                    fail(self, handle, exc, began, args, sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+                raise
+        except BaseException:  # also of a signal's handler at the beginning of the block above, where 3.10 calls it
+            handle.caller = 0
+            del self, args, kwargs, result
             raise
         return result
 

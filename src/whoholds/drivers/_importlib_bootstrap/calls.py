@@ -163,21 +163,23 @@ def used(
             met(ledger, handle, me, sys._getframe(1), original)
         began, result = clock(), None
         try:
-            handle.caller = me
-            result = original(self, *args, **kwargs)
             try:
-                leave(self, handle, began, args)
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                handle.caller = 0
-                stays_ours(error, original)
-        except BaseException as exc:
-            try:
-                fail(self, handle, exc, began, args, sys._getframe(1))
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                stays_ours(error, original)
-            finally:
-                handle.caller = 0
-                del self, args, kwargs, result, exc
+                handle.caller = me
+                result = original(self, *args, **kwargs)
+                try:
+                    leave(self, handle, began, args)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    handle.caller = 0
+                    stays_ours(error, original)
+            except BaseException as exc:
+                try:
+                    fail(self, handle, exc, began, args, sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+                raise
+        except BaseException:  # also of a signal's handler at the beginning of the block above, where 3.10 calls it
+            handle.caller = 0
+            del self, args, kwargs, result
             raise
         return result
 
@@ -250,38 +252,40 @@ def statement(
             met(ledger, handle, me, sys._getframe(1), original)
         began = clock()
         try:
-            handle.caller = me
-            if values is _MISSING and sql is not _MISSING:
-                result = original(self, sql)
-            elif not rest and sql is not _MISSING:
-                result = original(self, sql, values)
-            else:
-                result = original(self, *_given(sql, values, rest))
-            now = clock()
-            took = now - began
-            handle.calls_s += took
-            handle.used_at = now
-            handle.used_by = me
-            handle.caller = 0
             try:
-                number, ring = handle.calls, handle.ring
-                if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
-                    ring[number % RING] = (sql, began, took)
+                handle.caller = me
+                if values is _MISSING and sql is not _MISSING:
+                    result = original(self, sql)
+                elif not rest and sql is not _MISSING:
+                    result = original(self, sql, values)
                 else:
-                    remember(handle, sql, began, took)
-                handle.calls = number + 1
-                handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                stays_ours(error, original)
-        except BaseException as exc:
-            result = None
-            try:
-                fail(self, handle, exc, began, (sql,), sys._getframe(1))
-            except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                stays_ours(error, original)
-            finally:
+                    result = original(self, *_given(sql, values, rest))
+                now = clock()
+                took = now - began
+                handle.calls_s += took
+                handle.used_at = now
+                handle.used_by = me
                 handle.caller = 0
-                del self, connection, sql, values, rest, result, exc
+                try:
+                    number, ring = handle.calls, handle.ring
+                    if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
+                        ring[number % RING] = (sql, began, took)
+                    else:
+                        remember(handle, sql, began, took)
+                    handle.calls = number + 1
+                    handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            except BaseException as exc:
+                try:
+                    fail(self, handle, exc, began, (sql,), sys._getframe(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+                raise
+        except BaseException:  # as in `used`
+            result = None
+            handle.caller = 0
+            del self, connection, sql, values, rest, result
             raise
         return result
 

@@ -147,19 +147,23 @@ def not_ours(error: Exception, original: Any) -> None:
 
     Raises `error` again where it is the program's.
     """
-    absent = type(error) in _ABSENT
+    try:
+        if _is_fault(error):
+            raise error  # noqa: TRY301 - one guard for both
+    except Exception as fault:  # noqa: BLE001 - our fault must stay ours, also one of `_is_fault`
+        stays_ours(fault, original)
+    finally:
+        del error  # this frame may stand in its traceback
+
+
+def _is_fault(error: Exception) -> bool:
+    """Whether it says more than that an object has no handle: a fault of ours, or the program's exception."""
+    if type(error) not in _ABSENT:
+        return True
     at = error.__traceback__
-    while absent and at is not None and at.tb_frame.f_code.co_filename.startswith(_OURS):
+    while at is not None and at.tb_frame.f_code.co_filename.startswith(_OURS):
         at = at.tb_next
-    if absent and at is None:
-        return
-    if not absent:
-        stays_ours(error, original)
-    elif is_the_programs(error):
-        try:
-            raise error
-        finally:
-            del error  # this frame stands in its traceback
+    return at is not None and is_the_programs(error)
 
 
 _OURS = __file__.rpartition("drivers")[0]  # the folder of the package

@@ -11,7 +11,6 @@ import stat
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from whoholds import registry
 from whoholds.analysis.rules import RULES
 from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
@@ -110,6 +109,8 @@ def _outputs(name: str, text: str) -> tuple[str, ...]:
     if low in ON:
         return ("log", "otel")
     wanted = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    from whoholds import registry
+
     known = (*OUTPUTS, *registry.names(registry.OUTPUTS))
     for one in wanted:
         if one not in known:
@@ -180,6 +181,8 @@ def _ignore(name: str, text: str) -> tuple[IgnoreRule, ...]:
 
 def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
     rule, at, pattern = text.partition("@")
+    from whoholds import registry
+
     known = ("*", *RULES, *registry.names(registry.RULES))
     if not at or not pattern or rule not in known:
         hint = nearest(rule, known) if rule not in known else ""

@@ -7,9 +7,6 @@ import fnmatch
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from whoholds.text.redact import redact
-from whoholds.text.visible import visible
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -32,6 +29,9 @@ class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
 
 def short(got: object) -> str:
     """The wrong value `got` as an error may show it: on one line, without secrets, cut off if it is long."""
+    from whoholds.text.redact import redact  # its patterns are compiled at import: pytest comes by here in every run
+    from whoholds.text.visible import visible
+
     try:
         text = str(got)
     except ValueError:  # a number of thousands of digits

@@ -183,7 +183,7 @@ def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pyt
         (
             ["--whoholds=eror"],
             "",
-            "--whoholds=report/--whoholds=error/--whoholds=off: ignored explicit argument 'eror'",
+            "--whoholds takes nothing, =report, =error or =off, got =eror",
         ),
         (
             ["--whoholds", "--whoholds-max-open=few"],

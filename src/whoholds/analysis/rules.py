@@ -23,6 +23,7 @@ class Rule:
     retracted: bool = False  # `given-back` reports when a handle that this rule named is closed after all
     said_in_suites: bool = True  # its findings are reported at the end of a test
     contained_in: str = ""  # the rule whose finding makes this one superfluous if it names all of its handles
+    compared_with_a_limit: bool = False  # its count is a peak: the share of one test is compared with the limit anew
     shows_holders: bool = False  # the report shows the live stacks of the holders
     also_below: bool = True  # the report has a separate line for `Finding.also`, which the first line names
 
@@ -50,7 +51,7 @@ _ROWS = (
         contained_in="left-open",
         shows_holders=True,
     ),
-    Rule("too-many-at-once", of_one_database=True, shows_holders=True),
+    Rule("too-many-at-once", of_one_database=True, compared_with_a_limit=True, shows_holders=True),
     Rule("connect-storm", of_one_database=True, of_the_run=True),
     Rule("second-while-holding", shows_holders=True),
     Rule("shared-at-once"),

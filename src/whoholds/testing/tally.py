@@ -152,7 +152,7 @@ class Tallies:
             return [finding]
         if rule.of_the_run:
             return []
-        if finding.rule == "too-many-at-once":
+        if rule.compared_with_a_limit:
             return self._too_many(finding, mine)
         whole = finding.parts or not finding.adds_up  # a list of who holds what, or two handles that belong together
         return [finding if whole else replace(finding, handles=mine, count=len(mine))]

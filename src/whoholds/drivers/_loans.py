@@ -116,9 +116,16 @@ class Lender:
         return _new(Asked, (request, asked_with.set(request) if self.lends_further_in else None, args, kwargs, pool))
 
     def _gave(self, theirs: Any, asked: Asked | None, result: Any, frame: FrameType | None) -> None:
-        self._answered(asked)
-        if asked is not None:
-            self.lent(theirs, asked.pool, result, asked, frame)
+        if asked is None:
+            self._answered(None)
+            return
+        request, token, _, _, pool = asked
+        waits = request.waits
+        if waits is not None:  # as `_answered`, written out: each loan passes here
+            pool.waiting.discard(waits)
+        if token is not None:
+            asked_with.reset(token)
+        self.lent(theirs, pool, result, asked, frame)
 
     def _gave_none(self, theirs: Any, asked: Asked | None, exc: Raised, frame: FrameType | None) -> None:
         del frame

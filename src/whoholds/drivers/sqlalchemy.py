@@ -214,6 +214,8 @@ def _awaiting(frame: FrameType | None) -> FrameType | None:
     if module is None:
         return frame
     current = module.getcurrent()
+    if current.parent is None:  # the thread's own greenlet
+        return frame
     provides = getattr(current, "__sqlalchemy_greenlet_provider__", False)
     if not provides and type(current).__module__.partition(".")[0] != "sqlalchemy":  # 2.0.0 to 2.0.20: no such mark
         return frame

@@ -166,7 +166,7 @@ class Ledger:
             # a class that was made while another Watch ran, of before, stands above ours
             ledger.closed(handle, how)
             return
-        if handle.parent is not None:
+        if handle.parent is not None and handle.after is None:
             handle.settle()
         handle.closed_at = self.clock()
         at_closing = here.at_closing

@@ -30,6 +30,8 @@ def around_async(
     method: bool = True,
 ) -> Any:
     """`around` for a coroutine function; `before` runs when the coroutine starts, not when it is made."""
+    if method and gives is None:
+        return _around_method(original, before, after, failed)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         kept = result = None
@@ -56,6 +58,40 @@ def around_async(
                 stays_ours(error, original)
             finally:
                 del args, kwargs, thing, rest, kept, result, exc
+            raise
+        return result
+
+    return stands_for(call, original)
+
+
+def _around_method(
+    original: Callable[..., Any], before: Before | None, after: After | None, failed: Failed | None
+) -> Any:
+    """`around_async` for most methods: each step counts in the loan of a pool."""
+    frame_at = sys._getframe
+
+    async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        kept = result = None
+        try:
+            if before is not None:
+                try:
+                    kept = before(self, args, kwargs, frame_at(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            result = await original(self, *args, **kwargs)
+            if after is not None:
+                try:
+                    after(self, kept, result, frame_at(1))
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(self, kept, exc, frame_at(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del self, args, kwargs, kept, result, exc
             raise
         return result
 

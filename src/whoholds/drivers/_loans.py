@@ -124,8 +124,9 @@ class Lender:
         if waits is not None:  # as `_answered`, written out: each loan passes here
             pool.waiting.discard(waits)
         if token is not None:
-            asked_with.reset(token)
-        self.lent(theirs, pool, result, asked, frame)
+            asked_with.reset(token)  # the loan is made already
+        else:
+            self.lent(theirs, pool, result, asked, frame)
 
     def _gave_none(self, theirs: Any, asked: Asked | None, exc: Raised, frame: FrameType | None) -> None:
         del frame

@@ -135,16 +135,17 @@ class _Lender(Lender):
     def checked_out(self, _dbapi_connection: Any, record: Any, fairy: Any, frame: FrameType | None) -> None:
         """The event `checkout`: a loan is opened at the line where the application's code asked for it."""
         theirs = fairy._pool
-        if theirs not in self._pools:  # an engine made before the start, whose line is not known
-            self._pools.put(theirs, self._pool_for(theirs, None))
-        pool = self.pool_of(theirs)
+        pool = self._pools.of(theirs)
+        if pool is None and theirs not in self._pools:  # an engine made before the start, whose line is not known
+            pool = self._pool_for(theirs, None)
+            self._pools.put(theirs, pool)
         if pool is not None:
             _sizes(theirs, pool)
             self._lent(pool, record, fairy, frame)
 
     def _lent(self, pool: Pool, record: Any, fairy: Any, frame: FrameType | None) -> None:
-        handle: Handle | None = getattr(record, _STOCK, None)
-        before: Handle | None = getattr(record, _LOAN, None)
+        handle: Handle | None = record.__dict__.get(_STOCK)
+        before: Handle | None = record.__dict__.get(_LOAN)
         if before is not None and before.closed_stamp is None:
             if before.ref is not None and before.ref() is fairy:  # connected anew: a listener found it dead
                 if handle is not None:
@@ -168,7 +169,7 @@ class _Lender(Lender):
 
     def checked_in(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
         """The event `checkin`: the program gave the loan back, or the finalizer did for a loan that was dropped."""
-        handle: Handle | None = getattr(record, _STOCK, None)
+        handle: Handle | None = record.__dict__.get(_STOCK)
         if handle is not None and handle.pool is not None:
             handle.at_home = True
         loan: Handle | None = record.__dict__.pop(_LOAN, None)

@@ -92,10 +92,11 @@ class Request:
         self.began = began  # seconds of the ledger's clock
         self.seen = False  # by a look, which has then asked what its owner held
         self.told = 0  # bits of the rules that a finding has named it for: its loan inherits them
-        self.waits: ref[Request] | None = None
-        if pool is not None:
-            self.waits = ref(self, pool.waiting.discard)
-            pool.waiting.add(self.waits)
+        if pool is None:
+            self.waits: ref[Request] | None = None
+        else:
+            self.waits = waits = ref(self, pool.waiting.discard)
+            pool.waiting.add(waits)
 
     def answered(self) -> None:
         """It has its connection, or an exception."""

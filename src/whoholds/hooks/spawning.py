@@ -198,10 +198,11 @@ def _begun(active: dict[int, Any], spawn: Any) -> _Job | None:
     thread = active.get(ident)
     if thread is None or spawn is None:
         return None
-    if spawn.width is None:
-        spawn.width = executor_width(thread)
     worker = thread_owner(thread, ident)
-    worker.is_worker = True
+    if worker.width == 0:
+        worker.width = executor_width(thread)
+        worker.is_worker = True
+    spawn.width = worker.width
     return _works_at(thread, Owner("job", worker.name, None, worker.ident, spawn, worker))
 
 

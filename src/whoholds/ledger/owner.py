@@ -59,6 +59,7 @@ class Owner:
         "spawn",
         "thread",
         "thread_name",
+        "width",
     )
 
     MAX_DEPTH = 4
@@ -76,6 +77,7 @@ class Owner:
         self.job_over_at: float | None = None  # when a job returned, though its worker lives
         self.is_worker = False  # a thread that runs an executor's jobs, or what tasks await
         self.outlived_main = False  # a thread that was still running when the main thread had ended
+        self.width: int | None = 0  # how many workers its executor may have; 0: nobody has asked
         by = spawn.by if spawn else None
         self.depth: int = by.depth + 1 if by else 0
         if spawn and self.depth >= self.MAX_DEPTH:

@@ -13,6 +13,8 @@ from whoholds.analysis.peaks import most_at_once
 from whoholds.ledger.handle import CONNECTION, Handle
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from whoholds.analysis.sites import Sites
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Pool
@@ -28,14 +30,16 @@ class Counting:
         self._crowded = _crowded({*taken.pools, *(handle.pool for handle in owned if handle.pool)}, sites)
         self._kept = _kept(owned)
 
-    def counts(self, handle: Handle) -> bool:
-        """Whether it is one more connection that the program has open."""
-        if handle.kind != CONNECTION or handle.database.private:
-            return False
-        pool = handle.pool
-        if pool is None or pool in self._crowded:
-            return True
-        return pool.max is None and id(handle) not in self._kept
+    def of(self, handles: Iterable[Handle]) -> list[Handle]:
+        """Those of `handles` that are each one more connection that the program has open."""
+        crowded, kept = self._crowded, self._kept
+        return [
+            handle
+            for handle in handles
+            if handle.kind == CONNECTION
+            and not handle.database.private
+            and ((pool := handle.pool) is None or pool in crowded or (pool.max is None and id(handle) not in kept))
+        ]
 
 
 def _crowded(pools: set[Pool], sites: Sites) -> set[Pool]:

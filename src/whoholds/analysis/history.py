@@ -5,7 +5,7 @@ Brought up to date once a tick by `placing.snapshot_of` and by nobody else. Dete
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -105,16 +105,14 @@ def _peaks(taken: Entries, new: list[Handle], history: History) -> None:
         if trend.latest.count:
             trend.habit.append(trend.latest.count)
     counting = Counting(taken, history.sites)
-    now_open: dict[Database, int] = {}
-    for handle in taken.open:
-        if counting.counts(handle):
-            now_open[handle.database] = now_open.get(handle.database, 0) + 1
+    counted = counting.of(taken.open)
+    now_open = Counter([handle.database for handle in counted])
     stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
-    for handle in new:
-        if counting.counts(handle):
-            stamps.setdefault(handle.database, []).append(handle.opened_stamp)
-    for handle in taken.ended:
-        if counting.counts(handle) and handle.closed_stamp is not None:
+    for handle in counting.of(new):
+        stamps.setdefault(handle.database, []).append(handle.opened_stamp)
+    for handle in counting.of(taken.ended):
+        if handle.closed_stamp is not None:
+            counted.append(handle)
             stamps.setdefault(handle.database, []).append(-handle.closed_stamp)
     for trend in history.trends.values():
         if trend.database not in stamps:
@@ -124,8 +122,7 @@ def _peaks(taken: Entries, new: list[Handle], history: History) -> None:
             history.trends[database] = Trend(database)
         changes.sort(key=abs)
         trend = history.trends[database]
-        there = [one for one in (*taken.open, *taken.ended) if one.database is database and counting.counts(one)]
-        _sweep(trend, now_open.get(database, 0), changes, there, set(new), taken.now)
+        _sweep(trend, now_open[database], changes, counted, new, taken.now)
     _forget_quiet(history, stamps)
 
 
@@ -139,7 +136,7 @@ def _forget_quiet(history: History, seen: Container[Database]) -> None:
 
 
 def _sweep(
-    trend: Trend, now_open: int, changes: list[int], handles: list[Handle], new: set[Handle], now: float
+    trend: Trend, now_open: int, changes: list[int], counted: list[Handle], new: list[Handle], now: float
 ) -> None:
     """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
     count = now_open + sum(-1 if stamp > 0 else 1 for stamp in changes)
@@ -153,10 +150,12 @@ def _sweep(
             count -= 1
     trend.latest = Peak(best, now, at)
     if best > trend.highest.count:
+        fresh = set(new)
         there = [  # what is not new was open at the last look, whatever its stamp
             handle
-            for handle in handles
-            if (handle.opened_stamp <= at or handle not in new)
+            for handle in counted
+            if handle.database is trend.database
+            and (handle.opened_stamp <= at or handle not in fresh)
             and (handle.closed_stamp is None or handle.closed_stamp > at)
         ]
         reached = max((handle.opened_at for handle in there), default=now) if at else now
@@ -186,10 +185,7 @@ def _rates(taken: Entries, history: History) -> None:
 
 
 def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) -> None:
-    counts: dict[Site, int] = {}
-    for site in sites:
-        if site is not None:
-            counts[site] = counts.get(site, 0) + 1
+    counts = Counter([site for site in sites if site is not None])
     for site in [one for one in climbs if one not in counts]:
         del climbs[site]
     for site, count in counts.items():

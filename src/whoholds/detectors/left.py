@@ -201,9 +201,10 @@ def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles whose thread or task ended at least `limits.owner_gone` seconds ago, unused since then."""
+    of_the_gone = [one for one in snapshot.open if one.owner is not None and one.owner.ended_at is not None]
     late = [
         handle
-        for handle in snapshot.unreturned("owner-gone")
+        for handle in snapshot.unreturned("owner-gone", of_the_gone)
         if handle.owner is not None
         and handle.owner.ended_at is not None
         and snapshot.now - handle.owner.ended_at >= limits.owner_gone

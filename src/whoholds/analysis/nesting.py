@@ -48,11 +48,6 @@ class Nesting(NamedTuple):
     pair: Pair  # what is known of its two lines, this look included
 
     @property
-    def owners(self) -> int:
-        """How many were seen to nest here at once, up to now, the most."""
-        return self.pair.most
-
-    @property
     def nesters(self) -> int:
         """How many different owners have nested here, up to now."""
         return len(self.pair.owners)
@@ -75,8 +70,7 @@ class Nestings:
 
     def take(self, taken: Entries, new: list[Handle], sites: Sites) -> list[Nesting]:
         """The nestings that came to light at this look."""
-        groups: dict[Key, list[Nesting]] = {}
-        pairs: dict[Key, Pair] = {}
+        groups: dict[Key, tuple[Pair, list[Nesting]]] = {}
         for outer, inner, lender in _lent(taken, new):
             site, asked_at, parts = outer.site, inner.site, None
             if asked_at is site:
@@ -84,11 +78,11 @@ class Nestings:
                 if parts is None:
                     continue
             key = (lender, site, asked_at)
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = []
-                pairs[key] = self._pairs.get(key) or Pair()
-            group.append(_new(Nesting, (outer, inner, None, lender, asked_at, parts, pairs[key])))
+            found = groups.get(key)
+            if found is None:
+                found = groups[key] = (self._pairs.get(key) or Pair(), [])
+            pair, group = found
+            group.append(_new(Nesting, (outer, inner, None, lender, asked_at, parts, pair)))
         for outer, request, lender in _asked(taken):
             asked_at, parts = sites.of(request.origin) if request.origin else None, None
             if asked_at is outer.site:
@@ -97,11 +91,11 @@ class Nestings:
                     continue
             request.told |= BITS["second-while-holding"]
             key = (lender, outer.site, asked_at)
-            pair = pairs.setdefault(key, self._pairs.get(key) or Pair())
-            groups.setdefault(key, []).append(Nesting(outer, None, request, lender, asked_at, parts, pair))
-        for key, group in groups.items():
-            self._count(key, pairs[key], [nesting.outer for nesting in group])
-        return [nesting for group in groups.values() for nesting in group]
+            pair, group = groups.setdefault(key, (self._pairs.get(key) or Pair(), []))
+            group.append(Nesting(outer, None, request, lender, asked_at, parts, pair))
+        for key, (pair, group) in groups.items():
+            self._count(key, pair, [nesting.outer for nesting in group])
+        return [nesting for _, group in groups.values() for nesting in group]
 
     def _count(self, key: Key, pair: Pair, outers: list[Handle]) -> None:
         """The owners of `outers` have nested at the two lines of `key`."""

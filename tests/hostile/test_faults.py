@@ -14,7 +14,7 @@ from tests.hostile.stretches import STRETCHES
 from tests.needs import lacking
 
 SPARSE = 9  # of the functions that a program reaches, each so-manyeth is made to raise
-RARE = 397  # of the instructions; a prime, so that loops are met at other places each
+RARE = 7  # of the places where a signal's handler may run; a prime, so that loops are met at other places each
 
 
 def world_for(needs: tuple[str, ...], request: pytest.FixtureRequest) -> World:
@@ -32,12 +32,11 @@ def world_for(needs: tuple[str, ...], request: pytest.FixtureRequest) -> World:
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_fault_of_ours_stays_ours(program: str, request: pytest.FixtureRequest) -> None:
-    """The program says what it says without us, and nearly always a look says what went wrong."""
+    """The program says what it says without us, and a look says what went wrong."""
     world = world_for(program_needs(program), request)
     found = faults.trials(program, world, every=SPARSE)
     assert found
-    assert [one for one in found if one.verdict not in ("", "unsaid")] == []
-    assert len([one for one in found if one.verdict == "unsaid"]) <= 1  # a few are not said yet: docs/reliability.md
+    assert [one for one in found if one.verdict] == []
 
 
 @pytest.mark.parametrize("program", ["sqlite3", "psycopg2"])
@@ -46,21 +45,17 @@ def test_a_fault_of_ours_stays_ours_where_statements_have_spans(program: str, re
     world = world_for(program_needs(program), request)
     found = faults.trials(program, world, spans=True, every=SPARSE)
     assert found
-    assert [one for one in found if one.verdict not in ("", "unsaid")] == []
-    assert len([one for one in found if one.verdict == "unsaid"]) <= 1  # a few are not said yet: docs/reliability.md
+    assert [one for one in found if one.verdict] == []
 
 
 @pytest.mark.parametrize("stretch", STRETCHES)
-def test_an_exception_at_any_instruction_is_survived(stretch: str, request: pytest.FixtureRequest) -> None:
-    """It arrives, the ledger holds what is open, nobody is inside, nobody is accused.
-
-    But for the first instructions of an `except` block, at which CPython handles no signal: the whole harness has
-    met 15 such in 1 318 trials, so that a share of it may meet one.
-    """
+def test_an_exception_of_a_signals_handler_is_survived_wherever_it_may_come(
+    stretch: str, request: pytest.FixtureRequest
+) -> None:
+    """It arrives, the ledger holds what is open, nobody is inside, nobody is accused."""
     found = interrupts.trials(stretch, world_for(STRETCHES[stretch].needs, request), every=RARE)
     assert found
-    assert not [one for one in found if one.verdict in ("accused", "waits", "hung")]
-    assert len([one for one in found if one.verdict]) <= 1
+    assert [one for one in found if one.verdict] == []
 
 
 def test_the_harness_sees_a_fault_that_reaches_the_program() -> None:

@@ -121,7 +121,9 @@ class Uses:
             try:
                 handle.in_transaction = self._transaction(thing)
             except Exception as error:
-                if is_the_programs(error):
+                if not _is_of_library(error, thing, exc):
+                    not_ours(error, self.original)
+                elif is_the_programs(error):
                     raise
 
     def has_spans(self, name: str) -> bool:
@@ -164,6 +166,13 @@ def _is_fault(error: Exception) -> bool:
     while at is not None and at.tb_frame.f_code.co_filename.startswith(_OURS):
         at = at.tb_next
     return at is not None and is_the_programs(error)
+
+
+def _is_of_library(error: Exception, *things: Any) -> bool:
+    """Whether the class of `error` is of the package that one of the things' classes is of: no builtin ever is."""
+    package = type(error).__module__.partition(".")[0]
+    kinds = [kind for thing in things for kind in type(thing).__mro__]
+    return package != "builtins" and any(kind.__module__.partition(".")[0] == package for kind in kinds)
 
 
 _OURS = __file__.rpartition("drivers")[0]  # the folder of the package

@@ -109,7 +109,10 @@ class _Lender(Lender):
         key, loan = kept or (0, None)
         if loan is not None:
             theirs._whoholds_lent.pop(key, None)
-            self.back(loan)
+            connection = loan.parent
+            if connection is not None:
+                connection.at_home = True
+            self.ledger.closed(loan)
 
     def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
         """The pool would not take it, and it is lent as before; or it had, and a signal's handler raised after that."""

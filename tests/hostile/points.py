@@ -25,7 +25,7 @@ def at_the_beginning(frame: FrameType) -> bool:
     """Whether a handler may run where this call begins, or goes on: what waits goes on without asking."""
     names = _names(frame.f_code)
     if _OLD:
-        return names[frame.f_lasti + _UNIT if frame.f_lasti >= 0 else 0] not in _NEVER
+        return frame.f_lasti < 0 and names[0] not in _NEVER
     first = next((offset for offset, name in names.items() if name == "RESUME"), 0)
     return frame.f_lasti <= first
 

@@ -116,7 +116,8 @@ def test_the_programs_own_frame_is_found_below_many_of_libraries(levels: int) ->
     (handle,) = ledger.peek()
     assert handle.kind == CONNECTION
     own = Sites().of(handle.origin).frame
-    assert (own.file, own.function) == (__file__, "deep_library")  # the lambda at its end
+    # the lambda at its end; on 3.10 nothing says whose a lambda is whose function has returned
+    assert (own.file, own.function) == (__file__, "deep_library" if sys.version_info >= (3, 11) else "<lambda>")
     assert len(handle.origin) <= 2 * (32 + 8)
 
 

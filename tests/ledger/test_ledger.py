@@ -362,7 +362,7 @@ def test_what_runs_where_c_swallows_exceptions_is_no_python_function() -> None:
     entered = []
 
     def profile(frame: FrameType, event: str, _: object) -> None:
-        if event == "call":
+        if event == "call" and "whoholds" in frame.f_code.co_filename:  # the collection may end somebody's generator
             entered.append(frame.f_code.co_name)
 
     cycle, last, pool = Thing(), Thing(), Thing()

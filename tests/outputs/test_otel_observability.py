@@ -83,7 +83,7 @@ def test_those_names_are_what_a_scrape_gives() -> None:
         handle = told.open(began=999.0)
         pool = told.ledger.pool_made(handle, "main pool", None, 5)
         pool.idle_min = pool.idle_max = pool.timeouts = 1
-        pool.asked()
+        request = told.ledger.asks(pool, None)
         told.open()
         told.open("checkout", began=999.0, pool=pool)
         told.clock.advance(61)
@@ -94,6 +94,7 @@ def test_those_names_are_what_a_scrape_gives() -> None:
             line.split()[2] for line in client.generate_latest().decode().splitlines() if line.startswith("# TYPE")
         }
     provider.shutdown()
+    request.answered()
     assert exported() <= scraped
 
 

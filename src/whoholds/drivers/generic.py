@@ -70,7 +70,8 @@ def watching(ledger: Ledger, module: ModuleType, system: str) -> Iterator[None]:
 
 def _is_coroutine_function(function: Any) -> bool:
     """Whether `function` is an `async def`, also one compiled by Cython, which marks such functions in its own way."""
-    return inspect.iscoroutinefunction(function) or hasattr(type(function), "_is_coroutine")
+    # Cython's functions have the attribute on 3.10: False, or asyncio's marker for an `async def`
+    return inspect.iscoroutinefunction(function) or bool(getattr(function, "_is_coroutine", False))
 
 
 def _connect(connects: _Connects, original: Any) -> Any:

@@ -47,7 +47,13 @@ def wrapped(name: str, *hooks: Any, **more: Any) -> Callable[..., Any]:
     if name == "lend":
         return kit.around(original, *hooks, **more)  # type: ignore[no-any-return]
     call = kit.around_async(original, *hooks, **more)
-    return lambda *args, **kwargs: asyncio.run(call(*args, **kwargs))
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        coroutine = call(*args, **kwargs)
+        del args, kwargs  # an exception that is kept holds this frame too, by the way of those that it called
+        return asyncio.run(coroutine)
+
+    return run
 
 
 both = pytest.mark.parametrize("name", ["lend", "lend_later"])

@@ -154,7 +154,9 @@ def test_what_fails_in_a_look_reaches_nobody(watched: Watch, monkeypatch: pytest
     assert whoholds.stop() == []
     watched.predicates.remove(fails)
     assert sqlite3.connect is not whole
-    assert type(sqlite3.connect(":memory:")) is sqlite3.Connection
+    bare = sqlite3.connect(":memory:")
+    assert type(bare) is sqlite3.Connection
+    bare.close()
     kept.close()
     more.close()
     assert {aside.slug for aside in watched.asides.all} == {"output-failed", "predicate-failed", "look-failed"}

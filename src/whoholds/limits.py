@@ -213,10 +213,10 @@ class Limits:
         "size at which the journal is rotated, once",
         at_start=True,
     )
-    held_too_long: Threshold = _setting(
+    held_too_long: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(60), "WHOHOLDS_HELD_TOO_LONG", _threshold, "seconds", "held and idle for longer is a finding"
     )
-    idle_in_transaction: Threshold = _setting(
+    idle_in_transaction: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(10),
         "WHOHOLDS_IDLE_IN_TRANSACTION",
         _threshold,
@@ -226,7 +226,7 @@ class Limits:
     owner_gone: float = _setting(
         5.0, "WHOHOLDS_OWNER_GONE", _number(0), "seconds", "after its owner's end an open handle is a finding"
     )
-    too_many: Threshold = _setting(
+    too_many: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(20), "WHOHOLDS_TOO_MANY", _threshold, "a number", "so many open at once to one database are a finding"
     )
     storm: float = _setting(

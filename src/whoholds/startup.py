@@ -136,7 +136,7 @@ def _within(running: Watch, settings: dict[str, Any]) -> Iterator[Watch]:
             running.use(before)
 
 
-def _made(limits: Limits, *, in_block: bool = False) -> Watch:
+def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     """A Watch with its outputs, not started; `in_block` is true for a block, whose end raises findings as warnings."""
     ledger = Ledger(frames=limits.frames, most=limits.max_handles)
     running = Watch(limits, ledger=ledger)

@@ -11,7 +11,8 @@ import contextlib
 import gc
 import inspect
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from whoholds.drivers.table import DRIVERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+PLUGINS = Path(__file__).parents[2] / "examples" / "plugins"
 SLEEP = {"postgresql": "SELECT pg_sleep(30)", "mysql": "SELECT sleep(30)"}
 
 
@@ -387,7 +389,34 @@ class Pg8000(Library):
         return Users(**self.arguments), Users
 
 
+class DuckDB(Sqlite):
+    """Watched by a third party's driver, which is written with the kit alone: examples/plugins/duckdb."""
+
+    name, module, system = "duckdb", "duckdb", "duckdb"
+    lacks = frozenset({"cancel", "pid", "subclass", "transaction", "empty", "keywords"})
+    refusal, missing = "Cannot open file", "nothing_here"
+    packages = ("duckdb", "_duckdb")
+
+    @classmethod
+    def drivers(cls) -> list[Any]:
+        spec = spec_from_file_location("whoholds_duckdb", PLUGINS / "duckdb" / "whoholds_duckdb.py")
+        assert spec is not None
+        assert spec.loader is not None
+        plugin = module_from_spec(spec)
+        spec.loader.exec_module(plugin)
+        return [plugin.watch]
+
+    @property
+    def where(self) -> str:
+        return f"duckdb:///{self.path}"
+
+    def write(self, connection: Any) -> Any:
+        connection.begin()
+        return super().write(connection)
+
+
 ALL: tuple[type[Library], ...] = (
+    DuckDB,
     Sqlite,
     Psycopg2,
     Psycopg,

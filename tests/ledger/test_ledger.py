@@ -548,7 +548,7 @@ def test_a_forked_child_begins_with_nothing() -> None:
 ROUNDS = 1500
 
 
-def test_opened_is_closed_and_open_with_four_writers_two_readers_and_the_collector() -> None:
+def test_opened_is_closed_and_open_with_four_writers_two_readers_and_the_collector() -> None:  # noqa: C901, PLR0915 - one sequence: parts of it would cost calls or clarity
     """Closed, freed by count, freed in cycles, kept: nothing is lost, seen twice or said to be dropped."""
     ledger = Ledger(owner=lambda: MAIN, origin=lambda _, __: at(CARS))
     before = list(gc.callbacks)

@@ -37,8 +37,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
     def keep_cursor(self: Any, _kept: Any, cursor: Any, _frame: Any) -> None:
         cursors.put(cursor, handle_of(self))
 
+    bare = duckdb.connect
+    connect = kit.connector(bare, ledger, "duckdb", identify, connections.put)
     with kit.open_names() as stand:
-        stand(duckdb, "connect", kit.connector(duckdb.connect, ledger, "duckdb", identify, connections.put))
+        stand(duckdb, "connect", connect)
+        stand.at_the_end(kit.rebind(bare, connect))  # `from duckdb import connect`, in modules that came first
         stand(connection, "close", kit.closing(connection.close, ledger, connections.of))
         stand(connection, "cursor", kit.around(connection.cursor, after=keep_cursor))
         for name in (*STATEMENTS, *OTHER_USES):

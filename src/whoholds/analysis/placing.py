@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
-def snapshot_of(
+def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None
 ) -> Snapshot:
     """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""

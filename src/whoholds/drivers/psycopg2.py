@@ -164,7 +164,7 @@ def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) 
     try:
         info = connection.info
         where = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
-        return where, info.backend_pid or None
+        return where, info.backend_pid or None  # noqa: TRY300 - shorter this way
     except psycopg2.Error:  # an asynchronous connection that is not yet open knows little
         return _named(connection.dsn), None
 

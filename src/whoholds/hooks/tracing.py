@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from _weakref import ref
 
+from whoholds.hooks import otel_names
 from whoholds.ledger import here
 from whoholds.ledger.opener import SUPPRESSED, closing
 
@@ -16,7 +17,6 @@ TYPE_CHECKING = False  # typing is not imported: interpreter start has no time f
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-    from typing import Any
 
     from whoholds.ledger.opener import Opener
 
@@ -36,10 +36,9 @@ def install(trace: ModuleType) -> Callable[[], None]:
 def _reader(trace: ModuleType) -> Callable[[], Opener | None]:
     """A function that reads the current span with the fewest calls that this version of the API allows."""
     contexts = sys.modules["opentelemetry.context"]
-    span_key = getattr(sys.modules.get("opentelemetry.trace.propagation"), "_SPAN_KEY", None)
-    runtime = getattr(contexts, "_RUNTIME_CONTEXT", None)
-    suppress = (getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", ""), "suppress_instrumentation")
-    get: Callable[[], dict[str, Any]] = getattr(runtime, "get_current", None) or contexts.get_current
+    span_key = otel_names.span_key()
+    suppress = otel_names.suppress_keys(contexts)
+    get = otel_names.current_context(contexts)
 
     def current() -> Opener | None:
         """The opener to keep, or None where no span is current. Called in the user's thread: 0.1 to 0.4 µs."""

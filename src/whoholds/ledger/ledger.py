@@ -92,7 +92,7 @@ class Ledger:
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
-    def opened(  # noqa: PLR0912 - one function: a call more for each opening is what it would cost
+    def opened(  # noqa: C901, PLR0912 - one sequence: parts of it would cost calls or clarity
         self,
         kind: str,
         driver: str,

@@ -70,8 +70,8 @@ class Writer:
         self.close()
         moved = True
         try:
-            if os.path.samestat(ours, os.stat(self.path)):  # else another process has moved it already
-                os.replace(self.path, f"{self.path}.1")
+            if os.path.samestat(ours, os.stat(self.path)):  # else another process has moved it already  # noqa: PTH116 - one C call where Path makes ten
+                os.replace(self.path, f"{self.path}.1")  # noqa: PTH105 - one C call where Path makes ten
         except FileNotFoundError:
             pass
         except PermissionError:  # on Windows also if another process has the file open

@@ -66,7 +66,7 @@ _CAPITALS: Final = _words(
 _WORDS: Final = {spelt: means for word, means in _CAPITALS.items() for spelt in (word, word.lower(), word.capitalize())}
 
 
-def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: PLR0912 - calls would double its price
+def walk(sql: str, dialect: Dialect) -> list[str]:  # noqa: C901, PLR0912, PLR0915 - one sequence: parts of it would cost calls or clarity
     """The operations and their targets in order, as they are spelt; a kEYWORD spelt like that is not recognised."""
     found: list[str] = []
     depths: list[int] = []  # the states to return to at a closing parenthesis

@@ -56,7 +56,7 @@ class Repeats:
         if last:
             for running in self._running.values():
                 if running.unsaid:
-                    said.append(self._say(running, now, wall))
+                    said.append(self._say(running, now, wall))  # noqa: PERF401 - clearer as a loop
         return said
 
     def _merge(self, finding: Finding, now: float, wall: float, said: list[Finding]) -> None:

@@ -74,7 +74,7 @@ async def _aexit(self: Any, *exc: Any) -> Any:
         result = await self.__wrapped__.__aexit__(*exc)
         if self._self_left is not None:
             self._self_left()
-        return result
+        return result  # noqa: TRY300 - shorter this way
     except BaseException:
         del self, exc
         raise

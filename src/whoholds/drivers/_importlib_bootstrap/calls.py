@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 
-def around(
+def around(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     original: Callable[..., Any],
     before: Before | None = None,
     after: After | None = None,
@@ -59,7 +59,7 @@ def around(
     if method and arguments is None and gives is None:
         return _around_method(original, before, after, failed)
 
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - one sequence: parts of it would cost calls or clarity
         kept = result = None
         thing, rest = (args[0], args[1:]) if method and args else (None, args)
         try:
@@ -209,7 +209,7 @@ _MISSING: Any = object()
 _OPEN = (False, False, True, True, False)  # by libpq's transaction status: INTRANS and INERROR
 
 
-def statement(
+def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost calls or clarity
     original: Callable[..., Any],
     ledger: Ledger,
     status: State | None = None,
@@ -232,7 +232,7 @@ def statement(
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
 
-    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:  # noqa: PLR0912 - hot
+    def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:  # noqa: C901, PLR0912, PLR0915 - one sequence: parts of it would cost calls or clarity
         me = threads.get_ident()
         try:
             connection = self.connection

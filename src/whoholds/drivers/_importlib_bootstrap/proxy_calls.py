@@ -112,7 +112,7 @@ def leaving(left: Callable[[Any], None]) -> Any:
                 left(self)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, "connection.__exit__")
-            return result
+            return result  # noqa: TRY300 - shorter this way
         except BaseException:
             del self, exc
             raise
@@ -130,7 +130,7 @@ def leaving_async(left: Callable[[Any], None]) -> Any:
                 left(self)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, "connection.__aexit__")
-            return result
+            return result  # noqa: TRY300 - shorter this way
         except BaseException:
             del self, exc
             raise

@@ -11,6 +11,7 @@ import atexit
 import sys
 from typing import TYPE_CHECKING, Any
 
+from whoholds.hooks import otel_names
 from whoholds.watching import ticker as ticking
 
 try:
@@ -23,21 +24,13 @@ if TYPE_CHECKING:
 
 FLUSH_S = 2.0  # longest wait for the export of a child process that exits without atexit
 
-# Signal → the module of the API, and the global in it, that hold the signal's provider.
-_HOLDERS = {
-    "traces": ("opentelemetry.trace", "_TRACER_PROVIDER"),
-    "logs": ("opentelemetry._logs._internal", "_LOGGER_PROVIDER"),
-    "metrics": ("opentelemetry.metrics._internal", "_METER_PROVIDER"),
-}
-
 
 def provider(signal: str) -> Any:
     """The provider of `traces`, `logs` or `metrics` that the program has set; None if there is none that still runs."""
-    module, name = _HOLDERS[signal]
-    found = getattr(sys.modules.get(module), name, None)
+    found = otel_names.provider_set(signal)
     if found is None or type(found).__name__.startswith(("Proxy", "_Proxy", "NoOp")):
         return None
-    return None if getattr(found, "_shutdown", None) is True else found  # of meter providers, which warn if used
+    return None if otel_names.shut_down(found) else found
 
 
 def outlive_us() -> None:
@@ -50,19 +43,11 @@ def outlive_us() -> None:
     if processes is not None and processes.parent_process() is not None:
         return  # this child exits through os._exit, and a shutdown could delay it: `flush` has a time limit
     _outlive_us.append(True)
-    for signal in _HOLDERS:
+    for signal in otel_names.HOLDERS:
         shut = getattr(provider(signal), "shutdown", None)
-        if shut is not None and _will_shut_down(shut.__self__):
+        if shut is not None and otel_names.shuts_down_at_exit(shut.__self__):
             atexit.unregister(shut)
             ticking.after_last_look(_guarded(shut))
-
-
-def _will_shut_down(found: Any) -> bool:
-    """True if the SDK has registered its shutdown for the exit, and nobody has called it yet.
-
-    The attribute has one name in the providers of traces and metrics, and another in those of logs.
-    """
-    return any(getattr(found, name, None) is not None for name in ("_atexit_handler", "_at_exit_handler"))
 
 
 def _guarded(shut: Callable[[], Any]) -> Callable[[], None]:
@@ -83,7 +68,7 @@ def flush() -> None:
     if _outlive_us:
         return
     done: SimpleQueue[None] = SimpleQueue()
-    flushes = [found.force_flush for found in map(provider, _HOLDERS) if hasattr(found, "force_flush")]
+    flushes = [found.force_flush for found in map(provider, otel_names.HOLDERS) if hasattr(found, "force_flush")]
     if not flushes:
         return
 

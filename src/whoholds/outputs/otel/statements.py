@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from whoholds.hooks import otel_names
 from whoholds.hooks.seams import stays_ours
 from whoholds.ledger import here
 from whoholds.ledger.opener import opener_of_owner, runs
@@ -31,6 +32,7 @@ _COPIES = frozenset(("copy_from", "copy_to", "copy_to_table", "copy_from_table",
 _LABELS = (names.SYSTEM, names.NAMESPACE, names.SERVER, names.PORT)
 _STATEMENT_WORDS = ("query", "operation", "sql", "statement")  # drivers' names of their first argument
 _CODES = ("sqlstate", "pgcode", "sqlite_errorname")  # attributes of exceptions with the server's code
+_TRACES, _METRICS = otel_names.HOLDERS["traces"][1], otel_names.HOLDERS["metrics"][1]
 
 
 class Statements:
@@ -43,6 +45,7 @@ class Statements:
         self.active = True
         self._provider = provider
         self._trace: Any = None
+        self._trace_names: dict[str, Any] = {}  # the globals of `opentelemetry.trace`
         self._traces: Any = None  # the tracer provider that was set at the last check
         self._metrics: Any = None  # the meter provider that was set at the last check
         self._meters: Any = None  # the module that holds the meter provider
@@ -90,7 +93,7 @@ class Statements:
 
     # --- in the user's thread ---------------------------------------------------------------------------------------
 
-    def _tell(  # noqa: PLR0912 - each call less is a call less on every statement
+    def _tell(  # noqa: C901, PLR0912 - one sequence: parts of it would cost calls or clarity
         self,
         database: Database,
         shape: Shape,
@@ -100,7 +103,7 @@ class Statements:
         handle: Handle | None,
     ) -> None:
         trace = self._trace
-        if trace is None or trace._TRACER_PROVIDER is not self._traces or self._meters_changed():
+        if trace is None or self._trace_names.get(_TRACES) is not self._traces or self._meters_changed():
             self._adopt()
             trace = self._trace
         tracer, histogram = self._tracer, self._histogram
@@ -154,7 +157,7 @@ class Statements:
 
     def _meters_changed(self) -> bool:
         meters = self._meters or sys.modules.get("opentelemetry.metrics._internal")
-        return meters is not None and meters._METER_PROVIDER is not self._metrics
+        return meters is not None and vars(meters).get(_METRICS) is not self._metrics
 
     def _adopt(self) -> None:
         """Use the providers that the program has set, until it sets others; nothing while the API is not imported."""
@@ -162,12 +165,13 @@ class Statements:
         contexts = sys.modules.get("opentelemetry.context")
         if trace is None or contexts is None:
             return
-        self._traces = getattr(trace, "_TRACER_PROVIDER", None)
-        self._meters = sys.modules.get("opentelemetry.metrics._internal")
-        self._metrics = getattr(self._meters, "_METER_PROVIDER", None)
-        self._current = getattr(getattr(contexts, "_RUNTIME_CONTEXT", None), "get_current", contexts.get_current)
-        self._span_key = getattr(sys.modules.get("opentelemetry.trace.propagation"), "_SPAN_KEY", None)
-        self._suppress = getattr(contexts, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
+        self._trace_names = vars(trace)
+        self._traces = otel_names.provider_set("traces")
+        self._meters = sys.modules.get(otel_names.HOLDERS["metrics"][0])
+        self._metrics = otel_names.provider_set("metrics")
+        self._current = otel_names.current_context(contexts)
+        self._span_key = otel_names.span_key()
+        self._suppress = otel_names.suppress_keys(contexts)[0]
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
         found = self._provider("traces")

@@ -36,6 +36,7 @@ THE_CALL_ITSELF = (
     ("hooks/imports.py", "exec_module"),
     ("hooks/imports.py", "__getattr__"),
     ("hooks/stand_ins.py", "__eq__"),
+    ("hooks/forks.py", "guarded"),  # the call that forks
     ("drivers/sqlite.py", "make"),  # a cursor, made by the library's own function
 )
 Key = tuple[str, int, str]  # file, first line, name: a code object in any process

@@ -10,7 +10,7 @@ import os
 import sys
 
 from whoholds.hooks import imports, threads
-from whoholds.hooks.seams import replace
+from whoholds.hooks.seams import replace, stays_ours
 from whoholds.hooks.stand_ins import StandIn, stand
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
@@ -80,7 +80,10 @@ def _stand_in(original: Any) -> StandIn:
         try:
             return original(*args, **kwargs)
         finally:
-            _has_returned()
+            try:
+                _has_returned()
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
 
     def choose() -> Any:
         """The function to call. Where CPython will warn, no frame of ours may be on the stack.

@@ -216,12 +216,11 @@ def last_look() -> None:
     It runs after those of the program's atexit handlers that were registered after whoholds had started.
     """
     for watch, ticker in list(attended):
-        ticker.stop()
-        try:
-            watch.stop(Ending("process"))
-        except Exception as error:  # noqa: BLE001 - our fault must not change how the program ends
-            watch.stand_aside("look-failed", f"the last look failed: {failure(error)}")
-        leave(watch)
+        for step in (ticker.stop, partial(watch.stop, Ending("process")), partial(leave, watch)):
+            try:
+                step()
+            except Exception as error:  # noqa: BLE001 - our fault must not change how the program ends
+                watch.stand_aside("look-failed", f"the last look failed: {failure(error)}")
     while _after:
         _after.pop(0)()
 

@@ -31,7 +31,7 @@ def small() -> Iterator[dict[str, Any]]:
         lacking(missing)
 
 
-@pytest.mark.parametrize("kind", [one for one in ALL if one.system != "sqlite"], ids=lambda one: one.name)
+@pytest.mark.parametrize("kind", [one for one in ALL if "pid" not in one.lacks], ids=lambda one: one.name)
 def test_a_refusal_names_the_database_that_was_asked_for_and_who_holds_it(
     kind: type[Library], small: dict[str, Any]
 ) -> None:

@@ -204,6 +204,8 @@ def parting(held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | No
     Both stacks lead to the same line. None where they are one and the same, or where the function that took the
     first has returned: what it took is left open. A generator (`@contextmanager`) gives to its caller what it takes.
     """
+    if held == asked:  # a loop that keeps what it opens: its stacks are one tuple, which `Sites` shares
+        return None
     at = _keeper(held)
     callers = held[at + 2 :]
     for other in range(0, len(asked), 2):

@@ -1,6 +1,8 @@
 """Limits: every setting in one frozen value, from which environment variable, option and pytest key are derived.
 
 It must not read any environment but the mapping that it is given, and changes nothing.
+
+The file is long because it is the one list of all settings, with the parsers that they share.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 No lock anywhere: every change below is one C call on a dict with int keys or a deque, hence atomic for threads,
 greenlets, signal handlers and the collector's callbacks. It never judges, never calls foreign code, never blocks.
+
+The file is long because it is one object with two sides, what drivers tell and what a look takes, over the same state.
 """
 
 from __future__ import annotations

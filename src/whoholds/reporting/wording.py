@@ -1,6 +1,6 @@
 """Findings as text for a person: the message (a first line that stands alone) and the report; also who holds what now.
 
-Only this module puts findings into words, so that all outputs say the same.
+Only this module puts findings into words, so that all outputs say the same. The file is long for that reason.
 """
 
 from __future__ import annotations

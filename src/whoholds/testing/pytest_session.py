@@ -1,6 +1,8 @@
 """One watched run of pytest: a scope for each test and each shared fixture, judged at its end.
 
-It must replace no function, and only wraps pytest's hooks. The report of a test's teardown carries the test's leaks.
+It must replace no function, and only wraps pytest's hooks. A leak is a failure of the test's call.
+
+The file is long because pytest's hooks share the state of one run.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Watch: the running whole. It enters the drivers, ticks, and passes the findings of the detectors to the outputs.
 
 `tick` is all of its logic and needs no thread of its own. Other people's outputs, detectors and predicates are called
-only from here, in the thread that ticks.
+only from here, in the thread that ticks. The file is long because each of these calls has its guard beside it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ be fast; `used`, `statement` and `closing` are the same idea written out. Corout
 Three promises, whatever happens: the library's own call is made exactly once with the program's arguments, the program
 gets its result or its exception, and a fault of ours goes to `stays_ours`. A signal's handler may raise at any
 instruction: what is set here is set inside the `try` that takes it back.
+
+The file is long because the calls that each statement and loan pays for are written out: a helper costs a call more.
 """
 
 from __future__ import annotations

@@ -11,32 +11,21 @@ from whoholds.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code; 2 is a wrong command line."""
     show_everything(sys.stdout, sys.stderr)
-    parser = argparse.ArgumentParser(
-        prog="whoholds",
-        description="Who holds my database connections? The line, the thread or task, and the line that started it.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
-    commands = parser.add_subparsers(dest="command", metavar="run | report | doctor")
-    _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
-    report = commands.add_parser("report", help="print what journals say")
-    report.add_argument("journal", nargs="+", help="path of a journal, as WHOHOLDS_JOURNAL names it")
-    report.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
-    commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
-    options = parser.parse_args(argv)
+    whole = parser()
+    options = whole.parse_args(argv)
     if options.command is None:
-        parser.print_help()
+        whole.print_help()
         return 0
     if options.command == "run":
         from whoholds.commands.run import run
 
-        return run(options, parser.error)
+        return run(options, whole.error)
     try:
         code = _report(options) if options.command == "report" else _doctor()
         if sys.stdout is not None:  # None if stdout was closed before the start
@@ -54,7 +43,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _report(options: argparse.Namespace) -> int:
     from whoholds.commands.report import report
 
-    return report(options.journal, verbose=options.verbose)
+    return report(
+        options.journal,
+        verbose=options.verbose,
+        rules=options.rule,
+        since=options.since,
+        as_json=options.json,
+        handles=options.handles,
+    )
 
 
 def _doctor() -> int:
@@ -77,6 +73,22 @@ Settings are environment variables that begin with WHOHOLDS_; `whoholds doctor` 
 _RUN_USAGE = "whoholds run [options] script | -m module | -c code | console-script [args …]"
 
 
+def parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, from which the help and the shells' completion come, too."""
+    whole = argparse.ArgumentParser(
+        prog="whoholds",
+        description="Who holds my database connections? The line, the thread or task, and the line that started it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
+    commands = whole.add_subparsers(dest="command", metavar="run | report | doctor")
+    _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
+    _report_options(commands.add_parser("report", help="print what journals say"))
+    commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
+    return whole
+
+
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
     run.add_argument("--fail", action="store_true", help="exit with 3 where a finding of severity error was made")
@@ -90,6 +102,36 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     kinds.add_argument("-c", dest="code", action="store_true", help="target is Python code, as with python -c")
     run.add_argument("target", help="a script, or the name of a Python console script on the PATH")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+
+
+def _report_options(report: argparse.ArgumentParser) -> None:
+    report.add_argument(
+        "journal",
+        nargs="+",
+        help="a journal, as WHOHOLDS_JOURNAL names it, or a pattern such as 'runs/*.jsonl'; {pid} and {host} match all",
+    )
+    report.add_argument(
+        "--rule", action="append", default=[], metavar="RULE", help="only findings of this rule; may be given again"
+    )
+    report.add_argument(
+        "--since",
+        type=_moment,
+        metavar="WHEN",
+        help="only findings reported since then: a time such as 2026-11-26T06:30, local unless it has an offset, "
+        "or 90s, 10m, 2h, 1d ago",
+    )
+    report.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
+    report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
+    report.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
+
+
+def _moment(text: str) -> datetime:
+    from whoholds.commands.report import moment
+
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -1,34 +1,107 @@
-"""`whoholds report`: prints what journals say."""
+"""`whoholds report`: prints what journals say, as text or as JSON."""
 
 from __future__ import annotations
 
+import glob
+import json
+import re
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whoholds import registry
 from whoholds.analysis.finding import INFO
+from whoholds.analysis.rules import RULES
+from whoholds.matching import nearest
+from whoholds.reporting.document import Document
 from whoholds.reporting.reading import Journal
+from whoholds.reporting.records import iso
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.reporting.wording import stamped
 from whoholds.text.streams import forget, say, shown_on
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def report(paths: list[str], *, verbose: bool = False) -> int:
-    """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed."""
-    journals = [Journal(path) for path in paths]
+def report(
+    paths: Sequence[str],
+    *,
+    verbose: bool = False,
+    rules: Sequence[str] = (),
+    since: datetime | None = None,
+    as_json: bool = False,
+    handles: bool = False,
+) -> int:
+    """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed.
+
+    Only findings of these `rules` are shown, if any are given, and only those that were reported `since` then.
+    """
+    journals = [Journal(path) for path in _found(paths)]
     try:
-        told = Told(journals)
+        told = Document(journals, handles=handles) if as_json else Told(journals)
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         unread = next(journal for journal in journals if not journal.ended)
         return _wrong(unread, getattr(error, "strerror", None) or str(error))
     for journal in journals:
         if not journal.count and not journal.unknown:
             return _wrong(journal, "not a line of a journal in it")
-    return _print(_lines(told, verbose=verbose))
+    known = {*RULES, *registry.names(registry.RULES), *(finding.get("rule") for finding in told.findings)}
+    for rule in rules:
+        if rule not in known:
+            say(f"whoholds: --rule {visible(rule)}: there is no such rule{nearest(rule, sorted(filter(None, known)))}")
+            return 2
+    shown = [finding for finding in told.findings if _is_chosen(finding, rules, since)]
+    if isinstance(told, Document):
+        data = told.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
+        return _print(iter([json.dumps(data, ensure_ascii=True, indent=1)]))
+    return _print(_lines(told, shown, verbose=verbose, rules=rules, since=since))
+
+
+def moment(text: str) -> datetime:
+    """The moment that `--since` names: ISO 8601, local time unless it has an offset, or so long ago: 90s, 10m, 2h, 1d.
+
+    Raises ValueError with what it takes.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago is not None:
+            return datetime.now(timezone.utc) - timedelta(seconds=float(ago[1]) * _SECONDS[ago[2]])
+        return datetime.fromisoformat(text.strip().replace("Z", "+00:00")).astimezone()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(
+            f"{visible(text[:100])}: it takes a time such as 2026-11-26T06:30, or so long ago: 90s, 10m, 2h, 1d"
+        ) from None
+
+
+def _found(paths: Sequence[str]) -> list[str]:
+    """The journals: each path that exists, otherwise what it matches as a pattern; `{pid}` and `{host}` match all."""
+    found: dict[str, None] = {}
+    for path in paths:
+        pattern = path.replace("{pid}", "*").replace("{host}", "*")
+        matched = [] if "\0" in path or Path(path).exists() else sorted(glob.glob(pattern))  # noqa: PTH207 - as typed
+        found.update(dict.fromkeys(matched or [path]))
+    return list(found)
+
+
+def _is_chosen(finding: dict[str, Any], rules: Sequence[str], since: datetime | None) -> bool:
+    if rules and finding.get("rule") not in rules:
+        return False
+    at = _time_of(finding)
+    return since is None or at is None or at >= since.timestamp()  # a finding without a time may be a late one
+
+
+def _time_of(finding: dict[str, Any]) -> float | None:
+    """The time of the finding's last record in seconds since the epoch; None if it has none, or an impossible one."""
+    try:
+        return datetime.fromisoformat(finding["time"].replace("Z", "+00:00")).timestamp()
+    except (AttributeError, KeyError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _wrong(journal: Journal, what: str) -> int:
@@ -36,22 +109,25 @@ def _wrong(journal: Journal, what: str) -> int:
     return 2
 
 
-def _lines(told: Told, *, verbose: bool) -> Iterator[str]:
-    for finding in told.findings:
-        if verbose or finding["severity"] != INFO:
-            yield visible(_text(finding), lines=True)
+def _lines(
+    told: Told, findings: list[dict[str, Any]], *, verbose: bool, rules: Sequence[str], since: datetime | None
+) -> Iterator[str]:
+    shown = [finding for finding in findings if verbose or rules or finding["severity"] != INFO]
+    yield from (visible(_text(finding), lines=True) for finding in shown)
     yield from (visible(f"whoholds: {aside}") for aside in told.asides)
+    if rules or since is not None:
+        chosen = [f"--rule {rule}" for rule in rules]
+        chosen += [f"--since {since.astimezone():%Y-%m-%d %H:%M:%S}"] if since is not None else []
+        total = len(told.findings if verbose or rules else told.above_info)
+        yield visible(f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:")
     yield from lines_of(told)
 
 
 def _text(finding: dict[str, Any]) -> str:
     """The report as the process printed it, with its time and process id if the record has them."""
     text: str = finding.get("report") or f"whoholds: {finding['message']}"
-    try:
-        at = datetime.fromisoformat(finding["time"].replace("Z", "+00:00")).timestamp()
-    except (AttributeError, KeyError, ValueError, OverflowError, OSError):  # no time, or an impossible one
-        return text
-    return stamped(text, at, finding["pid"]) if finding.get("pid") is not None else text
+    at = _time_of(finding)
+    return stamped(text, at, finding["pid"]) if at is not None and finding.get("pid") is not None else text
 
 
 def _print(lines: Iterator[str]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.analysis.frames import shown_path
@@ -21,6 +21,8 @@ MANY = 10  # processes without an end that are listed
 MOST_FINDINGS = 10_000  # different findings of journals that are kept
 MOST_ASIDES = 100  # different asides of journals that are kept
 MOST_PLACES = 10_000  # opening lines that are counted
+Process: TypeAlias = "tuple[int, int]"
+"""A process in several journals: the number of its journal, from 0, and its pid."""
 _KEPT = ("rule", "severity", "message", "report", "fingerprint", "count", "opened", "spawned", "pid", "time")
 
 
@@ -64,15 +66,16 @@ class Told:
         self.runs = 0  # `run` records: processes that wrote
         self.remarks: list[str] = []  # sentences on what was passed over
         self._asides: dict[str, None] = {}  # the texts of the asides, each once
-        self._findings: dict[tuple[int | None, str], dict[str, Any]] = {}
+        self._journal = 0  # the number of the journal that is being read: two containers may both have a process 1
+        self._findings: dict[tuple[int, int | None, str], dict[str, Any]] = {}
         self._more = 0  # records of findings beyond MOST_FINDINGS
-        self._running: Counter[int] = Counter()  # by pid: `run` records less `end` records
-        self._open: dict[int, dict[str, Any]] = {}  # by pid: the last `open` record of a process without an end
+        self._running: Counter[Process] = Counter()  # `run` records less `end` records
+        self._open: dict[Process, dict[str, Any]] = {}  # the last `open` record of a process without an end
         self._connections = self._handles = 0
         self._first = ""  # the database of the first handle
         self._peak = (0, "")
         self._places: Counter[tuple[str, int, str, bool]] = Counter()
-        for journal in journals:
+        for self._journal, journal in enumerate(journals):
             for record in journal:
                 self.count += 1
                 self._TAKE[record["type"]](self, record)
@@ -84,21 +87,25 @@ class Told:
 
     def _run(self, record: dict[str, Any]) -> None:
         self.runs += 1
-        self._running[record["pid"]] += 1
+        self._running[self._journal, record["pid"]] += 1
 
     def _end(self, record: dict[str, Any]) -> None:
-        self._running[record["pid"]] -= 1
-        self._open.pop(record["pid"], None)
+        self._running[self._journal, record["pid"]] -= 1
+        self._open.pop((self._journal, record["pid"]), None)
 
     def _held_now(self, record: dict[str, Any]) -> None:
-        self._open[record["pid"]] = record
+        self._open[self._journal, record["pid"]] = record
 
     def _finding(self, record: dict[str, Any]) -> None:
-        key = (record.get("pid"), record["id"])
+        key = (self._journal, record.get("pid"), record["id"])
         if key in self._findings or len(self._findings) < MOST_FINDINGS:
-            self._findings[key] = {name: record[name] for name in _KEPT if name in record}
+            self._findings[key] = self._kept(record)
         else:
             self._more += 1
+
+    def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The part of a finding's record that is kept in memory."""
+        return {name: record[name] for name in _KEPT if name in record}
 
     def _handle(self, record: dict[str, Any]) -> None:
         if record["kind"] == "cursor":
@@ -142,14 +149,14 @@ class Told:
         return list(self._asides)
 
     @property
-    def unended(self) -> list[int]:
-        """The pids of the processes that did not write their `end` record."""
-        return sorted(pid for pid, count in self._running.items() if count > 0)
+    def unended(self) -> list[Process]:
+        """The processes that did not write their `end` record."""
+        return sorted(process for process, count in self._running.items() if count > 0)
 
     @property
-    def held(self) -> dict[int, dict[str, Any]]:
-        """By pid: the last `open` record of each process that did not write its `end` record."""
-        return {pid: self._open[pid] for pid in self.unended if pid in self._open}
+    def held(self) -> dict[Process, dict[str, Any]]:
+        """The last `open` record of each process that did not write its `end` record."""
+        return {process: self._open[process] for process in self.unended if process in self._open}
 
     @property
     def above_info(self) -> list[dict[str, Any]]:
@@ -209,8 +216,8 @@ def lines_of(told: Told) -> list[str]:
     """
     run = told.run
     lines = [headline(run), *(f"whoholds: {remark}" for remark in told.remarks)]
-    for pid in told.unended[:MANY]:
-        lines += _without_end(pid, told.held.get(pid))
+    for process in told.unended[:MANY]:
+        lines += _without_end(process[1], told.held.get(process))
     if len(told.unended) > MANY:
         lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
     if run.severities:

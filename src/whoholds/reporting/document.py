@@ -1,0 +1,130 @@
+"""The document that `whoholds report --json` prints: what journals say, as one JSON object of a stable form.
+
+The form is a contract, which docs/findings.md describes. A field may be added at any time; a change of what a field
+means, or its removal, raises `VERSION`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from whoholds.analysis.finding import SEVERITIES
+from whoholds.reporting.summary import Told, headline
+from whoholds.version import VERSION as WHOHOLDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from whoholds.reporting.reading import Journal
+    from whoholds.reporting.summary import Process
+
+VERSION = 1
+BUSIEST = 20  # opening lines of the summary
+MOST_HANDLES = 100_000  # `handle` records that are kept
+_OF_A_PROCESS = ("pid", "host", "argv", "cwd", "python", "version", "time", "limits")
+
+
+class Document(Told):
+    """What journals say, with whole records of findings. With `handles`, also each connection, checkout and cursor."""
+
+    def __init__(self, journals: Iterable[Journal], *, handles: bool = False) -> None:
+        self._processes: dict[Process, dict[str, Any]] = {}
+        self._peaks: dict[tuple[Process, str], dict[str, Any]] = {}
+        self._said: list[dict[str, Any]] = []  # `aside` records
+        self._handles_kept: list[dict[str, Any]] | None = [] if handles else None
+        self._handles_more = 0
+        journals = list(journals)
+        self._paths = [str(journal.path) for journal in journals]
+        super().__init__(journals)
+        if self._handles_more:
+            self.remarks.append(f"{self._handles_more} records of further handles, beyond {MOST_HANDLES}, are left out")
+
+    def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
+        return self._placed(record)
+
+    def _placed(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record without its type, and with the number of its journal."""
+        return {"journal": self._journal, **{name: value for name, value in record.items() if name != "type"}}
+
+    # --- one method for each type of record whose whole is wanted -----------------------------------------------------
+
+    def _whole_run(self, record: dict[str, Any]) -> None:
+        Told._run(self, record)
+        kept = {name: record.get(name) for name in _OF_A_PROCESS}
+        self._processes[self._journal, record["pid"]] = {"journal": self._journal, **kept, "ended": None, "open": None}
+
+    def _whole_end(self, record: dict[str, Any]) -> None:
+        Told._end(self, record)
+        process = self._processes.get((self._journal, record["pid"]))
+        if process is not None:
+            process["ended"] = record.get("time")
+
+    def _whole_handle(self, record: dict[str, Any]) -> None:
+        Told._handle(self, record)
+        if self._handles_kept is None:
+            return
+        if len(self._handles_kept) < MOST_HANDLES:
+            self._handles_kept.append(self._placed(record))
+        else:
+            self._handles_more += 1
+
+    def _whole_peak(self, record: dict[str, Any]) -> None:
+        Told._peak_record(self, record)
+        key = (self._journal, record.get("pid") or 0), record["database"]
+        if key not in self._peaks or record["count"] >= self._peaks[key]["count"]:
+            self._peaks[key] = self._placed(record)
+
+    def _whole_aside(self, record: dict[str, Any]) -> None:
+        before = len(self._asides)
+        Told._aside(self, record)
+        if len(self._asides) > before:
+            self._said.append(self._placed(record))
+
+    _TAKE: ClassVar[dict[str, Callable[[Any, dict[str, Any]], None]]] = {
+        **Told._TAKE,
+        "run": _whole_run,
+        "end": _whole_end,
+        "handle": _whole_handle,
+        "peak": _whole_peak,
+        "aside": _whole_aside,
+    }
+
+    # --- the result ---------------------------------------------------------------------------------------------------
+
+    def as_data(self, findings: list[dict[str, Any]], *, rules: Iterable[str] = (), since: str | None = None) -> Any:
+        """The document, with those of its `findings` that `rules` and `since` have chosen."""
+        for process, record in self.held.items():
+            if process in self._processes:
+                self._processes[process]["open"] = {
+                    name: value for name, value in record.items() if name not in ("type", "pid")
+                }
+        run = self.run
+        data = {
+            "version": VERSION,
+            "whoholds": WHOHOLDS,
+            "journals": self._paths,
+            "filter": {"rules": list(rules), "since": since},
+            "summary": {
+                "headline": headline(run).removeprefix("whoholds: "),
+                "findings": {
+                    severity: sum(finding["severity"] == severity for finding in self.findings)
+                    for severity in reversed(SEVERITIES)
+                },
+                "connections": run.connections,
+                "peak": {"count": run.peak[0], "database": run.peak[1]},
+                "ended": run.ended,
+                "busiest": [
+                    {"file": file, "line": line, "function": function, "kind": kind, "count": count}
+                    for (file, line, function, loan), count in self._places.most_common(BUSIEST)
+                    for kind in ["checkout" if loan else "connection"]
+                ],
+            },
+            "processes": list(self._processes.values()),
+            "findings": findings,
+            "peaks": list(self._peaks.values()),
+            "asides": self._said,
+            "remarks": self.remarks,
+        }
+        if self._handles_kept is not None:
+            data["handles"] = self._handles_kept
+        return data

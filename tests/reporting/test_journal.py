@@ -15,6 +15,7 @@ from tests.worlds import CARS, REPORT, SHOP, Program, thread
 from whoholds.commands.report import report
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
+from whoholds.reporting.handle_records import WITH_STATEMENTS
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import HOST
@@ -391,3 +392,60 @@ def test_every_line_is_json_that_others_can_read(tmp_path: Path) -> None:
 
     for line in path.read_text(encoding="utf-8").splitlines():
         assert isinstance(json.loads(line, parse_constant=refuse), dict)
+
+
+def test_a_handle_tells_its_order_its_last_calls_and_what_owns_it(tmp_path: Path) -> None:
+    """Stamps order what clocks cannot; literals are gone; the first handle of a line has its stack."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    first, second = (program.opens(by=thread(f"Thread-{number}", REPORT)) for number in range(2))
+    first.ring, first.calls, first.in_transaction = [("select 'hunter2'", program.clock() + 1, 0.5)], 1, True
+    first.used_at += 1.5
+    program.clock.advance(2.5)
+    program.ledger.closed(second)
+    program.ledger.closed(first)
+    program.looks()
+    one, other = sorted(records(path, "handle"), key=lambda record: record["key"])
+    assert one["key"] < other["key"] < other["end_key"] < one["end_key"]
+    assert (one["statements"], one["in_transaction"], one["idle_s"]) == ([["select ?", 1.0, 0.5]], True, 1.0)
+    assert not {"statements", "in_transaction"} & set(other)
+    (stacks,) = (record for record in (one, other) if "stack" in record)
+    assert (stacks["stack"][0]["line"], stacks["spawn_stack"][0]["line"]) == (42, 17)
+
+
+def test_a_finding_names_its_handles_by_their_keys(tmp_path: Path) -> None:
+    """So that whoever draws them knows which."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path, too_many=5)
+    program.fans_out(6)
+    program.looks()
+    program.exits()
+    (crowd,) = (record for record in records(path, "finding") if record["rule"] == "too-many-at-once")
+    assert crowd["handles"] == [record["key"] for record in records(path, "handle")]
+
+
+def test_a_refused_request_has_a_line(tmp_path: Path) -> None:
+    """With who asked, and where."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path)
+    program.line, program.owner = CARS, thread("Thread-1", REPORT)
+    program.ledger.refused(OSError("too many clients"), SHOP, None)
+    program.looks()
+    (record,) = records(path, "refused")
+    assert (record["asked"]["line"], record["spawned"]["line"], record["owner"]) == (42, 17, "Thread-1")
+    assert (record["database"], record["pool"]) == (str(SHOP), None)
+    assert record["began_at"] == record["refused_at"]
+
+
+def test_statements_are_added_to_a_limited_number_of_handles(tmp_path: Path) -> None:
+    """A look at very many closings must not become long, but what a finding names always has them."""
+    path = tmp_path / "run.jsonl"
+    program, _ = run(path, too_many=1000, storm=1000)
+    handles = [program.opens() for _ in range(WITH_STATEMENTS + 5)]
+    for handle in handles:
+        handle.ring = [("select 1", program.clock(), 0.0)]
+        program.ledger.closed(handle)
+    handles[-1].told = 1
+    program.looks()
+    with_statements = [record["key"] for record in records(path, "handle") if "statements" in record]
+    assert with_statements == [handle.opened_stamp for handle in [*handles[:WITH_STATEMENTS], handles[-1]]]

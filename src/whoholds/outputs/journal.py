@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.files import expanded
+from whoholds.reporting.handle_records import HandleRecords, refused_records
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.records import (
     HOST,
     aside_record,
     end_record,
     finding_record,
-    handle_record,
     open_record,
     peak_record,
     run_record,
@@ -38,6 +38,7 @@ class JournalOutput:
         self._highest: dict[str, int] = {}
         self._held: list[Any] | None = None  # `lines` of the last `open` record of this process
         self._writer: Writer | None = None
+        self._handles = HandleRecords()
 
     def __call__(self, look: Look) -> None:
         """Write the records that are new in `look`. The ticking thread calls this.
@@ -51,14 +52,15 @@ class JournalOutput:
         snapshot = look.snapshot
         records += [aside_record(aside, snapshot.wall) for aside in look.asides]
         records += [finding_record(finding, source=look.source) for finding in look.findings]
-        records += [handle_record(handle, snapshot) for handle in look.ended]
+        records += self._handles.of(look, look.ended)
+        records += refused_records(snapshot)
         for trend in snapshot.history.trends.values():
             key = trend.database.text
             if trend.highest.count > self._highest.get(key, 1):
                 self._highest[key] = trend.highest.count
-                records.append(peak_record(trend.highest, key, snapshot))
+                records.append(peak_record(trend.highest, trend.database, snapshot))
         if look.last:
-            records += [handle_record(handle, snapshot) for handle in snapshot.open]
+            records += self._handles.of(look, snapshot.open)
             records.append(end_record(snapshot.wall))
         elif self._held is None or snapshot.new or look.ended:
             held = open_record(snapshot)
@@ -78,6 +80,7 @@ class JournalOutput:
             self._writer.close()
         self._highest.clear()
         self._held = None
+        self._handles = HandleRecords()
         self._pid = os.getpid()
         path = str(self._path).replace("{pid}", str(self._pid)).replace("{host}", HOST)
         self._writer = Writer(Path(path), self._limits.journal_mb * 1_000_000)

@@ -68,6 +68,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
         "spawned": _is_line,
     },
     "handle": {"kind": _is_text, "database": _is_text, "opened": _is_line},
+    "refused": {"database": _is_text, "asked": _is_line, "spawned": _is_line},
     "peak": {"count": _is_count, "database": _is_text},
     "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},
     "end": {"pid": _is_count},

@@ -27,17 +27,18 @@ if TYPE_CHECKING:
     from whoholds.analysis.history import Peak
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
     from whoholds.limits import Limits
 
 OWNERS = 10
+MOST_KEYS = 1000  # handles of a finding whose keys are listed
 HOST = socket.gethostname()
 
 
-def iso(seconds: float) -> str:
-    """Seconds since the epoch as ISO 8601 text in UTC with milliseconds."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def iso(seconds: float, timespec: str = "milliseconds") -> str:
+    """Seconds since the epoch as ISO 8601 text in UTC, by default with milliseconds."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def finding_record(finding: Finding, *, source: bool = True) -> dict[str, Any]:
@@ -88,17 +89,18 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         "time": iso(finding.time),
         "count": finding.count,
         "database": finding.database.text,
-        "opened": _line(finding.site),
-        "spawned": _line(finding.spawned),
+        "opened": line_record(finding.site),
+        "spawned": line_record(finding.spawned),
         "owners": list(owners[:OWNERS]),
-        "stack": _stack(first.origin, source=source) if first else [],
-        "spawn_stack": _stack(spawn.origin, source=source) if spawn else [],
+        "stack": stack_record(first.origin, source=source) if first else [],
+        "spawn_stack": stack_record(spawn.origin, source=source) if spawn else [],
         "pid": os.getpid(),
         "host": HOST,
     }
     if finding.parts:
         record["parts"] = [_part(part) for part in finding.parts]
     if first is not None:
+        record["handles"] = [handle.opened_stamp for handle in finding.handles[:MOST_KEYS]]
         record["held_s"] = round(max(handle.held_s(finding.now) for handle in finding.handles), 3)
         record["idle_s"] = round(max(handle.idle_s(finding.now) for handle in finding.handles), 3)
         if first.backend_pid is not None:
@@ -106,7 +108,7 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
     if finding.spans[0]:
         record["trace_id"], record["span_id"] = finding.spans
     if finding.also is not None:
-        record["other"] = {"what": finding.also.what, **(_line(finding.also.site) or {})}
+        record["other"] = {"what": finding.also.what, **(line_record(finding.also.site) or {})}
     if finding.scope:
         record["scope"] = redact(finding.scope)
     if finding.error:
@@ -132,7 +134,7 @@ def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
         owners.setdefault(origin, []).append(shown_name(handle.owner.name) if handle.owner else "")
     groups = sorted(owners.items(), key=lambda item: -len(item[1]))
     return [
-        {"count": len(names), "owners": names[:OWNERS], "stack": _stack(origin, source=source)}
+        {"count": len(names), "owners": names[:OWNERS], "stack": stack_record(origin, source=source)}
         for origin, names in groups
     ]
 
@@ -140,13 +142,14 @@ def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
 def _part(part: Part) -> dict[str, Any]:
     return {
         "count": part.count,
-        "opened": _line(part.site),
-        "spawned": _line(part.spawned),
+        "opened": line_record(part.site),
+        "spawned": line_record(part.spawned),
         "owners": list(part.owners[:OWNERS]),
     }
 
 
-def _line(site: Site | None) -> dict[str, Any] | None:
+def line_record(site: Site | None) -> dict[str, Any] | None:
+    """The line of a site as `frame_record` gives it; None if it is not known."""
     return frame_record(site.frame) if site is not None and site.origin else None
 
 
@@ -155,7 +158,8 @@ def frame_record(frame: Frame) -> dict[str, Any]:
     return {"file": frame.file, "line": frame.line, "function": frame.function, "source": frame.source}
 
 
-def _stack(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
+def stack_record(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
+    """The frames of an origin as `frame_record` gives them, innermost first."""
     return [frame_record(frame) for frame in frames(origin, source=source)]
 
 
@@ -181,30 +185,6 @@ def _working_directory() -> str:
         return ""
 
 
-def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
-    """The record of a handle that ended, or that is open at the end; times in ISO 8601, durations in seconds."""
-    owner = handle.owner
-    spawn = owner.spawn if owner else None
-    return {
-        "type": "handle",
-        "key": handle.opened_stamp,
-        "kind": handle.kind,
-        "driver": handle.driver,
-        "database": handle.database.text,
-        "opened_at": iso(snapshot.wall_time(handle.opened_at)),
-        "closed_at": None if handle.closed_at is None else iso(snapshot.wall_time(handle.closed_at)),
-        "how": handle.how or "open",
-        "held_s": round(handle.held_s(snapshot.now), 6),
-        "busy_s": round(handle.busy_s, 6) if handle.seen else None,
-        "uses": handle.uses if handle.seen else None,
-        "opened": _line(handle.site),
-        "spawned": _line(spawn.site if spawn else None),
-        "owner": shown_name(owner.name) if owner else None,
-        "backend_pid": handle.backend_pid,
-        "pid": os.getpid(),
-    }
-
-
 HELD_LINES = 20  # lines of an `open` record, those with the most handles
 
 
@@ -227,7 +207,7 @@ def open_record(snapshot: Snapshot) -> dict[str, Any]:
                 "kind": kind,
                 "database": database.text,
                 "count": count,
-                "opened": _line(site),
+                "opened": line_record(site),
                 "since": iso(snapshot.wall_time(oldest[site, database, kind].opened_at)),
             }
             for (site, database, kind), count in counts.most_common(HELD_LINES)
@@ -238,12 +218,16 @@ def open_record(snapshot: Snapshot) -> dict[str, Any]:
 _HOLDS = attrgetter("site", "database", "kind")
 
 
-def peak_record(peak: Peak, database: str, snapshot: Snapshot) -> dict[str, Any]:
-    """The record of a new highest number of handles open at once to one database."""
+def peak_record(peak: Peak, database: Database, snapshot: Snapshot) -> dict[str, Any]:
+    """The record of a new highest number of handles open at once to one database.
+
+    `limit` is the number that the server said it allows; None if it was not asked.
+    """
     return {
         "type": "peak",
-        "database": database,
+        "database": database.text,
         "count": peak.count,
+        "limit": snapshot.history.server_limits.get(database.server),
         "time": iso(snapshot.wall_time(peak.at)),
         "pid": os.getpid(),
     }

@@ -119,6 +119,9 @@ class Told:
             if place in self._places or len(self._places) < MOST_PLACES:
                 self._places[place] += 1
 
+    def _refused(self, record: dict[str, Any]) -> None:
+        """Nothing: the finding `refused` says it."""
+
     def _peak_record(self, record: dict[str, Any]) -> None:
         self._peak = max(self._peak, (record["count"], record["database"]))
 
@@ -132,6 +135,7 @@ class Told:
         "open": _held_now,
         "finding": _finding,
         "handle": _handle,
+        "refused": _refused,
         "peak": _peak_record,
         "aside": _aside,
     }

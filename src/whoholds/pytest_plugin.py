@@ -149,7 +149,7 @@ def settings() -> list[str]:
 
     from whoholds.limits import Limits
 
-    return [one.name for one in fields(Limits) if one.name != "outputs"]
+    return [field.name for field in fields(Limits) if field.name != "outputs"]
 
 
 def _anything_else(config: pytest.Config) -> bool:

@@ -142,12 +142,12 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - o
     running = Watch(limits, ledger=ledger)
     for name in limits.outputs:
         try:
-            made = output(name, limits)
+            ready = output(name, limits)
         except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from reporting
             running.stand_aside("output-failed", f"output {name} is switched off: {failure(error)}")
         else:
-            if not (in_block and is_quiet_in_blocks(made)):
-                running.outputs.append(made)
+            if not (in_block and is_quiet_in_blocks(ready)):
+                running.outputs.append(ready)
     if not in_block:
         running.fallback = partial(_stderr, limits)
         if running.failed and not running.outputs:

@@ -192,10 +192,10 @@ class _Connects:
         return to_come(self.ledger.clock, took, failed), left
 
     def _class_of(self, kind: type) -> Any:
-        made = self._known.get(kind)
-        if made is None:
-            made = self._known[kind] = proxy_class(kind, self._connection_methods(kind))
-        return made
+        proxy = self._known.get(kind)
+        if proxy is None:
+            proxy = self._known[kind] = proxy_class(kind, self._connection_methods(kind))
+        return proxy
 
     def _connection_methods(self, kind: type) -> dict[str, Any]:
         """The watched methods for the proxy of a connection of type `kind`: those that the type has."""

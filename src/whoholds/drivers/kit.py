@@ -187,7 +187,7 @@ class Known:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[ref[Any], Handle]] = {}  # each change is one C call
-        Known.everywhere = [one for one in Known.everywhere if one() is not None] + [ref(self)]
+        Known.everywhere = [known for known in Known.everywhere if known() is not None] + [ref(self)]
 
     def put(self, thing: Any, handle: Handle) -> None:
         """Remember `handle` as the handle of `thing`, which is held weakly."""
@@ -262,15 +262,15 @@ def layered(wanted: type, ours: type, methods_for: Callable[[type], dict[str, An
     """
     if issubclass(wanted, ours):
         return wanted
-    made = known.get(wanted)
-    if made is None:
+    layer = known.get(wanted)
+    if layer is None:
         try:
             slots = {"__slots__": ()} if "__dict__" not in dir(wanted) else {}
-            made = subclass(wanted, slots, (wanted, ours))
+            layer = subclass(wanted, slots, (wanted, ours))
         except TypeError:  # no room for a layer below
-            made = subclass(wanted, methods_for(wanted))
-        known[wanted] = made
-    return made
+            layer = subclass(wanted, methods_for(wanted))
+        known[wanted] = layer
+    return layer
 
 
 def as_if_in(module: str, function: Any) -> Any:

@@ -47,11 +47,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
             stand(base, "close", close(base.close, ledger, kit.whoholds_of, _is_closed))
             wait = use(base.wait, ledger, kit.whoholds_of, _in_transaction, broke=_broke)
             stand(base, "wait", kit.unless_inside(base.wait, wait) if use is kit.used else wait)
-            for one in (cursor, server_cursor):
+            for kind in (cursor, server_cursor):
                 for name in _STATEMENTS:
-                    method = vars(one)[name]
+                    method = vars(kind)[name]
                     ours = use(method, ledger, _of_cursor, _cursors_transaction, sql=True, broke=_cursor_broke)
-                    stand(one, name, ours)
+                    stand(kind, name, ours)
             stand(server_cursor, "__init__", cursors.opening(server_cursor.__init__))
             ours = close(server_cursor.close, ledger, cursors.known.of, if_raised=_cursor_is_closed)
             stand(server_cursor, "close", ours)

@@ -125,10 +125,10 @@ class _Layer:
         ours = kit.layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
         if not named and not hasattr(ours, _REPLICATION[0]):
             return ours
-        made = self._known_special.get((ours, named))
-        if made is None:
-            made = self._known_special[ours, named] = kit.subclass(ours, self._special_methods(ours, named=named))
-        return made
+        special = self._known_special.get((ours, named))
+        if special is None:
+            special = self._known_special[ours, named] = kit.subclass(ours, self._special_methods(ours, named=named))
+        return special
 
     def _opened_cursor(self, connection: Any, cursor: Any, frame: Any) -> None:
         """A named cursor was made: it holds a result set on the server until it is closed, and gets a handle."""

@@ -49,9 +49,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
     base, queue = pool.Pool, pool.QueuePool
     with kit.open_names() as stand:
         for name, tell in listeners.items():
-            told = kit.listener(tell, f"sqlalchemy.pool.Pool.{name}")
-            event.listen(base, name, told)
-            stand.at_the_end(_silence, event, base, name, told)
+            heard = kit.listener(tell, f"sqlalchemy.pool.Pool.{name}")
+            event.listen(base, name, heard)
+            stand.at_the_end(_silence, event, base, name, heard)
         # every pool's constructor calls this; engines read the constructor's signature, so it is not replaced
         stand(base, "_should_wrap_creator", kit.around(base._should_wrap_creator, lender.making))
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))

@@ -51,14 +51,14 @@ def _over(ended: Scope) -> None:
     Raises nothing except a warning that a filter of the program turns into an exception.
     """
     try:
-        found = _left_in(ended)
+        findings = _left_in(ended)
     except Exception as error:  # noqa: BLE001 - our fault must not replace what the block gives or raises
         faults.note(error, "whoholds.scope")
         return
-    if found:
+    if findings:
         from whoholds.outputs.warn import warn_caller
 
-        warn_caller(found)
+        warn_caller(findings)
 
 
 def _left_in(ended: Scope) -> list[Finding]:

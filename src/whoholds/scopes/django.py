@@ -66,5 +66,5 @@ def _ending_with(response: Any, unit: Unit, request: Any) -> Any:
 
 
 def _name(request: Any) -> str:
-    found = getattr(request.resolver_match, "route", None)
-    return f"{request.method} {'/' + route(found) if isinstance(found, str) else folded(request.path)}"
+    pattern = getattr(request.resolver_match, "route", None)
+    return f"{request.method} {'/' + route(pattern) if isinstance(pattern, str) else folded(request.path)}"

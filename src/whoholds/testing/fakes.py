@@ -118,8 +118,8 @@ class FakeCursor:
 
     def executemany(self, sql: str, parameters: Any) -> FakeCursor:
         """Execute the statement once for each item of `parameters`, and return this cursor."""
-        for one in parameters:
-            self.execute(sql, one)
+        for values in parameters:
+            self.execute(sql, values)
         return self
 
     def fetchone(self) -> tuple[Any, ...] | None:

@@ -209,9 +209,9 @@ class Session:
             judged = verdict(scope, self._recorder.leave(scope), choices)
         verdicts = [judged, *self._pending]
         self._pending = []
-        if not any(one.record.handles or one.judged for one in verdicts):
+        if not any(each.record.handles or each.judged for each in verdicts):
             return None
-        vars(report)["whoholds"] = [one.as_data() for one in verdicts]  # xdist sends a report's attributes along
+        vars(report)["whoholds"] = [each.as_data() for each in verdicts]  # xdist sends a report's attributes along
         return self._tell(item, report, verdicts)
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
@@ -221,8 +221,8 @@ class Session:
 
     def _tell(self, item: pytest.Item, report: pytest.TestReport, verdicts: list[Verdict]) -> pytest.TestReport | None:
         """A second report of the call, if the test leaks and had passed; `report` gets the other findings."""
-        found = [finding for one in verdicts for finding, _ in one.judged]
-        failing = [finding for one in verdicts for finding in one.failing]
+        found = [finding for each in verdicts for finding, _ in each.judged]
+        failing = [finding for each in verdicts for finding in each.failing]
         if not found:
             return None
         report.user_properties = [
@@ -277,8 +277,8 @@ class Session:
         """Reports what no test's report can carry: fixtures that ended with the session, and late handles."""
         result = yield
         self._late()
-        data = [one.as_data() for one in self._pending if one.record.handles or one.judged]
-        failing = any(one.failing for one in self._pending)
+        data = [each.as_data() for each in self._pending if each.record.handles or each.judged]
+        failing = any(each.failing for each in self._pending)
         self._pending = []
         output = getattr(self.config, "workeroutput", None)
         if output is not None:
@@ -322,7 +322,7 @@ class Session:
     def pytest_testnodedown(self, node: Any) -> None:
         """Adds the findings that a worker sent at its end. Called in pytest-xdist's controller."""
         data = getattr(node, "workeroutput", {}).get("whoholds", [])
-        self.summary.add(data, failed=any(one["does"] == ERROR for entry in data for one in entry["findings"]))
+        self.summary.add(data, failed=any(finding["does"] == ERROR for entry in data for finding in entry["findings"]))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Adds the findings of each report, from this process or from a worker, to the summary."""

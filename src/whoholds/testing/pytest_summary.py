@@ -39,7 +39,7 @@ class Summary:
     def write(self, reporter: pytest.TerminalReporter, *, asked: bool) -> None:
         """Write the table; nothing is written if no mode was asked for and nothing found."""
         groups = self._by_line()
-        peaks = sorted((one for one in self._entries if one["peak"] > 1), key=lambda one: -one["peak"])
+        peaks = sorted((entry for entry in self._entries if entry["peak"] > 1), key=lambda entry: -entry["peak"])
         if not (asked or groups or self.written or self.compared):
             return
         verbose = reporter.verbosity > 0
@@ -57,15 +57,15 @@ class Summary:
             reporter.write_line(f"  and {len(groups) - most} more lines (-v shows them)")
         if peaks:
             reporter.write_line("most open at once:")
-        for one in peaks[:most]:
-            reporter.write_line(f"{one['peak']:>6}  {one['name']}  {one['largest']}".rstrip())
+        for entry in peaks[:most]:
+            reporter.write_line(f"{entry['peak']:>6}  {entry['name']}  {entry['largest']}".rstrip())
         if self.written:
             reporter.write_line(f"baseline written: {self.written}")
         for line in self.compared.lines() if self.compared is not None else ():
             reporter.write_line(line, yellow=True)
 
     def _headline(self, groups: list[list[dict[str, Any]]]) -> str:
-        connects = sum(one["connects"] for one in self._entries)
+        connects = sum(entry["connects"] for entry in self._entries)
         said = f"{_n(connects, 'connection')} opened by tests and fixtures"
         if not groups:
             return f"{said}, nothing found"
@@ -85,7 +85,7 @@ class Summary:
             ""
             if first["does"] == ERROR
             else " (reported only)"
-            if any(one["does"] == ERROR for one in self.records())
+            if any(record["does"] == ERROR for record in self.records())
             else ""
         )
         reporter.write_line(f"{count:>6} ×  {first['rule']}  {place}{known}")

@@ -51,11 +51,11 @@ class Recording:
         The recording says which handles a rule had already named at a look. A handle that these limits would have
         named earlier is therefore found again at each later look.
         """
-        found = []
+        judged = []
         for look in self.looks:
             snapshot = restored(look)
-            found.append([finding for detector in detectors.values() for finding in detector(snapshot, limits)])
-        return found
+            judged.append([finding for detector in detectors.values() for finding in detector(snapshot, limits)])
+        return judged
 
 
 def kept(snapshot: Snapshot) -> bytes:

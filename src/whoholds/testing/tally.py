@@ -44,7 +44,7 @@ class Tally:
     @property
     def connects(self) -> list[Handle]:
         """The connections that the scope opened, including those that a pool opened for its own stock."""
-        return [one for one in self.handles.values() if one.kind == CONNECTION]
+        return [handle for handle in self.handles.values() if handle.kind == CONNECTION]
 
 
 class Opened:
@@ -125,8 +125,8 @@ class Tallies:
         scope: Scope | None = handle.scope
         if scope is None:
             return
-        for one in (scope, *scope.around):
-            record = self._records.get(one)
+        for counted in (scope, *scope.around):
+            record = self._records.get(counted)
             if record is not None:
                 record.handles[handle.opened_stamp] = handle
         if scope in self._over and len(self.late) < MOST:
@@ -141,7 +141,7 @@ class Tallies:
                 and scope is not ending.scope
             ):
                 continue  # the block itself raises this finding, and a test that catches it has judged it
-            mine = tuple(one for one in finding.handles if one.opened_stamp in record.handles)
+            mine = tuple(handle for handle in finding.handles if handle.opened_stamp in record.handles)
             if mine and len(record.findings) < MOST:
                 record.findings += self._share(finding, mine)
 

@@ -60,8 +60,8 @@ def redact_commands(text: str) -> str:
             rf"(?:(?=[\"']{flag}){TOUCHING}|(?P<flag>{flag}{joined})(?!\*\*\*){value})"
         )
         for _ in range(4):  # each pass hides one more secret of a command
-            text, found = flagged.subn(_flag_only, text)
-            if not found:
+            text, hidden = flagged.subn(_flag_only, text)
+            if not hidden:
                 break
     text = pattern(rf"({USER}[\s=]{{1,3}})(?=[\"'][^\s\"']{{0,100}}:){TOUCHING}").sub(rf"\1{HIDDEN}", text)
     text = pattern(rf"(?<=[\"'])({USER}=[^\s:\"']{{1,100}}:).+").sub(rf"\1{HIDDEN}", text)

@@ -81,7 +81,7 @@ def redact_argv(argv: Sequence[str]) -> list[str]:
         user = known.pattern(USER).fullmatch(head) is not None
         words = [*words[-2:], head.replace("\\", "/").rpartition("/")[2].removesuffix(".exe")]
         called = {" ".join(words[-count:]) for count in (1, 2, 3)}
-        commands += [one for one in COMMANDS if any(map(known.pattern(one.names).fullmatch, called))]
+        commands += [command for command in COMMANDS if any(map(known.pattern(command.names).fullmatch, called))]
         oracle = oracle or known.pattern(ORACLE).fullmatch(words[-1]) is not None
     return shown
 

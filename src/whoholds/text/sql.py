@@ -75,12 +75,12 @@ def summary(sql: object, limit: int = LONGEST, *, system: str = "") -> str:
     known = _SUMMARIES.get(system)
     if known is None:
         known = _SUMMARIES[""]
-    found = known.get(text) if limit == LONGEST else None
-    if found is None:
-        found = _join(walk(_whole(text), DIALECTS.get(system, UNKNOWN)), limit)
+    summary = known.get(text) if limit == LONGEST else None
+    if summary is None:
+        summary = _join(walk(_whole(text), DIALECTS.get(system, UNKNOWN)), limit)
         if limit == LONGEST:
-            _keep(known, text, found)
-    return found
+            _keep(known, text, summary)
+    return summary
 
 
 def sanitise(sql: object, *, system: str = "", limit: int = LOOK) -> str:
@@ -96,13 +96,13 @@ def sanitise(sql: object, *, system: str = "", limit: int = LOOK) -> str:
     known = _TEXTS.get(system)
     if known is None:
         known = _TEXTS[""]
-    found = known.get(text)
-    if found is None:
-        found = _without_literals(_whole(text), DIALECTS.get(system, UNKNOWN))
-        _keep(known, text, found)
-    if len(text) > LOOK or len(found) > limit:
-        found = found[: max(0, limit - 2)] + " …" if found else ""
-    return found
+    sanitised = known.get(text)
+    if sanitised is None:
+        sanitised = _without_literals(_whole(text), DIALECTS.get(system, UNKNOWN))
+        _keep(known, text, sanitised)
+    if len(text) > LOOK or len(sanitised) > limit:
+        sanitised = sanitised[: max(0, limit - 2)] + " …" if sanitised else ""
+    return sanitised
 
 
 def _without_literals(text: str, dialect: Dialect) -> str:
@@ -140,15 +140,15 @@ def _whole(text: str) -> str:
     return text if len(text) <= LOOK else "".join(text[:LOOK].rsplit(None, 1)[:1])
 
 
-def _keep(known: dict[str, str], text: str, found: str) -> None:
+def _keep(known: dict[str, str], text: str, value: str) -> None:
     if len(known) >= KEPT:
         known.clear()
-    known[text] = found
+    known[text] = value
 
 
-def _join(found: list[str], limit: int) -> str:
-    text = " ".join(found)
+def _join(words: list[str], limit: int) -> str:
+    text = " ".join(words)
     if len(text) > limit:
-        while found and len(text) > limit:
-            text = text[: -len(found.pop()) - 1]
+        while words and len(text) > limit:
+            text = text[: -len(words.pop()) - 1]
     return text

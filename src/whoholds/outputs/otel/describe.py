@@ -27,28 +27,28 @@ _stacks: dict[tuple[int, ...], tuple[Origin, str]] = {}  # the origin keeps aliv
 
 def of_database(database: Database) -> Attributes:
     """The `db.*`, `server.*` and `network.*` attributes of the database. The caller must not change the dict."""
-    found = _databases.get(database.text)
-    if found is None:
+    attributes = _databases.get(database.text)
+    if attributes is None:
         if len(_databases) >= KEPT:
             _databases.clear()
-        found = _databases[database.text] = _database(database)
-    return found
+        attributes = _databases[database.text] = _database(database)
+    return attributes
 
 
 def _database(database: Database) -> Attributes:
-    found: Attributes = {names.SYSTEM: database.system}
+    attributes: Attributes = {names.SYSTEM: database.system}
     if database.name:
-        found[names.NAMESPACE] = database.name
+        attributes[names.NAMESPACE] = database.name
     host = database.host
     if host:
-        found[names.SERVER] = host
+        attributes[names.SERVER] = host
         if not names.is_default_port(database.system, database.port):
-            found[names.PORT] = database.port
+            attributes[names.PORT] = database.port
         if _is_address(host):  # only the client library knows the address of a host name
-            found[names.PEER] = host
+            attributes[names.PEER] = host
             if database.port and not host.startswith("/"):
-                found[names.PEER_PORT] = database.port
-    return found
+                attributes[names.PEER_PORT] = database.port
+    return attributes
 
 
 def _is_address(host: str) -> bool:
@@ -64,29 +64,29 @@ def label_of(database: Database) -> str:
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:
     """The attributes `code.*` of the opening line and `whoholds.spawn.*` of the spawn line."""
-    found: Attributes = {}
+    attributes: Attributes = {}
     if site is not None and site.origin:
         frame = site.frame
-        found |= {names.FUNCTION: frame.function, names.FILE: frame.file, names.LINE: frame.line}
+        attributes |= {names.FUNCTION: frame.function, names.FILE: frame.file, names.LINE: frame.line}
     if spawned is not None and spawned.origin:
         frame = spawned.frame
-        found |= {
+        attributes |= {
             names.SPAWN_FUNCTION: frame.function,
             names.SPAWN_FILE: frame.file,
             names.SPAWN_LINE: frame.line,
         }
-    return found
+    return attributes
 
 
 def stack(origin: Origin, *, source: bool) -> str:
     """The opening stack as Python prints a traceback, innermost frame last; with `source`, it has source lines."""
     key = tuple([part if type(part) is int else id(part) for part in origin])
-    found = _stacks.get(key)
-    if found is None:
+    printed = _stacks.get(key)
+    if printed is None:
         if len(_stacks) >= KEPT:
             _stacks.clear()
-        found = _stacks[key] = (origin, _printed(origin, source=source))
-    return found[1]
+        printed = _stacks[key] = (origin, _printed(origin, source=source))
+    return printed[1]
 
 
 def _printed(origin: Origin, *, source: bool) -> str:
@@ -102,11 +102,11 @@ def of_owner(owner: Owner | None) -> Attributes:
     """The attributes `thread.*` of the owner's thread, and the kind and name of the owner; empty for None."""
     if owner is None:
         return {}
-    found: Attributes = {
+    attributes: Attributes = {
         names.THREAD_ID: owner.ident,
         names.OWNER_KIND: owner.kind,
         names.OWNER_NAME: shown_name(owner.name),
     }
     if owner.thread_name:
-        found[names.THREAD_NAME] = shown_name(owner.thread_name)
-    return found
+        attributes[names.THREAD_NAME] = shown_name(owner.thread_name)
+    return attributes

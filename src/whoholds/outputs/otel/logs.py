@@ -75,7 +75,7 @@ def _before_1_35(provider: Any) -> Any:
 
 def _attributes(finding: Finding, record: dict[str, Any], *, source: bool) -> dict[str, Any]:
     first = finding.in_order[0] if finding.handles else None
-    found = {
+    attributes = {
         **describe.of_database(finding.database),
         **describe.of_lines(finding.site, finding.spawned),
         names.RULE: finding.rule,
@@ -84,8 +84,8 @@ def _attributes(finding: Finding, record: dict[str, Any], *, source: bool) -> di
         "whoholds.report": record["report"],
     }
     if first is not None and first.origin:
-        found[names.STACK] = describe.stack(first.origin, source=source)
+        attributes[names.STACK] = describe.stack(first.origin, source=source)
     for name in _FIELDS:
         if record.get(name):
-            found[f"whoholds.{name}"] = record[name]
-    return found
+            attributes[f"whoholds.{name}"] = record[name]
+    return attributes

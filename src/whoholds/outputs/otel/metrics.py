@@ -169,10 +169,10 @@ _made: WeakKeyDictionary[Any, Metrics] = WeakKeyDictionary()
 
 def of(provider: Any) -> Metrics:
     """The `Metrics` of this meter provider: always the same, because the SDK would ignore a second set's callbacks."""
-    found = _made.get(provider)
-    if found is None:
-        found = _made[provider] = Metrics(provider)
-    return found
+    metrics = _made.get(provider)
+    if metrics is None:
+        metrics = _made[provider] = Metrics(provider)
+    return metrics
 
 
 # --- what the instruments read --------------------------------------------------------------------------------------
@@ -183,8 +183,8 @@ def _count(metrics: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[s
     for handle in snapshot.open:
         if handle.kind == CONNECTION:
             label = metrics.label(handle.pool, handle.database)
-            for state, one in (("idle", int(handle.at_home)), ("used", int(not handle.at_home))):
-                counts[label, state] = counts.get((label, state), 0) + one
+            for state, number in (("idle", int(handle.at_home)), ("used", int(not handle.at_home))):
+                counts[label, state] = counts.get((label, state), 0) + number
     for (label, state), count in counts.items():
         yield count, {names.POOL_NAME: label, names.STATE: state}
 
@@ -246,9 +246,9 @@ def version_of(library: str) -> str:
     """The version of the library as its module gives it, or "". Imports nothing."""
     for name in (library, library.partition(".")[0]):
         module = sys.modules.get(name)
-        found = getattr(module, "sqlite_version", None) or getattr(module, "VERSION", None)
-        if isinstance(found, str):
-            return found.split(" ", 1)[0]
+        version = getattr(module, "sqlite_version", None) or getattr(module, "VERSION", None)
+        if isinstance(version, str):
+            return version.split(" ", 1)[0]
     return ""
 
 

@@ -27,10 +27,10 @@ FLUSH_S = 2.0  # longest wait for the export of a child process that exits witho
 
 def provider(signal: str) -> Any:
     """The provider of `traces`, `logs` or `metrics` that the program has set; None if there is none that still runs."""
-    found = otel_names.provider_set(signal)
-    if found is None or type(found).__name__.startswith(("Proxy", "_Proxy", "NoOp")):
+    current = otel_names.provider_set(signal)
+    if current is None or type(current).__name__.startswith(("Proxy", "_Proxy", "NoOp")):
         return None
-    return None if otel_names.shut_down(found) else found
+    return None if otel_names.shut_down(current) else current
 
 
 def outlive_us() -> None:
@@ -68,7 +68,8 @@ def flush() -> None:
     if _outlive_us:
         return
     done: SimpleQueue[None] = SimpleQueue()
-    flushes = [found.force_flush for found in map(provider, otel_names.HOLDERS) if hasattr(found, "force_flush")]
+    providers = map(provider, otel_names.HOLDERS)
+    flushes = [each.force_flush for each in providers if hasattr(each, "force_flush")]
     if not flushes:
         return
 

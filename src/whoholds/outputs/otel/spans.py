@@ -102,7 +102,7 @@ class Spans:
 
     def _attributes(self, handle: Handle, snapshot: Snapshot, *, source: bool) -> dict[str, Any]:
         spawn = handle.owner.spawn if handle.owner else None
-        found = {
+        attributes = {
             **describe.of_lines(handle.site, spawn.site if spawn else None),
             **describe.of_owner(handle.owner),
             names.HANDLE_KIND: handle.kind,
@@ -110,18 +110,18 @@ class Spans:
             names.HELD: round(handle.held_s(snapshot.now), 6),
         }
         if handle.seen:
-            found |= {
+            attributes |= {
                 names.USES: handle.uses,
                 names.BUSY: round(handle.busy_s, 6),
                 names.IDLE: round(handle.idle_s(snapshot.now), 6),
             }
         if handle.origin:
-            found[names.STACK] = describe.stack(handle.origin, source=source)
+            attributes[names.STACK] = describe.stack(handle.origin, source=source)
         if handle.pool is not None:
-            found[names.POOL_NAME] = shown_name(handle.pool.name)
+            attributes[names.POOL_NAME] = shown_name(handle.pool.name)
         if handle.backend_pid is not None:
-            found[names.BACKEND_PID] = handle.backend_pid
-        return found
+            attributes[names.BACKEND_PID] = handle.backend_pid
+        return attributes
 
     def _recorded(self, handle: Handle, snapshot: Snapshot, context: Any, database: dict[str, Any]) -> None:
         """Make spans for the last few statements, below the span (`context`) of a handle that a finding named."""

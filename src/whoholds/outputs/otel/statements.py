@@ -174,10 +174,12 @@ class Statements:
         self._suppress = otel_names.suppress_keys(contexts)[0]
         self._client = trace.SpanKind.CLIENT
         self._failed = trace.Status(trace.StatusCode.ERROR)
-        found = self._provider("traces")
-        self._tracer = found.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if found is not None else None
-        found = self._provider("metrics")
-        self._histogram = metrics.of(found).duration() if found is not None else None
+        provider = self._provider("traces")
+        self._tracer = (
+            provider.get_tracer(names.SCOPE, VERSION, schema_url=names.SCHEMA) if provider is not None else None
+        )
+        provider = self._provider("metrics")
+        self._histogram = metrics.of(provider).duration() if provider is not None else None
         self._trace = trace
 
     # --- what a statement looks like --------------------------------------------------------------------------------
@@ -187,16 +189,16 @@ class Statements:
         if type(text) is not str or len(text) > LOOK or name in _COPIES or name == "callproc":
             return _shape_of(database, name, text, args)
         key = (database.text, text)
-        found = self._known.get(key)
-        if found is None:
+        shape = self._known.get(key)
+        if shape is None:
             if len(self._known) >= KEPT:
                 self._known.clear()
-            found = self._known[key] = _shape_of(database, "", text, ())
+            shape = self._known[key] = _shape_of(database, "", text, ())
         if name == "executemany":
             size = _batch(args)
             if size > 1:
-                return found[0], {**found[1], names.BATCH_SIZE: size}
-        return found
+                return shape[0], {**shape[1], names.BATCH_SIZE: size}
+        return shape
 
 
 def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...]) -> Shape:
@@ -204,27 +206,27 @@ def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...]) -
 
     The name is the summary, else operation and target, else the target, else the system.
     """
-    found = dict(describe.of_database(database))
+    attributes = dict(describe.of_database(database))
     target = database.name or (f"{database.host}:{database.port}" if database.host else database.system)
     if name == "callproc":
         if type(text) is str:
-            found[names.PROCEDURE] = target = text
-        return target, found
+            attributes[names.PROCEDURE] = target = text
+        return target, attributes
     if name in _COPIES:
         table = args[1] if len(args) > 1 and type(args[1]) is str else target
         if table is not target:
-            found[names.COLLECTION] = table
-        found[names.OPERATION] = "COPY"
-        return f"COPY {table}", found
+            attributes[names.COLLECTION] = table
+        attributes[names.OPERATION] = "COPY"
+        return f"COPY {table}", attributes
     if name == "executemany" and (size := _batch(args)) > 1:
-        found[names.BATCH_SIZE] = size
+        attributes[names.BATCH_SIZE] = size
     short = summary(text, system=database.system)
     if short:
-        found[names.QUERY_SUMMARY] = short
+        attributes[names.QUERY_SUMMARY] = short
     whole = sanitise(text, system=database.system)  # even with parameters: the text may have literals besides
     if whole:
-        found[names.QUERY_TEXT] = whole
-    return short or target, found
+        attributes[names.QUERY_TEXT] = whole
+    return short or target, attributes
 
 
 def _first(kwargs: dict[str, Any]) -> Any:
@@ -242,15 +244,15 @@ def _batch(args: tuple[Any, ...]) -> int:
 def _error(exc: BaseException) -> dict[str, Any]:
     """The attributes `error.type` and the server's code. The message is left out, because it may quote a literal."""
     kind = type(exc)
-    found: dict[str, Any] = {names.ERROR_TYPE: f"{kind.__module__}.{kind.__qualname__}"}
+    attributes: dict[str, Any] = {names.ERROR_TYPE: f"{kind.__module__}.{kind.__qualname__}"}
     for name in _CODES:
         code = getattr(exc, name, None)
         if type(code) is str:
-            found[names.STATUS_CODE] = code
-            return found
+            attributes[names.STATUS_CODE] = code
+            return attributes
     if exc.args and type(exc.args[0]) is int:  # MySQL's drivers have the code there
-        found[names.STATUS_CODE] = str(exc.args[0])
-    return found
+        attributes[names.STATUS_CODE] = str(exc.args[0])
+    return attributes
 
 
 # --- beside others ----------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ async def _table(library: Library) -> None:
         "INSERT INTO contract VALUES (1)",
     ):
         await maybe(library.run(connection, sql))
-    if library.name != "asyncpg":  # it commits by itself
+    if library.name not in ("asyncpg", "aiopg"):  # they commit by themselves
         await maybe(library.commit(connection))
     await maybe(library.close(connection))
 

@@ -247,6 +247,42 @@ class Asyncpg(Library):
         await connection.execute("COMMIT")
 
 
+class Aiopg(Library):
+    name, module, is_async = "aiopg", "aiopg", True
+    lacks = frozenset({"subclass"})
+    packages = ("aiopg", "psycopg2")
+
+    @classmethod
+    def drivers(cls) -> list[Any]:
+        from whoholds.drivers import psycopg2
+
+        return [psycopg2.watch, *super().drivers()]
+
+    async def connect(self, **more: Any) -> Any:
+        return await self.api.connect(self.at, **more)
+
+    async def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return await connect(self.at)
+
+    async def run(self, connection: Any, sql: str) -> Any:
+        cursor = None
+        try:
+            cursor = await connection.cursor()
+            await cursor.execute(sql)
+            return await cursor.fetchall() if cursor.description else []
+        finally:
+            if cursor is not None:
+                cursor.close()
+            connection = cursor = None
+
+    async def write(self, connection: Any) -> Any:
+        await self.run(connection, "BEGIN")
+        await super().write(connection)
+
+    async def commit(self, connection: Any) -> Any:
+        await self.run(connection, "COMMIT")
+
+
 class Aiosqlite(Sqlite):
     name, module, is_async = "aiosqlite", "aiosqlite", True
     lacks = frozenset({"cancel", "pid"})
@@ -422,6 +458,7 @@ ALL: tuple[type[Library], ...] = (
     Psycopg,
     PsycopgAsync,
     Asyncpg,
+    Aiopg,
     Aiosqlite,
     PyMySQL,
     MySQLdb,

@@ -115,6 +115,23 @@ class AsyncpgPool(Kind):
         await pool.release(loan)
 
 
+class AiopgPool(Kind):
+    modules = ("psycopg2", "aiopg")
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[Any]:
+        import aiopg
+
+        async with aiopg.create_pool(self.at, minsize=1, maxsize=1, timeout=0.1) as pool:
+            yield pool
+
+    def take(self, pool: Any) -> Any:
+        return pool.acquire()
+
+    async def give(self, pool: Any, loan: Any) -> None:
+        await pool.release(loan)
+
+
 class DBUtilsPool(Kind):
     modules, server = ("sqlite3", "dbutils.pooled_db"), False
 
@@ -169,7 +186,16 @@ class SQLAlchemyPool(Kind):
         return pool.connect()
 
 
-KINDS = (Psycopg2Pool, PsycopgPool, AsyncPsycopgPool, AsyncpgPool, DBUtilsPool, PeeweePool, SQLAlchemyPool)
+KINDS = (
+    Psycopg2Pool,
+    PsycopgPool,
+    AsyncPsycopgPool,
+    AsyncpgPool,
+    AiopgPool,
+    DBUtilsPool,
+    PeeweePool,
+    SQLAlchemyPool,
+)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)

@@ -130,6 +130,19 @@ def opening(
     return around(original, tells.before, tells.itself, tells.failed)
 
 
+def opening_async(
+    original: Callable[..., Any],
+    ledger: Ledger,
+    driver: str,
+    identify: Identify,
+    keep: Keep,
+    target: Target | None = None,
+) -> Any:
+    """Like `opening`, for a coroutine function."""
+    tells = _Opens(ledger, driver, identify, keep, target)
+    return around_async(original, tells.before, tells.itself, tells.failed)
+
+
 def connector(
     original: Callable[..., Any],
     ledger: Ledger,

@@ -54,6 +54,7 @@ from whoholds.drivers._opens import (
     connector,
     connector_async,
     opening,
+    opening_async,
     timed_connect,
     timed_connect_async,
 )
@@ -90,6 +91,7 @@ __all__ = [
     "listener",
     "open_names",
     "opening",
+    "opening_async",
     "postgres_target",
     "rebind",
     "shortcut",

@@ -9,6 +9,7 @@ DRIVERS: dict[str, str] = {
     "psycopg_pool": "whoholds.drivers.psycopg_pool:watch",
     "pymysql": "whoholds.drivers.pymysql:watch",
     "asyncpg": "whoholds.drivers.asyncpg:watch",
+    "aiopg": "whoholds.drivers.aiopg:watch",
     "aiosqlite": "whoholds.drivers.aiosqlite:watch",
     "MySQLdb": "whoholds.drivers.mysqldb:watch",
     "mysql.connector": "whoholds.drivers.mysql_connector:watch",

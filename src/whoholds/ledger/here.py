@@ -182,5 +182,6 @@ class OpenedFor:
         self.pool = pool
 
 
+OPENED_ABOVE = OpenedFor(None, ())  # the handle is another driver's, further out: none is made for what is opened here
 # Set by a driver around a worker's connect, and good for one opening: what a callback opens after that is its own.
 opened_for: ContextVar[OpenedFor | None] = ContextVar("whoholds_opened_for", default=None)

@@ -120,6 +120,8 @@ class Ledger:
             handle.told = request.told
         elif by is None:
             handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
+        elif by is here.OPENED_ABOVE:
+            return Handle(kind, driver, where, None, ())
         else:
             opened_for.set(None)
             handle = Handle(kind, driver, where, by.owner or self._owner(), by.origin)

@@ -334,6 +334,19 @@ def test_two_that_one_thread_dropped_are_found_though_it_is_gone() -> None:
     assert said(world.found(collected_open)) == [("warning", 2)]
 
 
+@pytest.mark.parametrize("takes_back", [True, False])
+def test_a_connection_that_went_with_its_loan_is_counted_once(*, takes_back: bool) -> None:
+    """The pool, its connections and what it had lent go together: the borrower's line is named, not the pool's."""
+    world = World()
+    pool = world.pool()
+    pool.takes_back = takes_back
+    connection = world.opens(USERS, pool=pool, at_home=False)
+    loan = world.opens(kind="checkout", pool=pool, parent=connection)
+    world.closes(loan, connection, how=COLLECTED)
+    (found,) = world.found(collected_open)
+    assert (found.opened.function, found.count) == ("load_cars", 1)
+
+
 def test_a_private_database_that_the_collector_frees_is_info() -> None:
     """Nobody else could see it: on Python 3.10 and on later ones alike."""
     world = World()

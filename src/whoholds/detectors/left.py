@@ -95,7 +95,7 @@ def _out_of_scope(snapshot: Snapshot, open_: list[Handle]) -> dict[Scope, list[H
 
 def _at_work(snapshot: Snapshot, handle: Handle, scope: Scope) -> bool:
     owner = handle.owner
-    if owner is None or owner is getattr(scope, "owner", None):
+    if owner is None or owner.whole is getattr(scope, "owner", None):
         return False
     return not (snapshot.job_is_over(owner) if owner.kind == "job" else snapshot.gone(owner))
 
@@ -134,12 +134,15 @@ def _owners(group: tuple[Handle, ...]) -> str:
 def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles that were freed without having been closed.
 
-    A connection that a thread kept for itself and that was freed because the thread ended is left out.
+    A connection that a thread kept for itself and that was freed because the thread ended is left out, and so is a
+    pool's connection that was freed with its loan, which is named instead.
     """
     del limits
     freed = [handle for handle in snapshot.ended if handle.how in _FREED and handle.kind != CURSOR]
     if not freed:
         return
+    lent = {handle.parent for handle in freed}
+    freed = [handle for handle in freed if handle not in lent]
     owned = _threads_own(freed)
     lost = {handle for handle in freed if _is_lost(handle)}
     others = [handle for handle in freed if handle not in lost and handle.how != THREAD_ENDED and handle not in owned]

@@ -50,6 +50,11 @@ def _uvicorn(place: Place, application: str) -> tuple[object, ...]:
     return ("-m", "uvicorn", application, "--port", place.port, "--log-level", "warning")
 
 
+def _gunicorn(place: Place, application: str) -> tuple[object, ...]:
+    bound = ("--bind", f"127.0.0.1:{place.port}", "--workers", "2", "--threads", "3", "--log-level", "warning")
+    return ("-m", "gunicorn", application, *bound)
+
+
 def _fastapi(place: Place, program: str) -> Outcome:
     return _served(place, ["/count"] * 12, *_uvicorn(place, f"{place.file(program).stem}:app"))
 
@@ -79,8 +84,7 @@ def _django(place: Place, paths: list[str], *command: object) -> Outcome:
 
 def _django_gunicorn(place: Place) -> Outcome:
     place.settings["CONN_MAX_AGE"] = "600"
-    bound = ("--bind", f"127.0.0.1:{place.port}", "--workers", "2", "--threads", "3", "--log-level", "warning")
-    return _django(place, ["/count"] * 12, "-m", "gunicorn", "django_site:wsgi", *bound)
+    return _django(place, ["/count"] * 12, *_gunicorn(place, "django_site:wsgi"))
 
 
 def _django_asgi(place: Place) -> Outcome:
@@ -131,6 +135,34 @@ def _django_q(place: Place) -> Outcome:
     place.run(site, "jobs")
     place.quiet()
     place.run(site, "jobs")
+    return place.stop()
+
+
+def _wagtail(place: Place, *command: object) -> Outcome:
+    place.file("wagtail_settings.py")
+    place.settings["DJANGO_SETTINGS_MODULE"] = "wagtail_settings"
+    place.run("-m", "wagtail.bin.wagtail", "start", "site_", ".")
+    place.run("manage.py", "migrate", within=300)
+    return _served(place, ["/", "/admin/login/", "/search/?query=cars"] * 4, *command)
+
+
+def _wagtail_gunicorn(place: Place) -> Outcome:
+    place.settings["CONN_MAX_AGE"] = "600"
+    return _wagtail(place, *_gunicorn(place, "site_.wsgi"))
+
+
+def _wagtail_asgi(place: Place) -> Outcome:
+    return _wagtail(place, *_uvicorn(place, "django.core.asgi:get_asgi_application"), "--factory")
+
+
+def _mlflow(place: Place) -> Outcome:
+    runs = place.file("mlflow_runs.py")
+    store = ("--backend-store-uri", "sqlite:///mlflow.db", "--default-artifact-root", place.folder / "artifacts")
+    place.start("-m", "mlflow", "server", *store, "--port", place.port, "--workers", "2")
+    place.get("/health")
+    place.run(runs, within=120)
+    place.quiet()
+    place.run(runs, within=120)
     return place.stop()
 
 
@@ -206,6 +238,11 @@ APPLICATIONS: Final = (
     Application("celery", "celery", ("celery", "psycopg2-binary"), _celery, postgres="DSN"),
     Application("procrastinate", "procrastinate", ("procrastinate", "psycopg"), _procrastinate, postgres="DSN"),
     Application("django-q2", "django-q2", ("django-q2", "django", "psycopg"), _django_q, postgres="DSN"),
+    Application(
+        "wagtail-gunicorn", "wagtail", ("wagtail", "django", "gunicorn", "psycopg"), _wagtail_gunicorn, postgres="DSN"
+    ),
+    Application("wagtail-asgi", "wagtail", ("wagtail", "django", "uvicorn", "psycopg"), _wagtail_asgi, postgres="DSN"),
+    Application("mlflow", "mlflow", ("mlflow", "sqlalchemy", "uvicorn"), _mlflow),
     Application("notebook", "notebook", ("ipykernel", "nbclient"), _notebook),
     Application("optuna", "optuna", ("optuna", "sqlalchemy"), _optuna),
     Application("optuna-postgresql", "optuna", ("optuna", "sqlalchemy"), _optuna, postgres="STORAGE"),

@@ -11,16 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import needed
+from tests.needs import lacking, needed
 from tests.otel_recorder import recording
 from whoholds.outputs.otel import metrics, names
 
 FOLDER = Path(__file__).parents[2] / "examples" / "observability"
 SUFFIXES = ("_bucket", "_count", "_sum")
-installed = pytest.mark.skipif(shutil.which("promtool") is None, reason="needs Debian's package prometheus")
 
 
-@installed
+@pytest.fixture
+def prometheus() -> None:
+    """The test needs Prometheus and its promtool."""
+    if shutil.which("promtool") is None:
+        lacking("needs Debian's package prometheus")
+
+
+@pytest.mark.usefixtures("prometheus")
 @pytest.mark.parametrize("command", [("check", "rules", "rules.yml"), ("test", "rules", "rules_test.yml")])
 def test_promtool_accepts_the_rules(command: tuple[str, ...]) -> None:
     """Each alert fires when it must, and stays silent when it must."""
@@ -98,7 +104,7 @@ def test_those_names_are_what_a_scrape_gives() -> None:
     assert exported() <= scraped
 
 
-@installed
+@pytest.mark.usefixtures("prometheus")
 @pytest.mark.once
 def test_the_alerts_of_the_demo_fire_before_the_server_is_full() -> None:
     """One command: PostgreSQL, a service that fans out, Prometheus; it answers by its exit code."""

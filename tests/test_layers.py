@@ -22,10 +22,10 @@ SOURCE = ROOT / "src" / "whoholds"
 # Lowest first: a module imports from its own room and from those above it in this table, for the type checker and
 # inside functions too. A name stands for a module of the root, or for a folder.
 ROOMS = (
-    ("version", "switch", "registry", "text"),
+    ("version", "switch", "registry", "text", "toml_files"),
     ("ledger",),
     ("hooks", "analysis"),
-    ("matching", "limits", "plugins"),
+    ("matching", "limits", "plugins", "config", "keywords"),
     ("drivers",),
     ("detectors", "reporting"),
     ("watching",),

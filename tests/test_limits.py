@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import pytest
 
+from whoholds import keywords
 from whoholds.analysis.frames import Frame
+from whoholds.analysis.rules import RULES
 from whoholds.limits import Limits
 from whoholds.matching import IgnoreRule, Threshold, WrongSetting
+from whoholds.testing.policy import MARKER
 
 CARS = Frame("/srv/shop/cars.py", 42, "load_cars", "")
 NIGHTLY = Frame("/srv/shop/jobs/nightly.py", 3, "load", "")
@@ -40,6 +44,7 @@ GOOD = [
     ("WHOHOLDS_LOG", "LINE", "log", "line"),
     ("WHOHOLDS_VERBOSE", "1", "verbose", True),
     ("WHOHOLDS_SPANS", "Queries", "spans", "queries"),
+    ("WHOHOLDS_WATCH", "duckdb, snowflake.connector,duckdb", "watch", ("duckdb", "snowflake.connector")),
     ("WHOHOLDS_MAX_HANDLES", "10", "max_handles", 10),
     ("WHOHOLDS_DUMP_SIGNAL", "usr1", "dump_signal", "SIGUSR1"),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGUSR2", "dump_signal", "SIGUSR2"),
@@ -89,6 +94,8 @@ BAD = [
     ("WHOHOLDS_SOURCE", "yesplease", "1 or 0"),
     ("WHOHOLDS_NOTES", "maybe", "1 or 0"),
     ("WHOHOLDS_SPANS", "query", "one of off, connections, queries (did you mean queries?)"),
+    ("WHOHOLDS_WATCH", "duck db", "a comma list of modules, such as duckdb,snowflake.connector"),
+    ("WHOHOLDS_WATCH", "a..b", "a comma list of modules, such as duckdb,snowflake.connector"),
     ("WHOHOLDS_MAX_HANDLES", "-5", "a whole number, 1 or more"),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGUSR3", "the name of a signal, such as SIGUSR1 (did you mean "),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGKILL", "the name of a signal, such as SIGUSR1"),
@@ -123,8 +130,9 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_that_takes(variable: 
 def test_every_setting_is_tested_with_good_and_bad_values() -> None:
     """Whoever adds a setting adds it above; a path takes any text."""
     variables = {one.metadata["variable"] for one in fields(Limits)}
-    assert {variable for variable, *_ in GOOD} | {"WHOHOLDS_JOURNAL"} == variables
-    assert {variable for variable, *_ in BAD} | {"WHOHOLDS_JOURNAL"} == variables
+    paths = {"WHOHOLDS_JOURNAL", "WHOHOLDS_CONFIG"}
+    assert {variable for variable, *_ in GOOD} | paths == variables
+    assert {variable for variable, *_ in BAD} | paths == variables
 
 
 @pytest.mark.parametrize(
@@ -139,6 +147,39 @@ def test_a_setting_that_does_not_exist_is_an_error_with_the_nearest_name(variabl
     """A misspelt limit must not be silently the default."""
     with pytest.raises(WrongSetting, match=f"{variable}=5: .*there is no such setting .did you mean {nearest}"):
         Limits.from_environment({variable: "5"})
+
+
+def test_the_page_of_settings_and_limits_agree() -> None:
+    """docs/settings.md has a row for each variable, with its default; and it lists those that only a start changes."""
+    page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    defaults: dict[str, str] = {}
+    for row in re.findall(r"^\| (`WHOHOLDS.*?\|.*?)\|", page, re.MULTILINE):
+        names, _, default = row.partition("|")
+        variables = re.findall(r"`(\w+)`", names)
+        shown = default.strip().split(", ") if len(variables) > 1 else [default.strip()]
+        defaults |= dict(zip(variables, shown, strict=True))
+    assert set(defaults) == {one.metadata["variable"] for one in fields(Limits)}
+    in_words = {"WHOHOLDS": "unset", "WHOHOLDS_SERVER_LIMIT": "unknown", "WHOHOLDS_DUMP_SIGNAL": "unset"}
+    in_words["WHOHOLDS_CONFIG"] = "the nearest `pyproject.toml` with `[tool.whoholds]`"
+    assert {name: text.strip("`") for name, text in defaults.items() if name not in in_words} == {
+        name: text for name, text in Limits().as_text().items() if name not in in_words
+    }
+    assert {name: defaults[name] for name in in_words} == in_words
+    sentence = re.search(r"only be changed by a start: (.*?)\.", page, re.DOTALL)
+    assert sentence is not None
+    listed = set(re.findall(r"`(\w+)`", sentence[1]))
+    assert listed == {one.name for one in fields(Limits) if one.metadata["at_start"]}
+
+
+def test_type_checkers_know_every_setting() -> None:
+    """`keywords.Settings` has the fields of `Limits`, by the types of their defaults; `Demands` what a marker takes."""
+    kinds = {bool: "Flag", int: "Number", float: "Seconds", Threshold: "Limit"}
+    known = {name: kind.__forward_arg__ for name, kind in keywords.Settings.__annotations__.items()}
+    assert list(known) == [one.name for one in fields(Limits)]
+    assert {one.name: known[one.name] for one in fields(Limits) if type(one.default) in kinds} == {
+        one.name: kinds[type(one.default)] for one in fields(Limits) if type(one.default) in kinds
+    }
+    assert set(keywords.Demands.__annotations__) == {*MARKER, *(name.replace("-", "_") for name in RULES)}
 
 
 def test_empty_is_unset() -> None:

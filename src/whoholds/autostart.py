@@ -35,15 +35,17 @@ def begin() -> None:
         exits.watch()
         for name in (*DRIVERS, *WAKES):
             imports.when_imported(name, _start)
-        imports.before_first_foreign(_wait_for_third_parties)
+        imports.before_first_foreign(_wait_for_others)
 
 
-def _wait_for_third_parties() -> None:
-    """Wait also for the libraries whose drivers other distributions bring.
+def _wait_for_others() -> None:
+    """Wait also for the libraries whose drivers other distributions bring, and for those that the settings name.
 
     Called in the thread that imports, before the first import of a module that does not come with Python.
     """
-    for name in _third_parties():
+    from whoholds.toml_files import names_to_watch
+
+    for name in {*_third_parties(), *names_to_watch()}:
         imports.when_imported(name, _start)
 
 

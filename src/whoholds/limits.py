@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import os
 import signal
-import stat
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.rules import RULES
 from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
+from whoholds.text.regular import regular_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+
+    from typing_extensions import Unpack
+
+    from whoholds.keywords import Settings
 
 
 # The outputs that come with whoholds: name in WHOHOLDS=… → maker, a `plugins.OutputMaker`, as module:name.
@@ -42,24 +46,32 @@ def _setting(
 
 
 MOST = 1_000_000_000  # largest number that a setting takes; in seconds 31 years, longer than any system call can wait
-MOST_RULES = 1_000_000  # largest file of ignore rules, in bytes
 
 
-def _given(name: str, value: Any, now: Any, metadata: Mapping[str, Any]) -> Any:
-    """A setting given in code, checked by the same rules as in the environment. Raises `WrongSetting`."""
-    if name == "outputs" and isinstance(value, list | tuple):
+def given(one: Field[Any], value: Any, label: str) -> Any:
+    """The value of a setting that code or a file gives, checked by the same rules as in the environment.
+
+    `label` names the setting in the message of the `WrongSetting` that this raises.
+    """
+    takes, default = one.metadata["takes"], one.default
+    if isinstance(value, list | tuple) and isinstance(default, tuple | Threshold) and _is_plain(value):
         value = ",".join(map(str, value))
-    elif isinstance(value, os.PathLike) and name == "journal":
+    elif isinstance(value, os.PathLike) and one.name in ("journal", "config"):
         value = os.fspath(value)
     elif isinstance(value, bool | int | float):
         if isinstance(value, int) and abs(value) > MOST:  # str() raises for a number of thousands of digits
-            raise WrongSetting(name, value, f"{metadata['takes']}, {MOST} at most")
+            raise WrongSetting(label, value, f"{takes}, {MOST} at most")
         value = f"{value:d}" if isinstance(value, int) else repr(value)
-    elif isinstance(value, type(now)) and not isinstance(value, str):
+    elif isinstance(value, type(default)) and not isinstance(value, str):
         return value
     if not isinstance(value, str):
-        raise WrongSetting(name, value, metadata["takes"])
-    return metadata["parse"](name, value)
+        raise WrongSetting(label, value, takes)
+    return one.metadata["parse"](label, value)
+
+
+def _is_plain(values: Iterable[Any]) -> bool:
+    """Whether these are texts and numbers, which a comma list can hold."""
+    return all(isinstance(value, str | int | float) and not isinstance(value, bool) for value in values)
 
 
 def _number(least: float, kind: type = float) -> Callable[[str, str], Any]:
@@ -150,24 +162,19 @@ def _signal(name: str, text: str) -> str:
 
 def _lines_of(name: str, part: str) -> list[str]:
     """The lines of the file of ignore rules that `@path` names. Raises `WrongSetting`; never blocks, even on a FIFO."""
-    takes = "a text file of rules after @"
     try:
-        file = os.open(os.path.expanduser(part[1:]), os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # noqa: PTH111 - never raises
-        try:
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise WrongSetting(name, part, f"{takes}, and this is no regular file")
-            if status.st_size > MOST_RULES:
-                raise WrongSetting(name, part, f"{takes}, of {MOST_RULES} bytes at most")
-            return os.read(file, MOST_RULES).decode("utf-8").splitlines()
-        finally:
-            os.close(file)
+        return regular_text(part[1:]).splitlines()
     except OSError as error:
         raise WrongSetting(name, part, f"a file that can be read after @ ({error.strerror})") from None
-    except WrongSetting:
-        raise
-    except ValueError as error:  # a NUL in the path, or bytes that are not UTF-8
-        raise WrongSetting(name, part, f"{takes}, in UTF-8 ({error})") from None
+    except ValueError as error:  # also a NUL in the path
+        raise WrongSetting(name, part, f"a text file of rules after @, {error}") from None
+
+
+def _modules(name: str, text: str) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not all(part.isidentifier() for one in wanted for part in one.split(".")):
+        raise WrongSetting(name, text, "a comma list of modules, such as duckdb,snowflake.connector")
+    return wanted
 
 
 def _ignore(name: str, text: str) -> tuple[IgnoreRule, ...]:
@@ -268,6 +275,22 @@ class Limits:
         "which spans are made",
         at_start=True,
     )
+    watch: tuple[str, ...] = _setting(
+        (),
+        "WHOHOLDS_WATCH",
+        _modules,
+        "a comma list of modules",
+        "DB-API modules to watch that have no driver of their own",
+        at_start=True,
+    )
+    config: str = _setting(
+        "",
+        "WHOHOLDS_CONFIG",
+        lambda _, text: text,
+        "the path of a TOML file",
+        "the file with settings; by default the nearest pyproject.toml with [tool.whoholds]",
+        at_start=True,
+    )
     max_handles: int = _setting(
         100_000,
         "WHOHOLDS_MAX_HANDLES",
@@ -293,32 +316,37 @@ class Limits:
     ignore: tuple[IgnoreRule, ...] = _setting((), "WHOHOLDS_IGNORE", _ignore, "rules", "findings that are meant")
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str], **given: Any) -> Limits:
-        """The settings of `environ`, over which `given` wins. Raises `WrongSetting` for the first wrong variable."""
+    def from_environment(cls, environ: Mapping[str, str], *, below: Mapping[str, Any] | None = None) -> Limits:
+        """The settings of `environ`, over the values `below`, by field, of a settings file.
+
+        `WHOHOLDS=1` says nothing of the outputs, and leaves those of `below`. Raises `WrongSetting` for the first wrong
+        variable.
+        """
         by_variable = {one.metadata["variable"]: one for one in fields(cls)}
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = dict(below or {})
         for variable, text in environ.items():
             if variable in by_variable:
                 one = by_variable[variable]
+                if variable == "WHOHOLDS" and text.strip().lower() in ON and "outputs" in values:
+                    continue
                 if text.strip() or variable == "WHOHOLDS":
                     values[one.name] = one.metadata["parse"](variable, text)
             elif variable.startswith("WHOHOLDS_") and not variable.startswith(("WHOHOLDS_TEST_", "WHOHOLDS_EXAMPLE_")):
                 known = sorted(by_variable)
                 raise WrongSetting(variable, text, "", why=f"there is no such setting{nearest(variable, known)}")
-        values.update(given)
         return cls(**values).with_journal_output()
 
-    def with_settings(self, **given: Any) -> Limits:
-        """A copy with the `given` fields replaced; text is parsed as in the environment.
+    def with_settings(self, **settings: Unpack[Settings]) -> Limits:
+        """A copy with the fields in `settings` replaced; text is parsed as in the environment.
 
         Raises TypeError for an unknown name and `WrongSetting` for a wrong value.
         """
         by_name = {one.name: one for one in fields(self)}
         values: dict[str, Any] = {}
-        for name, value in given.items():
+        for name, value in settings.items():
             if name not in by_name:
                 raise TypeError(f"there is no setting {name!r}{nearest(name, by_name)}")
-            values[name] = _given(name, value, getattr(self, name), by_name[name].metadata)
+            values[name] = given(by_name[name], value, name)
         return replace(self, **values).with_journal_output()
 
     def fixed_by(self, running: Limits) -> Limits:

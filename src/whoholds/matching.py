@@ -27,6 +27,14 @@ class WrongSetting(ValueError):  # noqa: N818 - it is what it is called
         self.name = name
 
 
+class WrongSettingsFile(WrongSetting):
+    """A settings file that cannot be understood at all. Its message names the file, and says `why`."""
+
+    def __init__(self, path: str, why: str) -> None:
+        ValueError.__init__(self, f"{short(path)}: {why}")
+        self.name = path
+
+
 def short(got: object) -> str:
     """The wrong value `got` as an error may show it: on one line, without secrets, cut off if it is long."""
     from whoholds.text.redact import redact  # its patterns are compiled at import: pytest comes by here in every run

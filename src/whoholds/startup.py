@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from whoholds import registry
 from whoholds.analysis import frames
+from whoholds.config import limits_from
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
 from whoholds.hooks import forks, signals
@@ -17,7 +20,7 @@ from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger.ledger import Ledger
 from whoholds.limits import OUTPUTS, Limits
-from whoholds.matching import WrongSetting
+from whoholds.matching import WrongSetting, nearest
 from whoholds.plugins import is_quiet_in_blocks
 from whoholds.switch import OFF, is_on, stands_aside
 from whoholds.text.streams import say
@@ -30,7 +33,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType
 
+    from typing_extensions import Unpack
+
     from whoholds.analysis.finding import Finding
+    from whoholds.keywords import Settings
     from whoholds.plugins import Driver, Output, OutputMaker, Predicate
     from whoholds.watching.holders import Holders
 
@@ -53,7 +59,7 @@ def from_environment() -> Watch | None:
         return None
 
 
-def start(**settings: Any) -> Watch:
+def start(**settings: Unpack[Settings]) -> Watch:
     """Watch this process until `stop` or its end; settings are the fields of `Limits` and win over the environment.
 
     If the process is watched already, this returns the running Watch, with these settings applied; where a setting
@@ -76,12 +82,26 @@ def start(**settings: Any) -> Watch:
     return watch
 
 
-def limits_for(**settings: Any) -> Limits:
-    """The environment's settings, over which `settings` win. Raises `WrongSetting` and TypeError."""
+def limits_for(**settings: Unpack[Settings]) -> Limits:
+    """The settings of the environment and of the settings file, over which `settings` win.
+
+    Raises `WrongSetting` and TypeError.
+    """
+    limits = limits_from(environment(), **settings)
+    for name in limits.watch:
+        library = _watched_already(name)
+        if library:
+            why = f"{library} is watched already, by a driver of its own; leave it out"
+            raise WrongSetting("WHOHOLDS_WATCH", name, "", why=why)
+    return limits
+
+
+def environment() -> dict[str, str]:
+    """A copy of the environment, without a `WHOHOLDS` that switches whoholds off: a start in code is asked for."""
     environ = dict(os.environ)
     if environ.get("WHOHOLDS", "").strip().lower() in OFF:
         environ.pop("WHOHOLDS", None)
-    return Limits.from_environment(environ).with_settings(**settings)
+    return environ
 
 
 def stop() -> list[Finding]:
@@ -98,7 +118,7 @@ def stop() -> list[Finding]:
 
 
 @contextmanager
-def watch(**settings: Any) -> Iterator[Watch]:
+def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
     """Watch while the block lasts: `with whoholds.watch() as watch:`. Findings at its end are Python warnings.
 
     If the process is watched already, the block gets the running Watch, with these settings while it lasts, and at its
@@ -122,7 +142,7 @@ def watch(**settings: Any) -> Iterator[Watch]:
 
 
 @contextmanager
-def _within(running: Watch, settings: dict[str, Any]) -> Iterator[Watch]:
+def _within(running: Watch, settings: Settings) -> Iterator[Watch]:
     from whoholds.scopes import scope
 
     before = running.limits
@@ -177,6 +197,11 @@ def _begin(running: Watch) -> None:
         _enter_when_imported(running, module, partial(_named, where))
     for driver in _added:
         running.enter(driver)
+    for module in running.limits.watch:
+        if not is_installed(module):
+            known = nearest(module, table.WAKES)
+            running.stand_aside("setting-not-applied", f"WHOHOLDS_WATCH={module}: no such module is installed{known}")
+        _enter_when_imported(running, module, partial(_by_its_connect, module))
     for point in registry.registered(registry.DRIVERS):
         _enter_when_imported(running, point.name, point.load)
 
@@ -185,6 +210,19 @@ def _named(where: str) -> Any:
     """The object that a table's `module:name` names; the module is imported."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)
+
+
+def _by_its_connect(name: str) -> Driver:
+    """The driver for a DB-API module that is imported. Raises TypeError if it has no `connect`."""
+    from whoholds.drivers import generic
+
+    return generic.driver_for(sys.modules[name])
+
+
+def is_installed(module: str) -> bool:
+    """Whether the top-level package of `module` is imported or on `sys.path`; only the path itself is searched."""
+    top = module.partition(".")[0]
+    return top in sys.modules or PathFinder.find_spec(top) is not None
 
 
 def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) -> None:
@@ -276,20 +314,23 @@ def watch_module(module: ModuleType, system: str = "") -> None:
 
     `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …), by default the module's
     name. Raises TypeError if the module has no `connect`, and ValueError if it has a driver, for each of its
-    connections would count twice.
+    connections would count twice. A module that `WHOHOLDS_WATCH` names is watched already, and nothing is done.
     """
     from whoholds.drivers import generic
 
     library = _watched_already(module.__name__)
+    if not library and any(module.__name__ in running.limits.watch for running in watches()):
+        return
     if library:
         raise ValueError(f"watch_module({module.__name__}): {library} is watched already by whoholds' own driver")
     add_driver(generic.driver_for(module, system))
 
 
 def _watched_already(module: str) -> str:
-    """The module that has a driver of whoholds' own and shares `module`'s top-level package; "" if there is none."""
+    """The module that has a driver and shares `module`'s top-level package; "" if there is none."""
     top = module.partition(".")[0]
-    return next((name for name in table.DRIVERS if name == module or name.partition(".")[0] == top), "")
+    known = (*table.DRIVERS, *registry.names(registry.DRIVERS))
+    return next((name for name in known if name == module or name.partition(".")[0] == top), "")
 
 
 # --- calls for any moment ---------------------------------------------------------------------------------------

@@ -156,10 +156,12 @@ def test_markers_win_over_options(suite: Suite) -> None:
         "@pytest.mark.whoholds('off')\ndef test_off(): leak()\n"
         "@pytest.mark.whoholds('error', left_open='report')\ndef test_rule(): leak()\n"
         "@pytest.mark.whoholds('error', allow='left-open@app.py:connect')\ndef test_allowed(): leak()\n"
-        "@pytest.mark.whoholds('error', allow=lambda finding: finding.rule == 'left-open')\ndef test_function(): leak()\n",
+        "@pytest.mark.whoholds('error', allow=lambda finding: finding.rule == 'left-open')\ndef test_function(): leak()\n"
+        "from whoholds.testing import marker\n"
+        "@marker('error', allow='left-open@app.py:connect')\n@marker(max_open=9)\ndef test_typed(): leak()\n",
         "--whoholds=error",
     )
-    result.assert_outcomes(failed=1, passed=5)
+    result.assert_outcomes(failed=1, passed=6)
     said(result, "FAILED test_cars.py::test_error*")
 
 

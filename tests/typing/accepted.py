@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import whoholds
-from whoholds.testing import fake_dbapi
+from whoholds.testing import fake_dbapi, marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,20 @@ def starts_and_stops() -> list[whoholds.Finding]:
     running: whoholds.Watch = whoholds.start(too_many=5, ignore="left-open@jobs/*.py", outputs="log,journal")
     print(running.peak, [finding.rule for finding in running.findings])
     return whoholds.stop()
+
+
+def settings_of_every_kind() -> None:
+    """Numbers, flags, text as in the environment, lists and paths."""
+    whoholds.start(too_many=40, held_too_long="60,600@jobs/*.py", source=False, outputs=["log", "journal"])
+    whoholds.start(journal=Path("run.jsonl"), ignore=["left-open@a.py"], watch=("duckdb",), config="whoholds.toml")
+    with whoholds.watch(every=0.1, log="line", spans="queries", dump_signal="SIGUSR1"):
+        pass
+
+
+@marker(max_open=3, allow=["left-open@shop/cache.py", lambda finding: finding.count < 3], idle_in_transaction="error")
+@marker("error")
+def marked() -> None:
+    """A test with markers that a type checker knows."""
 
 
 def watches_a_block() -> int:

@@ -6,14 +6,19 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whoholds import registry
+from whoholds.analysis.frames import shown_path
+from whoholds.config import sources
 from whoholds.drivers import table
-from whoholds.limits import Limits
 from whoholds.matching import WrongSetting
-from whoholds.startup import limits_for
+from whoholds.startup import environment, is_installed, limits_for
 from whoholds.switch import OFF, unsupported
 from whoholds.version import VERSION
+
+if TYPE_CHECKING:
+    from whoholds.limits import Limits
 
 # The distributions of modules whose names differ from theirs.
 _DISTRIBUTIONS = {
@@ -45,11 +50,21 @@ def doctor() -> int:
             say(f"{what} of other packages: {', '.join(registry.names(group))}\n")
     if limits is not None:
         say(f"outputs: {', '.join(limits.outputs)}\n")
-        default = Limits().as_text()
+        come_from = sources(environment())
         for variable, text in limits.as_text().items():
-            changed = "" if text == default[variable] else "   (set here)"
-            say(f"  {variable:<30} {_UNKNOWN.get((variable, text)) or text or '-'}{changed}\n")
+            remarks = "; ".join(_remarks(variable, limits, come_from))
+            shown = shown_path(text) if variable == "WHOHOLDS_CONFIG" and text else text
+            say(f"  {variable:<30} {_UNKNOWN.get((variable, text)) or shown or '-'}{remarks and f'   ({remarks})'}\n")
     return 1 if reasons else 0
+
+
+def _remarks(variable: str, limits: Limits, come_from: dict[str, str]) -> list[str]:
+    """Where the value of this setting comes from, if it is set, and what is wrong with it here."""
+    remarks = [come_from[variable]] if variable in come_from else []
+    if variable == "WHOHOLDS_WATCH":
+        missing = [module for module in limits.watch if not is_installed(module)]
+        remarks += [f"{', '.join(missing) if len(limits.watch) > 1 else ''} not installed here".strip()] * bool(missing)
+    return remarks
 
 
 def _reasons() -> tuple[list[str], Limits | None]:

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
+from whoholds.config import settings_file
+from whoholds.matching import WrongSetting
 from whoholds.reporting.files import at_home, expanded, open_for_append
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
@@ -24,7 +26,7 @@ from whoholds.switch import OFF, stands_aside
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from whoholds.testing.baseline import Known
 
@@ -118,7 +120,7 @@ def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], 
 
     Without a journal a run would look clean, and pass `--fail`.
     """
-    given = options.journal or os.environ.get("WHOHOLDS_JOURNAL")
+    given = options.journal or os.environ.get("WHOHOLDS_JOURNAL") or _settings_file().get("journal")
     if not given:
         return
     path = expanded(given)
@@ -130,8 +132,17 @@ def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], 
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        name = "--journal" if options.journal else "WHOHOLDS_JOURNAL"
+        name = "WHOHOLDS_JOURNAL" if os.environ.get("WHOHOLDS_JOURNAL") else "journal in the settings file"
+        name = "--journal" if options.journal else name
         wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror or error})")
+
+
+def _settings_file() -> Mapping[str, Any]:
+    """The settings in the file that the program will read; none if the file is wrong, which the program says itself."""
+    try:
+        return settings_file(os.environ.get("WHOHOLDS_CONFIG", "")).values
+    except WrongSetting:
+        return {}
 
 
 _NO_PTH = (
@@ -148,9 +159,10 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     environ = dict(os.environ)
     if environ.get("WHOHOLDS", "").strip().lower() in OFF:
         environ["WHOHOLDS"] = "1"
-    path = options.journal or environ.get("WHOHOLDS_JOURNAL") or str(folder / "{pid}.jsonl")
+    in_file = _settings_file()
+    path = options.journal or environ.get("WHOHOLDS_JOURNAL") or in_file.get("journal") or str(folder / "{pid}.jsonl")
     environ["WHOHOLDS_JOURNAL"] = str(expanded(path))
-    if not environ.get("WHOHOLDS_SIGTERM", "").strip():
+    if not environ.get("WHOHOLDS_SIGTERM", "").strip() and "sigterm" not in in_file:
         environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops the program by SIGTERM
     environ["_WHOHOLDS_RUN"] = "1"  # this command prints the last line of a run, not the program
     if options.verbose:

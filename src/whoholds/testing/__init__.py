@@ -9,6 +9,7 @@ TYPE_CHECKING = False  # the pytest plug-in imports this package, and needs neit
 if TYPE_CHECKING:
     from whoholds.testing.blocks import LeakError, NoLeaksMixin, assert_max_connects, assert_max_open, assert_no_leaks
     from whoholds.testing.fakes import FakeClock, FakeServer, fake_dbapi
+    from whoholds.testing.marking import marker
 
 __all__ = [
     "FakeClock",
@@ -19,9 +20,10 @@ __all__ = [
     "assert_max_open",
     "assert_no_leaks",
     "fake_dbapi",
+    "marker",
 ]
 
-_FAKES = ("FakeClock", "FakeServer", "fake_dbapi")
+_ROOMS = {**dict.fromkeys(("FakeClock", "FakeServer", "fake_dbapi"), "fakes"), "marker": "marking"}
 
 
 def __getattr__(name: str) -> object:
@@ -29,5 +31,4 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module 'whoholds.testing' has no attribute {name!r}")
     from importlib import import_module
 
-    room = import_module("whoholds.testing." + ("fakes" if name in _FAKES else "blocks"))
-    return getattr(room, name)
+    return getattr(import_module(f"whoholds.testing.{_ROOMS.get(name, 'blocks')}"), name)

@@ -1,0 +1,64 @@
+"""Finds the TOML file with the settings, and guesses which modules it names to be watched, without parsing TOML.
+
+Autostart asks at the first import of a module that does not come with Python: this module must import next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+
+from whoholds.text.regular import regular_text
+
+TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PYPROJECT = "pyproject.toml"
+_STARTS = ("[tool.whoholds", "tool.whoholds", "whoholds.", "whoholds=")
+
+
+def pyprojects() -> Iterator[tuple[str, str]]:
+    """Path and text of each `pyproject.toml` in the working directory and above that may have `[tool.whoholds]`.
+
+    The nearest comes first. Files that cannot be read are passed over.
+    """
+    try:
+        folder = os.getcwd()
+    except OSError:  # it was deleted
+        return
+    above = ""
+    while folder != above:
+        path = os.path.join(folder, PYPROJECT)
+        try:
+            text = regular_text(path)
+        except (OSError, ValueError):
+            text = ""
+        if "whoholds" in text and any(_bare(line).startswith(_STARTS) for line in text.splitlines()):
+            yield path, text
+        folder, above = os.path.dirname(folder), folder
+
+
+def _bare(line: str) -> str:
+    return line.translate({ord(one): None for one in " \t\"'"})
+
+
+def names_to_watch() -> list[str]:
+    """The modules that the setting `watch` may name: in WHOHOLDS_WATCH, else in the file with the settings.
+
+    A wrong guess does no harm: the import of such a module only starts the watch, which reads the settings properly.
+    """
+    text = os.environ.get("WHOHOLDS_WATCH", "")
+    if text.strip():
+        return [name.strip() for name in text.split(",")]
+    named = os.environ.get("WHOHOLDS_CONFIG", "").strip()
+    try:
+        text = regular_text(named) if named else next((text for _, text in pyprojects()), "")
+    except (OSError, ValueError):
+        return []
+    for line in text.splitlines():
+        name, equals, _ = line.partition("=")
+        if equals and _bare(name) == "watch":
+            value = text[text.index(line) + len(name) + 1 :].lstrip()
+            value = value[1:].partition("]")[0] if value.startswith("[") else value.partition("\n")[0]
+            return [_bare(part).strip() for part in value.split("#")[0].split(",")]
+    return []

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.rules import RULES
 from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
-from whoholds.text.regular import regular_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -162,6 +161,8 @@ def _signal(name: str, text: str) -> str:
 
 def _lines_of(name: str, part: str) -> list[str]:
     """The lines of the file of ignore rules that `@path` names. Raises `WrongSetting`; never blocks, even on a FIFO."""
+    from whoholds.text.regular import regular_text  # pytest imports this module in every run
+
     try:
         return regular_text(part[1:]).splitlines()
     except OSError as error:

@@ -169,6 +169,28 @@ def asyncpg_pool(at: str) -> Times:
     return asyncio.run(measure())
 
 
+def aiopg(at: str) -> Times:
+    module = import_module("aiopg")
+
+    async def connect() -> Any:
+        return await module.connect(at, enable_hstore=False)
+
+    async def measure() -> Times:
+        async def cycles() -> None:
+            for _ in range(CYCLES):
+                await (await connect()).close()
+
+        cursor = await (await connect()).cursor()
+
+        async def several() -> None:
+            for _ in range(STATEMENTS):
+                await cursor.execute("SELECT 1")
+
+        return await best_awaited(cycles, CYCLES), await best_awaited(several, STATEMENTS)
+
+    return asyncio.run(measure())
+
+
 def aiosqlite(at: str) -> Times:
     module = import_module("aiosqlite")
 
@@ -198,6 +220,19 @@ def mysql(library: str) -> Callable[[dict[str, Any]], Times]:
 def sqlalchemy(at: str) -> Times:
     engine = import_module("sqlalchemy").create_engine(at.replace("postgresql:", "postgresql+psycopg2:"))
     return pool(engine.raw_connection, lambda loan: loan.close())
+
+
+def sqlalchemy_session(at: str) -> Times:
+    engine = import_module("sqlalchemy").create_engine(at.replace("postgresql:", "postgresql+psycopg2:"))
+    make = import_module("sqlalchemy.orm").sessionmaker(engine)
+
+    def cycles() -> None:
+        for _ in range(LOANS):
+            session = make()
+            session.connection()
+            session.close()
+
+    return best(cycles, LOANS), statements(make().connection().connection)
 
 
 def dbutils(at: str) -> Times:
@@ -237,6 +272,7 @@ LIBRARIES = {
     "psycopg": Library(psycopg, "psycopg", "postgres", _PSYCOPG, ("psycopg",)),
     "psycopg, async": Library(psycopg_async, "psycopg", "postgres", _PSYCOPG, ("psycopg",)),
     "asyncpg": Library(asyncpg, "asyncpg", "postgres", _ASYNCPG, ("asyncpg",)),
+    "aiopg": Library(aiopg, "aiopg"),
     "pg8000": Library(pg8000, "pg8000"),
     "PyMySQL": Library(mysql("pymysql"), "pymysql", "mariadb", ("pymysql", "PyMySQLInstrumentor"), ("pymysql",)),
     "mysqlclient": Library(
@@ -250,6 +286,13 @@ LIBRARIES = {
     "asyncpg's pool": Library(asyncpg_pool, "asyncpg", "postgres", _ASYNCPG, ("asyncpg",)),
     "SQLAlchemy's QueuePool": Library(
         sqlalchemy, "sqlalchemy", "postgres", ("sqlalchemy", "SQLAlchemyInstrumentor"), ("sqlalchemy", "psycopg")
+    ),
+    "SQLAlchemy's Session": Library(
+        sqlalchemy_session,
+        "sqlalchemy",
+        "postgres",
+        ("sqlalchemy", "SQLAlchemyInstrumentor"),
+        ("sqlalchemy", "psycopg"),
     ),
     "DBUtils' PooledDB": Library(dbutils, "dbutils", "postgres", _PSYCOPG2, ("psycopg",)),
     "peewee's pool": Library(peewee, "playhouse", "postgres", _PSYCOPG2, ("psycopg",)),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.origin import Origin
 
 
-_LIBRARY = 1  # the standard library, site-packages, the interpreter's own scripts
+_LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpreter's own scripts
 _WATCHED = 2  # libraries that drivers watch, the standard library and whoholds: never to blame
 _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))  # packages that only carry calls into threads and tasks
 _kinds: dict[str, int] = {}  # file name → 0 (the user's code), _LIBRARY or _WATCHED; one C call per change

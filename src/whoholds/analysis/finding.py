@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whoholds.analysis.frames import frame_at
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.opener import opener_of
 from whoholds.text.redact import shown_name
@@ -59,6 +61,18 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
         if handle.owner is not None:
             owners.setdefault(handle.owner, shown_name(handle.owner.name))
     return tuple(dict.fromkeys(owners.values()))
+
+
+def made_at(handles: Iterable[Handle], *, source: bool = True) -> Frame | None:
+    """The line that made the session which borrowed most of the handles, or None.
+
+    None if no session borrowed them, or if the opening line is in the same function and so leads there.
+    """
+    counts = Counter((handle.made, handle.site) for handle in handles if handle.made)
+    for (made, site), _ in counts.most_common(1):
+        if site is None or site.origin[site.index] is not made[0]:
+            return frame_at(made, 0, source=source)
+    return None
 
 
 def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = attrgetter("site")) -> tuple[Part, ...]:

@@ -24,6 +24,11 @@ _GIVE_BACK = (
     "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
     "a finally with close() (with a pool: putconn, or the session's close).",
 )
+_CLOSE_SESSION = (
+    "Close each session in the function that made it, also when an exception passes: `with Session() as session`,",
+    "or a finally with session.close(). A dependency that yields a session needs that, too.",
+)
+_BEFORE_IT_RETURNS = "Close the connection before the function that opened it returns."
 _UNTIL_COLLECTED = "Close it where it was opened. Until the garbage collector runs, it stays open and keeps its locks."
 _UNTIL_COLLECTED_PRIVATE = "Close it where it was opened. Until the garbage collector runs, it keeps its memory."
 _FREED = (COLLECTED, FREED, ORPHANED, THREAD_ENDED)
@@ -48,7 +53,7 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         for group, severity in _singles_apart(snapshot, handles):
             for part in parts_of(group):
                 left = _left(part.handles, scope.kind, scope.name)
-                finding = Finding.of(part, "left-open", severity, *left, advice=_GIVE_BACK)
+                finding = Finding.of(part, "left-open", severity, *left, advice=_how_to_close(part.handles, _GIVE_BACK))
                 yield replace(finding, scope=scope.name)
     if ending is None:
         return
@@ -69,8 +74,13 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             ERROR,
             *_left(part.handles, ending.kind, ending.name),
             why=_who_keeps(snapshot, part.handles),
-            advice=_GIVE_BACK,
+            advice=_how_to_close(part.handles, _GIVE_BACK),
         )
+
+
+def _how_to_close(group: tuple[Handle, ...], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """The advice for what sessions borrowed, else `otherwise`."""
+    return _CLOSE_SESSION if any(handle.made for handle in group) else otherwise
 
 
 def _lines(handle: Handle) -> tuple[Site | None, Site | None]:
@@ -166,7 +176,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
                 if late
                 else "never closed {n}, freed as soon as nothing referred to what it had opened",
                 why=_with_is_not_close(part.handles),
-                advice=(_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,),
+                advice=_how_to_close(part.handles, (_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,)),
             )
 
 
@@ -224,7 +234,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             _gone_for(part.handles, snapshot.now),
             _owners(part.handles),
             why=("Something still refers to it, such as a list, a cache, a future, or an exception that was kept.",),
-            advice=("Close the connection before the function that opened it returns.",),
+            advice=_how_to_close(part.handles, (_BEFORE_IT_RETURNS,)),
         )
 
 

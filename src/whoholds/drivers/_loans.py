@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 
+LOAN = "_whoholds_loan"  # attribute of what stands for a connection in a pool of SQLAlchemy's: the loan that is out
+
+
 def handle_on(connection: Any) -> Handle | None:
     """The handle of a connection, as its library's own driver left it there; None where nobody watches it."""
     for name in ("_whoholds", "_self_handle"):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import is_users
 from whoholds.drivers import kit
-from whoholds.drivers._loans import Asked, Lender, Pools, handle_on
+from whoholds.drivers._loans import LOAN, Asked, Lender, Pools, handle_on
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 _STOCK = "_whoholds"  # attribute of a pool's record: the handle of its connection
-_LOAN = "_whoholds_loan"  # attribute of a pool's record: the loan that is out
 _RAN_OUT = "3o7r"  # the code of SQLAlchemy's TimeoutError, as its documentation gives it
 _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}  # as OpenTelemetry calls them
 
@@ -145,7 +144,7 @@ class _Lender(Lender):
 
     def _lent(self, pool: Pool, record: Any, fairy: Any, frame: FrameType | None) -> None:
         handle: Handle | None = record.__dict__.get(_STOCK)
-        before: Handle | None = record.__dict__.get(_LOAN)
+        before: Handle | None = record.__dict__.get(LOAN)
         if before is not None and before.closed_stamp is None:
             if before.ref is not None and before.ref() is fairy:  # connected anew: a listener found it dead
                 if handle is not None:
@@ -157,13 +156,13 @@ class _Lender(Lender):
         where = _by_dialect(fairy._pool) if handle is None else None
         request = self.request_of(lender)
         line = self.line_of(frame) if request is None else None
-        setattr(record, _LOAN, self.lend(fairy, handle, lender, line, request, where))
+        setattr(record, LOAN, self.lend(fairy, handle, lender, line, request, where))
 
     def resetting(self, _dbapi_connection: Any, record: Any, *_: Any) -> None:
         """The event `reset`: the loan is coming back, and later calls (a rollback) are the pool's use of it."""
         if record is None:  # a detached connection is closed, and goes back to no pool
             return
-        loan: Handle | None = record.__dict__.get(_LOAN)
+        loan: Handle | None = record.__dict__.get(LOAN)
         if loan is not None:
             loan.settle()
 
@@ -172,14 +171,14 @@ class _Lender(Lender):
         handle: Handle | None = record.__dict__.get(_STOCK)
         if handle is not None and handle.pool is not None:
             handle.at_home = True
-        loan: Handle | None = record.__dict__.pop(_LOAN, None)
+        loan: Handle | None = record.__dict__.pop(LOAN, None)
         if loan is not None:
             self.ledger.given_back(loan)
 
     def detached(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
         """The event `detach`: the connection leaves its pool, and its borrower must close it."""
         handle: Handle | None = record.__dict__.pop(_STOCK, None)
-        loan: Handle | None = record.__dict__.pop(_LOAN, None)
+        loan: Handle | None = record.__dict__.pop(LOAN, None)
         if handle is not None:
             handle.pool = None
             handle.at_home = False

@@ -15,6 +15,7 @@ DRIVERS: dict[str, str] = {
     "mysql.connector": "whoholds.drivers.mysql_connector:watch",
     "pg8000": "whoholds.drivers.pg8000:watch",
     "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
+    "sqlalchemy.orm": "whoholds.drivers.sqlalchemy_orm:watch",
     "django.db.backends.base.base": "whoholds.drivers.django:watch",
     "dbutils.pooled_db": "whoholds.drivers.dbutils:watch",
     "dbutils.steady_db": "whoholds.drivers.dbutils:watch_persistent",

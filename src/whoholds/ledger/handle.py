@@ -134,6 +134,7 @@ class Handle:
         "kind",
         "ledger",
         "lost_s",
+        "made",
         "opened_at",
         "opened_stamp",
         "origin",
@@ -180,6 +181,7 @@ class Handle:
         self.pool: Pool | None = None
         self.parent: Handle | None = None  # of a loan the connection that was lent: see `lent`
         self.backend_pid: int | None = None
+        self.made: Origin = ()  # of a loan that a session borrowed: where the session was made
         self.ref: ref[Any] | None = None
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None

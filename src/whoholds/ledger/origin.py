@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _DEEPEST = 200  # frames walked beyond those kept, for one of the program's own
+_NEAR = 32  # frames walked for one that stands near
 _CALLERS = 8  # frames kept from there on
 _ANONYMOUS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"))
 
@@ -27,6 +28,7 @@ def _unknown(file: str) -> int:
     return 0
 
 
+LIBRARY = 1  # what `kind_of` gives for a library's file; a watched library's is 2
 kind_of: Callable[[str], int] = _unknown  # 0 for the program's own files; `analysis.blame` puts its answer here
 
 
@@ -83,6 +85,23 @@ def _own_frames(frame: FrameType | None) -> Origin:
         frame = frame.f_back
         steps -= 1
     return capture(frame, _CALLERS) if steps else ()
+
+
+def nearest_own(frame: FrameType | None) -> Origin:
+    """The innermost frame of the program's own from `frame` outwards, alone; of a library's where there is none near.
+
+    Called in the user's thread: 0.1 µs a frame.
+    """
+    kind, steps, library = kind_of, _NEAR, None
+    while frame is not None and steps:
+        of = kind(frame.f_code.co_filename)
+        if not of:
+            return (frame.f_code, frame.f_lasti)
+        if of == LIBRARY and library is None:
+            library = (frame.f_code, frame.f_lasti)
+        frame = frame.f_back
+        steps -= 1
+    return library or ()
 
 
 def capture_until(frame: FrameType | None, limit: int, end: CodeType) -> Origin:

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.finding import owner_names
+from whoholds.analysis.finding import made_at, owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT, CURSOR
@@ -22,12 +22,15 @@ from whoholds.text.redact import redact, redact_argv, shown_name
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from whoholds.analysis.finding import Aside, Finding, Part
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.history import Peak
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
     from whoholds.limits import Limits
 
@@ -98,7 +101,8 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         "host": HOST,
     }
     if finding.parts:
-        record["parts"] = [_part(part) for part in finding.parts]
+        record["parts"] = [_part(part, source=source) for part in finding.parts]
+    record |= _made(finding.in_order, source=source)
     if first is not None:
         record["handles"] = [handle.opened_stamp for handle in finding.handles[:MOST_KEYS]]
         record["held_s"] = round(max(handle.held_s(finding.now) for handle in finding.handles), 3)
@@ -139,13 +143,20 @@ def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
     ]
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(part: Part, *, source: bool) -> dict[str, Any]:
     return {
         "count": part.count,
         "opened": line_record(part.site),
         "spawned": line_record(part.spawned),
         "owners": list(part.owners[:OWNERS]),
+        **_made(part.handles, source=source),
     }
+
+
+def _made(handles: Iterable[Handle], *, source: bool) -> dict[str, Any]:
+    """The field `made`: the line that made the sessions which borrowed; no field where it would tell nothing more."""
+    frame = made_at(handles, source=source)
+    return {} if frame is None else {"made": frame_record(frame)}
 
 
 def line_record(site: Site | None) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of, user_index
-from whoholds.analysis.finding import parts_of
+from whoholds.analysis.finding import made_at, parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger import faults
@@ -184,10 +184,16 @@ def stamped(report: str, wall: float, pid: int) -> str:
 
 
 def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> list[str]:
-    """The lines on one group: its count, opening line, spawn line, where its holders are, how long and who holds it."""
+    """The lines on one group: its count, opening line, spawn line, where its holders are, how long and who holds it.
+
+    For what sessions borrowed, the line that made them stands below the opening line.
+    """
     lines = []
     if part.site is not None:
         lines.append(f"{part.count:>6}  {verb_of(part.handles):<8} {_where(part.site.frame, source=source)}")
+    made = made_at(part.handles, source=source)
+    if made is not None:
+        lines.append(f"        session  made at {_where(made, source=source)}")
     if part.spawned is not None:
         unit = _unit_of_work(part.handles)
         lines.append(f"        spawned  {_where(part.spawned.frame, source=source)}{unit}")

@@ -1,0 +1,57 @@
+"""SQLAlchemy's sessions: the line that made a session is kept, for it is where a loan of the session is given back.
+
+A session borrows at its first statement, which may be far from there. What is stored on a session refers to code, never
+to a frame.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from whoholds.drivers import kit
+from whoholds.drivers._loans import LOAN
+from whoholds.ledger.origin import nearest_own
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from whoholds.ledger.ledger import Ledger
+
+_MADE = "_whoholds_made"  # attribute of a session: the origin that says where it was made
+
+
+@contextmanager
+def watch(ledger: Ledger) -> Iterator[None]:
+    """Watch SQLAlchemy's sessions while the block lasts; its pools have a driver of their own."""
+    del ledger
+    from sqlalchemy import event
+    from sqlalchemy.orm import Session
+
+    began = kit.listener(_began, "sqlalchemy.orm.Session.after_begin")
+    with kit.open_names() as stand:
+        stand(Session, "__init__", kit.around(Session.__init__, _making))
+        event.listen(Session, "after_begin", began)
+        stand.at_the_end(_silence, event, Session, began)
+        yield
+
+
+def _silence(event: Any, target: Any, listener: Any) -> None:
+    if event.contains(target, "after_begin", listener):  # otherwise someone has cleared all listeners
+        event.remove(target, "after_begin", listener)
+
+
+def _making(session: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
+    """The constructor runs, under the program's own call, `sessionmaker`, `scoped_session` or `AsyncSession`."""
+    session.__dict__[_MADE] = nearest_own(frame)
+
+
+def _began(session: Any, _transaction: Any, connection: Any, _frame: Any) -> None:
+    """The event `after_begin`: the session has a connection; unless it was made with one, it has borrowed it."""
+    if session.bind is connection:
+        return
+    record = getattr(getattr(connection, "_dbapi_connection", None), "_connection_record", None)
+    loan = record.__dict__.get(LOAN) if record is not None else None  # a detached connection has none
+    if loan is not None:
+        loan.made = session.__dict__.get(_MADE, ())

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent))  # for shop_database, which the examples beside this folder use too
+from lambda_runtime import Runtime  # noqa: E402 (beside this file)
 from shop_database import USERS, free_port, shop_database  # noqa: E402  (needs the line above)
 
 REQUESTS = 12
@@ -72,6 +73,34 @@ def _celery(program: str) -> None:
     print(f"{len(totals)} jobs done")
 
 
+def _lambda(program: str) -> None:
+    """Send a few events to one warm process; the token changes with each, as if a quarter of an hour had passed."""
+    runtime = Runtime()
+    os.environ["AWS_LAMBDA_RUNTIME_API"] = runtime.address
+    ends: Counter[str] = Counter()
+    with runtime.running(), _running("awslambdaric", f"{program}.handler") as function:
+        for user in USERS[:4]:
+            ends[runtime.invoke({"user": user, "token": f"token {user}"}, SECONDS)] += 1
+            function.send_signal(signal.SIGSTOP)  # the platform stops a function that waits for an event
+            time.sleep(0.2)
+            function.send_signal(signal.SIGCONT)
+    print()  # the runtime client ends no line
+    print(", ".join(f"{count} times {end}" for end, count in sorted(ends.items())))
+
+
+def _notebook(program: str) -> None:
+    """Run the cells of the script, which begin at `# %%`, in a real kernel, and print what it shows below each."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    cells = (HERE / f"{program}.py").read_text(encoding="utf-8").split("# %%\n")[1:]
+    notebook = new_notebook(cells=[new_code_cell(cell.strip()) for cell in cells])
+    NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", allow_errors=True).execute()
+    for cell in notebook.cells:
+        for output in cell.outputs:
+            print(output.get("text", output.get("evalue", "")).rstrip())
+
+
 def _script(program: str) -> None:
     subprocess.run([sys.executable, HERE / f"{program}.py"], cwd=HERE, check=True, timeout=SECONDS)
 
@@ -84,17 +113,21 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
     "django": _django,
     "celery": _celery,
     "click": _script,
+    "executor": _script,
     "asyncpg": _script,
     "psycopg": _script,
+    "psycopg_pool": _script,
+    "notebook": _notebook,
+    "lambda": _lambda,
 }
 
 
 @contextmanager
-def _running(module: str, *arguments: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[None]:
+def _running(module: str, *arguments: str, stop: signal.Signals = signal.SIGTERM) -> Iterator[subprocess.Popen[bytes]]:
     """Run `python -m module` while the block lasts; if it does not stop, its process group is killed."""
     server = subprocess.Popen([sys.executable, "-m", module, *arguments], cwd=HERE, start_new_session=True)
     try:
-        yield
+        yield server
         server.send_signal(stop)
         server.wait(timeout=SECONDS)
     finally:

@@ -1,0 +1,51 @@
+"""The reports that the pages of docs/ show: kept beside the examples, and compared with what a run prints.
+
+A report is the line that begins with `whoholds: RULE:` and the indented lines below it. Two runs print the same but for
+numbers, times, paths of this machine and what the moment of a look decides; `normalised` leaves these out.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+_FIRST_LINE = re.compile(r"whoholds: (?P<rule>[a-z-]+): .+")
+_PACKAGES = re.compile(r"[^\s\"'(]*/site-packages/")  # what comes before a library's own path
+_FOLDER = re.compile(r"/tmp/shop-\w+/")
+_RECORD = re.compile(r"(?<=.)(?=\[[A-Z]+\]\t)")  # AWS Lambda's client writes its log records without an end of line
+_MOMENT = re.compile(r"^( +(?:now|held) [^;\n]*|  Last statements?:[^,\n]*).*$", re.MULTILINE)
+_NUMBER = re.compile(r"(?P<line>(?:\w+_(?:bug|cure)|fan_out)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?")
+
+
+def kept_beside(program: str) -> Path:
+    """The file that keeps the reports of `fan_out.py` or `frameworks/run.py django_bug`."""
+    return EXAMPLES / f"{program.replace('run.py ', '').removesuffix('.py')}.txt"
+
+
+def reports_of(output: str, rules: list[str]) -> dict[str, str]:
+    """The first whole report of each rule that `output` has, in the order of `rules`.
+
+    A prefix that a log handler wrote, and the folder of installed packages, are cut off.
+    """
+    reports: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in _RECORD.sub("\n", output).splitlines():
+        first = _FIRST_LINE.search(line)
+        if first:
+            lines = []
+            if first["rule"] not in reports or len(reports[first["rule"]]) == 1:
+                reports[first["rule"]] = lines
+            lines.append(first[0])
+        elif line.startswith("  ") and lines:
+            lines.append(line)
+        else:
+            lines = []
+    return {rule: _PACKAGES.sub("", "\n".join(reports[rule])) for rule in rules if rule in reports}
+
+
+def normalised(report: str) -> str:
+    """The report without what differs from run to run; line numbers of the examples stay."""
+    without_moment = _MOMENT.sub(r"\1", _FOLDER.sub("/tmp/shop/", report))
+    return _NUMBER.sub(lambda number: number["line"] or "#", without_moment)

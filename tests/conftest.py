@@ -5,6 +5,7 @@ Locally a test whose server is not installed is skipped, with the reason; where 
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register our markers."""
     once = "once: says nothing new on another Python; `python -m tests` runs it on one only"
     config.addinivalue_line("markers", once)
+    for name in ("FORCE_COLOR", "NO_COLOR"):  # a CI sets them for its own log; tests read plain text
+        os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

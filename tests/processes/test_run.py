@@ -274,7 +274,7 @@ def test_doctor_says_whether_it_is_active_and_why_not(program: Programs) -> None
     assert ran.code == 0
     assert "active here: yes" in ran.out
     assert [line.split() for line in ran.out.splitlines() if "TOO_MANY" in line] == [
-        ["WHOHOLDS_TOO_MANY", "7", "(set", "here)"]
+        ["WHOHOLDS_TOO_MANY", "7", "(environment)"]
     ]
     assert ["sqlite3", "with", "Python"] in [line.split() for line in ran.out.splitlines()]
     ran = program.whoholds("doctor", WHOHOLDS="1", WHOHOLDS_EVERY="often")

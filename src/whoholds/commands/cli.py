@@ -1,4 +1,4 @@
-"""The `whoholds` command: `run` a program watched, `report` on a journal, and `doctor` for why nothing is reported."""
+"""The `whoholds` command: `run` a program watched, `report` on a journal, `doctor` for why nothing is reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from whoholds.text.streams import forget, say, show_everything
+from whoholds.text.streams import AUTO, CHOICES, forget, say, show_everything
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return run(options, whole.error)
     try:
-        code = _report(options) if options.command == "report" else _doctor()
+        code = _COMMANDS[options.command](options)
         if sys.stdout is not None:  # None if stdout was closed before the start
             sys.stdout.flush()
     except BrokenPipeError:  # the reader has read enough, such as `| head`
@@ -50,13 +50,23 @@ def _report(options: argparse.Namespace) -> int:
         since=options.since,
         as_json=options.json,
         handles=options.handles,
+        color=options.color,
     )
 
 
-def _doctor() -> int:
+def _doctor(options: argparse.Namespace) -> int:
     from whoholds.commands.doctor import doctor
 
-    return doctor()
+    return doctor(options.color)
+
+
+def _completion(options: argparse.Namespace) -> int:
+    from whoholds.commands.completion import completion
+
+    return completion(options.shell, parser())
+
+
+_COMMANDS = {"report": _report, "doctor": _doctor, "completion": _completion}
 
 
 _EXAMPLES = """\
@@ -66,9 +76,11 @@ examples:
   whoholds run uvicorn shop:app             a console script on the PATH
   whoholds run --fail -m shop.nightly       exit with 3 if a finding is an error, for CI
   whoholds run --journal run.jsonl app.py   keep the run; then: whoholds report run.jsonl
+  whoholds report --since 10m run.jsonl     what was reported in the last ten minutes
   whoholds doctor                           is it active here, and if not, why
 
-Settings are environment variables that begin with WHOHOLDS_; `whoholds doctor` lists them.
+Settings are environment variables that begin with WHOHOLDS_, or stand in [tool.whoholds] of pyproject.toml;
+`whoholds doctor` lists them.
 """
 _RUN_USAGE = "whoholds run [options] script | -m module | -c code | console-script [args …]"
 
@@ -82,11 +94,26 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
-    commands = whole.add_subparsers(dest="command", metavar="run | report | doctor")
+    commands = whole.add_subparsers(dest="command", metavar="run | report | doctor | completion")
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
     _report_options(commands.add_parser("report", help="print what journals say"))
     commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
+    for command in list(commands.choices.values()):
+        command.add_argument(
+            "--color", choices=CHOICES, default=AUTO, help="auto: in a terminal, unless NO_COLOR is set (the default)"
+        )
+    shells = commands.add_parser("completion", help="print a completion script for a shell", epilog=_INSTALL)
+    shells.formatter_class = argparse.RawDescriptionHelpFormatter
+    shells.add_argument("shell", choices=("bash", "zsh", "fish"), help="the shell")
     return whole
+
+
+_INSTALL = """\
+to switch it on:
+  bash   eval "$(whoholds completion bash)"       in ~/.bashrc
+  zsh    eval "$(whoholds completion zsh)"        in ~/.zshrc, after compinit
+  fish   whoholds completion fish > ~/.config/fish/completions/whoholds.fish
+"""
 
 
 def _run_options(run: argparse.ArgumentParser) -> None:

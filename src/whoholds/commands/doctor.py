@@ -15,6 +15,7 @@ from whoholds.drivers import table
 from whoholds.matching import WrongSetting
 from whoholds.startup import environment, is_installed, limits_for
 from whoholds.switch import OFF, unsupported
+from whoholds.text.streams import AUTO, has_color, in_color
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -34,9 +35,13 @@ _DISTRIBUTIONS = {
 _UNKNOWN = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
 
-def doctor() -> int:
+def doctor(color: str = AUTO) -> int:
     """Print the diagnosis. Returns 0 if whoholds is active here, and 1 if it is not."""
-    say = sys.stdout.write
+    colored = has_color(sys.stdout, color)
+
+    def say(text: str) -> None:
+        sys.stdout.write(in_color(text) if colored else text)
+
     say(f"whoholds {VERSION}, Python {sys.version.split()[0]} at {sys.executable}\n")
     reasons, limits = _reasons()
     say("active here: yes\n" if not reasons else "active here: no\n")

@@ -19,7 +19,7 @@ from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.reporting.wording import stamped
-from whoholds.text.streams import forget, say, shown_on
+from whoholds.text.streams import AUTO, NEVER, forget, has_color, in_color, say, shown_on
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def report(
     since: datetime | None = None,
     as_json: bool = False,
     handles: bool = False,
+    color: str = AUTO,
 ) -> int:
     """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed.
 
@@ -59,8 +60,8 @@ def report(
     shown = [finding for finding in told.findings if _is_chosen(finding, rules, since)]
     if isinstance(told, Document):
         data = told.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
-        return _print(iter([json.dumps(data, ensure_ascii=True, indent=1)]))
-    return _print(_lines(told, shown, verbose=verbose, rules=rules, since=since))
+        return _print(iter([(json.dumps(data, ensure_ascii=True, indent=1), "")]), NEVER)
+    return _print(_lines(told, shown, verbose=verbose, rules=rules, since=since), color)
 
 
 def moment(text: str) -> datetime:
@@ -111,16 +112,18 @@ def _wrong(journal: Journal, what: str) -> int:
 
 def _lines(
     told: Told, findings: list[dict[str, Any]], *, verbose: bool, rules: Sequence[str], since: datetime | None
-) -> Iterator[str]:
+) -> Iterator[tuple[str, str]]:
+    """The texts to print, each with the severity of its finding, "" for other texts."""
     shown = [finding for finding in findings if verbose or rules or finding["severity"] != INFO]
-    yield from (visible(_text(finding), lines=True) for finding in shown)
-    yield from (visible(f"whoholds: {aside}") for aside in told.asides)
+    yield from ((visible(_text(finding), lines=True), finding["severity"]) for finding in shown)
+    yield from ((visible(f"whoholds: {aside}"), "") for aside in told.asides)
     if rules or since is not None:
         chosen = [f"--rule {rule}" for rule in rules]
         chosen += [f"--since {since.astimezone():%Y-%m-%d %H:%M:%S}"] if since is not None else []
         total = len(told.findings if verbose or rules else told.above_info)
-        yield visible(f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:")
-    yield from lines_of(told)
+        said = f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:"
+        yield visible(said), ""
+    yield from ((line, "") for line in lines_of(told))
 
 
 def _text(finding: dict[str, Any]) -> str:
@@ -130,14 +133,15 @@ def _text(finding: dict[str, Any]) -> str:
     return stamped(text, at, finding["pid"]) if at is not None and finding.get("pid") is not None else text
 
 
-def _print(lines: Iterator[str]) -> int:
-    """Write the lines to stdout. Returns 0, or 2 after a message if stdout cannot take them; no traceback."""
+def _print(texts: Iterator[tuple[str, str]], color: str) -> int:
+    """Write the texts to stdout. Returns 0, or 2 after a message if stdout cannot take them; no traceback."""
     stream: Any = sys.stdout
     if stream is None:
         return 2
     try:
-        for line in lines:
-            stream.write(shown_on(stream, f"{line}\n"))
+        colored = has_color(stream, color)
+        for text, severity in texts:
+            stream.write(shown_on(stream, f"{in_color(text, severity) if colored else text}\n"))
         stream.flush()
     except BrokenPipeError:  # the reader has read enough
         forget(stream)

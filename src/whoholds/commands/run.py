@@ -23,6 +23,7 @@ from whoholds.reporting.files import at_home, expanded, open_for_append
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.switch import OFF, stands_aside
+from whoholds.text.streams import COLOR_OF_RUN, has_color, in_color
 
 if TYPE_CHECKING:
     import argparse
@@ -165,6 +166,7 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     if not environ.get("WHOHOLDS_SIGTERM", "").strip() and "sigterm" not in in_file:
         environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops the program by SIGTERM
     environ["_WHOHOLDS_RUN"] = "1"  # this command prints the last line of a run, not the program
+    environ[COLOR_OF_RUN] = options.color
     if options.verbose:
         environ["WHOHOLDS_VERBOSE"] = "1"
     pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
@@ -220,10 +222,14 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     if code < 0 and not told.count:
         lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
     for line in lines:
-        sys.stderr.write(f"{line}\n")
+        _tell(line, options.color)
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED
     return code
+
+
+def _tell(line: str, color: str) -> None:
+    sys.stderr.write(f"{in_color(line) if has_color(sys.stderr, color) else line}\n")
 
 
 def _signal_name(number: int) -> str:
@@ -244,7 +250,7 @@ def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, 
         return []
     compared = compare(known, found)
     for line in compared.lines():
-        sys.stderr.write(f"whoholds: {line}\n")
+        _tell(f"whoholds: {line}", options.color)
     return compared.failing
 
 

@@ -86,7 +86,8 @@ class LogOutput:
                 say(f"whoholds: logging raised {reason}; findings go to stderr from here on [logging-failed]")
             else:
                 return
-        say(stamped(text, finding.time, os.getpid()) if finding and stamp else text)
+        text = stamped(text, finding.time, os.getpid()) if finding and stamp else text
+        say(text, finding.severity if finding else "")
 
 
 def _log(

@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def say(text: str) -> None:
-    """Write `text` and a line end to stderr. It never raises: stderr is the program's, and may be closed or None."""
+AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")  # what --color takes
+COLOR_OF_RUN = "_WHOHOLDS_COLOR"  # set by `whoholds run --color` for the program's reports
+
+
+def say(text: str, severity: str = "") -> None:
+    """Write `text` and a line end to stderr, in colour if it is a terminal. `severity` is that of a finding.
+
+    It never raises: stderr is the program's, and may be closed or None.
+    """
     try:
         stream: Any = sys.stderr
+        choice = os.environ.get(COLOR_OF_RUN, AUTO)
+        text = in_color(text, severity) if has_color(stream, choice, forced=False) else text
         stream.write(shown_on(stream, f"{text}\n"))
         stream.flush()
     except Exception:  # noqa: BLE001, S110 - whatever the program has put there
@@ -35,6 +44,31 @@ def shown_on(stream: Any, text: str) -> str:
     except LookupError:  # a stream class of the program's with an unknown name for its encoding
         return text
     return text
+
+
+def has_color(stream: Any, choice: str = AUTO, *, forced: bool = True) -> bool:
+    """Whether a text on `stream` is shown in colour: if it is a terminal, and neither NO_COLOR nor TERM=dumb is set.
+
+    `forced` is false for the stderr of a program that is watched: with FORCE_COLOR, which CI sets for its logs, a pipe
+    or file stays plain there all the same. `choice` is one of `CHOICES`, of which the last two decide alone.
+    """
+    if choice in (ALWAYS, NEVER):
+        return choice == ALWAYS
+    if os.environ.get("NO_COLOR"):
+        return False
+    if forced and os.environ.get("FORCE_COLOR"):
+        return True
+    if os.environ.get("TERM") == "dumb" or (os.name == "nt" and not os.environ.keys() & {"WT_SESSION", "TERM"}):
+        return False
+    # another class may copy what it gets into a log
+    return type(stream) is type(sys.__stderr__) and stream is not None and os.isatty(stream.fileno())
+
+
+def in_color(text: str, severity: str = "") -> str:
+    """`text` with colours; `severity` is that of a finding."""
+    from whoholds.text.paint import painted  # only a terminal needs it
+
+    return painted(text, severity)
 
 
 def show_everything(*streams: Any) -> None:

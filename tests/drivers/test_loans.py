@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -224,3 +224,69 @@ def test_an_asynchronous_loan_s_numbers_are_its_own(pool: AsyncPool, watch: Watc
             assert_their_own(watch)
 
     asyncio.run(main())
+
+
+BLOCKS = (0, 3)
+
+
+def assert_the_blocks_own(watch: Watch) -> None:
+    """The commit and the rollback at the end of a block are the library's."""
+    assert [loan.uses for loan in loans(watch)] == list(BLOCKS)
+
+
+def test_a_block_of_psycopg_s_pool_commits_for_itself(watch: Watch, postgres: str) -> None:
+    """`with pool.connection()`: a loan that is never used says so."""
+    from psycopg_pool import ConnectionPool
+
+    with ConnectionPool(postgres, min_size=1, max_size=1, open=True) as pool:
+        for uses in BLOCKS:
+            with pool.connection() as connection:
+                for _ in range(uses):
+                    connection.execute("SELECT 1")
+        assert_the_blocks_own(watch)
+        with pool.connection() as connection:
+            connection.execute("SELECT 1")
+            connection.commit()
+            with connection:
+                connection.execute("SELECT 1")
+            connection.execute("SELECT 1")
+        assert [loan.uses for loan in loans(watch)] == [4]  # the program's own commit is one
+
+
+def test_a_block_of_psycopg_s_asynchronous_pool_commits_for_itself(watch: Watch, postgres: str) -> None:
+    """The same with `async with`, also where an exception leaves the block."""
+    from psycopg_pool import AsyncConnectionPool
+
+    async def main() -> None:
+        async with AsyncConnectionPool(postgres, min_size=1, max_size=1, open=False) as pool:
+            for uses in BLOCKS:
+                with suppress(LookupError):
+                    async with pool.connection() as connection:
+                        for _ in range(uses):
+                            await connection.execute("SELECT 1")
+                        raise LookupError
+            assert_the_blocks_own(watch)
+
+    asyncio.run(main())
+
+
+def test_sqlalchemy_s_rollback_at_close_is_its_own(watch: Watch, postgres: str) -> None:
+    """Of a connection and of a session; what the program itself rolls back is a use."""
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.orm import Session
+
+    engine = create_engine(postgres.replace("postgresql:", "postgresql+psycopg2:"), pool_size=1, max_overflow=0)
+    with engine.connect():
+        loans(watch)  # what the first connection of an engine asks the server
+    for uses in BLOCKS:
+        with engine.connect() as connection:
+            for _ in range(uses):
+                connection.execute(text("SELECT 1"))
+    with Session(engine) as session:
+        session.execute(text("SELECT 1"))
+    with engine.connect() as connection:
+        connection.execute(text("SELECT 1"))
+        connection.rollback()
+        connection.execute(text("SELECT 1"))
+    assert [loan.uses for loan in loans(watch)][1:] == [*BLOCKS, 1, 3]
+    engine.dispose()

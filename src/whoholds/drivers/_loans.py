@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 
-LOAN = "_whoholds_loan"  # attribute of what stands for a connection in a pool of SQLAlchemy's: the loan that is out
+LOAN = "_whoholds_loan"  # attribute of a lent connection, or of what stands for it in its pool: the loan that is out
 
 
 def handle_on(connection: Any) -> Handle | None:
@@ -99,6 +99,11 @@ class Lender:
                 return handle.database
         return database("other_sql")
 
+    def loan_of(self, thing: Any) -> Handle | None:
+        """The loan whose block ends with a call on `thing`; None where it is none of a pool's."""
+        loan: Handle | None = getattr(thing, LOAN, None)
+        return loan
+
     def lent(self, theirs: Any, pool: Pool, result: Any, asked: Asked, frame: FrameType | None) -> None:
         """The pool has given `result`: make the loan, with `lend`."""
 
@@ -147,6 +152,23 @@ class Lender:
                 asked_with.reset(asked.token)
         elif self.lends_further_in:  # a signal's handler raised while it began to wait
             asked_with.set(None)
+
+    def ending_of_block(self, original: Callable[..., Any], *, awaited: bool = False) -> Any:
+        """`original`, in which the library ends a transaction that the program does not mention: no use of the loan."""
+        around = kit.around_async if awaited else kit.around
+        return around(original, self._ends_block, self._ended_block, self._ended_block)
+
+    def _ends_block(self, thing: Any, _args: Any, _kwargs: Any, _frame: Any) -> tuple[Handle, int, float] | None:
+        loan = self.loan_of(thing)
+        connection = loan.parent if loan is not None else None
+        if loan is None or connection is None:
+            return None
+        return loan, connection.calls, connection.calls_s
+
+    def _ended_block(self, _thing: Any, kept: tuple[Handle, int, float] | None, _end: Any, _frame: Any) -> None:
+        if kept is not None:
+            loan, calls, seconds = kept
+            loan.leave_out(calls, seconds)
 
     # --- what drivers call --------------------------------------------------------------------------------------
 

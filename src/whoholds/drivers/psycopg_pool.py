@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch psycopg_pool's pools while the block lasts."""
     import psycopg_pool
+    from psycopg import AsyncConnection, Connection
 
     kit.library("psycopg_pool", psycopg_pool.__version__, "3.1", "4")
     lender = _Lender(ledger)
@@ -42,6 +43,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
             }
             for name, ours in hooks.items():
                 stand(kind, name, ours)
+        # `with pool.connection()` commits or rolls back at its end
+        stand(Connection, "__exit__", lender.ending_of_block(Connection.__exit__))
+        stand(AsyncConnection, "__aexit__", lender.ending_of_block(AsyncConnection.__aexit__, awaited=True))
         yield
 
 

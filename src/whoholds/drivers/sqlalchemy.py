@@ -33,7 +33,7 @@ _SYSTEMS = {"mssql": "microsoft.sql_server", "oracle": "oracle.db"}  # as OpenTe
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch SQLAlchemy while the block lasts."""
     import sqlalchemy
-    from sqlalchemy import event, exc, pool
+    from sqlalchemy import engine, event, exc, pool
 
     kit.library("sqlalchemy", sqlalchemy.__version__, "1.4", "3")
     lender = _Lender(ledger, pool)
@@ -45,7 +45,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         "checkin": lender.checked_in,
         "detach": lender.detached,
     }
-    base, queue = pool.Pool, pool.QueuePool
+    base, queue, transaction = pool.Pool, pool.QueuePool, engine.RootTransaction
     with kit.open_names() as stand:
         for name, tell in listeners.items():
             heard = kit.listener(tell, f"sqlalchemy.pool.Pool.{name}")
@@ -56,6 +56,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))
         connect = kit.as_if_in(base.connect.__globals__["__name__"], lender.lending(base.connect))
         stand(base, "connect", connect)
+        stand(transaction, "_do_close", lender.ending_of_block(transaction._do_close))  # a rollback, at `close`
         yield
 
 
@@ -109,6 +110,11 @@ class _Lender(Lender):
     def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
         """Whether the pool ran out. SQLAlchemy raises the same class for other reasons: the error's code decides."""
         return super().ran_out(theirs, exc, asked) and getattr(exc, "code", "") == _RAN_OUT
+
+    def loan_of(self, thing: Any) -> Handle | None:
+        """The loan of a transaction."""
+        record = getattr(getattr(thing.connection, "_dbapi_connection", None), "_connection_record", None)
+        return record.__dict__.get(LOAN) if record is not None else None
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
         """The database of an open connection of the pool; if there is none, only the system that the dialect names."""

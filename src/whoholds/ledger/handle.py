@@ -225,6 +225,12 @@ class Handle:
         if connection is not None and self.after is None:
             self.after = (connection.calls, connection.calls_s, connection.used_at)
 
+    def leave_out(self, calls: int, seconds: float) -> None:
+        """What was called since its connection had so many calls and seconds in them was the library's own doing."""
+        connection = self.parent
+        if connection is not None and self.after is None:
+            self.before = (self.before[0] + connection.calls - calls, self.before[1] + connection.calls_s - seconds)
+
     @property
     def uses(self) -> int:
         """Calls on it that have ended; of a loan those on its connection while it was lent."""

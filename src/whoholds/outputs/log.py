@@ -76,7 +76,8 @@ class LogOutput:
     ) -> None:
         """Emit one log record, whose `stack_info` is `text` without its first line; or print `text` on stderr."""
         logger = logging.getLogger("whoholds")
-        if self._logging and logger.hasHandlers():
+        # disabled: by a dictConfig that came after the first finding, which disables the loggers that are there already
+        if self._logging and logger.hasHandlers() and not logger.disabled:
             below = text.partition("\n")[2] if self._limits.log == "report" else ""
             try:
                 _log(logger, level, template, arguments, below, extra, finding.opened if finding else None)

@@ -293,6 +293,18 @@ def _inside(thread: Any, owner: Owner | None) -> Owner | None:
     return owner.inside(worker) if owner is not None else None
 
 
+def _scheduled_jobs(module: ModuleType) -> None:
+    from whoholds.hooks import scheduled
+
+    _restore.append(scheduled.jobs(module))
+
+
+def _runs_of_scheduled_jobs(module: ModuleType) -> None:
+    from whoholds.hooks import scheduled
+
+    _restore.append(scheduled.runs(module))
+
+
 _STANDS: dict[str, Callable[[ModuleType], None]] = {
     "opentelemetry.trace": _traces,
     "threading": _threads,
@@ -302,4 +314,6 @@ _STANDS: dict[str, Callable[[ModuleType], None]] = {
     "asgiref.current_thread_executor": _jobs,
     "multiprocessing.process": _processes,
     "anyio._backends._asyncio": _anyio_workers,
+    "apscheduler.job": _scheduled_jobs,
+    "apscheduler.executors.base": _runs_of_scheduled_jobs,
 }

@@ -100,6 +100,16 @@ def test_the_report_is_as_promised(shop: Path) -> None:
     assert folded[-2].startswith("One thread per item opens one connection per item. Bound it")
 
 
+def test_holders_are_counted_and_not_what_they_hold() -> None:
+    """One thread that holds three connections is one thread, wherever it is now."""
+    program = Program(too_many=3)
+    for _ in range(3):
+        program.opens("/srv/shop/app.py:9 main", thread())
+    (found,) = [one for one in program.looks(1.0) if one.rule == "too-many-at-once"]
+    (place,) = [line.split() for line in text(found).splitlines() if line.startswith("        now")]
+    assert place[:2] == ["now", "at"]
+
+
 def findings_of_every_rule() -> list[Finding]:
     """Give one finding of each rule that a program with a clock alone brings about, and their repeats."""
     program = Program(held_too_long=3, idle_in_transaction=2, owner_gone=1, too_many=3, server_limit=5)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of, user_index
-from whoholds.analysis.finding import made_at, parts_of
+from whoholds.analysis.finding import made_at, owner_names, parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger import faults
@@ -211,18 +211,20 @@ def _where(frame: Frame, *, source: bool) -> str:
 
 def _places(part: Part, doing: dict[Handle, Origin]) -> str:
     """`31 threads at cars.py:51 in price_of, idle in transaction; 4 at cars.py:44 in load_cars, in a statement`."""
-    counts: Counter[tuple[str, str]] = Counter()
+    holders: dict[tuple[str, str], set[str]] = {}
     for handle in part.handles:
         place = _users_place(doing.get(handle, ()))
         if place:
-            counts[place, _state(handle)] += 1
-    if not counts:
+            holders.setdefault((place, _state(handle)), set()).update(owner_names((handle,)) or ("",))
+    if not holders:
         return ""
+    counts = Counter({where: len(names) for where, names in holders.items()})
     kind = _kind_of_owners(part.handles)
+    several = len(part.owners) > 1
     said: list[str] = []
     for (place, state), count in counts.most_common(SHOWN_PLACES):
         who = f"{count} {kind}{'s' * (count != 1)} " if not said else f"{count} "
-        said.append(f"{who if part.count > 1 else ''}at {place}, {state}")
+        said.append(f"{who if several else ''}at {place}, {state}")
     rest = sum(counts.values()) - sum(count for _, count in counts.most_common(SHOWN_PLACES))
     return "; ".join(said) + (f"; {rest} elsewhere" if rest else "")
 

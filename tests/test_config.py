@@ -165,6 +165,36 @@ def test_a_search_is_never_held_up(here: Path) -> None:
     assert limits_from({}).every == 3
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives a file to somebody else")
+def test_a_file_of_somebody_else_in_a_folder_of_everybodys_is_passed_over(here: Path) -> None:
+    """Anybody can put a file into /tmp; one that is named is read all the same."""
+    path = written(here.parent, "[tool.whoholds]\nevery = 3")
+    here.parent.chmod(0o777)
+    os.chown(path, 12345, -1)
+    assert limits_from({}).every == 1
+    assert limits_from({"WHOHOLDS_CONFIG": "../pyproject.toml"}).every == 3
+    here.parent.chmod(0o755)
+    assert limits_from({}).every == 3
+
+
+def test_an_error_is_one_line_without_control_characters(here: Path) -> None:
+    """Whatever stands in the file; passwords are redacted."""
+    for text in (
+        '"\\u001b[2J" = 1',
+        'every = "\\u001b[2J"',
+        'every = "postgresql://u:hunter2@h"',
+        f"{'k' * 5000} = 1",
+        "e\x01y = 2",
+    ):
+        written(here, f"[tool.whoholds]\n{text}\n")
+        with pytest.raises(WrongSetting) as wrong:
+            limits_from({})
+        said = str(wrong.value)
+        assert said.isprintable()
+        assert len(said) < 500
+        assert "hunter2" not in said
+
+
 def test_where_each_setting_comes_from(here: Path) -> None:
     """By its variable; what is not set is not there."""
     written(here, "[tool.whoholds]\ntoo_many = 7\nevery = 3\n")

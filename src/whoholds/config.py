@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.frames import shown_path
 from whoholds.limits import Limits, given
-from whoholds.matching import WrongSetting, WrongSettingsFile, nearest
+from whoholds.matching import WrongSetting, WrongSettingsFile, nearest, short
 from whoholds.text.regular import regular_text
 from whoholds.toml_files import PYPROJECT, pyprojects
 
@@ -54,7 +54,7 @@ def sources(environ: Mapping[str, str]) -> dict[str, str]:
     """
     file = _file_for(environ)
     variables = {one.name: one.metadata["variable"] for one in fields(Limits)}
-    in_file = {variables[name]: shown_path(file.path) for name in file.values}
+    in_file = {variables[name]: _shown(file.path) for name in file.values}
     in_environment = {name for name in variables.values() if environ.get(name, "").strip()}
     return {**in_file, **dict.fromkeys(in_environment, "environment")}
 
@@ -85,8 +85,12 @@ def settings_file(named: str, variable: str = _VARIABLE) -> SettingsFile:
         raise WrongSetting(variable, named, f"the path of a TOML file, {error}") from None
     table = _table_of(path, text)
     if table is None:
-        raise WrongSettingsFile(shown_path(path), "there is no table [tool.whoholds] in it")
+        raise WrongSettingsFile(_shown(path), "there is no table [tool.whoholds] in it")
     return SettingsFile(path, _values(path, table))
+
+
+def _shown(path: str) -> str:
+    return short(shown_path(path))
 
 
 def _table_of(path: str, text: str) -> dict[str, Any] | None:
@@ -97,7 +101,7 @@ def _table_of(path: str, text: str) -> dict[str, Any] | None:
     if table is None and Path(path).name != PYPROJECT:
         return whole
     if table is not None and not isinstance(table, dict):
-        raise WrongSettingsFile(shown_path(path), "tool.whoholds is no table; write [tool.whoholds]")
+        raise WrongSettingsFile(_shown(path), "tool.whoholds is no table; write [tool.whoholds]")
     return table
 
 
@@ -106,11 +110,11 @@ def _parsed(path: str, text: str) -> dict[str, Any]:
         toml = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     except ImportError:
         why = "Python 3.10 needs the package tomli to read a settings file: pip install tomli"
-        raise WrongSettingsFile(shown_path(path), why) from None
+        raise WrongSettingsFile(_shown(path), why) from None
     try:
         whole: dict[str, Any] = toml.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WrongSettingsFile(shown_path(path), f"this is no TOML: {error}") from None
+        raise WrongSettingsFile(_shown(path), f"this is no TOML: {short(error)}") from None
     return whole
 
 
@@ -119,7 +123,7 @@ def _values(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     by_name = {one.name: one for one in fields(Limits)}
     values: dict[str, Any] = {}
     for key, value in table.items():
-        label = f"{shown_path(path)}: {key}"
+        label = f"{_shown(path)}: {short(key)}"
         if key in _NOT_IN_A_FILE:
             raise WrongSetting(label, value, "", why=_NOT_IN_A_FILE[key])
         if key not in by_name:

@@ -6,6 +6,7 @@ Autostart asks at the first import of a module that does not come with Python: t
 from __future__ import annotations
 
 import os
+import stat
 
 from whoholds.text.regular import regular_text
 
@@ -20,7 +21,8 @@ _STARTS = ("[tool.whoholds", "tool.whoholds", "whoholds.", "whoholds=")
 def pyprojects() -> Iterator[tuple[str, str]]:
     """Path and text of each `pyproject.toml` in the working directory and above that may have `[tool.whoholds]`.
 
-    The nearest comes first. Files that cannot be read are passed over.
+    The nearest comes first. Files that cannot be read, and files of other users in a folder of everybody's, are passed
+    over.
     """
     try:
         folder = os.getcwd()
@@ -33,9 +35,19 @@ def pyprojects() -> Iterator[tuple[str, str]]:
             text = regular_text(path)
         except (OSError, ValueError):
             text = ""
-        if "whoholds" in text and any(_bare(line).startswith(_STARTS) for line in text.splitlines()):
+        has_table = "whoholds" in text and any(_bare(line).startswith(_STARTS) for line in text.splitlines())
+        if has_table and not _is_somebody_elses(folder, path):
             yield path, text
         folder, above = os.path.dirname(folder), folder
+
+
+def _is_somebody_elses(folder: str, path: str) -> bool:
+    """Whether another user put the file into a folder that everybody can write to, such as /tmp."""
+    try:
+        everybody_writes = os.stat(folder).st_mode & stat.S_IWOTH  # noqa: PTH116 - pathlib is not imported
+        return bool(everybody_writes) and os.stat(path).st_uid not in (0, os.geteuid())  # noqa: PTH116
+    except (OSError, AttributeError):  # the file is gone; Windows has no user ids
+        return False
 
 
 def _bare(line: str) -> str:

@@ -154,15 +154,15 @@ def _foreign_comes() -> None:
         say(f"whoholds: drivers of other distributions are not waited for: {type(error).__name__}: {error}")
 
 
-# What comes with Python, or is asked for at the start of every interpreter.
-_WITH_PYTHON = sys.stdlib_module_names | {"sitecustomize", "usercustomize"}
+_TRIED_AT_EVERY_START = ("sitecustomize", "usercustomize")  # by site, whether or not there is such a module
 
 
 class _Finder:
     """Finds no module itself: it asks the other finders, and wraps the loader of a module that is waited for."""
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        if _before_foreign and name.partition(".")[0] not in _WITH_PYTHON:
+        top = name.partition(".")[0]
+        if _before_foreign and top not in sys.stdlib_module_names and top not in _TRIED_AT_EVERY_START:
             try:
                 _foreign_comes()
             except Exception as error:  # noqa: BLE001 - our fault must stay ours

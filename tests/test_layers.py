@@ -28,6 +28,7 @@ ROOMS = (
     ("matching", "limits", "plugins", "config", "keywords"),
     ("drivers",),
     ("detectors", "reporting"),
+    ("picture",),
     ("watching",),
     ("outputs",),
     ("scopes",),

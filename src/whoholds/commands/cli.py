@@ -26,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from whoholds.commands.run import run
 
         return run(options, whole.error)
+    if options.command == "report" and options.html and (options.rule or options.since):
+        whole.error("--html draws the whole run: it takes no --rule and no --since")
     try:
         code = _COMMANDS[options.command](options)
         if sys.stdout is not None:  # None if stdout was closed before the start
@@ -51,6 +53,7 @@ def _report(options: argparse.Namespace) -> int:
         as_json=options.json,
         handles=options.handles,
         color=options.color,
+        html=options.html,
     )
 
 
@@ -77,6 +80,7 @@ examples:
   whoholds run --fail -m shop.nightly       exit with 3 if a finding is an error, for CI
   whoholds run --journal run.jsonl app.py   keep the run; then: whoholds report run.jsonl
   whoholds report --since 10m run.jsonl     what was reported in the last ten minutes
+  whoholds report run.jsonl --html run.html draw it: one HTML file, to be looked at in a browser
   whoholds doctor                           is it active here, and if not, why
 
 Settings are environment variables that begin with WHOHOLDS_, or stand in [tool.whoholds] of pyproject.toml;
@@ -118,6 +122,7 @@ to switch it on:
 
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
+    run.add_argument("--html", metavar="FILE", help="draw the run: one HTML file that needs no network")
     run.add_argument("--fail", action="store_true", help="exit with 3 where a finding of severity error was made")
     run.add_argument(
         "--baseline", metavar="FILE", help="with --fail's exit code, but for findings that FILE does not know"
@@ -147,7 +152,9 @@ def _report_options(report: argparse.ArgumentParser) -> None:
         help="only findings reported since then: a time such as 2026-11-26T06:30, local unless it has an offset, "
         "or 90s, 10m, 2h, 1d ago",
     )
-    report.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
+    forms = report.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
+    forms.add_argument("--html", metavar="FILE", help="draw the whole run: one HTML file that needs no network")
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
 

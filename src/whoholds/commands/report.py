@@ -14,7 +14,10 @@ from whoholds import registry
 from whoholds.analysis.finding import INFO
 from whoholds.analysis.rules import RULES
 from whoholds.matching import nearest
+from whoholds.picture.gathering import Gathered
+from whoholds.picture.page import page
 from whoholds.reporting.document import Document
+from whoholds.reporting.files import expanded, write_whole
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.summary import Told, lines_of
@@ -38,20 +41,24 @@ def report(
     as_json: bool = False,
     handles: bool = False,
     color: str = AUTO,
+    html: str | None = None,
 ) -> int:
     """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed.
 
-    Only findings of these `rules` are shown, if any are given, and only those that were reported `since` then.
+    Only findings of these `rules` are shown, if any are given, and only those that were reported `since` then. With
+    `html` the whole run is drawn to that path, and its summary is printed.
     """
     journals = [Journal(path) for path in _found(paths)]
     try:
-        told = Document(journals, handles=handles) if as_json else Told(journals)
+        told = _told(journals, as_json=as_json, handles=handles, html=html is not None)
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         unread = next(journal for journal in journals if not journal.ended)
         return _wrong(unread, getattr(error, "strerror", None) or str(error))
     for journal in journals:
         if not journal.count and not journal.unknown:
             return _wrong(journal, "not a line of a journal in it")
+    if isinstance(told, Gathered) and html is not None:
+        return _draw(told, html, color)
     known = {*RULES, *registry.names(registry.RULES), *(finding.get("rule") for finding in told.findings)}
     for rule in rules:
         if rule not in known:
@@ -62,6 +69,22 @@ def report(
         data = told.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
         return _print(iter([(json.dumps(data, ensure_ascii=True, indent=1), "")]), NEVER)
     return _print(_lines(told, shown, verbose=verbose, rules=rules, since=since), color)
+
+
+def _told(journals: Sequence[Journal], *, as_json: bool, handles: bool, html: bool) -> Told:
+    if html:
+        return Gathered(journals)
+    return Document(journals, handles=handles) if as_json else Told(journals)
+
+
+def _draw(told: Gathered, html: str, color: str) -> int:
+    try:
+        write_whole(expanded(html), page(told.as_data()))
+    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+        say(f"whoholds: --html {visible(html)}: it takes the path of a file that can be written ({error})")
+        return 2
+    lines = [*lines_of(told), visible(f"whoholds: the picture is in {html}")]
+    return _print(((line, "") for line in lines), color)
 
 
 def moment(text: str) -> datetime:

@@ -50,15 +50,18 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     if stands_aside():
         return _unwatched(options)
     known = _known(options, wrong)
-    _journal_can_be_written(options, wrong)
+    _files_can_be_written(options, wrong)
     if not _starts_by_itself():
         sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
     folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
     try:
         environ, journals = _environment(options, folder)
         code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
-        told = Told([Journal(path) for path in sorted(journals())])
+        paths = sorted(journals())
+        told = Told([Journal(path) for path in paths])
         code = _verdict(options, told, code, known)
+        if options.html:
+            _draw(options, paths)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return code if code >= 0 else _die_of(-code)
@@ -116,14 +119,20 @@ def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str
         raise
 
 
-def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
-    """Refuse a journal that cannot be written, for the verdict at the end is read from it.
+def _files_can_be_written(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
+    """Refuse a journal or a picture that cannot be written, for the verdict at the end is read from the journal.
 
     Without a journal a run would look clean, and pass `--fail`.
     """
     given = options.journal or os.environ.get("WHOHOLDS_JOURNAL") or _settings_file().get("journal")
-    if not given:
-        return
+    if given:
+        name = "WHOHOLDS_JOURNAL" if os.environ.get("WHOHOLDS_JOURNAL") else "journal in the settings file"
+        _can_be_written(given, "--journal" if options.journal else name, wrong)
+    if options.html:
+        _can_be_written(options.html, "--html", wrong)
+
+
+def _can_be_written(given: str, name: str, wrong: Callable[[str], Any]) -> None:
     path = expanded(given)
     folder = next(one for one in path.parents if "{" not in one.name)
     try:
@@ -133,8 +142,6 @@ def _journal_can_be_written(options: argparse.Namespace, wrong: Callable[[str], 
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        name = "WHOHOLDS_JOURNAL" if os.environ.get("WHOHOLDS_JOURNAL") else "journal in the settings file"
-        name = "--journal" if options.journal else name
         wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror or error})")
 
 
@@ -230,6 +237,17 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
 
 def _tell(line: str, color: str) -> None:
     sys.stderr.write(f"{in_color(line) if has_color(sys.stderr, color) else line}\n")
+
+
+def _draw(options: argparse.Namespace, journals: list[Path]) -> None:
+    """Write the picture of the run. If that fails, a message says so; the program's exit code stays."""
+    from whoholds.picture.page import write_page
+
+    try:
+        write_page(expanded(options.html), map(Journal, journals))
+        _tell(f"whoholds: the picture is in {options.html}", options.color)
+    except OSError as error:
+        _tell(f"whoholds: --html {options.html}: {error.strerror or error}", options.color)
 
 
 def _signal_name(number: int) -> str:

@@ -6,6 +6,7 @@ Seconds are of processor time, so that a busy machine does not blur them.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -46,4 +47,7 @@ def timed(folder: str, options: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tests", nargs="?", type=int, default=5000)
+    parser.add_argument("rounds", nargs="?", type=int, default=5)
+    main(**vars(parser.parse_args()))

@@ -43,10 +43,7 @@ class ToStdout:
     def export(self, batch: Sequence[object]) -> None:
         for one in batch:
             record = one.log_record
-            print(
-                f"log record {record.event_name} {record.severity_text} trace {record.trace_id:032x}",
-                flush=True,
-            )
+            print(f"log record in trace {record.trace_id:032x}: {record.body}", flush=True)
 
     def shutdown(self) -> None:
         pass

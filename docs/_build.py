@@ -67,9 +67,10 @@ def included(path: str) -> str:
     """A file as a block of code with its name above it."""
     file = ROOT / path
     text = file.read_text(encoding="utf-8").rstrip()
-    marked = "" if not file.stem.endswith("_cure") else changed_lines(file)
+    numbered = ' linenums="1"' if file.suffix == ".py" else ""  # the reports name lines by their numbers
+    marked = changed_lines(file) if file.stem.endswith("_cure") else ""
     name = posixpath.normpath(path)
-    return f'```{LANGUAGES[file.suffix]} title="{name}"{marked}\n{text}\n```'
+    return f'```{LANGUAGES[file.suffix]} title="{name}"{numbered}{marked}\n{text}\n```'
 
 
 def changed_lines(cure: Path) -> str:

@@ -43,16 +43,18 @@ __all__ = [
 ]
 
 Driver: TypeAlias = "Callable[[Ledger], AbstractContextManager[None]]"
-"""Watches one library while its block lasts, and gives every name back at the end of the block.
+"""Watches one library while its block lasts, and restores every name at the end of the block.
 
-Entered in the thread that starts the watch, or in the one that imports the library. A driver that raises when it is
-entered is skipped, and that is said. Entry-point group `whoholds.drivers`; the entry's name is the module to wait for.
+It is entered in the thread that starts the watch, or in the thread that imports the library. A driver that raises when
+it is entered is skipped, and whoholds says so. Entry-point group `whoholds.drivers`; the name of the entry is the
+module to wait for.
 """
 
 Detector: TypeAlias = "Callable[[Snapshot, Limits], Iterable[Finding]]"
-"""Finds one rule. It changes nothing, reads no clock, and gives equal findings for the same snapshot.
+"""Finds the findings of one rule. It changes nothing, reads no clock, and returns equal findings for equal snapshots.
 
-Called by the thread that ticks, once a look. A detector that raises is skipped for that look, and that is said.
+whoholds's own thread calls it once for each look. A detector that raises is skipped for that look, and whoholds says
+so.
 """
 
 
@@ -67,30 +69,31 @@ class OwnRule(NamedTuple):
 
 
 Predicate: TypeAlias = "Callable[[Finding], bool]"
-"""Whether a finding is intentional, and shall not be reported. Given to `whoholds.ignore`.
+"""Says whether a finding is intentional, so that it is not reported. You give it to `whoholds.ignore`.
 
-Called by the thread that ticks. A predicate that raises counts as "no", and that is said once, with its line.
+whoholds's own thread calls it. A predicate that raises counts as "no", and whoholds names its line once.
 """
 
 Output: TypeAlias = "Callable[[Look], None]"
-"""Reports what a look brought: its findings, what ended since the look before, the snapshot they come from.
+"""Reports a look: its findings, the handles that ended since the look before, and the snapshot that both come from.
 
-Called by the thread that ticks, once a look, and by no other. An output that raises is switched off, and that is said.
-It may have these attributes, which `OutputOptions` lists:
+Only whoholds's own thread calls it, once for each look. An output that raises is switched off, and whoholds says so. It
+may have these attributes, which `OutputOptions` lists:
 
-- `name: str`, what it is called in what whoholds says of it; without one, its class's or function's name;
-- `dropped: int`, how many lines or records it could not keep; the last remarks say so;
-- `begin(ledger) -> None`, called once, before a driver stands anywhere: to listen to the ledger itself;
-- `silent: bool`, true while what it is given reaches nobody: where no other output is left, stderr takes over;
-- `quiet_in_blocks: bool`, true for an output that is not used by `with whoholds.watch():` and in a test suite, where
+- `name: str`, its name in messages of whoholds; without it, the name of the class or function is used;
+- `dropped: int`, the number of lines or records that it could not keep; whoholds reports the number at the end;
+- `begin(ledger) -> None`, which is called once, before any driver is entered, so that the output can listen to the
+  ledger itself;
+- `silent: bool`, true while nobody gets what the output is given; if no other output is left, findings go to stderr;
+- `quiet_in_blocks: bool`, true for an output that is not used in `with whoholds.watch():` and in a test suite, where
   findings are raised as warnings or reported with their test.
 """
 
 OutputMaker: TypeAlias = "Callable[[Limits], Output]"
-"""Makes an output from the settings. What it raises keeps that output alone from being used, and is said.
+"""Makes an output from the settings. If it raises, this output alone is not used, and whoholds says so.
 
-A row of `limits.OUTPUTS` for those that whoholds brings; entry-point group `whoholds.outputs` for all others, where
-the entry's name is what WHOHOLDS=… takes.
+The makers of whoholds's own outputs are in `limits.OUTPUTS`. The others are in the entry-point group
+`whoholds.outputs`; the name of the entry is a value for `WHOHOLDS=…`.
 """
 
 

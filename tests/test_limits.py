@@ -31,6 +31,7 @@ GOOD = [
     ("WHOHOLDS_HELD_TOO_LONG", " 1.5 ", "held_too_long", Threshold(1.5)),
     ("WHOHOLDS_IDLE_IN_TRANSACTION", "0", "idle_in_transaction", Threshold(0)),
     ("WHOHOLDS_OWNER_GONE", "0.3", "owner_gone", 0.3),
+    ("WHOHOLDS_WAITING", "5,60@jobs/*.py", "waiting", Threshold(5, ((60, "jobs/*.py"),))),
     ("WHOHOLDS_TOO_MANY", "5@a.py:f,9", "too_many", Threshold(9, ((5, "a.py:f"),))),
     ("WHOHOLDS_STORM", "3.5", "storm", 3.5),
     ("WHOHOLDS_STORM_FOR", "0", "storm_for", 0.0),

@@ -236,6 +236,9 @@ class Limits:
     owner_gone: float = _setting(
         5.0, "WHOHOLDS_OWNER_GONE", _number(0), "seconds", "after its owner's end an open handle is a finding"
     )
+    waiting: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
+        Threshold(5), "WHOHOLDS_WAITING", _threshold, "seconds", "waiting longer for a pool's connection is a finding"
+    )
     too_many: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(20), "WHOHOLDS_TOO_MANY", _threshold, "a number", "so many open at once to one database are a finding"
     )

@@ -16,6 +16,7 @@ from whoholds.text.redact import shown_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from whoholds.analysis.asking import Asking
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
@@ -133,6 +134,8 @@ class Finding:
     times: int = 0  # how often it happened, if that is counted: the number of refused requests
     opener: Opener | None = None  # the trace in which it happened, if not that of its handles
     names: tuple[str, ...] = ()  # names of the owners involved, if they are not the owners of its handles
+    verdict: str = ""  # of `waiting-too-long`: `leaked`, `too small` or `deadlock`
+    waiting: tuple[Asking, ...] = ()  # of `waiting-too-long`: who waits
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch
@@ -175,10 +178,11 @@ class Finding:
     def key(self) -> tuple[object, ...]:
         """Findings of two looks with equal keys are the same finding.
 
-        The key holds the rule, the lines and the scope, and the database if the rule is about one database.
+        The key holds the rule, the lines, the scope and the verdict, and the database if the rule is about one.
         """
         database = self.database.text if rule_of(self.rule).of_one_database else ""
-        return (self.rule, database, self.site, self.spawned, self.scope, self.also.site if self.also else None)
+        also = self.also.site if self.also else None
+        return (self.rule, database, self.site, self.spawned, self.scope, also, self.verdict)
 
     @property
     def in_order(self) -> tuple[Handle, ...]:

@@ -13,7 +13,7 @@ from whoholds.analysis.counting import Counting
 from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.sites import Site, Sites
 from whoholds.analysis.standing import Standing
-from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
+from whoholds.ledger.handle import CHECKOUT, CLOSED, CONNECTION, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
@@ -91,12 +91,20 @@ class History:
         self.opened += len(new)
         self.dropped = taken.dropped
         self.standing.take(taken, new)
+        _given_back(taken)
         _peaks(taken, new, self)
         _rates(taken, self)
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
         _climb(self.pool_climbs, (pool.site for pool in taken.pools), now)
         self.last_at = now
         return self.nestings.take(taken, new, self.sites)
+
+
+def _given_back(taken: Entries) -> None:
+    """How long the loans of each line that are given back were out, at most."""
+    for handle in taken.ended:
+        if handle.kind == CHECKOUT and handle.how == CLOSED and handle.site is not None:
+            handle.site.longest_s = max(handle.site.longest_s, handle.held_s(taken.now))
 
 
 def _peaks(taken: Entries, new: list[Handle], history: History) -> None:

@@ -7,18 +7,16 @@ the stacks decide: a function that leaks on one path and comes by again is no ne
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from whoholds.analysis.blame import kind_of, user_index
+from whoholds.analysis.inside import has_callers, keeper_index
 from whoholds.analysis.peaks import most_at_once
 from whoholds.analysis.rules import BITS
 from whoholds.ledger.handle import CHECKOUT, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import CodeType
 
     from whoholds.analysis.sites import Site, Sites
     from whoholds.ledger.database import Database
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 _NEVER = float("inf")
 FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
 MANY = 1000  # pairs of lines that are remembered, and owners of each
-_GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
 
 
 class Nesting(NamedTuple):
@@ -206,29 +203,10 @@ def parting(held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | No
     """
     if held == asked:  # a loop that keeps what it opens: its stacks are one tuple, which `Sites` shares
         return None
-    at = _keeper(held)
+    at = keeper_index(held)
     callers = held[at + 2 :]
     for other in range(0, len(asked), 2):
-        beyond = asked[other + 2 :]
-        least = min(len(callers), len(beyond))  # the outermost frames of a deep stack are not kept
-        same = callers == beyond or (least > 0 and callers[:least] == beyond[:least])
-        if same and held[at] is asked[other] and held[at + 1] != asked[other + 1]:
+        differs = held[at] is asked[other] and held[at + 1] != asked[other + 1]
+        if differs and has_callers(asked, other, callers):
             return sites.at(held, at), sites.at(asked, other)
     return None
-
-
-def _keeper(origin: Origin) -> int:
-    """Index of the frame of whoever has what was taken: the line's own, or that of the caller of its generator."""
-    at = user_index(origin)
-    worst = kind_of(_code(origin, at).co_filename)
-    while _code(origin, at).co_flags & _GENERATOR:
-        callers = range(at + 2, len(origin), 2)
-        above = next((one for one in callers if kind_of(_code(origin, one).co_filename) <= worst), None)
-        if above is None:
-            break
-        at = above
-    return at
-
-
-def _code(origin: Origin, index: int) -> CodeType:
-    return origin[index]  # type: ignore[return-value]  # even places hold code objects

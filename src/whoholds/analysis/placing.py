@@ -38,6 +38,10 @@ def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or c
     for pool in taken.pools:
         if pool.site is None and pool.origin:
             pool.site = history.sites.of(pool.origin)
+    for request in taken.requests:
+        spawn = request.owner.spawn if request.owner is not None else None
+        if spawn is not None and spawn.site is None:
+            _place_spawn(spawn, history)
     _note_the_gone(taken)
     for handle in taken.open:
         owner = handle.owner
@@ -69,6 +73,7 @@ def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or c
         ending,
         nestings=nestings,
         scopes=taken.scopes,
+        requests=taken.requests,
     )
 
 
@@ -83,13 +88,16 @@ def _note_the_gone(taken: Entries) -> None:
 
 
 def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
-    """The time in which the machine was suspended counts neither as held nor as idle."""
+    """The time in which the machine was suspended counts neither as held nor as idle, nor as waiting."""
     lost = 0.0 if history.last_at is None else taken.now - history.last_at - every
     if lost > SUSPENDED_S:
         for handle in taken.open:
             if handle.opened_at <= taken.now - lost:
                 handle.lost_s += lost
                 handle.used_at = min(handle.used_at + lost, taken.now)
+        for request in taken.requests:
+            if request.began <= taken.now - lost:
+                request.began += lost
 
 
 def _note_user(handle: Handle, owner: Owner | None) -> None:

@@ -24,13 +24,14 @@ class Site:
     There is one `Site` per line. Only the ticking thread counts its openings.
     """
 
-    __slots__ = ("_frame", "borrows", "index", "opened", "origin", "source")
+    __slots__ = ("_frame", "borrows", "index", "longest_s", "opened", "origin", "source")
 
     def __init__(self, origin: Origin, index: int, *, source: bool = True) -> None:
         self.origin = origin
         self.index = index
         self.source = source
         self.opened = 0
+        self.longest_s = 0.0  # the longest time that a loan of this line was out before it was given back
         self.borrows = False  # the handles that this line opens are loans of a pool
         self._frame: Frame | None = None
 

@@ -9,11 +9,11 @@ from whoholds.analysis.history import History
 from whoholds.analysis.rules import BITS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.entries import Refusal
-    from whoholds.ledger.handle import Handle, Pool
+    from whoholds.ledger.handle import Handle, Pool, Request
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
     from whoholds.ledger.scope import Scope
@@ -51,6 +51,8 @@ class Snapshot:
     ending: Ending | None = None
     scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that have ended, with the stamps of their ends
     nestings: list[Nesting] = field(default_factory=list)  # the nestings that this look found
+    requests: tuple[Request, ...] = ()  # that wait for a pool's connection now
+    stacks: Mapping[Owner, Origin] = field(default_factory=dict)  # of holders for whose loans somebody waits too long
 
     def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:
         """The handles of `among` (default: all open handles) that must be given back and that `rule` has not named.

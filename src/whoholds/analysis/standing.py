@@ -223,3 +223,8 @@ def of_a_cell(handle: Handle) -> bool:
     """Whether the top level of a notebook's cell, or of a module, opened it while a task ran that: no owner at all."""
     owner, kept = handle.owner, handle.kept
     return owner is not None and owner.kind == "task" and kept is not None and kept.chain.at_top_level
+
+
+def listens(handle: Handle) -> bool:
+    """Whether it waits for notifications: LISTEN is among its last statements."""
+    return any(sql[:6].lower() in ("listen", b"listen") for sql, _, _ in handle.statements if sql)

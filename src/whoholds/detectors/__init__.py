@@ -12,6 +12,7 @@ from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_a
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
+from whoholds.detectors.waiting import waiting_too_long
 
 if TYPE_CHECKING:
     from whoholds.plugins import Detector
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Rule → its detector. Rules about a failure of this moment come first, because findings are reported in this order.
 ALL: dict[str, Detector] = {
     "refused": refused,
+    "waiting-too-long": waiting_too_long,
     "too-many-at-once": too_many_at_once,
     "shared-across-fork": shared_across_fork,
     "shared-at-once": shared_at_once,

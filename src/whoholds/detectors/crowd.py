@@ -40,7 +40,7 @@ ASK_POSTGRESQL = (
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
 _NO_POOL = "Connect once and reuse the connection, or take it from a pool."
 _OVERFLOW = "The pool keeps fewer connections than are in use at once and closes the others: let it keep more."
-_NOT_BACK = (
+NOT_BACK = (
     "Give each connection back in a finally (putconn), or borrow in a block (`with pool.connection()`): "
     "this pool never gets back what is dropped."
 )
@@ -249,8 +249,8 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             site,
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
             parts=parts,
-            why=(*_why_refused(refusal, held, allowed), *_why_lost(lost)),
-            advice=(_NOT_BACK,) if lost else advice(parts) if parts else (),
+            why=(*_why_refused(refusal, held, allowed), *why_lost(lost)),
+            advice=(NOT_BACK,) if lost else advice(parts) if parts else (),
             also=Also.at("refused", _asked_at(refusal, snapshot)),
             error=refusal.error,
             adds_up=False,
@@ -287,7 +287,7 @@ def _refused_phrase(refusal: Refusal, parts: Sequence[Part], lost: Sequence[Hand
     return f"{{verb}} %d of {{n}} {'held or lost' if lost else 'held here'} when {by}"
 
 
-def _why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
+def why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
     """A sentence for each line that borrowed handles which the pool never got back."""
     return tuple(
         f"{part.count} {'was' if part.count == 1 else 'were'} borrowed at {part.site.frame.place} and never given "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.rules import BITS
-from whoholds.analysis.standing import is_stock, of_a_cell
+from whoholds.analysis.standing import is_stock, listens, of_a_cell
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -98,11 +98,6 @@ def _is_used_regularly(handle: Handle, now: float) -> bool:
 
 def _idle_for(handles: tuple[Handle, ...], now: float) -> float:
     return max(handle.idle_s(now) for handle in handles)
-
-
-def listens(handle: Handle) -> bool:
-    """True if the handle waits for notifications: LISTEN is among its last statements."""
-    return any(sql[:6].lower() in ("listen", b"listen") for sql, _, _ in handle.statements if sql)
 
 
 def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

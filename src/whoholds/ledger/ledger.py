@@ -432,6 +432,8 @@ class Ledger:
         self._shared.clear()
         self._inherited.clear()
         self._scopes.clear()
+        for pool in list(self._pools.values()):
+            pool.waiting.clear()  # those who wait are threads of the parent
         self._taken_ends = _value(self._ends)
         self._dropped_ends = 0
         self._overflow = itertools.count()

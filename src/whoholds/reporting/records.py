@@ -24,6 +24,7 @@ from whoholds.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from whoholds.analysis.asking import Asking
     from whoholds.analysis.finding import Aside, Finding, Part
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.history import Peak
@@ -113,6 +114,7 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         record["trace_id"], record["span_id"] = finding.spans
     if finding.also is not None:
         record["other"] = {"what": finding.also.what, **(line_record(finding.also.site) or {})}
+    record |= _queue(finding)
     if finding.scope:
         record["scope"] = redact(finding.scope)
     if finding.error:
@@ -157,6 +159,23 @@ def _made(handles: Iterable[Handle], *, source: bool) -> dict[str, Any]:
     """The field `made`: the line that made the sessions which borrowed; no field where it would tell nothing more."""
     frame = made_at(handles, source=source)
     return {} if frame is None else {"made": frame_record(frame)}
+
+
+def _queue(finding: Finding) -> dict[str, Any]:
+    """The fields that only `waiting-too-long` has."""
+    if not finding.verdict:
+        return {}
+    return {"verdict": finding.verdict, "waiting": [_asking(asking) for asking in finding.waiting]}
+
+
+def _asking(asking: Asking) -> dict[str, Any]:
+    return {
+        "count": asking.count,
+        "longest_s": round(asking.longest_s, 3),
+        "asked": line_record(asking.site),
+        "spawned": line_record(asking.spawned),
+        "owners": list(asking.owners[:OWNERS]),
+    }
 
 
 def line_record(site: Site | None) -> dict[str, Any] | None:

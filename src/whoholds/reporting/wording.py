@@ -10,6 +10,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.asking import kind_of_owners
 from whoholds.analysis.blame import kind_of, user_index
 from whoholds.analysis.finding import made_at, owner_names, parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
@@ -20,6 +21,7 @@ from whoholds.text.redact import redact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from whoholds.analysis.asking import Asking
     from whoholds.analysis.finding import Finding, Part
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.sites import Site
@@ -162,6 +164,8 @@ def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
     if len(parts) > SHOWN_PARTS:
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
+    for asking in finding.waiting[:SHOWN_PARTS]:
+        lines += _asking(asking, source=source)
     also = finding.also
     if also is not None and rule_of(finding.rule).also_below:
         lines.append(f"        also     {also.what} at {_where(also.site.frame, source=source)}")
@@ -204,6 +208,19 @@ def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) 
     return lines
 
 
+def _asking(asking: Asking, *, source: bool) -> list[str]:
+    """The lines on those who wait at one line: their number, line, spawn line, how long they wait and who they are."""
+    lines = []
+    if asking.site is not None:
+        waits = "wait" if asking.count > 1 else "waits"
+        lines.append(f"{asking.count:>6}  {waits:<8} {_where(asking.site.frame, source=source)}")
+    if asking.spawned is not None:
+        lines.append(f"        spawned  {_where(asking.spawned.frame, source=source)}")
+    seconds = f"for {'up to ' * (asking.count > 1)}{asking.longest_s:.1f} s"
+    lines.append(f"        waiting  {seconds}{_by(asking.owners, asking.kind)}")
+    return lines
+
+
 def _where(frame: Frame, *, source: bool) -> str:
     place = f"{frame.place} in {frame.function}"
     return f"{place:<32}  {frame.source}".rstrip() if source and frame.source else place
@@ -219,7 +236,7 @@ def _places(part: Part, doing: dict[Handle, Origin]) -> str:
     if not holders:
         return ""
     counts = Counter({where: len(names) for where, names in holders.items()})
-    kind = _kind_of_owners(part.handles)
+    kind = kind_of_owners(part.handles)
     several = len(part.owners) > 1
     said: list[str] = []
     for (place, state), count in counts.most_common(SHOWN_PLACES):
@@ -250,12 +267,14 @@ def _state(handle: Handle) -> str:
 def _held(part: Part, now: float) -> str:
     """`for up to 12.4 s, by 35 threads, such as Thread-3 (load_cars)`."""
     longest = max((handle.held_s(now) for handle in part.handles), default=0.0)
-    owners = sorted(part.owners, key=_naturally)
-    kind = _kind_of_owners(part.handles)
-    seconds = f"for {'up to ' * (part.count > 1)}{longest:.1f} s"
+    return f"for {'up to ' * (part.count > 1)}{longest:.1f} s{_by(part.owners, kind_of_owners(part.handles))}"
+
+
+def _by(names: Iterable[str], kind: str) -> str:
+    owners = sorted(names, key=_naturally)
     if len(owners) > 1:
-        return f"{seconds}, by {len(owners)} {kind}s, such as {redact(owners[0])}"
-    return f"{seconds}, by {redact(owners[0])}" if owners else f"{seconds}, by nobody who still runs"
+        return f", by {len(owners)} {kind}s, such as {redact(owners[0])}"
+    return f", by {redact(owners[0])}" if owners else ", by nobody who still runs"
 
 
 def _states(part: Part) -> str:
@@ -263,11 +282,6 @@ def _states(part: Part) -> str:
     counts = Counter(_state(handle) for handle in part.handles if handle.open)
     said = [f"{count} {state}" if part.count > 1 else state for state, count in counts.most_common() if state != "idle"]
     return f"; {', '.join(said)}" if said else ""
-
-
-def _kind_of_owners(handles: Sequence[Handle]) -> str:
-    kinds = {handle.owner.kind for handle in handles if handle.owner is not None}
-    return {"job": "worker"}.get(*kinds, *kinds) if len(kinds) == 1 else "owner"
 
 
 def _naturally(name: str) -> list[tuple[int, str]]:

@@ -112,7 +112,7 @@ def merged(old: Finding, new: Finding) -> Finding:
     severity = max(old.severity, new.severity, key=SEVERITIES.index)
     if not new.adds_up:
         times = old.times + new.times
-        if new.count <= old.count:
+        if new.count < old.count:
             return replace(old, severity=severity, times=times)
         return replace(new, id=old.id, severity=severity, scope=old.scope, times=times)
     handles = dict.fromkeys((*old.handles, *new.handles))

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.waiting import pools_waited_for
 from whoholds.ledger import faults
+from whoholds.ledger.callers import awaited
 from whoholds.ledger.cpython import current_frames, has_gil
+from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
-FRAMES = 16  # innermost frames that are read of each stack
+DEEPEST = 64  # innermost frames that are read of each stack
+FRAMES = 16  # of them, those that a finding shows
 HOLDERS = 200  # owners whose stacks are read for one finding
 
 
 def stack_of(owner: Owner) -> Origin:
-    """The innermost frames of a thread or of a suspended task.
+    """The innermost frames of a thread, or of a suspended task and what it awaits.
 
     Empty if the owner has ended, is a greenlet, or its frames cannot be read.
     """
     if owner.kind == "task":
         task = owner.ref() if owner.ref is not None else None
         try:
-            stack = task.get_stack(limit=FRAMES) if task is not None and not task.done() else []
+            return awaited(task.get_coro(), DEEPEST) if task is not None and not task.done() else ()
         except Exception:  # noqa: BLE001 - a task class of the program's own: where it is cannot be seen
             return ()
-        pairs: list[object] = []
-        for frame in reversed(stack):
-            pairs += (frame.f_code, frame.f_lasti)
-        return tuple(pairs)  # type: ignore[arg-type]  # codes and offsets in turn
     if owner.gone() or owner.kind == "greenlet":
         return ()
     frame = current_frames().get(owner.ident) if has_gil() else None
     try:
-        return capture(frame, FRAMES)
+        return capture(frame, DEEPEST)
     finally:
         del frame
 
@@ -65,5 +67,17 @@ def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> dict[
             except Exception as error:  # noqa: BLE001 - the finding is told without it
                 faults.note(error, "whoholds.stacks")
         if by_owner[owner]:
-            stacks[handle] = by_owner[owner]
+            stacks[handle] = by_owner[owner][: 2 * FRAMES]
     return stacks
+
+
+def with_stacks(snapshot: Snapshot, least: float, by_owner: dict[Owner, Origin]) -> Snapshot:
+    """The snapshot with the live stacks of those for whose loans somebody has waited longer than `least` seconds.
+
+    The stacks are added to `by_owner`. A snapshot in which nobody waits so long is returned unchanged.
+    """
+    pools = pools_waited_for(snapshot.requests, snapshot.now, least)
+    if not pools:
+        return snapshot
+    stacks_of([handle for handle in snapshot.open if handle.pool in pools and handle.kind == CHECKOUT], by_owner)
+    return replace(snapshot, stacks=dict(by_owner))

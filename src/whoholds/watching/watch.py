@@ -27,7 +27,7 @@ from whoholds.plugins import name_of
 from whoholds.watching.aside import Asides, failure, place_of
 from whoholds.watching.intended import Intended
 from whoholds.watching.repeats import Repeats
-from whoholds.watching.stacks import stacks_of
+from whoholds.watching.stacks import stacks_of, with_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -218,8 +218,8 @@ class Watch:
         self._say_faults()
         taken = self.ledger.take(last=ending is not None)
         snapshot = snapshot_of(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
-        self.snapshot = snapshot
         stacks: dict[Owner, Origin] = {}  # the stack of each owner is read once per look
+        self.snapshot = snapshot = with_stacks(snapshot, self.limits.waiting.least, stacks)
         found = [finding for rule in self._detectors for finding in self._found(rule, snapshot)]
         found = [self._with_stacks(finding, stacks) for finding in found]
         kept = [finding for finding in found if not self.intended.covers(finding)]

@@ -1,0 +1,72 @@
+"""Asking: the requests of one line that wait for a pool, as `Part` is the handles of one line. A value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from whoholds.text.redact import shown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.analysis.sites import Site, Sites
+    from whoholds.ledger.handle import Handle, Request
+    from whoholds.ledger.owner import Owner, Spawn
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The requests that wait at one line for one pool, of owners that one line started; the longest wait first."""
+
+    requests: tuple[Request, ...]
+    site: Site | None
+    spawn: Spawn | None
+    longest_s: float
+
+    @property
+    def count(self) -> int:
+        """The number of requests."""
+        return len(self.requests)
+
+    @property
+    def spawned(self) -> Site | None:
+        """The line that started the owners; None for the main thread outside any task."""
+        return self.spawn.site if self.spawn else None
+
+    @property
+    def owners(self) -> tuple[str, ...]:
+        """The names of the owners, those who wait longest first."""
+        names = [shown_name(request.owner.name) for request in self.requests if request.owner is not None]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def of(self) -> set[Owner]:
+        """The owners."""
+        return {request.owner.whole for request in self.requests if request.owner is not None}
+
+    @property
+    def kind(self) -> str:
+        """`thread`, `task`, …: what the owners are; `owner` if they are not all of one kind."""
+        return kind_of_owners(self.requests)
+
+
+def asking(requests: Iterable[Request], now: float, sites: Sites) -> tuple[Asking, ...]:
+    """The requests grouped by asking line and spawn line, the largest group first."""
+    groups: dict[tuple[Site | None, Site | None], list[Request]] = {}
+    for request in sorted(requests, key=attrgetter("began")):
+        spawn = request.owner.spawn if request.owner else None
+        line = sites.of(request.origin) if request.origin else None
+        groups.setdefault((line, spawn.site if spawn else None), []).append(request)
+    found = [
+        Asking(tuple(group), line, group[0].owner.spawn if group[0].owner else None, now - group[0].began)
+        for (line, _), group in groups.items()
+    ]
+    return tuple(sorted(found, key=lambda one: -one.count))
+
+
+def kind_of_owners(held: Iterable[Handle | Request]) -> str:
+    """`thread`, `task`, `worker`, …: what the owners are; `owner` if they are not all of one kind."""
+    kinds = {one.owner.kind for one in held if one.owner is not None}
+    return {"job": "worker"}.get(*kinds, *kinds) if len(kinds) == 1 else "owner"

@@ -1,0 +1,157 @@
+"""Queue: those who wait too long for one pool, what each holder of its connections does, and the verdict on that.
+
+A value that is computed from one snapshot, without side effects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.inside import unfinished
+from whoholds.analysis.standing import listens, took_up_again
+from whoholds.ledger.handle import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.owner import Owner
+    from whoholds.matching import Threshold
+
+LATE_TIMES = 2  # a loan comes back no more once it is out so many times as long as any that its line gave back
+LEAKED, TOO_SMALL, DEADLOCK = "leaked", "too small", "deadlock"
+
+
+@dataclass
+class Queue:
+    """The requests that wait for one pool, and the holders of its connections by what they do, oldest first."""
+
+    pool: Pool
+    requests: list[Request]
+    longest_s: float
+    left: list[Handle] = field(default_factory=list)  # unused, and their owners have turned to something else, or ended
+    lost: list[Handle] = field(default_factory=list)  # dropped by the program, and their places lost to the pool
+    waiting: list[Handle] = field(default_factory=list)  # of owners that wait for a second connection of this pool
+    working: list[Handle] = field(default_factory=list)  # unused, while their owners do other work
+    busy: list[Handle] = field(default_factory=list)  # in a call, or used a short time ago
+    moves: bool = False  # the pool has lent a connection a short time ago
+
+    @property
+    def holders(self) -> list[Handle]:
+        """All connections that are lent or lost."""
+        return [*self.lost, *self.left, *self.waiting, *self.working, *self.busy]
+
+    @property
+    def is_exhausted(self) -> bool:
+        """True if the pool lends all that it may. Otherwise it opens a connection, and that is what takes so long."""
+        return self.pool.max is not None and len(self.holders) >= self.pool.max
+
+    @property
+    def verdict(self) -> str:
+        """`leaked`, `too small` or `deadlock`; "" if the queue moves on."""
+        gone = len(self.left) + len(self.lost)
+        if self.moves:
+            return LEAKED if gone else ""
+        if len(self.waiting) > gone and not self.busy and not self.working:
+            return DEADLOCK
+        return LEAKED if gone else TOO_SMALL
+
+    @property
+    def is_stuck(self) -> bool:
+        """True if no holder uses its connection: each is idle, or waits itself."""
+        return not self.busy and not self.moves
+
+
+def pools_waited_for(requests: Iterable[Request], now: float, least: float) -> set[Pool]:
+    """The pools for which somebody has waited longer than `least` seconds."""
+    return {request.pool for request in requests if request.pool is not None and now - request.began > least}
+
+
+def queues(snapshot: Snapshot, limit: Threshold) -> Iterator[Queue]:
+    """The queue of each exhausted pool for which a request has waited longer than the limit of its line."""
+    sites = snapshot.history.sites
+    for pool in pools_waited_for(snapshot.requests, snapshot.now, limit.least):
+        requests = [request for request in snapshot.requests if request.pool is pool]
+        late = []
+        for request in requests:
+            line = sites.of(request.origin).frame if request.origin and limit.exceptions else None
+            longest = limit.at(line)
+            if snapshot.now - request.began > longest:
+                late.append(longest)
+        if late:
+            queue = _queue(snapshot, pool, requests, min(*late, limit.default))
+            if queue.is_exhausted:
+                yield queue
+
+
+def _queue(snapshot: Snapshot, pool: Pool, requests: list[Request], short: float) -> Queue:
+    """The queue of `pool`. What happened at most `short` seconds ago happened a short time ago."""
+    now = snapshot.now
+    queue = Queue(pool, requests, max(now - request.began for request in requests), lost=list(pool.lost))
+    loans = [handle for handle in snapshot.open if handle.pool is pool and handle.kind == CHECKOUT]
+    queue.moves = any(handle.held_s(now) <= short for handle in loans)
+    for loan in sorted(loans, key=lambda one: one.opened_stamp):
+        _group_of(loan, queue, snapshot, short).append(loan)
+    if queue.moves:  # a loan that the program keeps for good, and uses now and then, has its place
+        queue.busy += [loan for loan in queue.left if snapshot.stands(loan) and took_up_again(loan, now)]
+        queue.left = [loan for loan in queue.left if loan not in queue.busy]
+    return queue
+
+
+def _group_of(loan: Handle, queue: Queue, snapshot: Snapshot, short: float) -> list[Handle]:
+    """The list of `queue` to which the loan belongs."""
+    owner = loan.owner
+    if loan.running:
+        return queue.busy
+    own = [request for request in queue.requests if owner is not None and _is_by(request, owner)]
+    if own:
+        return queue.waiting if _holds_meanwhile(loan, own) else queue.left
+    if loan.idle_s(snapshot.now) <= short or listens(loan):
+        return queue.busy
+    return queue.working if owner is not None and _works(owner, loan, snapshot) else queue.left
+
+
+def _works(owner: Owner, loan: Handle, snapshot: Snapshot) -> bool:
+    """True if `owner` is still in the piece of work for which it borrowed.
+
+    If the function that borrowed has returned, its caller may have the loan, or nobody. Then it counts whether loans of
+    that line do come back, and after how long. If none ever came back, the caller is taken to have the loan, unless it
+    is the program's main function.
+    """
+    if snapshot.gone(owner) or snapshot.job_is_over(owner):
+        return False
+    stack = snapshot.stacks.get(owner, ()) if owner.part_of is None and loan.origin else ()
+    if not stack:  # a task, job or greenlet is a piece of work; a thread may run for good
+        return owner.kind != "thread"
+    calls = unfinished(loan.origin, stack, whole=owner.kind == "task")
+    if not calls.known or calls.by_keeper or not calls.inside:
+        return calls.inside or not calls.known
+    usual: float = loan.site.longest_s if loan.site is not None else 0.0
+    return loan.held_s(snapshot.now) <= LATE_TIMES * usual if usual else not _is_main(owner)
+
+
+def _is_main(owner: Owner) -> bool:
+    """True for the main thread, and for a task that is started outside of a running event loop, as by `asyncio.run`."""
+    spawn = owner.spawn
+    if spawn is None:
+        return owner.kind == "thread"
+    in_a_loop = any(code.co_name == "_run_once" for code in spawn.origin[::2])  # type: ignore[union-attr]  # codes
+    return owner.kind == "task" and not in_a_loop and (spawn.by is None or spawn.by.kind == "thread")
+
+
+def _is_by(request: Request, owner: Owner) -> bool:
+    return request.owner is not None and request.owner.whole is owner.whole
+
+
+def _holds_meanwhile(loan: Handle, requests: Sequence[Request]) -> bool:
+    """True unless the owner has left the loan open in a call that is over, and asks for the next connection."""
+    if not loan.origin:
+        return True
+    main = loan.owner is not None and _is_main(loan.owner)
+    for request in requests:
+        calls = unfinished(loan.origin, request.origin)
+        if not calls.known or (calls.inside and (calls.by_keeper or not main or (loan.site and loan.site.longest_s))):
+            return True
+    return False

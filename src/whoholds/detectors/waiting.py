@@ -1,0 +1,115 @@
+"""Detector of owners that wait too long for a pool's connection, with the verdict on the pool."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.asking import asking
+from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
+from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, queues
+from whoholds.detectors.crowd import NOT_BACK, why_lost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Handle
+    from whoholds.limits import Limits
+
+_GIVE_BACK = (
+    "Give each connection back on every path, also when an exception passes: borrow in a `with` block, or give back in "
+    "a finally. A larger pool would only run out later."
+)
+_HOLD_SHORTER = "Give each connection back before slow work that does not need it; only then consider a larger pool."
+_FASTER = "Make the statements faster, or let fewer callers run at once; or enlarge the pool, if the server allows it."
+_ONE_IS_ENOUGH = "Pass the first connection to the code that asks for the second, or give the first back before."
+
+
+def waiting_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Findings of pools that lend all they may, and for which owners have waited longer than the limit.
+
+    There is no finding while the queue moves on, unless some of the connections that are lent will not come back.
+    """
+    for queue in queues(snapshot, limits.waiting):
+        if queue.verdict:
+            yield _waited_for(queue, snapshot)
+
+
+def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
+    holders, blamed = queue.holders, _blamed(queue)
+    parts = tuple(sorted(parts_of(holders), key=lambda part: blamed.isdisjoint(part.handles)))
+    first = parts[0]
+    groups = asking(queue.requests, snapshot.now, snapshot.history.sites)
+    if queue.verdict == DEADLOCK:  # first the line at which the holders themselves wait
+        owners = {handle.owner.whole for handle in queue.waiting if handle.owner is not None}
+        groups = tuple(sorted(groups, key=lambda group: owners.isdisjoint(group.of)))
+    return Finding(
+        "waiting-too-long",
+        ERROR if queue.is_stuck else WARNING,
+        first.handles[0].database,
+        tuple(handle for part in parts for handle in part.handles),
+        len(queue.requests),
+        "{verb} %d of the pool's %d connections, %d wait up to %.1f s: %s",
+        (first.count, len(holders), len(queue.requests), queue.longest_s, queue.verdict),
+        first.site,
+        first.spawn,
+        parts=parts,
+        why=(*_why(queue, snapshot.now), *why_lost(queue.lost)),
+        advice=(_advice(queue),),
+        also=Also.at("waiting", groups[0].site),
+        adds_up=False,
+        verdict=queue.verdict,
+        waiting=groups,
+    )
+
+
+def _blamed(queue: Queue) -> set[Handle]:
+    """The holders that the verdict is about: their line is named first, even if others hold more."""
+    if queue.verdict == LEAKED:
+        return {*queue.left, *queue.lost}
+    return set(queue.waiting if queue.verdict == DEADLOCK else queue.working or queue.busy)
+
+
+def _why(queue: Queue, now: float) -> Iterator[str]:
+    """The sentence that gives the verdict, with the numbers that prove it."""
+    size = len(queue.holders)
+    if queue.verdict == LEAKED:
+        if queue.left:
+            yield (
+                f"Leaked: {len(queue.left)} of the pool's {size} connections {_are(queue.left)} idle for "
+                f"{_least_idle(queue.left, now)}, and the calls that borrowed them have gone on without giving them "
+                "back."
+            )
+        else:
+            yield f"Leaked: {len(queue.lost)} of the pool's {size} connections will not come back."
+    elif queue.verdict == DEADLOCK:
+        yield (
+            f"Deadlock: {len(queue.waiting)} of the pool's {size} connections {_are(queue.waiting)} held by owners "
+            "that wait for another one of the same pool, and nobody else will give one back."
+        )
+    elif queue.working:
+        yield (
+            f"Too small for the way it is used: {size + len(queue.requests)} connections are wanted at once, and "
+            f"{len(queue.working)} of the pool's {size} {_are(queue.working)} idle for "
+            f"{_least_idle(queue.working, now)} while the owners do other work."
+        )
+    else:
+        wanted = size + len(queue.requests) - len(queue.waiting)
+        yield f"Too small: all {size} connections of the pool are in use, and {wanted} are wanted at once."
+
+
+def _are(handles: list[Handle]) -> str:
+    return "is" if len(handles) == 1 else "are"
+
+
+def _least_idle(handles: list[Handle], now: float) -> str:
+    seconds = min(handle.idle_s(now) for handle in handles)
+    return f"{seconds:.1f} s{' or longer' * (len(handles) > 1)}"
+
+
+def _advice(queue: Queue) -> str:
+    if queue.verdict == LEAKED:
+        return _GIVE_BACK if queue.pool.takes_back else NOT_BACK
+    if queue.verdict == DEADLOCK:
+        return _ONE_IS_ENOUGH
+    return _HOLD_SHORTER if queue.working else _FASTER

@@ -107,6 +107,7 @@ BAD = [
     ("WHOHOLDS_IGNORE", "left-open", "rule@path-glob[:function], such as left-open@jobs/*.py:load"),
     ("WHOHOLDS_IGNORE", "leftopen@a.py", "such as left-open@jobs/*.py:load (did you mean left-open?)"),
     ("WHOHOLDS_IGNORE", "@/nowhere/rules.txt", "a file that can be read after @ (No such file or directory)"),
+    ("WHOHOLDS_WAITING", "soon", "a number and, if wanted, others for some files: 60 or 60,600@jobs/*.py"),
 ]
 
 

@@ -32,6 +32,7 @@ class Settings(TypedDict, total=False):
     held_too_long: Limit
     idle_in_transaction: Limit
     owner_gone: Seconds
+    waiting: Limit
     too_many: Limit
     storm: Seconds
     storm_for: Seconds
@@ -74,3 +75,4 @@ class Demands(TypedDict, total=False):
     refused: Mode
     growing: Mode
     given_back: Mode
+    waiting_too_long: Mode

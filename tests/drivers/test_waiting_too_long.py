@@ -124,6 +124,20 @@ async def async_engine(url: str) -> AsyncIterator[Pool]:
     await engine.dispose()
 
 
+@asynccontextmanager
+async def aiopg_pool(url: str) -> AsyncIterator[Pool]:
+    async with import_module("aiopg").create_pool(url, minsize=1, maxsize=PLACES) as pool:
+
+        async def take() -> Any:
+            return await pool.acquire()
+
+        async def run(connection: Any, sql: str) -> None:
+            async with connection.cursor() as cursor:
+                await cursor.execute(sql)
+
+        yield Pool(take, pool.release, run)
+
+
 LIBRARIES: dict[Any, tuple[str, ...]] = {
     psycopg_pool: ("psycopg", "psycopg_pool"),
     sqlalchemy_pool: ("psycopg2", "sqlalchemy"),
@@ -132,6 +146,7 @@ LIBRARIES: dict[Any, tuple[str, ...]] = {
     asyncpg_pool: ("asyncpg",),
     async_psycopg_pool: ("psycopg", "psycopg_pool"),
     async_engine: ("asyncpg", "sqlalchemy"),
+    aiopg_pool: ("psycopg2", "aiopg"),
 }
 THREADS = list(LIBRARIES)[:4]
 TASKS = list(LIBRARIES)[4:]

@@ -13,12 +13,11 @@ from whoholds.analysis.standing import listens, took_up_again
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle, Pool, Request
     from whoholds.ledger.owner import Owner
-    from whoholds.matching import Threshold
 
 LATE_TIMES = 2  # a loan comes back no more once it is out so many times as long as any that its line gave back
 LEAKED, TOO_SMALL, DEADLOCK = "leaked", "too small", "deadlock"
@@ -69,24 +68,7 @@ def pools_waited_for(requests: Iterable[Request], now: float, least: float) -> s
     return {request.pool for request in requests if request.pool is not None and now - request.began > least}
 
 
-def queues(snapshot: Snapshot, limit: Threshold) -> Iterator[Queue]:
-    """The queue of each exhausted pool for which a request has waited longer than the limit of its line."""
-    sites = snapshot.history.sites
-    for pool in pools_waited_for(snapshot.requests, snapshot.now, limit.least):
-        requests = [request for request in snapshot.requests if request.pool is pool]
-        late = []
-        for request in requests:
-            line = sites.of(request.origin).frame if request.origin and limit.exceptions else None
-            longest = limit.at(line)
-            if snapshot.now - request.began > longest:
-                late.append(longest)
-        if late:
-            queue = _queue(snapshot, pool, requests, min(*late, limit.default))
-            if queue.is_exhausted:
-                yield queue
-
-
-def _queue(snapshot: Snapshot, pool: Pool, requests: list[Request], short: float) -> Queue:
+def queue_of(snapshot: Snapshot, pool: Pool, requests: list[Request], short: float) -> Queue:
     """The queue of `pool`. What happened at most `short` seconds ago happened a short time ago."""
     now = snapshot.now
     queue = Queue(pool, requests, max(now - request.began for request in requests), lost=list(pool.lost))

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import asking
 from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
-from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, queues
+from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queue_of
 from whoholds.detectors.crowd import NOT_BACK, why_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.handle import Handle, Request
     from whoholds.limits import Limits
 
 _GIVE_BACK = (
@@ -30,9 +30,22 @@ def waiting_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
     There is no finding while the queue moves on, unless some of the connections that are lent will not come back.
     """
-    for queue in queues(snapshot, limits.waiting):
-        if queue.verdict:
-            yield _waited_for(queue, snapshot)
+    for pool in pools_waited_for(snapshot.requests, snapshot.now, limits.waiting.least):
+        requests = [request for request in snapshot.requests if request.pool is pool]
+        exceeded = [
+            limit for request in requests if snapshot.now - request.began > (limit := _limit(request, snapshot, limits))
+        ]
+        if exceeded:
+            queue = queue_of(snapshot, pool, requests, min(*exceeded, limits.waiting.default))
+            if queue.is_exhausted and queue.verdict:
+                yield _waited_for(queue, snapshot)
+
+
+def _limit(request: Request, snapshot: Snapshot, limits: Limits) -> float:
+    """How many seconds the request may wait."""
+    if not limits.waiting.exceptions or not request.origin:
+        return limits.waiting.default
+    return limits.waiting.at(snapshot.history.sites.of(request.origin).frame)
 
 
 def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:

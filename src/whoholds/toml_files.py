@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PYPROJECT = "pyproject.toml"
-_STARTS = ("[tool.whoholds", "tool.whoholds", "whoholds.", "whoholds=")
 
 
 def pyprojects() -> Iterator[tuple[str, str]]:
@@ -35,10 +34,22 @@ def pyprojects() -> Iterator[tuple[str, str]]:
             text = regular_text(path)
         except (OSError, ValueError):
             text = ""
-        has_table = "whoholds" in text and any(_bare(line).startswith(_STARTS) for line in text.splitlines())
-        if has_table and not _is_somebody_elses(folder, path):
+        if "whoholds" in text and _may_have_table(text) and not _is_somebody_elses(folder, path):
             yield path, text
         folder, above = os.path.dirname(folder), folder
+
+
+def _may_have_table(text: str) -> bool:
+    """Whether a line begins the table: `[tool.whoholds]`, `tool.whoholds.every = 3`, or `whoholds…` in `[tool]`."""
+    in_tool = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("["):
+            in_tool = _bare(line).startswith("[tool]")
+        if "whoholds" in line:
+            bare = _bare(line)
+            if bare.startswith(("[tool.whoholds", "tool.whoholds")) or (in_tool and bare.startswith("whoholds")):
+                return True
+    return False
 
 
 def _is_somebody_elses(folder: str, path: str) -> bool:
@@ -51,7 +62,7 @@ def _is_somebody_elses(folder: str, path: str) -> bool:
 
 
 def _bare(line: str) -> str:
-    return line.translate({ord(one): None for one in " \t\"'"})
+    return line.replace(" ", "").replace("\t", "").replace('"', "").replace("'", "")
 
 
 def names_to_watch() -> list[str]:

@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
     for command in list(commands.choices.values()):
         command.add_argument(
-            "--color", choices=CHOICES, default=AUTO, help="auto: in a terminal, unless NO_COLOR is set (the default)"
+            "--color", choices=CHOICES, default=AUTO, help="auto, the default: in a terminal, unless NO_COLOR is set"
         )
     shells = commands.add_parser("completion", help="print a completion script for a shell", epilog=_INSTALL)
     shells.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -123,15 +123,15 @@ to switch it on:
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
     run.add_argument("--html", metavar="FILE", help="draw the run: one HTML file that needs no network")
-    run.add_argument("--fail", action="store_true", help="exit with 3 where a finding of severity error was made")
     run.add_argument(
-        "--baseline", metavar="FILE", help="with --fail's exit code, but for findings that FILE does not know"
+        "--fail", action="store_true", help="exit with 3 if a finding is an error, and the program did not fail"
     )
+    run.add_argument("--baseline", metavar="FILE", help="exit with 3 if there is a finding that FILE does not know")
     run.add_argument("--update-baseline", action="store_true", help="write the findings of this run to the baseline")
-    run.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
+    run.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
     kinds = run.add_mutually_exclusive_group()
-    kinds.add_argument("-m", dest="module", action="store_true", help="target is a module, as with python -m")
-    kinds.add_argument("-c", dest="code", action="store_true", help="target is Python code, as with python -c")
+    kinds.add_argument("-m", dest="module", action="store_true", help="the target is a module, as with python -m")
+    kinds.add_argument("-c", dest="code", action="store_true", help="the target is Python code, as with python -c")
     run.add_argument("target", help="a script, or the name of a Python console script on the PATH")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
 
@@ -156,7 +156,7 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     forms.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
     forms.add_argument("--html", metavar="FILE", help="draw the whole run: one HTML file that needs no network")
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
-    report.add_argument("-v", "--verbose", action="store_true", help="say findings of severity info too")
+    report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
 
 
 def _moment(text: str) -> datetime:

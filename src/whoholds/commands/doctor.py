@@ -32,7 +32,7 @@ _DISTRIBUTIONS = {
 }
 
 
-_UNKNOWN = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
+_IN_WORDS = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
 
 def doctor(color: str = AUTO) -> int:
@@ -55,11 +55,13 @@ def doctor(color: str = AUTO) -> int:
             say(f"{what} of other packages: {', '.join(registry.names(group))}\n")
     if limits is not None:
         say(f"outputs: {', '.join(limits.outputs)}\n")
+        say("settings, and where those that are set come from:\n")
         come_from = sources(environment())
         for variable, text in limits.as_text().items():
-            remarks = "; ".join(_remarks(variable, limits, come_from))
             shown = shown_path(text) if variable == "WHOHOLDS_CONFIG" and text else text
-            say(f"  {variable:<30} {_UNKNOWN.get((variable, text)) or shown or '-'}{remarks and f'   ({remarks})'}\n")
+            shown = "unset" if variable == "WHOHOLDS" and variable not in come_from else shown
+            remarks = "; ".join(_remarks(variable, limits, come_from))
+            say(f"  {variable:<30} {_IN_WORDS.get((variable, text)) or shown or '-'}{remarks and f'   ({remarks})'}\n")
     return 1 if reasons else 0
 
 

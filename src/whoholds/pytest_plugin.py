@@ -31,6 +31,7 @@ _INI = {
     "whoholds_rules": ("rule=off|report|error, one a line", "linelist"),
     "whoholds_allow": ("what is meant: a rule, or rule@path-glob[:function], one a line", "linelist"),
     "whoholds_baseline": ("file of the leaks that are known", None),
+    "whoholds_html": ("draw the run: one HTML file that needs no network", None),
     "whoholds_summary": ("whether to print the table at the end", "bool"),
 }
 
@@ -80,6 +81,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         action="store_true",
         help="write what was found into that file; fail nothing",
     )
+    add("--whoholds-html", metavar="FILE", help=_INI["whoholds_html"][0])
     add("--whoholds-no-summary", action="store_true", help="no table at the end")
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
@@ -140,7 +142,8 @@ def _mode(config: pytest.Config) -> str:
     if given:
         return str(given).strip().lower()
     on = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
-    return REPORT if on else ""
+    draws = config.getoption("whoholds_html", None) or config.getini("whoholds_html")
+    return REPORT if on or draws else ""
 
 
 def settings() -> list[str]:

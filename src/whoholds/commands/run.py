@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import ERROR, INFO
 from whoholds.config import settings_file
 from whoholds.matching import WrongSetting
-from whoholds.reporting.files import at_home, expanded, open_for_append
+from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.switch import OFF, stands_aside
@@ -133,14 +133,8 @@ def _files_can_be_written(options: argparse.Namespace, wrong: Callable[[str], An
 
 
 def _can_be_written(given: str, name: str, wrong: Callable[[str], Any]) -> None:
-    path = expanded(given)
-    folder = next(one for one in path.parents if "{" not in one.name)
     try:
-        if os.path.lexists(path):
-            os.close(open_for_append(path))
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
+        try_to_write(expanded(given))
     except OSError as error:
         wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror or error})")
 

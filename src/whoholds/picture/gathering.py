@@ -98,7 +98,7 @@ class Gathered(Told):
                 busy=_or(micros(record.get("busy_s")), -1),
                 idle=_or(micros(record.get("idle_s")), -1),
                 uses=_or(whole(record.get("uses")), -1),
-                scope=texts.text(record.get("scope")),
+                scope=texts.text(record.get("within") or record.get("scope")),
                 pool=_or(whole(record.get("pool")), -1),
                 backend=whole(record.get("backend_pid")) or 0,
                 in_transaction=int(record.get("in_transaction") is True),
@@ -193,7 +193,7 @@ class Gathered(Told):
 
     # --- the result ---------------------------------------------------------------------------------------------------
 
-    def as_data(self, title: str = "") -> dict[str, Any]:
+    def as_data(self, title: str = "", table: str = "lines") -> dict[str, Any]:
         """The data of the page: `start` in milliseconds since the epoch, all other times in microseconds since then."""
         bars = in_order([*self._bars, *self._still_held()])
         start = min([bar.opened - bar.waited for bar in bars] + self._times("began"), default=0)
@@ -205,6 +205,7 @@ class Gathered(Told):
             "version": 1,
             "whoholds": VERSION,
             "title": title,
+            "table": table,
             "headline": headline(self.run).removeprefix("whoholds: "),
             "start": start / 1000,
             "length": max(end - start, 1),

@@ -26,14 +26,17 @@ SCRIPTS: Final = ("data.js", "view.js", "curve.js", "lanes.js", "bars.js", "deta
 _ESCAPES: Final = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 
-def write_page(path: Path, journals: Iterable[Journal], title: str = "") -> None:
+def write_page(path: Path, journals: Iterable[Journal], title: str = "", table: str = "lines") -> None:
     """Write the page for these journals to `path`, with mode 0600. Raises OSError if one cannot be read or written."""
-    write_whole(path, page_of(journals, title))
+    write_whole(path, page_of(journals, title, table))
 
 
-def page_of(journals: Iterable[Journal], title: str = "") -> bytes:
-    """The page for these journals, as UTF-8. Raises OSError if a journal cannot be read."""
-    return page(Gathered(journals).as_data(title))
+def page_of(journals: Iterable[Journal], title: str = "", table: str = "lines") -> bytes:
+    """The page for these journals, as UTF-8, with `table` shown first: `lines`, `scopes`, `databases`, `processes`.
+
+    Raises OSError if a journal cannot be read.
+    """
+    return page(Gathered(journals).as_data(title, table))
 
 
 def page(data: dict[str, Any]) -> bytes:

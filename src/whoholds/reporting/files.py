@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 from typing import IO, Final
 
@@ -63,6 +64,16 @@ def write_whole(path: Path, data: bytes) -> None:
             data = data[os.write(file, data) :]
     finally:
         os.close(file)
+
+
+def try_to_write(path: Path) -> None:
+    """Raise OSError if `path` cannot be written; creates missing folders. A part of the path with `{` is not tried."""
+    if os.path.lexists(path):
+        os.close(open_for_append(path))
+        return
+    folder = next(one for one in path.parents if "{" not in one.name)
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
 
 
 def open_for_reading(path: Path) -> IO[bytes]:

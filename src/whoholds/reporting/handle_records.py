@@ -96,6 +96,8 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         record["pool"] = handle.pool.key
     if handle.scope is not None:
         record["scope"] = shown_name(handle.scope.name)
+        if handle.scope.around:
+            record["within"] = shown_name(handle.scope.around[-1].name)
     opener = opener_of(handle)
     if opener is not None and opener[0] is not None:
         record["trace_id"], record["span_id"] = f"{opener[0].trace_id:032x}", f"{opener[0].span_id:016x}"

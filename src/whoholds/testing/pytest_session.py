@@ -33,6 +33,8 @@ from whoholds.testing.pytest_options import (
     settings_from,
     summary_from,
 )
+from whoholds.testing.pytest_picture import FOLDER as PICTURE_FOLDER
+from whoholds.testing.pytest_picture import Picture, picture_path
 from whoholds.testing.pytest_summary import Summary
 from whoholds.testing.tally import Opened, Tallies, Tally
 from whoholds.testing.verdict import fails_for_new_only, judge, verdict
@@ -83,11 +85,15 @@ class Session:
         shown_below(str(config.rootpath))
         self._ours = False
         self._limits: Limits | None = None  # the settings that the watch had before the suite, if it ran already
+        self._picture: Picture | None = None
         self._quiet: list[Any] = []  # outputs that stand aside while the suite runs
         try:
             self.choices = choices_from(config, mode_)
             self.known = known_from(config)
             self._table = summary_from(config)
+            path = picture_path(config)
+            if path is not None:
+                self._picture = Picture(path, getattr(config, "workerinput", {}).get(PICTURE_FOLDER))
             if not is_controller(config):
                 self._start(config)
         except (WrongPolicy, WrongSetting, baseline.WrongBaselineError) as wrong:
@@ -111,6 +117,8 @@ class Session:
             running.outputs.remove(output)
         running.outputs.append(self._recorder)
         self._recorder.watch = running
+        if self._picture is not None:
+            self._picture.attend(running)
         self._watch = running
 
     def stop(self) -> None:
@@ -118,6 +126,8 @@ class Session:
         watch, self._watch = self._watch, None
         if watch is None:
             return
+        if self._picture is not None and self._picture in watch.outputs:  # pytest ended before the session began
+            watch.outputs.remove(self._picture)
         if self._recorder in watch.outputs:
             watch.outputs.remove(self._recorder)
         watch.outputs.extend(self._quiet)
@@ -211,8 +221,15 @@ class Session:
         self._pending = []
         if not any(each.record.handles or each.judged for each in verdicts):
             return None
-        vars(report)["whoholds"] = [each.as_data() for each in verdicts]  # xdist sends a report's attributes along
+        vars(report)["whoholds"] = self._as_data(verdicts)  # xdist sends a report's attributes along
         return self._tell(item, report, verdicts)
+
+    def _as_data(self, verdicts: list[Verdict]) -> list[dict[str, Any]]:
+        """The verdicts as JSON types; their findings go to the picture, too."""
+        data = [each.as_data() for each in verdicts]
+        if self._picture is not None:
+            self._picture.add(finding for each in data for finding in each["findings"])
+        return data
 
     def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
         if self.config.getoption("whoholds_update_baseline"):
@@ -231,7 +248,7 @@ class Session:
         ]
         leak = None
         if failing and item.nodeid not in self._failed:
-            failure = Failure(failing, message(failing[0]), _texts(failing))
+            failure = Failure(failing, message(failing[0]), self._texts(failing))
             found = [finding for finding in found if finding not in failing]
             if verdicts[0].failing:
                 leak = report_of_failure(item, failure)
@@ -240,8 +257,12 @@ class Session:
                 report.outcome = "failed"
                 report.longrepr = failure
         if found:
-            report.sections.append(("whoholds at teardown", _texts(found)))
+            report.sections.append(("whoholds at teardown", self._texts(found)))
         return leak
+
+    def _texts(self, findings: Sequence[Finding]) -> str:
+        links = [f"\n  picture: {self._picture.link(finding)}" if self._picture else "" for finding in findings]
+        return "\n\n".join(f"{text(finding)}{link}" for finding, link in zip(findings, links, strict=True))
 
     # --- fixtures -----------------------------------------------------------------------------------------------
 
@@ -277,13 +298,15 @@ class Session:
         """Reports what no test's report can carry: fixtures that ended with the session, and late handles."""
         result = yield
         self._late()
-        data = [each.as_data() for each in self._pending if each.record.handles or each.judged]
+        data = self._as_data([each for each in self._pending if each.record.handles or each.judged])
         failing = any(each.failing for each in self._pending)
         self._pending = []
         output = getattr(self.config, "workeroutput", None)
         if output is not None:
             output["whoholds"] = data
+            self._draw()
             return result
+        self._draw()
         self.summary.add(data, failed=failing)
         failing = failing or self.summary.failed_late
         if self._update():
@@ -293,6 +316,24 @@ class Session:
         if failing and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return result
+
+    def _draw(self) -> None:
+        """Write what is open at the end, and draw the picture, unless this is a worker. A failure is only said."""
+        if self._picture is None:
+            return
+        if self._watch is not None:
+            self._picture.leave(self._watch)
+        try:
+            self._picture.draw(f"pytest {' '.join(map(str, self.config.invocation_params.args))}")
+            self.summary.drawn = shown_path(str(self._picture.path))
+        except OSError as error:
+            self.summary.drawn = f"nowhere: {error}"
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tells a worker where the journals of the picture are. Called in pytest-xdist's controller."""
+        if self._picture is not None:
+            node.workerinput[PICTURE_FOLDER] = self._picture.folder
 
     def _late(self) -> None:
         """Judges what a thread opened for a test that was over by then and left open, under that test's name."""
@@ -334,7 +375,3 @@ class Session:
         """Writes the table of leaks by opening line and tests by peak."""
         if self._table:
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))
-
-
-def _texts(findings: Sequence[Finding]) -> str:
-    return "\n\n".join(text(finding) for finding in findings)

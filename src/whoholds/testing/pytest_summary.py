@@ -26,6 +26,7 @@ class Summary:
         self.failed_late = False
         self.compared: Comparison | None = None
         self.written = ""
+        self.drawn = ""  # where the picture is
 
     def add(self, entries: list[dict[str, Any]], *, failed: bool = False) -> None:
         """Add the data of one report, or of one worker's end."""
@@ -40,7 +41,7 @@ class Summary:
         """Write the table; nothing is written if no mode was asked for and nothing found."""
         groups = self._by_line()
         peaks = sorted((entry for entry in self._entries if entry["peak"] > 1), key=lambda entry: -entry["peak"])
-        if not (asked or groups or self.written or self.compared):
+        if not (asked or groups or self.written or self.compared or self.drawn):
             return
         verbose = reporter.verbosity > 0
         reporter.section("whoholds", sep="=")
@@ -61,6 +62,8 @@ class Summary:
             reporter.write_line(f"{entry['peak']:>6}  {entry['name']}  {entry['largest']}".rstrip())
         if self.written:
             reporter.write_line(f"baseline written: {self.written}")
+        if self.drawn:
+            reporter.write_line(f"picture: {self.drawn}")
         for line in self.compared.lines() if self.compared is not None else ():
             reporter.write_line(line, yellow=True)
 

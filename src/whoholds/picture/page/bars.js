@@ -38,7 +38,7 @@ function drawBar(pen, bar, top, step, x, width) {
   const [idle, busy] = inkFor(bars.severity[bar]);
   const from = x(bars.opened[bar]);
   const left = Math.max(from, -4);
-  const right = Math.min(Math.max(x(bars.ended[bar]), from + 1), width + 4);
+  const right = Math.min(Math.max(x(bars.ended[bar]), from + 1.5), width + 4);
   const faint = view.finding >= 0 && !(findingsOf.get(bar) ?? []).includes(view.finding);
   pen.globalAlpha = faint ? 0.22 : 1;
   const began = x(bars.opened[bar] - bars.waited[bar]);

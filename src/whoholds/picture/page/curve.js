@@ -234,7 +234,7 @@ function markOf(group, over) {
 
 function drawLegend() {
   const spans = curve.series.map((series) => {
-    const name = series.name.replace(/^\w+:\/\//, "");
+    const name = series.name.replace(/^\w+:\/\/(\/(?=\/))?/, "");
     const span = make("span", { class: series.dashed ? "dashed" : undefined, title: series.label }, series.dashed ? "" : make("b", {}, name), `${series.means}, at most ${grouped(series.steps.most)}`);
     span.style.setProperty("--colour", `var(--series-${series.hue})`);
     return span;

@@ -125,6 +125,7 @@ const TABLES = {
 
 function drawTabs() {
   const useful = Object.keys(TABLES).filter((name) => name === "lines" || TABLES[name].rows().length > (name === "scopes" || name === "pools" ? 0 : 1));
+  if (!useful.includes(state.tab)) state.tab = "lines";
   const tabs = useful.map((name) => make("button", { type: "button", role: "tab", "aria-selected": String(name === state.tab), "aria-controls": "panel", onclick: () => ((state.tab = name), drawTabs()) }, TABLES[name].title));
   byId("tabs").replaceChildren(...tabs);
   drawTable();

@@ -102,6 +102,7 @@ function keys(event) {
 function start() {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   fillProcesses();
+  state.tab = data.table;
   setTheme(dark.matches ? "dark" : "light");
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
   refresh();

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.worlds import REPORT, Program, thread
+from tests.worlds import REPORT, SHOP, Program, thread
 from whoholds.commands.cli import main
 from whoholds.commands.report import moment
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
+from whoholds.reporting import document
 from whoholds.reporting.records import iso
 
 if TYPE_CHECKING:
@@ -77,7 +78,27 @@ def test_the_document_has_its_form(journal: Path, capsys: pytest.CaptureFixture[
         "count": 2,
     }
     assert data["processes"][0]["ended"]
-    assert "handles" not in told(capsys, journal)
+    assert not {"handles", "refused"} & set(told(capsys, journal))
+
+
+def test_refused_requests_are_beside_the_handles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the journal has them."""
+    path = tmp_path / "run.jsonl"
+    program = Program(JournalOutput(Limits().with_settings(journal=str(path))))
+    program.ledger.refused(OSError("too many clients"), SHOP, None)
+    program.looks()
+    assert [one["database"] for one in told(capsys, path, "--handles")["refused"]] == [SHOP.text]
+
+
+def test_handles_beyond_a_number_are_left_out(
+    journal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a remark says how many: the journal may be larger than the memory."""
+    monkeypatch.setattr(document, "MOST_HANDLES", 1)
+    data = told(capsys, journal, "--handles")
+    assert len(data["handles"]) == 1
+    assert data["summary"]["connections"] == 3
+    assert data["remarks"] == ["2 records of further handles, beyond 1, are left out"]
 
 
 def test_a_process_without_an_end_shows_what_it_held(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 VERSION = 1
 BUSIEST = 20  # opening lines of the summary
-MOST_HANDLES = 100_000  # `handle` records that are kept
+MOST_HANDLES = 20_000  # `handle` records that are kept, and as many `refused`; the journal itself has all of them
 _OF_A_PROCESS = ("pid", "host", "argv", "cwd", "python", "version", "time", "limits")
 
 
 class Document(Told):
-    """What journals say, with whole records of findings. With `handles`, also each connection, checkout and cursor."""
+    """What journals say, with whole records of findings.
+
+    With `handles`, also each connection, checkout and cursor, and each refused request.
+    """
 
     def __init__(self, journals: Iterable[Journal], *, handles: bool = False) -> None:
         self._processes: dict[Process, dict[str, Any]] = {}
         self._peaks: dict[tuple[Process, str], dict[str, Any]] = {}
         self._said: list[dict[str, Any]] = []  # `aside` records
         self._handles_kept: list[dict[str, Any]] | None = [] if handles else None
+        self._refusals: list[dict[str, Any]] = []
         self._handles_more = 0
         journals = list(journals)
         self._paths = [str(journal.path) for journal in journals]
@@ -68,6 +72,11 @@ class Document(Told):
         else:
             self._handles_more += 1
 
+    def _whole_refused(self, record: dict[str, Any]) -> None:
+        Told._refused(self, record)
+        if self._handles_kept is not None and len(self._refusals) < MOST_HANDLES:
+            self._refusals.append(self._placed(record))
+
     def _whole_peak(self, record: dict[str, Any]) -> None:
         Told._peak_record(self, record)
         key = (self._journal, record.get("pid") or 0), record["database"]
@@ -85,6 +94,7 @@ class Document(Told):
         "run": _whole_run,
         "end": _whole_end,
         "handle": _whole_handle,
+        "refused": _whole_refused,
         "peak": _whole_peak,
         "aside": _whole_aside,
     }
@@ -126,5 +136,5 @@ class Document(Told):
             "remarks": self.remarks,
         }
         if self._handles_kept is not None:
-            data["handles"] = self._handles_kept
+            data |= {"handles": self._handles_kept, "refused": self._refusals}
         return data

@@ -158,7 +158,7 @@ def _wagtail_asgi(place: Place) -> Outcome:
 def _mlflow(place: Place) -> Outcome:
     runs = place.file("mlflow_runs.py")
     store = ("--backend-store-uri", "sqlite:///mlflow.db", "--default-artifact-root", place.folder / "artifacts")
-    place.start("-m", "mlflow", "server", *store, "--port", place.port, "--workers", "2")
+    place.start("-m", "mlflow", "server", *store, "--port", place.port, "--workers", "1")
     place.get("/health")
     place.run(runs, within=120)
     place.quiet()

@@ -213,6 +213,19 @@ def took_up_again(handle: Handle, now: float) -> bool:
     return len(set(texts)) < len(texts)
 
 
+def of_a_worker_task(handle: Handle, open_: list[Handle], now: float) -> bool:
+    """Whether a task that lives keeps the connection for itself and took it up again, as the worker of a queue does.
+
+    It is the only one of its chain that the task has among the `open_` handles.
+    """
+    owner = handle.owner
+    if owner is None or owner.kind != "task" or owner.part_of is not None or owner.ended_at is not None:
+        return False
+    if handle.kind == CHECKOUT or handle.used_by not in (owner.key, owner.ident) or not took_up_again(handle, now):
+        return False
+    return sum(other.kept is handle.kept and other.owner is owner for other in open_) == 1
+
+
 def is_stock(handle: Handle) -> bool:
     """Whether it belongs to a pool that nobody knows: a library's, or one owner after the other uses what it made."""
     kept = handle.kept

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.rules import BITS
-from whoholds.analysis.standing import is_stock, listens, of_a_cell
+from whoholds.analysis.standing import is_stock, listens, of_a_cell, of_a_worker_task
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles that are held and have been idle for longer than the limit.
 
     Left out are handles that have unread results, are used regularly or wait for notifications, standing handles, the
-    stock of a pool that no driver knows, and handles that a notebook's cell opened. At the end of the process there
-    are no findings: `left_open` reports what is still open.
+    stock of a pool that no driver knows, a worker task's own connection, and handles that a notebook's cell opened. At
+    the end of the process there are no findings: `left_open` reports what is still open.
     """
     if snapshot.process_ends:
         return
@@ -76,6 +76,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and not of_a_cell(handle)
         and not is_stock(handle)
         and not _is_used_regularly(handle, now)
+        and not of_a_worker_task(handle, snapshot.open, now)
     ]
     for part in parts_of(late):
         yield Finding.of(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS, RULES
-from whoholds.analysis.standing import of_a_cell, thread_of
+from whoholds.analysis.standing import is_stock, of_a_cell, thread_of
 from whoholds.ledger.entries import ORPHANED, THREAD_ENDED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CURSOR, FREED, Handle
 
@@ -62,7 +62,7 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     if ending.scope is not None:
         open_ = [handle for handle in open_ if ending.covers(handle)]
     elif ending.kind == "process":
-        single = {handle for handle in open_ if snapshot.stands(handle)}
+        single = {handle for handle in open_ if snapshot.stands(handle) or is_stock(handle)}
         open_ = [handle for handle in open_ if handle not in single]
         leaks = {_lines(handle) for handle in open_}  # equal lines are merged into one finding: count only its leaks
         for part in parts_of(handle for handle in single if _lines(handle) not in leaks):

@@ -197,10 +197,11 @@ def _begin(running: Watch) -> None:
         _enter_when_imported(running, module, partial(_named, where))
     for driver in _added:
         running.enter(driver)
+    in_file = running.limits.config and not os.environ.get("WHOHOLDS_WATCH", "").strip()
     for module in running.limits.watch:
-        if not is_installed(module):
-            known = nearest(module, table.WAKES)
-            running.stand_aside("setting-not-applied", f"WHOHOLDS_WATCH={module}: no such module is installed{known}")
+        if not (in_file or is_installed(module)):  # a file stands for many programs, which need not have them all
+            near = nearest(module, table.WAKES) if module not in table.WAKES else ""
+            running.stand_aside("setting-not-applied", f"WHOHOLDS_WATCH={module}: no such module is installed{near}")
         _enter_when_imported(running, module, partial(_by_its_connect, module))
     for point in registry.registered(registry.DRIVERS):
         _enter_when_imported(running, point.name, point.load)

@@ -88,6 +88,21 @@ def test_a_module_that_is_not_installed_is_named(program: Programs) -> None:
     assert ran.findings == [("left-open", "error", 3)]
 
 
+def test_a_file_may_name_modules_that_this_program_does_not_have(program: Programs) -> None:
+    """It stands for several programs: a clean one says nothing."""
+    program.write("[tool.whoholds]\nwatch = ['nosuch_module']\n", "pyproject.toml")
+    assert program.run("import sqlite3\nsqlite3.connect(':memory:').close()").clean
+
+
+@pytest.mark.parametrize("setting", [{"WHOHOLDS_TO_MANY": "5"}, {"WHOHOLDS_CONFIG": "nowhere.toml"}])
+def test_run_refuses_wrong_settings(program: Programs, setting: dict[str, str]) -> None:
+    """Unwatched, the program would look clean, and pass --fail."""
+    program.write("print('ran')")
+    ran = program.whoholds("run", "--fail", "app.py", **setting)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"{next(iter(setting))}=" in ran.err
+
+
 def test_a_module_without_connect_is_named(program: Programs) -> None:
     """It is no DB-API module; the program's import of it succeeds."""
     ran = program.run(LEAK + "import colorsys\nprint(colorsys.rgb_to_hsv(0, 0, 0))", WHOHOLDS_WATCH="colorsys")

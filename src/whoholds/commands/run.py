@@ -22,6 +22,7 @@ from whoholds.matching import WrongSetting
 from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
+from whoholds.startup import limits_for
 from whoholds.switch import OFF, stands_aside
 from whoholds.text.streams import COLOR_OF_RUN, has_color, in_color
 
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     if stands_aside():
         return _unwatched(options)
     known = _known(options, wrong)
+    _settings_are_right(options, wrong)
     _files_can_be_written(options, wrong)
     if not _starts_by_itself():
         sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
@@ -137,6 +139,18 @@ def _can_be_written(given: str, name: str, wrong: Callable[[str], Any]) -> None:
         try_to_write(expanded(given))
     except OSError as error:
         wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror or error})")
+
+
+def _settings_are_right(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
+    """Refuse settings with which the program would run unwatched: it would look clean, and pass `--fail`.
+
+    Another Python may have other plug-ins, whose outputs and rules are right there.
+    """
+    if _command(options)[0] == sys.executable:
+        try:
+            limits_for()
+        except WrongSetting as error:
+            wrong(str(error))
 
 
 def _settings_file() -> Mapping[str, Any]:

@@ -128,7 +128,12 @@ def test_all_busy_with_statements(caller: int) -> None:
         loan.parent.used_at = pool.world.clock()
     (found,) = pool.after(0)
     assert verdicts([found]) == [("warning", "too small", 4)]
-    assert found.why == ("Too small: all 2 connections of the pool are in use, and 6 are wanted at once.",)
+    assert found.why == (
+        "Too small: all 2 connections of the pool are in use.",
+        "6 were wanted at once; used for 100% of the time they are held: a pool of 6 would do."
+        if caller
+        else "6 were wanted at once; not used at all: hold them shorter before you enlarge the pool.",
+    )
 
 
 def test_all_busy_with_work_that_is_not_the_database() -> None:
@@ -139,7 +144,11 @@ def test_all_busy_with_work_that_is_not_the_database() -> None:
     pool.asks()
     (found,) = pool.after(6)
     assert verdicts([found]) == [("error", "too small", 1)]
-    assert "2 of the pool's 2 are idle for 6.0 s or longer while the owners do other work" in found.why[0]
+    assert found.why == (
+        "Too small for the way it is used: 2 of the pool's 2 connections are idle for 6.0 s or longer while the owners do "
+        "other work.",
+        "3 were wanted at once; not used at all: hold them shorter before you enlarge the pool.",
+    )
     assert found.advice[0].startswith("Give each connection back before slow work")
 
 

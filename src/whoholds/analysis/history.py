@@ -9,6 +9,7 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from whoholds.analysis import demand
 from whoholds.analysis.counting import Counting
 from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.sites import Site, Sites
@@ -18,13 +19,16 @@ from whoholds.ledger.handle import CHECKOUT, CLOSED, CONNECTION, Handle
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
+    from whoholds.analysis.demand import Demand
     from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
+    from whoholds.ledger.handle import Pool
 
 LOOKS = 60  # of each line's trend and each database's habit that are remembered
 SLOTS = 10  # of a second, in which openings are counted
 LINES = 20  # of each such slot that are told apart
+INFINITE = float("inf")
 MANY = 1000  # of anything that is remembered by name
 
 
@@ -76,6 +80,7 @@ class History:
     climbs: dict[Site, Climb] = field(default_factory=dict)
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
     nestings: Nestings = field(default_factory=Nestings)
+    demands: dict[Pool, Demand] = field(default_factory=dict)
     opened: int = 0  # handles since the start
     connections: int = 0  # of them connections
     dropped: int = 0  # events that no look saw
@@ -92,6 +97,7 @@ class History:
         self.dropped = taken.dropped
         self.standing.take(taken, new)
         _given_back(taken)
+        demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
         _peaks(taken, new, self)
         _rates(taken, self)
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.demand import Demand, Present
 from whoholds.analysis.history import History
 from whoholds.analysis.rules import BITS
 
@@ -53,6 +54,10 @@ class Snapshot:
     nestings: list[Nesting] = field(default_factory=list)  # the nestings that this look found
     requests: tuple[Request, ...] = ()  # that wait for a pool's connection now
     stacks: Mapping[Owner, Origin] = field(default_factory=dict)  # of holders for whose loans somebody waits too long
+
+    def demand_of(self, pool: Pool) -> tuple[Demand, Present]:
+        """What has been wanted of `pool` up to this instant, and what is lent and waited for now."""
+        return self.history.demands.get(pool) or Demand(), Present.of(pool, self.open, self.requests, self.now)
 
     def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:
         """The handles of `among` (default: all open handles) that must be given back and that `rule` has not named.

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.demand import Present
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part, parts_of
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
@@ -249,7 +250,7 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             site,
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
             parts=parts,
-            why=(*_why_refused(refusal, held, allowed), *why_lost(lost)),
+            why=(*_why_refused(refusal, held, allowed), *(why_lost(lost) or _how_big(refusal, held, snapshot))),
             advice=(NOT_BACK,) if lost else advice(parts) if parts else (),
             also=Also.at("refused", _asked_at(refusal, snapshot)),
             error=refusal.error,
@@ -295,6 +296,16 @@ def why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
         for part in parts_of(lost)
         if part.site is not None
     )
+
+
+def _how_big(refusal: Refusal, held: tuple[Handle, ...], snapshot: Snapshot) -> tuple[str, ...]:
+    """A sentence on how many were wanted of the pool; empty if a server refused."""
+    pool = refusal.by_pool
+    if pool is None:
+        return ()
+    demand, _ = snapshot.demand_of(pool)
+    present = Present.of(pool, held, (), refusal.at)
+    return (demand.sentence(present._replace(waiting=[request.began for request in refusal.requests])),)
 
 
 def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:

@@ -67,8 +67,8 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
         first.site,
         first.spawn,
         parts=parts,
-        why=(*_why(queue, snapshot.now), *why_lost(queue.lost)),
-        advice=(_advice(queue),),
+        why=(*_why(queue, snapshot), *why_lost(queue.lost)),
+        advice=(_advice(queue, snapshot),),
         also=Also.at("waiting", groups[0].site),
         adds_up=False,
         verdict=queue.verdict,
@@ -83,9 +83,9 @@ def _blamed(queue: Queue) -> set[Handle]:
     return set(queue.waiting if queue.verdict == DEADLOCK else queue.working or queue.busy)
 
 
-def _why(queue: Queue, now: float) -> Iterator[str]:
-    """The sentence that gives the verdict, with the numbers that prove it."""
-    size = len(queue.holders)
+def _why(queue: Queue, snapshot: Snapshot) -> Iterator[str]:
+    """The sentence that gives the verdict, with the numbers that prove it; then what the pool would need."""
+    size, now = len(queue.holders), snapshot.now
     if queue.verdict == LEAKED:
         if queue.left:
             yield (
@@ -95,20 +95,22 @@ def _why(queue: Queue, now: float) -> Iterator[str]:
             )
         else:
             yield f"Leaked: {len(queue.lost)} of the pool's {size} connections will not come back."
-    elif queue.verdict == DEADLOCK:
+        return
+    if queue.verdict == DEADLOCK:
         yield (
             f"Deadlock: {len(queue.waiting)} of the pool's {size} connections {_are(queue.waiting)} held by owners "
             "that wait for another one of the same pool, and nobody else will give one back."
         )
-    elif queue.working:
+        return
+    if queue.working:
         yield (
-            f"Too small for the way it is used: {size + len(queue.requests)} connections are wanted at once, and "
-            f"{len(queue.working)} of the pool's {size} {_are(queue.working)} idle for "
-            f"{_least_idle(queue.working, now)} while the owners do other work."
+            f"Too small for the way it is used: {len(queue.working)} of the pool's {size} connections "
+            f"{_are(queue.working)} idle for {_least_idle(queue.working, now)} while the owners do other work."
         )
     else:
-        wanted = size + len(queue.requests) - len(queue.waiting)
-        yield f"Too small: all {size} connections of the pool are in use, and {wanted} are wanted at once."
+        yield f"Too small: all {size} connections of the pool are in use."
+    demand, present = snapshot.demand_of(queue.pool)
+    yield demand.sentence(present)
 
 
 def _are(handles: list[Handle]) -> str:
@@ -120,9 +122,10 @@ def _least_idle(handles: list[Handle], now: float) -> str:
     return f"{seconds:.1f} s{' or longer' * (len(handles) > 1)}"
 
 
-def _advice(queue: Queue) -> str:
+def _advice(queue: Queue, snapshot: Snapshot) -> str:
     if queue.verdict == LEAKED:
         return _GIVE_BACK if queue.pool.takes_back else NOT_BACK
     if queue.verdict == DEADLOCK:
         return _ONE_IS_ENOUGH
-    return _HOLD_SHORTER if queue.working else _FASTER
+    demand, present = snapshot.demand_of(queue.pool)
+    return _HOLD_SHORTER if queue.working or demand.is_held_too_long(present) else _FASTER

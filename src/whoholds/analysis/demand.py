@@ -1,0 +1,330 @@
+"""Demand: what is wanted of one pool, and how large a pool would be large enough.
+
+A look adds the loans that came back since the look before, with the exact moments at which each was asked for, lent and
+given back. What is kept is bounded: two histograms, and the times of `KEPT` loans twice. Nothing here runs in the
+program's threads.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from heapq import heapreplace
+from math import ceil, log
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from whoholds.ledger.handle import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    from whoholds.ledger.entries import Entries
+    from whoholds.ledger.handle import Handle, Pool, Request
+
+    Loan: TypeAlias = tuple[float, float, float]  # asked at, seconds out, seconds used (-1: not known)
+
+KEPT = 1024  # loans of the busiest stretch, from which the sizes are computed
+LATE_S = 0.01  # a wait of so many seconds is late …
+LATE_SHARE = 0.01  # … and a pool is large enough if at most this share of the loans is late
+POOLS = 100  # of which the demand is kept
+WIDTH = 1.1  # of a bucket: its upper edge over its lower edge
+SHORTEST_S = 1e-6  # the upper edge of the first bucket
+MUCH_LONGER = 2.0  # held so many times as long as used: holding shorter helps more than a larger pool
+_TIMES = 3  # numbers that are kept of each loan: when it was asked for, how long it was out, how long it was used
+_HALF = _TIMES * KEPT // 2  # numbers after which the busiest stretch is looked for anew
+_PER_BUCKET = 1 / log(WIDTH)
+_FIRST = log(SHORTEST_S) * _PER_BUCKET
+
+
+class Spread:
+    """How long something took, many times: a histogram whose buckets each reach 10 % further than the one before.
+
+    A share of the times is known to be at most 10 % shorter than `at` says; the longest is exact.
+    """
+
+    __slots__ = ("buckets", "count", "longest")
+
+    def __init__(self) -> None:
+        self.buckets: Counter[int] = Counter()
+        self.count = 0
+        self.longest = 0.0
+
+    def add(self, seconds: Iterable[float]) -> None:
+        """Count these."""
+        seconds = list(seconds)
+        buckets = [ceil(log(one) * _PER_BUCKET - _FIRST) if one > SHORTEST_S else 0 for one in seconds]
+        self.buckets.update(buckets)
+        self.count += len(seconds)
+        self.longest = max(self.longest, max(seconds, default=0.0))
+
+    def at(self, share: float) -> float:
+        """The seconds within which so large a share of them lies: the upper edge of a bucket, `longest` at most."""
+        reached, wanted = 0, ceil(share * self.count)
+        for bucket, count in sorted(self.buckets.items()):
+            reached += count
+            if reached >= wanted:
+                return min(SHORTEST_S * WIDTH**bucket, self.longest)
+        return 0.0
+
+
+class Sizes(NamedTuple):
+    """How many connections would have been enough for the busiest `KEPT` loans, asked for at the same moments."""
+
+    no_wait: int  # so that nobody waits
+    few_waits: int  # so that at most 1 % wait for 10 ms or longer
+    only_used: int | None  # the same, if each loan were held only while it is used; None if that is not known
+
+
+@dataclass
+class Demand:
+    """What was wanted of one pool. Times are seconds, by the ledger's clock."""
+
+    loans: int = 0  # that have come back
+    held_s: float = 0.0  # of those whose uses can be seen
+    used_s: float = 0.0  # in calls on them
+    wanted: int = 0  # the most at once: lent, or waited for
+    out: int = 0  # lent now
+    waits: Spread = field(default_factory=Spread)
+    holds: Spread = field(default_factory=Spread)
+    _recent: array[float] = field(default_factory=lambda: array("d"))  # `_TIMES` numbers for each of the last loans
+    _busiest: array[float] = field(default_factory=lambda: array("d"))
+    _most: int = 0  # loans of the busiest stretch that are wanted at once
+
+    def came_back(self, loans: list[Handle]) -> None:
+        """Count loans that have come back. Called at each look: a property or a call for each loan would count."""
+        waits: list[float] = []
+        holds: list[float] = []
+        times: list[float] = []
+        seen_s = used_s = 0.0
+        for loan in loans:
+            opened, wait, connection = loan.opened_at, loan.connect_s or 0.0, loan.parent
+            held = max((loan.closed_at or opened) - opened - loan.lost_s, 0.0)
+            used = -1.0
+            if connection is not None:  # as `Handle.busy_s`, written out
+                after = loan.after
+                used = min(max((connection.calls_s if after is None else after[1]) - loan.before[1], 0.0), held)
+                seen_s += held
+                used_s += used
+            waits.append(wait)
+            holds.append(held)
+            times += (opened - wait, held, used)
+        self.loans += len(loans)
+        self.held_s += seen_s
+        self.used_s += used_s
+        self.waits.add(waits)
+        self.holds.add(holds)
+        begin = 0
+        while begin < len(times):
+            end = begin + 2 * _HALF - len(self._recent)
+            self._recent.extend(times[begin:end])
+            if len(self._recent) == 2 * _HALF:
+                self._compare(self._recent)
+                del self._recent[:-_HALF]
+            begin = end
+
+    def _compare(self, stretch: array[float]) -> None:
+        most = most_at_once(_loans(stretch))
+        if most >= self._most:
+            self._most, self._busiest = most, stretch[:]
+
+    def times_as_long(self, present: Present) -> float | None:
+        """How many times as long as they are used the loans are held, those that are out included.
+
+        Infinite if they are not used at all; None if nothing is known of it.
+        """
+        held, used = self.held_s, self.used_s
+        for _, out_s, used_s in present.out:
+            if used_s >= 0:
+                held += out_s
+                used += used_s
+        if not held:
+            return None
+        return held / used if used else math.inf
+
+    def is_held_too_long(self, present: Present) -> bool:
+        """True if holding the loans shorter helps more than a larger pool."""
+        times = self.times_as_long(present)
+        return times is not None and times >= MUCH_LONGER
+
+    def sizes(self, present: Present) -> Sizes | None:
+        """The sizes that would have been enough; None if there was no loan.
+
+        What is out counts as if it came back now, and who waits as if it were lent for as long as what is out. This
+        takes some 10 ms at most, and is computed when it is asked for.
+        """
+        recent = [*_loans(self._recent), *present.out]
+        usual = sorted(held for _, held, _ in recent)[len(recent) // 2] if recent else 0.0
+        recent += [(asked, usual, usual) for asked in present.waiting]
+        loans = max(_loans(self._busiest), recent, key=most_at_once)
+        if not loans:
+            return None
+        loans.sort()
+        no_wait = most_at_once(loans)
+        few = _enough([(asked, held) for asked, held, _ in loans], no_wait)
+        if any(used < 0 for _, _, used in loans):
+            return Sizes(no_wait, few, None)
+        return Sizes(no_wait, few, _enough([(asked, used) for asked, _, used in loans], few))
+
+    def sentence(self, present: Present) -> str:
+        """How many are wanted at once, and what to do first, in one sentence."""
+        wanted = max(self.wanted, present.wanted)
+        times, sizes = self.times_as_long(present), self.sizes(present)
+        said = f"{wanted} {'was' if wanted == 1 else 'were'} wanted at once"
+        if self.is_held_too_long(present):
+            ratio = "not used at all" if times == math.inf else f"held {times:.0f} times as long as used"
+            return f"{said}; {ratio}: hold them shorter before you enlarge the pool."
+        if sizes is None or times is None:
+            return f"{said}."
+        return f"{said}; used for {1 / times:.0%} of the time they are held: a pool of {sizes.few_waits} would do."
+
+
+class Present(NamedTuple):
+    """What is wanted of one pool at this moment."""
+
+    out: list[Loan]  # what is lent
+    waiting: list[float]  # when those who wait asked
+
+    @classmethod
+    def of(cls, pool: Pool, held: Iterable[Handle], requests: Iterable[Request], now: float) -> Present:
+        """What of `held` is lent by `pool`, and which of the `requests` wait for it."""
+        loans = [_loan(handle, now) for handle in held if handle.pool is pool and handle.kind == CHECKOUT]
+        return cls(loans, [request.began for request in requests if request.pool is pool])
+
+    @property
+    def wanted(self) -> int:
+        """How many are lent or waited for."""
+        return len(self.out) + len(self.waiting)
+
+
+NOTHING = Present([], [])
+
+
+def _loan(handle: Handle, now: float) -> Loan:
+    """(asked at, seconds out, seconds used) of a loan that is out; -1 for a use that is not known."""
+    held = handle.held_s(now)
+    used = -1.0 if handle.parent is None else held if handle.running else min(handle.busy_s, held)
+    return handle.opened_at - (handle.connect_s or 0.0), held, used
+
+
+def _loans(times: array[float]) -> list[Loan]:
+    """(asked at, seconds held, seconds used) for each loan; -1 for a use that is not known."""
+    return list(zip(times[::_TIMES], times[1::_TIMES], times[2::_TIMES], strict=True))
+
+
+def most_at_once(loans: Iterable[Loan]) -> int:
+    """How many of these loans overlap at most, if each is lent as soon as it is asked for."""
+    changes: list[tuple[float, int]] = []
+    for loan in loans:
+        changes += ((loan[0], 1), (loan[0] + loan[1], -1))
+    count, most = 0, int(bool(changes))
+    for _, change in sorted(changes):  # of one moment, endings first
+        count += change
+        most = max(most, count)
+    return most
+
+
+def late(loans: list[tuple[float, float]], size: int) -> int:
+    """How many of these loans, in the order of asking, wait for `LATE_S` or longer in a pool of that size.
+
+    Whoever asks first is lent to first.
+    """
+    free = [-math.inf] * size  # a heap: when each connection is free again
+    waits = 0
+    for asked, held in loans:
+        begins = max(free[0], asked)
+        heapreplace(free, begins + held)
+        waits += begins - asked >= LATE_S
+    return waits
+
+
+def _enough(loans: list[tuple[float, float]], most: int) -> int:
+    """The smallest pool, of `most` connections at most, in which at most `LATE_SHARE` of the loans are late."""
+    allowed = int(LATE_SHARE * len(loans))
+    low, high = 1, most
+    while low < high:
+        size = (low + high) // 2
+        if late(loans, size) <= allowed:
+            high = size
+        else:
+            low = size + 1
+    return high
+
+
+def take(demands: dict[Pool, Demand], taken: Entries, new: Iterable[Handle], since: float) -> None:
+    """Bring the demands up to date with what a look has taken; `since` is the time of the look before."""
+    changes: dict[Pool, _Changes] = {}
+    for loan in new:
+        pool = loan.pool
+        if pool is not None and loan.kind == CHECKOUT and pool.key:
+            changed = changes.get(pool) or _of(changes, pool, _Changes)
+            changed.lent += 1
+            changed.asked.append(loan.opened_at - (loan.connect_s or 0.0))
+    for loan in taken.ended:
+        pool = loan.pool
+        if pool is not None and loan.kind == CHECKOUT and pool.key:
+            changed = changes.get(pool) or _of(changes, pool, _Changes)
+            changed.back.append(loan)
+    _requests(changes, taken)
+    for pool, changed in changes.items():
+        _change(_of(demands, pool, Demand), changed, since)
+    if len(demands) > POOLS:
+        _forget(demands, taken)
+
+
+def _requests(changes: dict[Pool, _Changes], taken: Entries) -> None:
+    """Those who wait now, and those who were refused since the look before."""
+    for request in taken.requests:
+        if request.pool is not None:
+            changed = _of(changes, request.pool, _Changes)
+            changed.waiting += 1
+            changed.asked.append(request.began)
+    for refusal in taken.refusals:
+        if refusal.by_pool is not None:
+            changed = _of(changes, refusal.by_pool, _Changes)
+            changed.asked += [request.began for request in refusal.requests]
+            changed.gone_at += [max(refusal.at, request.began) for request in refusal.requests]
+
+
+@dataclass
+class _Changes:
+    """What a look has brought for one pool."""
+
+    lent: int = 0
+    back: list[Handle] = field(default_factory=list)
+    waiting: int = 0  # now
+    asked: list[float] = field(default_factory=list)  # when
+    gone_at: list[float] = field(default_factory=list)  # when requests gave up
+
+
+def _change(demand: Demand, changed: _Changes, since: float) -> None:
+    """Count what has come back, and the most that were wanted at once since the look before."""
+    demand.came_back(changed.back)
+    demand.out = max(demand.out + changed.lent - len(changed.back), 0)
+    asked = sorted([at for at in changed.asked if at > since])
+    gone = sorted([*[loan.closed_at or since for loan in changed.back], *changed.gone_at])
+    before = demand.out + changed.waiting - len(asked) + len(gone)
+    most, went = max(before, 1), 0
+    gone.append(math.inf)
+    for count, at in enumerate(asked, before + 1):
+        while gone[went] <= at:
+            went += 1
+        most = max(most, count - went)
+    demand.wanted = max(demand.wanted, most)
+
+
+def _of(by_pool: dict[Pool, Any], pool: Pool, make: Callable[[], Any]) -> Any:
+    found = by_pool.get(pool)
+    if found is None:
+        found = by_pool[pool] = make()
+    return found
+
+
+def _forget(demands: dict[Pool, Demand], taken: Entries) -> None:
+    """Forget the pools that are gone and of which the fewest loans were made, as of engines that are made anew."""
+    there = set(taken.pools)
+    gone = sorted((pool for pool in demands if pool not in there), key=lambda pool: demands[pool].loans)
+    for pool in gone[: len(demands) - POOLS]:
+        del demands[pool]

@@ -661,3 +661,15 @@ def test_a_collector_callback_may_come_in_the_middle_of_anything() -> None:
             gc.collect()
     taken = ledger.take()
     assert (taken.open, set(taken.ended)) == ([], set(handles))
+
+
+def test_those_who_wait_in_the_parent_do_not_wait_in_the_child() -> None:
+    """Their threads do not exist there, though their frames, and with them their requests, are never freed."""
+    ledger = Ledger()
+    thing = type("Thing", (), {})()
+    pool = ledger.pool_made(thing, "pool", None, 1)
+    waiting = ledger.asks(pool, None)
+    assert ledger.take().requests == (waiting,)
+    ledger.in_child()
+    assert ledger.take().requests == ()
+    waiting.answered()

@@ -18,6 +18,8 @@ from whoholds.outputs.otel import metrics, names
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.ledger.handle import Handle
+
 LABEL = "127.0.0.1:5433/shop"
 
 
@@ -96,6 +98,41 @@ def test_the_wait_for_a_loan_is_its_own_histogram(told: Tallies) -> None:
     found = told.metrics()
     assert found[names.WAIT_TIME]["main pool",].sum == 0.5
     assert found[names.USE_TIME]["main pool",].count == 1
+
+
+def test_how_large_a_pool_must_be_is_told(told: Tallies) -> None:
+    """Three loans at once, each used for a quarter of the time, of a pool of two; one more waits since ten seconds."""
+    connections = [told.open() for _ in range(2)]
+    pool = told.ledger.pool_made(connections[0], "main pool", None, 2)
+    told.watch.tick()
+
+    def lends(connection: Handle, waited: float = 0.0) -> Handle:
+        return told.ledger.opened(
+            CHECKOUT, "psycopg2.pool", SHOP, None, None, parent=connection, pool=pool, began=told.clock() - waited
+        )
+
+    loans = [lends(connection) for connection in connections]
+    told.clock.advance(4)
+    for loan in loans:
+        loan.parent.calls_s += 1.0
+        told.ledger.closed(loan)
+    last = lends(connections[0], waited=3.0)
+    told.clock.advance(4)
+    connections[0].calls_s += 1.0
+    told.ledger.closed(last)
+    waiting = told.ledger.asks(pool, None)
+    told.clock.advance(10)
+    told.watch.tick()
+    found = told.metrics()
+    assert found[names.WANTED] == {("main pool",): 3}
+    assert found[names.USED_SHARE] == {("main pool",): 0.25}
+    assert found[names.LONGEST_WAIT] == {("main pool",): 10.0}
+    sizes = {("main pool", "no_wait"): 3, ("main pool", "few_waits"): 3, ("main pool", "only_used"): 2}
+    assert found[names.SIZE] == sizes
+    waiting.answered()
+    told.watch.tick()
+    assert told.metrics()[names.LONGEST_WAIT] == {("main pool",): 0.0}
+    assert told.metrics()[names.SIZE] == sizes
 
 
 def test_findings_are_counted_once_for_each_severity() -> None:

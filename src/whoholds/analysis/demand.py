@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import TypeAlias
 
+    from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle, Pool, Request
 
@@ -87,6 +88,7 @@ class Demand:
     used_s: float = 0.0  # in calls on them
     wanted: int = 0  # the most at once: lent, or waited for
     out: int = 0  # lent now
+    database: Database | None = None  # of the last loan
     waits: Spread = field(default_factory=Spread)
     holds: Spread = field(default_factory=Spread)
     _recent: array[float] = field(default_factory=lambda: array("d"))  # `_TIMES` numbers for each of the last loans
@@ -112,6 +114,8 @@ class Demand:
             holds.append(held)
             times += (opened - wait, held, used)
         self.loans += len(loans)
+        if loans:
+            self.database = loans[-1].database
         self.held_s += seen_s
         self.used_s += used_s
         self.waits.add(waits)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.reporting.files import expanded
 from whoholds.reporting.handle_records import HandleRecords, refused_records
 from whoholds.reporting.journal import Writer
+from whoholds.reporting.pools import pool_record, pool_records
 from whoholds.reporting.records import (
     HOST,
     aside_record,
@@ -36,6 +37,7 @@ class JournalOutput:
         self._path = expanded(limits.journal or DEFAULT)  # at the start: the working directory may change or be deleted
         self._pid = 0
         self._highest: dict[str, int] = {}
+        self._wanted: dict[int, int] = {}  # by the key of each pool
         self._held: list[Any] | None = None  # `lines` of the last `open` record of this process
         self._writer: Writer | None = None
         self._handles = HandleRecords()
@@ -59,6 +61,7 @@ class JournalOutput:
             if trend.highest.count > self._highest.get(key, 1):
                 self._highest[key] = trend.highest.count
                 records.append(peak_record(trend.highest, trend.database, snapshot))
+        records += self._pools_of(look)
         if look.last:
             records += self._handles.of(look, snapshot.open)
             records.append(end_record(snapshot.wall))
@@ -70,6 +73,17 @@ class JournalOutput:
         if self._writer is not None:
             self._writer.write(records)
 
+    def _pools_of(self, look: Look) -> list[dict[str, Any]]:
+        """The records of the pools: at the end, and before it whenever more than ever are wanted at once."""
+        if look.last:
+            return pool_records(look.snapshot)
+        records = []
+        for pool, demand in look.snapshot.history.demands.items():
+            if demand.wanted > self._wanted.get(pool.key, 1):
+                self._wanted[pool.key] = demand.wanted
+                records.append(pool_record(pool, look.snapshot))
+        return records
+
     @property
     def dropped(self) -> int:
         """The number of records that were dropped because the file was full after its rotation."""
@@ -79,6 +93,7 @@ class JournalOutput:
         if self._writer is not None:  # the writer of the parent process
             self._writer.close()
         self._highest.clear()
+        self._wanted.clear()
         self._held = None
         self._handles = HandleRecords()
         self._pid = os.getpid()

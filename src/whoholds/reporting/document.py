@@ -132,6 +132,7 @@ class Document(Told):
             "processes": list(self._processes.values()),
             "findings": findings,
             "peaks": list(self._peaks.values()),
+            "pools": [{name: value for name, value in pool.items() if name != "type"} for pool in self.pools],
             "asides": self._said,
             "remarks": self.remarks,
         }

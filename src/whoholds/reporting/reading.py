@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Record = dict[str, Any]
 
 MOST_LINE: Final = 8_000_000  # bytes of one line; a longer line counts as damaged
+_MOST_NUMBER: Final = 1e18  # larger numbers, and those that are none, are not ours
 NAMED: Final = 5  # damaged lines that are named by their numbers
 
 
@@ -48,6 +49,20 @@ def _fits(record: Record, fields: dict[str, Callable[[object], bool]]) -> bool:
     return all(is_right(record.get(name)) for name, is_right in fields.items())
 
 
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and 0 <= value < _MOST_NUMBER  # type: ignore[operator]
+
+
+def _is_spread(value: object) -> bool:
+    return isinstance(value, dict) and _fits(value, dict.fromkeys(("p50", "p99", "longest"), _is_number))
+
+
+def _are_sizes(value: object) -> bool:
+    """True for the sizes of a pool, and for None, if it has lent nothing."""
+    fields = {"no_wait": _is_count, "few_waits": _is_count, "only_used": _may_be(_is_count)}
+    return value is None or (isinstance(value, dict) and _fits(value, fields))
+
+
 _HELD: Final[dict[str, Callable[[object], bool]]] = {
     "count": _is_count,
     "kind": _is_text,
@@ -69,6 +84,18 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     },
     "handle": {"kind": _is_text, "database": _is_text, "opened": _is_line},
     "refused": {"database": _is_text, "asked": _is_line, "spawned": _is_line},
+    "pool": {
+        "key": _is_count,
+        "name": _is_text,
+        "made": _is_line,
+        "max": _may_be(_is_count),
+        "loans": _is_count,
+        "wanted": _is_count,
+        "used_share": _may_be(_is_number),
+        "wait_s": _is_spread,
+        "held_s": _is_spread,
+        "sizes": _are_sizes,
+    },
     "peak": {"count": _is_count, "database": _is_text},
     "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},
     "end": {"pid": _is_count},

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.analysis.frames import shown_path
+from whoholds.reporting.pools import pool_lines
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ BUSIEST = 3
 MANY = 10  # processes without an end that are listed
 MOST_FINDINGS = 10_000  # different findings of journals that are kept
 MOST_ASIDES = 100  # different asides of journals that are kept
+MOST_POOLS = 1000  # pools of journals that are kept
 MOST_PLACES = 10_000  # opening lines that are counted
 Process: TypeAlias = "tuple[int, int]"
 """A process in several journals: the number of its journal, from 0, and its pid."""
@@ -74,6 +76,7 @@ class Told:
         self._connections = self._handles = 0
         self._first = ""  # the database of the first handle
         self._peak = (0, "")
+        self._pools: dict[tuple[Process, int], dict[str, Any]] = {}  # the last record of each pool
         self._places: Counter[tuple[str, int, str, bool]] = Counter()
         for self._journal, journal in enumerate(journals):
             for record in journal:
@@ -122,6 +125,11 @@ class Told:
     def _refused(self, record: dict[str, Any]) -> None:
         """Nothing: the finding `refused` says it."""
 
+    def _pool(self, record: dict[str, Any]) -> None:
+        key = (self._journal, record.get("pid") or 0), record["key"]
+        if key in self._pools or len(self._pools) < MOST_POOLS:
+            self._pools[key] = record
+
     def _peak_record(self, record: dict[str, Any]) -> None:
         self._peak = max(self._peak, (record["count"], record["database"]))
 
@@ -136,6 +144,7 @@ class Told:
         "finding": _finding,
         "handle": _handle,
         "refused": _refused,
+        "pool": _pool,
         "peak": _peak_record,
         "aside": _aside,
     }
@@ -151,6 +160,11 @@ class Told:
     def asides(self) -> list[str]:
         """The parts of whoholds that stood aside in the processes, and why, in the words of their stderr."""
         return list(self._asides)
+
+    @property
+    def pools(self) -> list[dict[str, Any]]:
+        """The last record of every pool."""
+        return list(self._pools.values())
 
     @property
     def unended(self) -> list[Process]:
@@ -215,8 +229,8 @@ def busy_line(place: str, function: str, count: int, *, loan: bool) -> str:
 def lines_of(told: Told) -> list[str]:
     """The headline and the lines below it, without control characters.
 
-    Below it stand remarks on what was passed over, the processes without an end, and, if there are findings, the
-    busiest lines.
+    Below it stand remarks on what was passed over, the processes without an end, if there are findings the busiest
+    lines, and how large the pools must be.
     """
     run = told.run
     lines = [headline(run), *(f"whoholds: {remark}" for remark in told.remarks)]
@@ -226,6 +240,7 @@ def lines_of(told: Told) -> list[str]:
         lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
     if run.severities:
         lines += [f"whoholds:   {line}" for line in run.busiest]
+    lines += pool_lines(told.pools)
     return [visible(line) for line in lines]
 
 

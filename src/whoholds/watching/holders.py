@@ -6,6 +6,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from whoholds.ledger import faults
+from whoholds.reporting.pools import pool_lines, pool_records
 from whoholds.reporting.wording import holders_text
 from whoholds.text.streams import say
 from whoholds.watching.stacks import stacks_of
@@ -21,14 +22,22 @@ if TYPE_CHECKING:
 class Holders:
     """The handles that are held at one moment. Iterating gives the handles, oldest first; `str()` gives the report.
 
-    `now` is that moment by the ledger's clock, in seconds.
+    `now` is that moment by the ledger's clock, in seconds. `pools` has for each pool what the journal's `pool` record
+    has: how many were wanted at once, how long loans waited and were held, and how large it must be.
     """
 
     def __init__(
-        self, handles: list[Handle], now: float, *, doing: dict[Handle, Origin] | None = None, source: bool = True
+        self,
+        handles: list[Handle],
+        now: float,
+        *,
+        doing: dict[Handle, Origin] | None = None,
+        pools: list[dict[str, Any]] | None = None,
+        source: bool = True,
     ) -> None:
         self.handles = handles
         self.now = now
+        self.pools = pools or []
         self._doing = doing
         self._source = source
 
@@ -41,10 +50,11 @@ class Holders:
     def __str__(self) -> str:
         try:
             report = holders_text(self.handles, self.now, doing=self._doing, source=self._source)
+            pools = pool_lines(self.pools)
         except Exception as error:  # noqa: BLE001 - our fault: the program, or a signal's thread, asked for a text
             faults.note(error, "whoholds.holders")
             return f"whoholds: {len(self.handles)} held, which cannot be shown ({type(error).__name__})"
-        return report or "whoholds: nothing is held"
+        return "\n".join([report or "whoholds: nothing is held", *pools])
 
 
 def holders_of(watch: Watch | None) -> Holders:
@@ -58,7 +68,9 @@ def holders_of(watch: Watch | None) -> Holders:
     watch.tick()
     try:
         held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
-        return Holders(held, watch.ledger.clock(), doing=stacks_of(held, {}), source=watch.limits.source)
+        pools = pool_records(watch.snapshot) if watch.snapshot is not None else []
+        doing = stacks_of(held, {})
+        return Holders(held, watch.ledger.clock(), doing=doing, pools=pools, source=watch.limits.source)
     except Exception as error:  # noqa: BLE001 - our fault must not become the program's
         faults.note(error, "whoholds.holders")
         return Holders([], 0.0)

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.opener import opener_of
 from whoholds.outputs.otel import describe, names
+from whoholds.outputs.otel.pools import Sizes, longest_wait, sizes, used_share, wanted
 from whoholds.text.redact import shown_name
 from whoholds.version import VERSION
 
@@ -91,6 +92,7 @@ class Metrics:
         self._said: set[tuple[str, str]] = set()
         self.timeouts: dict[str, int] = {}
         self._pool_timeouts: dict[int, int] = {}
+        self.sizes = Sizes()
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...] = SECONDS) -> Any:
         try:
@@ -259,6 +261,10 @@ INSTRUMENTS = (
     Instrument(_UP_DOWN, names.IDLE_MAX, _CONNECTIONS, "idle connections the pool may keep", _of_pools("idle_max")),
     Instrument(_UP_DOWN, names.IDLE_MIN, _CONNECTIONS, "idle connections the pool keeps", _of_pools("idle_min")),
     Instrument(_UP_DOWN, names.PENDING, "{request}", "requests waiting for a connection", _of_pools("pending")),
+    Instrument(_GAUGE, names.LONGEST_WAIT, "s", "longest wait of those who wait now", longest_wait),
+    Instrument(_GAUGE, names.WANTED, _CONNECTIONS, "most connections lent and waited for at once", wanted),
+    Instrument(_GAUGE, names.USED_SHARE, "1", "share of the time that a loan was used", used_share),
+    Instrument(_GAUGE, names.SIZE, _CONNECTIONS, "connections that would have been enough, by goal", sizes),
     Instrument(_COUNTER, names.TIMEOUTS, "{timeout}", "requests for a connection that ran out of time", _timeouts),
     Instrument(_COUNTER, names.FINDINGS, "{finding}", "findings of whoholds, by rule", _findings),
     Instrument(_UP_DOWN, names.HELD_BY_LINE, _CONNECTIONS, "connections held, by the line that opened them", _held),

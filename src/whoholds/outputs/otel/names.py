@@ -72,6 +72,11 @@ LIBRARY: Final = "whoholds.library.name"
 LIBRARY_VERSION: Final = "whoholds.library.version"
 HELD_BY_LINE: Final = "whoholds.connections.held"
 SERVER_LIMIT: Final = "whoholds.server.limit"
+WANTED: Final = "whoholds.pool.wanted"
+LONGEST_WAIT: Final = "whoholds.pool.longest_wait"
+USED_SHARE: Final = "whoholds.pool.used_share"
+SIZE: Final = "whoholds.pool.size"
+GOAL: Final = "whoholds.pool.goal"
 
 OTHER: Final = "_other"  # the label of everything beyond a bound
 

@@ -1,0 +1,95 @@
+"""How large a pool must be: as a record of the journal, and as lines for a person, from the same numbers."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import TYPE_CHECKING, Any
+
+from whoholds.analysis.frames import shown_path
+from whoholds.reporting.records import iso, line_record
+from whoholds.text.redact import shown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.analysis.demand import Spread
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Pool
+
+SHOWN = 10  # pools that are listed, those of which most was wanted at once
+
+
+def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
+    """What has been wanted of `pool` up to this look. Times in seconds; the sizes are null if there was no loan."""
+    demand, present = snapshot.demand_of(pool)
+    sizes, times = demand.sizes(present), demand.times_as_long(present)
+    return {
+        "type": "pool",
+        "time": iso(snapshot.wall),
+        "pid": os.getpid(),
+        "key": pool.key,
+        "name": shown_name(pool.name),
+        "made": line_record(pool.site),
+        "database": demand.database.text if demand.database is not None else None,
+        "max": pool.max,
+        "loans": demand.loans + len(present.out),
+        "wanted": max(demand.wanted, present.wanted),
+        "used_share": None if times is None else 0.0 if times == math.inf else round(1 / times, 4),
+        "wait_s": _spread(demand.waits),
+        "held_s": _spread(demand.holds),
+        "timeouts": pool.timeouts,
+        "sizes": None if sizes is None else sizes._asdict(),
+    }
+
+
+def _spread(spread: Spread) -> dict[str, float]:
+    return {
+        "p50": round(spread.at(0.5), 6),
+        "p99": round(spread.at(0.99), 6),
+        "longest": round(spread.longest, 6),
+    }
+
+
+def pool_records(snapshot: Snapshot) -> list[dict[str, Any]]:
+    """The records of all pools that have lent, those of which most was wanted at once first."""
+    records = [pool_record(pool, snapshot) for pool in snapshot.history.demands]
+    return sorted(records, key=lambda record: -record["wanted"])
+
+
+def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
+    """Three lines for each pool that has lent, at most `SHOWN` pools, those of which most was wanted at once first."""
+    lent = sorted((record for record in records if record["sizes"]), key=lambda record: -record["wanted"])
+    lines = [line for record in lent[:SHOWN] for line in _lines(record)]
+    if len(lent) > SHOWN:
+        lines.append(f"whoholds: and {len(lent) - SHOWN} more pools, of which fewer were wanted at once")
+    return lines
+
+
+def _lines(record: dict[str, Any]) -> list[str]:
+    made, sizes, used, loans = record["made"], record["sizes"], record["used_share"], record["loans"]
+    place = f"{shown_path(made['file'])}:{made['line']} in {made['function']}" if made else "an unknown line"
+    most = f", {record['max']} at most" if record["max"] else ""
+    wanted = f"{loans} loan{'s' * (loans != 1)}, {record['wanted']} wanted at once"
+    if used is not None:
+        wanted += f", used for {used:.0%} of the time they were held" if used else ", never used"
+    enough = f"{sizes['no_wait']} if nobody may wait, {sizes['few_waits']} if 1 % may wait for 10 ms or longer"
+    if sizes["only_used"] is not None:
+        enough += f", {sizes['only_used']} if each were held only while it is used"
+    return [
+        f"whoholds: the pool made at {place}{most}: {wanted}",
+        f"whoholds:   waited {_spread_text(record['wait_s'])}; held {_spread_text(record['held_s'])}",
+        f"whoholds:   large enough: {enough}",
+    ]
+
+
+def _spread_text(spread: dict[str, float]) -> str:
+    median, most, longest = (_seconds(spread[name]) for name in ("p50", "p99", "longest"))
+    return f"{median} (median), {most} (99 %), {longest} (longest)"
+
+
+def _seconds(seconds: float) -> str:
+    """`0.4 ms`, `12 ms`, `1.3 s`."""
+    if seconds < 0.01:  # noqa: PLR2004 - below it one more digit is shown
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

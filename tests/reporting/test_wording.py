@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, thread
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, task, thread
 from whoholds.analysis import frames
 from whoholds.analysis.sites import Sites
 from whoholds.ledger.database import Database
@@ -103,11 +103,21 @@ def test_the_report_is_as_promised(shop: Path) -> None:
 def test_holders_are_counted_and_not_what_they_hold() -> None:
     """One thread that holds three connections is one thread, wherever it is now."""
     program = Program(too_many=3)
+    main = thread()
     for _ in range(3):
-        program.opens("/srv/shop/app.py:9 main", thread())
+        program.opens("/srv/shop/app.py:9 main", main)
     (found,) = [one for one in program.looks(1.0) if one.rule == "too-many-at-once"]
     (place,) = [line.split() for line in text(found).splitlines() if line.startswith("        now")]
     assert place[:2] == ["now", "at"]
+
+
+def test_tasks_of_one_name_are_several() -> None:
+    """Starlette's middleware gives each request's task one name."""
+    program = Program(too_many=3)
+    for _ in range(3):
+        program.opens("/srv/shop/app.py:9 main", task("coro"))
+    (found,) = [one for one in program.looks(1.0) if one.rule == "too-many-at-once"]
+    assert "by 3 tasks, such as coro" in text(found)
 
 
 def findings_of_every_rule() -> list[Finding]:

@@ -64,6 +64,12 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(owners.values()))
 
 
+def holders_of(handles: Iterable[Handle]) -> set[Owner]:
+    """The distinct owners, of which several may have one name; the worker of a job, the task that awaits a worker."""
+    owners = [handle.owner for handle in handles if handle.owner is not None]
+    return {owner.thread or owner if owner.kind == "job" else owner.whole for owner in owners}
+
+
 def made_at(handles: Iterable[Handle], *, source: bool = True) -> Frame | None:
     """The line that made the session which borrowed most of the handles, or None.
 

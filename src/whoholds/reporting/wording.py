@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import kind_of_owners
 from whoholds.analysis.blame import kind_of, user_index
-from whoholds.analysis.finding import made_at, owner_names, parts_of
+from whoholds.analysis.finding import holders_of, made_at, parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger import faults
@@ -228,16 +228,16 @@ def _where(frame: Frame, *, source: bool) -> str:
 
 def _places(part: Part, doing: dict[Handle, Origin]) -> str:
     """`31 threads at cars.py:51 in price_of, idle in transaction; 4 at cars.py:44 in load_cars, in a statement`."""
-    holders: dict[tuple[str, str], set[str]] = {}
+    holders: dict[tuple[str, str], list[Handle]] = {}
     for handle in part.handles:
         place = _users_place(doing.get(handle, ()))
         if place:
-            holders.setdefault((place, _state(handle)), set()).update(owner_names((handle,)) or ("",))
+            holders.setdefault((place, _state(handle)), []).append(handle)
     if not holders:
         return ""
-    counts = Counter({where: len(names) for where, names in holders.items()})
+    counts = Counter({where: max(len(holders_of(group)), 1) for where, group in holders.items()})
     kind = kind_of_owners(part.handles)
-    several = len(part.owners) > 1
+    several = len(holders_of(part.handles)) > 1
     said: list[str] = []
     for (place, state), count in counts.most_common(SHOWN_PLACES):
         who = f"{count} {kind}{'s' * (count != 1)} " if not said else f"{count} "
@@ -267,13 +267,15 @@ def _state(handle: Handle) -> str:
 def _held(part: Part, now: float) -> str:
     """`for up to 12.4 s, by 35 threads, such as Thread-3 (load_cars)`."""
     longest = max((handle.held_s(now) for handle in part.handles), default=0.0)
-    return f"for {'up to ' * (part.count > 1)}{longest:.1f} s{_by(part.owners, kind_of_owners(part.handles))}"
+    by = _by(part.owners, kind_of_owners(part.handles), len(holders_of(part.handles)))
+    return f"for {'up to ' * (part.count > 1)}{longest:.1f} s{by}"
 
 
-def _by(names: Iterable[str], kind: str) -> str:
+def _by(names: Iterable[str], kind: str, count: int = 0) -> str:
+    """`, by 35 threads, such as Thread-3`: `count` owners, of which several may have one name, or one for each name."""
     owners = sorted(names, key=_naturally)
-    if len(owners) > 1:
-        return f", by {len(owners)} {kind}s, such as {redact(owners[0])}"
+    if owners and max(count, len(owners)) > 1:
+        return f", by {max(count, len(owners))} {kind}s, such as {redact(owners[0])}"
     return f", by {redact(owners[0])}" if owners else ", by nobody who still runs"
 
 

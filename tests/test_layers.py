@@ -35,7 +35,7 @@ ROOMS = (
     ("startup",),
     ("testing",),
     ("commands",),
-    ("", "auto", "autostart", "instrumentor", "pytest_plugin", "__main__"),
+    ("", "auto", "autostart", "instrumentor", "pytest_plugin", "notebook", "__main__"),
 )
 
 # Each family knows so much of the rest and no more.

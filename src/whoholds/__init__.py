@@ -10,6 +10,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
+    from typing import Any
+
     from whoholds.analysis.finding import Finding
     from whoholds.limits import Limits
     from whoholds.matching import WrongSetting
@@ -71,6 +73,13 @@ def __getattr__(name: str) -> object:
     found: object = getattr(import_module(f"whoholds.{_PUBLIC[name]}"), name)
     globals()[name] = found
     return found
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Give the shell the magic `%%whoholds`. IPython calls this for `%load_ext whoholds`."""
+    from whoholds.notebook import load
+
+    load(shell)
 
 
 def __dir__() -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from whoholds.analysis.frames import frame_at
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.opener import opener_of
-from whoholds.text.redact import shown_name
+from whoholds.text.redact import redact, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -234,6 +234,18 @@ class Finding:
     def lines(self) -> tuple[Frame | None, ...]:
         """The opening line and the spawn line, against which ignore rules are matched; None for an unknown line."""
         return (self.opened, self.spawned.frame if self.spawned else None)
+
+    def _repr_html_(self) -> str:
+        """The finding in a notebook: its lines, count, database, owners, and what to do."""
+        from whoholds.text.markup import card, paragraphs, table
+
+        names = zip(("opened at", "spawned at"), self.lines, strict=True)
+        rows = [(name, f"{line.place} in {line.function}\n{line.source}") for name, line in names if line is not None]
+        owners = self.names or owner_names(self.handles)
+        rows += [("database", self.database.text), ("by", ", ".join(owners[:10])), ("error", redact(self.error))]
+        said = table((), [row for row in rows if row[1]])
+        title = f"{self.rule} ({self.severity}): {self.count} {self.kind}{'s' * (self.count != 1)}"
+        return card(title, said, paragraphs(map(redact, (*self.why, *self.advice))), severity=self.severity)
 
 
 class Aside(NamedTuple):

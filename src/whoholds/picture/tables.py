@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from whoholds.analysis.blame import is_users
+from whoholds.analysis.cells import cell_of
 from whoholds.text.visible import visible
 
 LONGEST: Final = 20_000  # characters of one text
@@ -82,7 +83,13 @@ class Texts:
 
 
 def shown_file(file: str, folder: str) -> str:
-    """The path relative to `folder`, if it lies there; a library's from its package or module on."""
+    """The path relative to `folder`, if it lies there; a library's from its package or module on.
+
+    A cell of the notebook that runs here has its name: `Cell In[3]`.
+    """
+    cell = cell_of(file)
+    if cell:
+        return cell
     packages = _PACKAGES.match(file)
     if packages:
         return file[packages.end() :]

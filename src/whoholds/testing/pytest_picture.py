@@ -13,12 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whoholds import startup
-from whoholds.analysis.finding import Look
-from whoholds.analysis.snapshot import Ending
 from whoholds.reporting.files import expanded, try_to_write
-from whoholds.reporting.journal import Writer
 from whoholds.testing.policy import WrongPolicy
+from whoholds.testing.run_journal import RunJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
     import pytest
 
     from whoholds.analysis.finding import Finding
-    from whoholds.plugins import Output
     from whoholds.watching.watch import Watch
 
 FOLDER = "whoholds_picture"  # in the input of a worker of pytest-xdist: the folder of the journals
@@ -52,28 +48,19 @@ def picture_path(config: pytest.Config) -> Path | None:
 
 
 class Picture:
-    """An output of the watch that keeps what a run opens, and draws it to `path`."""
-
-    name = "picture"
+    """Keeps what a run opens, and draws it to `path`."""
 
     def __init__(self, path: Path, folder: str | None = None) -> None:
         """`folder` has the journals; None in the process that makes it, and draws."""
         self.path = path
         self._draws = folder is None
         self.folder = tempfile.mkdtemp(prefix="whoholds-") if folder is None else folder
-        self._journal: Output | None = None
+        self._journal: RunJournal | None = None  # None in a controller, which runs no tests
         self._told = 0  # findings of this process
 
     def attend(self, watch: Watch) -> None:
-        """Write what `watch` sees from now on to the journal of this process."""
-        journal = os.path.join(self.folder, "{pid}.jsonl")
-        self._journal = startup.output("journal", watch.limits.with_settings(journal=journal))
-        watch.outputs.append(self)
-
-    def __call__(self, look: Look) -> None:
-        """Write a look without its findings, on which the verdicts decide. Called by the thread that ticks."""
-        if self._journal is not None:
-            self._journal(replace(look, findings=()))
+        """Keep what `watch` sees from now on, but not its findings, on which the verdicts decide."""
+        self._journal = RunJournal(watch, self.folder, lambda look: replace(look, findings=()))
 
     def add(self, findings: Iterable[dict[str, Any]]) -> None:
         """Add the records of the findings of a verdict."""
@@ -81,21 +68,19 @@ class Picture:
         for finding in findings:
             self._told += 1
             records.append({**finding, "id": f"verdict-{self._told}"})
-        Writer(Path(self.folder, f"{os.getpid()}.jsonl"), float("inf")).write(records)
+        if self._journal is not None:
+            self._journal.write(records)
 
     def link(self, finding: Finding) -> str:
         """The address of the finding's first bar, or of the picture if the finding has no handle."""
         address = self.path.as_uri()
         return f"{address}#handle-{os.getpid()}-{finding.handles[0].opened_stamp}" if finding.handles else address
 
-    def leave(self, watch: Watch) -> None:
-        """Write what is open now, as at the end of the process, and nothing after it."""
-        watch.tick()
-        if watch.snapshot is not None and self._journal is not None:
-            last = replace(watch.snapshot, ending=Ending("watch"), ended=[], refusals=[])
-            self._journal(Look((), last, watch.limits.source))
-        if self in watch.outputs:
-            watch.outputs.remove(self)
+    def leave(self) -> None:
+        """Keep what is open now, and nothing after it. Twice is once."""
+        journal, self._journal = self._journal, None
+        if journal is not None:
+            journal.leave()
 
     def draw(self, title: str) -> None:
         """Draw the run, if this is the process that draws. Raises OSError."""

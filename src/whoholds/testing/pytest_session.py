@@ -126,8 +126,8 @@ class Session:
         watch, self._watch = self._watch, None
         if watch is None:
             return
-        if self._picture is not None and self._picture in watch.outputs:  # pytest ended before the session began
-            watch.outputs.remove(self._picture)
+        if self._picture is not None:  # it has not left if pytest ended before the session began
+            self._picture.leave()
         if self._recorder in watch.outputs:
             watch.outputs.remove(self._recorder)
         watch.outputs.extend(self._quiet)
@@ -321,8 +321,7 @@ class Session:
         """Write what is open at the end, and draw the picture, unless this is a worker. A failure is only said."""
         if self._picture is None:
             return
-        if self._watch is not None:
-            self._picture.leave(self._watch)
+        self._picture.leave()
         try:
             self._picture.draw(f"pytest {' '.join(map(str, self.config.invocation_params.args))}")
             self.summary.drawn = shown_path(str(self._picture.path))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis.finding import parts_of
 from whoholds.ledger import faults
 from whoholds.reporting.pools import pool_lines, pool_records
 from whoholds.reporting.wording import holders_text
@@ -14,6 +15,7 @@ from whoholds.watching.stacks import stacks_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from whoholds.analysis.sites import Site
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
     from whoholds.watching.watch import Watch
@@ -55,6 +57,31 @@ class Holders:
             faults.note(error, "whoholds.holders")
             return f"whoholds: {len(self.handles)} held, which cannot be shown ({type(error).__name__})"
         return "\n".join([report or "whoholds: nothing is held", *pools])
+
+    def _repr_html_(self) -> str:
+        """The report in a notebook, below a table of the lines that hold something."""
+        from whoholds.text.markup import card, table, unfoldable
+
+        groups = parts_of(self.handles)
+        if not groups:
+            return card("nothing is held")
+        rows = [
+            (
+                str(group.count),
+                group.handles[0].database.text,
+                _place(group.site),
+                _place(group.spawned),
+                f"{max(handle.held_s(self.now) for handle in group.handles):.1f} s",
+                ", ".join(group.owners[:10]),
+            )
+            for group in groups
+        ]
+        heads = ("held", "database", "opened at", "spawned at", "for up to", "by")
+        return card(f"{len(self.handles)} held", table(heads, rows), unfoldable("The whole report", str(self)))
+
+
+def _place(site: Site | None) -> str:
+    return f"{site.frame.place} in {site.frame.function}" if site is not None and site.origin else ""
 
 
 def holders_of(watch: Watch | None) -> Holders:

@@ -345,6 +345,18 @@ class Watch:
         """The largest number of handles open at once to one database, up to the last tick."""
         return max((trend.highest.count for trend in self.history.trends.values()), default=0)
 
+    def _repr_html_(self) -> str:
+        """The watch in a notebook: whether it runs, what is open, and its findings."""
+        from whoholds.text.markup import card, table
+
+        self.tick()
+        drivers = ", ".join(sorted(name for name, entered in self.history.drivers.items() if entered))
+        findings = self.findings
+        rows = [("open now", str(len(self.handles))), ("at most at once", str(self.peak)), ("watched", drivers)]
+        shown = [finding._repr_html_() for finding in findings[:10]]
+        state = "watches this process" if self.ledger.active else "has ended its watch"
+        return card(f"whoholds {state}: {len(findings)} finding{'s' * (len(findings) != 1)}", table((), rows), *shown)
+
     def __enter__(self) -> Watch:  # noqa: PYI034 - nobody derives from it, and Self is of 3.11
         return self.start()
 

@@ -97,7 +97,7 @@ function chooseBar(bar, { bring = false } = {}) {
   view.bar = bar;
   if (bar >= 0) {
     if (bring) bringIntoView(bars.opened[bar] - bars.waited[bar], bars.ended[bar]);
-    history.replaceState?.(null, "", anchorOf(bar));
+    if (location.protocol !== "about:") history.replaceState(null, "", anchorOf(bar)); // not in a notebook's frame
   }
   drawDetails();
   if (bar >= 0) byId("details").scrollIntoView({ block: "nearest" });

@@ -70,7 +70,7 @@ const COUNTS = [
   { name: "Most at once", number: true, value: (row) => row.most, show: (row) => [grouped(row.most)] },
   { name: "Longest", number: true, value: (row) => row.longest, show: (row) => [duration(row.longest)] },
   { name: "Busy", number: true, value: (row) => row.busy, show: (row) => share(row.busy) },
-  { name: "Left open", number: true, value: (row) => row.leftOpen, show: (row) => [grouped(row.leftOpen)] },
+  { name: "Open at the end", number: true, value: (row) => row.leftOpen, show: (row) => [grouped(row.leftOpen)] },
   { name: "Refused", number: true, value: (row) => row.refused, show: (row) => [grouped(row.refused)] },
 ];
 const placeColumn = { name: "Line", value: (row) => place(row.line), show: (row) => [place(row.line), functionOf(row.line) ? ` in ${functionOf(row.line)}` : "", sourceOf(row.line) ? make("div", { class: "code" }, sourceOf(row.line)) : ""] };

@@ -21,7 +21,7 @@ function drawHeader() {
     ["connections opened", count(isConnection)],
     ["loans of pools", count((bar) => bars.kind[bar] !== CONNECTION && bars.kind[bar] !== CURSOR && !isRefused(bar))],
     ["requests refused", count(isRefused), "error"],
-    ["left open", count((bar) => isHeld(bar) && LEFT_OPEN.has(bars.how[bar]))],
+    ["open at the end", count((bar) => isHeld(bar) && LEFT_OPEN.has(bars.how[bar]))],
     ["errors", severities("error"), "error"],
     ["warnings", severities("warning"), "warning"],
   ].filter(([, value], index) => value || index < 2);

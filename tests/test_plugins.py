@@ -94,7 +94,7 @@ def test_a_driver_of_a_third_party_names_the_line(run: Any) -> None:
         lacking("duckdb is not installed")
     ran = run("-c", KEEPS)
     assert (ran.returncode, ran.stdout) == (0, "DuckDBPyConnection (42,)\n")
-    assert "left-open: <string>:5 in keep left open 3 connections at the end of the process" in ran.stderr
+    assert "left-open: <string>:5 in keep left open 3 connections at exit" in ran.stderr
     assert "4 connections opened, at most 4 at once" in ran.stderr
     assert "never used" not in ran.stderr
 

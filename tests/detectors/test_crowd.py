@@ -214,7 +214,7 @@ def test_the_pools_that_one_line_makes_again_and_again_are_a_crowd(pools: int, e
     found = world.found(too_many_at_once)
     assert said(found) == expected
     for one in found:
-        assert (one.opened.function, message(one).count("made 5 pools that have 20 of 20 connections open")) == (
+        assert (one.opened.function, message(one).count("made 5 pools with 20 connections open")) == (
             "make",
             1,
         )
@@ -749,7 +749,7 @@ def test_refused_by_a_server_to_which_one_is_just_being_connected_counts_it() ->
     world.clock.advance(0.1)
     world.opens(USERS, connect_s=0.2)
     (found,) = world.found(refused)
-    assert "opened 1 of 1 connection held here" in message(found)
+    assert "had opened 1 connection when the server refused more" in message(found)
 
 
 def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:

@@ -272,7 +272,7 @@ def test_one_line_that_opens_two_databases_is_one_finding() -> None:
             world.opens(to=to)
     (found,) = world.found(left_open, AT_EXIT)
     assert (found.database, found.count) == (SHOP, 4)
-    assert message(found).endswith(", to app@127.0.0.1/shop and 1 other database")
+    assert message(found).endswith(", to app@127.0.0.1/shop and 1 other")
 
 
 def test_two_spawn_lines_are_two_findings() -> None:
@@ -399,7 +399,7 @@ def test_the_owner_is_gone_after_the_limit_and_not_before(kind: str) -> None:
     assert gone_for(4.0, kind=kind).found(owner_gone) == []
     (found,) = gone_for(5.0, kind=kind).found(owner_gone)
     assert (found.severity, found.count, found.spawned.frame.function) == ("error", 2, "build")
-    assert found.numbers == (5.0, f"their {kind}s")
+    assert found.numbers == (f"their {kind}s", 5.0)
 
 
 def test_a_global_made_lazily_in_the_first_task_is_no_finding() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import threading
 import time
@@ -47,9 +48,9 @@ class Kept(logging.Handler):
 class Configured:
     """An output in a program that has configured logging with these handlers: pytest's own stand aside meanwhile."""
 
-    def __init__(self, *handlers: logging.Handler, output: Callable[[Look], None] = log) -> None:
+    def __init__(self, *handlers: logging.Handler, output: Callable[[Look], None] | None = None) -> None:
         self.handlers = list(handlers)
-        self.output = output
+        self.output = output or LogOutput(Limits())
 
     def __call__(self, look: Look) -> None:
         logger = logging.getLogger("whoholds")
@@ -78,10 +79,10 @@ def test_a_record_is_the_first_line_and_carries_everything(capsys: pytest.Captur
     (record,) = kept.records
     assert (record.levelname, record.name) == ("WARNING", "whoholds")
     assert record.getMessage() == (
-        "whoholds: collected-open: /srv/shop/cars.py:42 in load_cars never closed 3 connections, which the garbage "
-        "collector freed, spawned at /srv/shop/report.py:17 in build, to app@127.0.0.1/shop"
+        "whoholds: collected-open: /srv/shop/cars.py:42 in load_cars never closed 3 connections, freed by the "
+        "garbage collector, spawned at /srv/shop/report.py:17 in build, to app@127.0.0.1/shop"
     )
-    assert record.msg.startswith("whoholds: collected-open: %s in load_cars never closed %d %s, which")
+    assert record.msg.startswith("whoholds: collected-open: %s in load_cars never closed %d %s, freed")
     assert record.report == f"{record.getMessage()}\n{record.stack_info}"
     assert (record.pathname, record.lineno, record.funcName) == ("/srv/shop/cars.py", 42, "load_cars")
     assert (record.rule, record.count, record.severity, record.opened["line"]) == (
@@ -138,7 +139,7 @@ def test_the_logger_is_looked_up_at_each_finding(capsys: pytest.CaptureFixture[s
     program.looks()
     assert capsys.readouterr().err
     configured.handlers.append(handler := Kept())
-    leaks(program, 9)
+    leaks(program, 27)
     program.looks()
     assert len(handler.records) == 1
     assert capsys.readouterr().err == ""
@@ -208,6 +209,50 @@ def test_a_repeat_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert finding_record(said[-1])["report"].startswith(f"whoholds: {message(said[-1])}\n")
 
 
+def test_rules_that_name_the_same_connections_are_one_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    """What comes together is told together; what comes later says what was told before; the summary counts one."""
+    program = Program(Configured(), idle_in_transaction=2, held_too_long=2, owner_gone=8)
+    lost = thread("Thread-9", REPORT)
+    for _ in range(2):
+        program.opens(by=lost, in_transaction=True)
+    program.looks(3.0)
+    together = capsys.readouterr().err
+    assert together.startswith(
+        "whoholds: held-too-long: /srv/shop/cars.py:42 in load_cars opened 2 connections, idle for 3 of 3 s, "
+    )
+    assert "\n  Also idle-in-transaction: opened 2 connections, idle for 3 s.\n    " in together
+    assert together.count("whoholds: ") == 1
+    lost.ident = -1
+    program.looks(1.0)
+    program.looks(9.0)
+    later = capsys.readouterr().err
+    assert later.startswith(
+        "whoholds: owner-gone: /srv/shop/cars.py:42 in load_cars opened 2 connections; their threads ended 9.0 s ago"
+    )
+    assert "  Reported before, for the same connections: held-too-long, idle-in-transaction.\n" in later
+    assert "how it was opened" not in later
+    program.exits()
+    *_, headline, _, worst = capsys.readouterr().err.splitlines()
+    assert headline.startswith("whoholds: 1 finding (1 error): 2 connections opened, at most 2 at once to app@")
+    assert worst.startswith("whoholds: worst: owner-gone: /srv/shop/cars.py:42 in load_cars")
+
+
+def test_a_doubling_count_is_printed_when_it_is_ten_times_as_high(capsys: pytest.CaptureFixture[str]) -> None:
+    """1, 2, 4, 8, …: records have each; a person reads of 1, of 16, and of the last count at the end."""
+    looks: list[Look] = []
+    program = Program(Configured(), looks.append)
+    for count in (1, 1, 2, 4, 8, 16, 32):
+        leaks(program, count)
+        program.looks()
+    printed = re.findall(r"never closed (\d+) connections?, .*", capsys.readouterr().err)
+    assert printed == ["1", "16"]
+    assert [finding.count for look in looks for finding in look.findings] == [1, 2, 4, 8, 16, 32, 64]
+    program.exits()
+    err = capsys.readouterr().err
+    assert "never closed 64 connections" in err.splitlines()[0]
+    assert err.splitlines()[0].partition(" [")[0].endswith("(×48 since)")
+
+
 def test_a_summary_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:
     """Findings, peak and the busiest opening lines; the last thing said."""
     program = Program(Configured())
@@ -218,10 +263,11 @@ def test_a_summary_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     program.exits()
     assert capsys.readouterr().err.splitlines() == [
-        "whoholds: 1 finding (1 warning): 26 connections opened, "
-        "at most 25 at once to postgresql://app@127.0.0.1:5432/shop",
+        "whoholds: 1 finding (1 warning): 26 connections opened, at most 25 at once to app@127.0.0.1/shop",
         "whoholds:   /srv/shop/cars.py:42 in load_cars opened 25",
         "whoholds:   /srv/shop/app.py:9 in main opened 1",
+        "whoholds: worst: too-many-at-once: /srv/shop/cars.py:42 in load_cars opened 25 connections at once, "
+        "spawned at /srv/shop/report.py:17 in build, to app@127.0.0.1/shop",
     ]
 
 

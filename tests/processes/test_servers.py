@@ -102,7 +102,7 @@ def test_what_an_endpoint_leaked_is_named_when_its_server_ends(
     assert ran.findings == [("left-open", "error", 4)], ran.err
     (found,) = ran.of("finding", "left-open")
     assert (found["opened"]["function"], found["count"]) == ("leak", 4)
-    assert "leak left open 4 connections at the end of the process" in ran.err
+    assert "leak left open 4 connections at exit" in ran.err
     assert ran.code == (-signal.SIGTERM if (server, number) == ("uvicorn", signal.SIGTERM) else 0)
 
 

@@ -90,9 +90,7 @@ def test_a_block_gives_what_it_opened() -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # 3.13's own
 def test_a_connection_in_a_cycle_was_freed_by_the_collector() -> None:
     """Dropped is not closed: that is said."""
-    with pytest.raises(
-        LeakError, match="collected-open: .* never closed 1 connection, which the garbage collector freed"
-    ):
+    with pytest.raises(LeakError, match="collected-open: .* never closed 1 connection, freed by the garbage collector"):
         _drops()
 
 
@@ -130,14 +128,14 @@ def test_max_open_and_max_connects_hold_the_exact_numbers() -> None:
         for _ in range(3):
             connect().close()
     with (
-        pytest.raises(LeakError, match="max-open: .* opened 2 of 2 connections at once, 1 allowed"),
+        pytest.raises(LeakError, match="max-open: .* opened 2 connections at once, 1 allowed"),
         assert_max_open(1),
         closing(connect()),
         closing(connect()),
     ):
         pass
     with (
-        pytest.raises(LeakError, match="max-connects: .* opened 3 of 3 connections in all, 2 allowed"),
+        pytest.raises(LeakError, match="max-connects: .* opened 3 connections in all, 2 allowed"),
         assert_max_connects(2),
     ):
         for _ in range(3):
@@ -263,7 +261,7 @@ def test_the_mixin_judges_after_tear_down_and_cleanups() -> None:
     assert _failures(Plain) == {
         "test_leaks": "left open 1 connection",
         "test_own": "a reason of its own",
-        "test_two": "opened 2 of 2 connections at once",
+        "test_two": "opened 2 connections at once",
     }
     assert _failures(Async) == {"test_leaks": "left open 1 connection"}
 
@@ -272,7 +270,7 @@ def _failures(case: type[unittest.TestCase]) -> dict[str, str]:
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)
     assert not result.errors
-    said = ("left open 1 connection", "a reason of its own", "opened 2 of 2 connections at once")
+    said = ("left open 1 connection", "a reason of its own", "opened 2 connections at once")
     names = [test.id().rpartition(".")[2] for test, _ in result.failures]
     assert len(names) == len(set(names))
     return {

@@ -54,7 +54,7 @@ def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None
     result.assert_outcomes(failed=1, passed=1)
     said(
         result,
-        "collected-open: * never closed 1 connection, which the garbage collector freed",
+        "collected-open: * never closed 1 connection, freed by the garbage collector",
         "FAILED test_cars.py::test_drops*",
     )
 
@@ -139,10 +139,10 @@ def test_a_test_may_not_fan_out(suite: Suite) -> None:
     result.assert_outcomes(failed=2)
     said(
         result,
-        "max-open: app.py:6 in connect opened 3 of 3 connections at once, 2 allowed, spawned at app.py:14",
+        "max-open: app.py:6 in connect opened 3 connections at once, 2 allowed, spawned at line 14 in fan_out",
         "3  opened   app.py:6",
         "spawned  app.py:14",
-        "max-connects: app.py:6 in connect opened 3 of 3 connections in all, 2 allowed",
+        "max-connects: app.py:6 in connect opened 3 connections in all, 2 allowed",
     )
     suite(text.format(most=3).replace("max_connects=2", "max_connects=3")).assert_outcomes(passed=2)
 

@@ -79,19 +79,41 @@ def _classify(file: str) -> int:
         return (_WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
     if file.startswith(tuple(_watched_places)):
         return _WATCHED
-    path = file.replace("\\", "/")
-    for marker in ("/site-packages/", "/dist-packages/"):
-        at = path.rfind(marker)
-        if at >= 0:
-            below = path[at + len(marker) :]
-            package = below.split("/", 1)[0].removesuffix(".py")
-            return _WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
+    below = _installed(file)
+    if below:
+        package = below.split("/", 1)[0].removesuffix(".py")
+        return _WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
     if any(file.startswith(folder + os.sep) for folder in (*_STDLIB, *_OURS)):
         return _WATCHED
     return 0
 
 
 _origin.kind_of = kind_of
+
+
+def _installed(file: str) -> str:
+    """The part of the path below the folder of installed packages, with `/`; "" for a file that is not installed."""
+    path = file.replace("\\", "/")
+    for marker in ("/site-packages/", "/dist-packages/"):
+        _, found, below = path.rpartition(marker)
+        if found:
+            return below
+    return ""
+
+
+def library_path(file: str) -> str:
+    """The path of a library's file from its package, as `uvicorn/protocols/http/h11_impl.py`; "" for other files.
+
+    A file of the standard library is `asyncio/runners.py`, and a script beside the interpreter is `bin/gunicorn`.
+    """
+    below = _installed(file)
+    if below:
+        return below
+    for folder in (*_STDLIB, *_OURS):
+        if file.startswith(folder + os.sep):
+            start = os.path.dirname(folder) if folder in _OURS else folder
+            return file[len(start) + 1 :].replace("\\", "/")
+    return ""
 
 
 def user_index(origin: Origin) -> int:
@@ -124,11 +146,9 @@ def _entered(origin: Origin) -> int:
 
 def _is_machinery(file: str) -> bool:
     """True if the file only carries calls into threads and tasks: the standard library, whoholds, asgiref."""
-    path = file.replace("\\", "/")
-    for marker in ("/site-packages/", "/dist-packages/"):
-        _, found, below = path.rpartition(marker)
-        if found:
-            return below.split("/", 1)[0].removesuffix(".py") in _MACHINERY
+    below = _installed(file)
+    if below:
+        return below.split("/", 1)[0].removesuffix(".py") in _MACHINERY
     return file.startswith(("<", *(folder + os.sep for folder in (*_STDLIB, *_OURS))))
 
 

@@ -101,16 +101,22 @@ def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = 
     return tuple(sorted(parts, key=lambda part: -part.count))
 
 
+def share(some: int, count: int) -> str:
+    """`35 of ` for the message of a finding about `count` handles; "" if they are all the same."""
+    return f"{some} of " if some != count else ""
+
+
 class Also(NamedTuple):
     """A second line that belongs to a finding, and the word for it: `refused`, `used`, `the first taken`."""
 
     what: str
     site: Site
+    joined_by: str = ""  # the words before the line in the message; "": a comma, `what` and "at"
 
     @classmethod
-    def at(cls, what: str, site: Site | None) -> Also | None:
+    def at(cls, what: str, site: Site | None, joined_by: str = "") -> Also | None:
         """The second line, or None if `site` is None."""
-        return cls(what, site) if site is not None else None
+        return cls(what, site, joined_by) if site is not None else None
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,8 @@ class Finding:
     time: float = 0.0  # seconds since the epoch
     now: float = 0.0  # seconds of the ledger's clock at that moment
     since: int = 0  # growth of the count since the last report
+    matter: str = ""  # the `id` of the first finding that named its handles: all of them are one matter
+    aloud: bool = True  # False: a repeat for the records only, because a person was told not long ago
     scope: str = ""  # the name of the test, request or job that ended
 
     @classmethod

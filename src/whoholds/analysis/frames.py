@@ -9,7 +9,7 @@ import os
 from types import CodeType
 from typing import NamedTuple
 
-from whoholds.analysis.blame import _OURS
+from whoholds.analysis.blame import _OURS, library_path
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.source import lines_of
 from whoholds.ledger.origin import function_at, line_at
@@ -88,7 +88,13 @@ def shown_below_here() -> None:
 
 
 def shown_path(file: str) -> str:
-    """`file` relative to the folder of `shown_below` if it lies in that folder, else `file` unchanged."""
+    """The path as a person reads it: a library's from its package, other paths relative to the folder of `shown_below`.
+
+    A path outside that folder is returned unchanged.
+    """
+    library = library_path(file)
+    if library:
+        return library
     try:
         home = _home[0] if _home else os.getcwd()
         relative = os.path.relpath(file, home)

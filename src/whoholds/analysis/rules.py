@@ -26,6 +26,8 @@ class Rule:
     compared_with_a_limit: bool = False  # its count is a peak: the share of one test is compared with the limit anew
     shows_holders: bool = False  # the report shows the live stacks of the holders
     also_below: bool = True  # the report has a separate line for `Finding.also`, which the first line names
+    of_its_own: bool = False  # it does not blame that its handles are held: never one matter with rules that do
+    hurts_now: bool = False  # calls of the program fail, or may: named before other findings of the same severity
 
 
 # In the order of docs/findings.md. A new rule goes to the end, because `Handle.told` has one bit for each position.
@@ -50,13 +52,14 @@ _ROWS = (
         a_collection_may_clear_it=True,
         contained_in="left-open",
         shows_holders=True,
+        of_its_own=True,
     ),
     Rule("too-many-at-once", of_one_database=True, compared_with_a_limit=True, shows_holders=True),
-    Rule("connect-storm", of_one_database=True, of_the_run=True),
-    Rule("second-while-holding", shows_holders=True),
-    Rule("shared-at-once"),
-    Rule("shared-across-fork"),
-    Rule("refused", of_one_database=True, shows_holders=True, also_below=False),
+    Rule("connect-storm", of_one_database=True, of_the_run=True, of_its_own=True),
+    Rule("second-while-holding", shows_holders=True, of_its_own=True),
+    Rule("shared-at-once", of_its_own=True, hurts_now=True),
+    Rule("shared-across-fork", of_its_own=True, hurts_now=True),
+    Rule("refused", of_one_database=True, shows_holders=True, also_below=False, hurts_now=True),
     Rule("growing", of_the_run=True, retracted=True, shows_holders=True),
     Rule("given-back", said_in_suites=False),
     Rule("waiting-too-long", of_one_database=True, shows_holders=True, also_below=False),

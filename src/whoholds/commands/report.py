@@ -18,6 +18,7 @@ from whoholds.picture.gathering import Gathered
 from whoholds.picture.page import page
 from whoholds.reporting.document import Document
 from whoholds.reporting.files import expanded, write_whole
+from whoholds.reporting.matters import matters_of_records, report_of
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.summary import Told, lines_of
@@ -137,21 +138,21 @@ def _lines(
     told: Told, findings: list[dict[str, Any]], *, verbose: bool, rules: Sequence[str], since: datetime | None
 ) -> Iterator[tuple[str, str]]:
     """The texts to print, each with the severity of its finding, "" for other texts."""
-    shown = [finding for finding in findings if verbose or rules or finding["severity"] != INFO]
-    yield from ((visible(_text(finding), lines=True), finding["severity"]) for finding in shown)
+    shown = matters_of_records(finding for finding in findings if verbose or rules or finding["severity"] != INFO)
+    yield from ((visible(_text(group), lines=True), group[0]["severity"]) for group in shown)
     yield from ((visible(f"whoholds: {aside}"), "") for aside in told.asides)
     if rules or since is not None:
         chosen = [f"--rule {rule}" for rule in rules]
         chosen += [f"--since {since.astimezone():%Y-%m-%d %H:%M:%S}"] if since is not None else []
-        total = len(told.findings if verbose or rules else told.above_info)
+        total = len(matters_of_records(told.findings if verbose or rules else told.above_info))
         said = f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:"
         yield visible(said), ""
     yield from ((line, "") for line in lines_of(told))
 
 
-def _text(finding: dict[str, Any]) -> str:
-    """The report as the process printed it, with its time and process id if the record has them."""
-    text: str = finding.get("report") or f"whoholds: {finding['message']}"
+def _text(group: list[dict[str, Any]]) -> str:
+    """The report of a matter, with the time and process id of its worst finding if the record has them."""
+    finding, text = group[0], report_of(group)
     at = _time_of(finding)
     return stamped(text, at, finding["pid"]) if at is not None and finding.get("pid") is not None else text
 

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.demand import Present
-from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part, parts_of
+from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part, parts_of, share
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
@@ -72,8 +72,8 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             trend.database,
             peak.handles,
             peak.count,
-            "made %d pools that have %d of {n} open at once" if pools else "{verb} %d of {n} at once",
-            (pools, largest.count) if pools else (largest.count,),
+            f"{'made %d pools with' if pools else '{verb}'} %s{{n}}{' open' if pools else ''} at once",
+            (*((pools,) if pools else ()), share(largest.count, peak.count)),
             largest.site,
             largest.spawn,
             parts=parts,
@@ -109,7 +109,7 @@ def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             trend.database,
             some,
             count,
-            "opened and closed {n} in %d s, %.0f a second",
+            "opened and closed {n} in %d s (%.0f a second)",
             (lasted, count / lasted),
             parts[0].site,
             parts[0].spawn,
@@ -179,7 +179,7 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part.handles[0].database,
             tuple(new),
             climb.count,
-            "holds {n}, more at every look for %.0f s",
+            "holds {n}, rising for %.0f s",
             (snapshot.now - climb.since,),
             site,
             part.spawn,
@@ -218,7 +218,7 @@ def _pools_growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             stock[0].database if stock else database(pools[0].system or "other_sql"),
             stock,
             climb.count,
-            "made %d pools and gave up none of them",
+            "made %d pools and closed none of them",
             (climb.count,),
             site,
             None,
@@ -246,13 +246,13 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             held,
             len(held),
             _refused_phrase(refusal, parts, lost),
-            (parts[0].count,) if parts else (),
+            (share(parts[0].count, len(held)),) if parts else (),
             site,
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
             parts=parts,
             why=(*_why_refused(refusal, held, allowed), *(why_lost(lost) or _how_big(refusal, held, snapshot))),
             advice=(NOT_BACK,) if lost else advice(parts) if parts else (),
-            also=Also.at("refused", _asked_at(refusal, snapshot)),
+            also=Also.at("refused", _asked_at(refusal, snapshot), " at "),
             error=refusal.error,
             adds_up=False,
             times=refusal.count,
@@ -282,10 +282,10 @@ def _of_the_same(refusal: Refusal, snapshot: Snapshot) -> tuple[Handle, ...]:
 
 
 def _refused_phrase(refusal: Refusal, parts: Sequence[Part], lost: Sequence[Handle]) -> str:
-    by = "the pool ran out" if refusal.by_pool is not None else "the server refused more"
     if not parts:
-        return f"was refused a connection: {by}"
-    return f"{{verb}} %d of {{n}} {'held or lost' if lost else 'held here'} when {by}"
+        return f"was refused a connection: {'the pool ran out' if refusal.by_pool else 'the server allows no more'}"
+    by = "the pool ran out" if refusal.by_pool is not None else "the server refused more"
+    return f"had {{verb}} %s{{n}}{', held or lost,' if lost else ''} when {by}"
 
 
 def why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:

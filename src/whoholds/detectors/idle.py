@@ -83,9 +83,9 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "held-too-long",
             _by_pressure(snapshot, limits, part.handles),
-            "{verb} {n} held for %.0f s and idle for %.0f s",
-            max(handle.held_s(now) for handle in part.handles),
+            "{verb} {n}, idle for %.0f of %.0f s",
             _idle_for(part.handles, now),
+            max(handle.held_s(now) for handle in part.handles),
             advice=("Close it or give it back as soon as the work with it is done, or take it from a pool.",),
         )
 
@@ -115,7 +115,7 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
             part,
             "idle-in-transaction",
             _by_pressure(snapshot, limits, part.handles),
-            "{verb} {n} idle in transaction for %.0f s",
+            "{verb} {n}, idle for %.0f s",
             _idle_for(part.handles, now),
             why=("It keeps its locks and its snapshot: other transactions wait, and vacuum cannot clean up.",),
             advice=("Commit or roll back right after the last statement, even after a SELECT; or set autocommit.",),

@@ -121,10 +121,10 @@ def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list
 
 def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, str, str]:
     """The phrase and its two arguments: the name of the scope, and `, never used` if no handle was used."""
-    what = {"process": "the process", "watch": "the watch"}.get(kind, f"{kind} ")
+    when = {"process": "at exit", "watch": "at the end of the watch"}.get(kind, f"at the end of {kind} ")
     never_used = ", never used" if not any(handle.uses or not handle.seen for handle in group) else ""
     did = "did not give back" if group[0].kind == "checkout" else "left open"
-    return f"{did} {{n}} at the end of {what}%s%s", name, never_used
+    return f"{did} {{n}} {when}%s%s", name, never_used
 
 
 def _who_keeps(snapshot: Snapshot, group: tuple[Handle, ...]) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "collected-open",
             ERROR,
-            "never gave back {n}, freed and lost to the pool",
+            "never gave back {n}, now lost to the pool",
             why=("This pool does not take back a connection that its borrower drops: it has one fewer from now on.",),
             advice=("Give it back also when an exception passes: `with pool.connection()`, or putconn in a finally.",),
         )
@@ -172,9 +172,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
                 part,
                 "collected-open",
                 WARNING if late and not all(map(_is_harmless, part.handles)) else INFO,
-                "never closed {n}, which the garbage collector freed"
-                if late
-                else "never closed {n}, freed as soon as nothing referred to what it had opened",
+                f"never closed {{n}}, freed {'by the garbage collector' if late else 'with the last reference'}",
                 why=_with_is_not_close(part.handles),
                 advice=_how_to_close(part.handles, (_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,)),
             )
@@ -230,9 +228,9 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "owner-gone",
             ERROR,
-            "{verb} {n}, still open %.1f s after %s ended",
-            _gone_for(part.handles, snapshot.now),
+            "{verb} {n}; %s ended %.1f s ago",
             _owners(part.handles),
+            _gone_for(part.handles, snapshot.now),
             why=("Something still refers to it, such as a list, a cache, a future, or an exception that was kept.",),
             advice=_how_to_close(part.handles, (_BEFORE_IT_RETURNS,)),
         )
@@ -257,4 +255,4 @@ def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     retracted = sum(BITS[rule.name] for rule in RULES.values() if rule.retracted)
     for part in parts_of([handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED]):
         longest = max(handle.held_s(snapshot.now) for handle in part.handles)
-        yield Finding.of(part, "given-back", INFO, "{verb} {n}, closed after all after %.1f s", longest)
+        yield Finding.of(part, "given-back", INFO, "{verb} {n}, closed after %.1f s", longest)

@@ -86,11 +86,11 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
         first.outer.database,
         inner or tuple(dict.fromkeys(nesting.outer for nesting in group)),
         len(asked),
-        f"asked for {{n}} more while its owner held %d{_in_vain(in_vain, len(asked))}",
-        (at_once - 1, in_vain) if 0 < in_vain < len(asked) else (at_once - 1,),
+        f"asked for %d more{_in_vain(in_vain, len(asked))} while holding %d",
+        (len(asked), *((in_vain,) if 0 < in_vain < len(asked) else ()), at_once - 1),
         first.asked_at,
         asker.spawn if asker else None,
-        also=Also.at("the first taken", parts[0] if parts else first.outer.site),
+        also=Also.at("the first taken", parts[0] if parts else first.outer.site, " taken at "),
         why=(
             *(_parting(*parts) if parts else ()),
             *lends,
@@ -101,7 +101,7 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
 
 
 def _in_vain(count: int, asked: int) -> str:
-    return ", and got none" if count == asked else ", %d of them in vain" if count else ""
+    return ", in vain," if count == asked else ", %d of them in vain," if count else ""
 
 
 def _parting(held: Site, asked: Site) -> tuple[str, ...]:
@@ -127,6 +127,7 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     for handle in snapshot.shared:
         sharing = handle.shared
         first, second = _site(sharing.inside, snapshot), _site(sharing.came_in, snapshot)
+        together = first is second
         names = [
             shown_name(one) or "another" for one in (sharing.inside_name, sharing.owner.name if sharing.owner else "")
         ]
@@ -137,11 +138,15 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.database,
             (handle,),
             len(sharing.callers),
-            f"opened a connection that %d threads or tasks use at the same time{', one at %s in %s' * bool(first)}",
-            (len(sharing.callers), *((first.frame.place, first.frame.function) if first else ())),
+            f"opened a connection that %d %s used at once{' at %s' * bool(first and not together)}",
+            (
+                len(sharing.callers),
+                f"{sharing.owner.kind}s" if sharing.owner else "callers",
+                *((first.frame.place,) if first and not together else ()),
+            ),
             handle.site,
             handle.owner.spawn if handle.owner else None,
-            also=Also.at("another", second),
+            also=Also.at("another", second, ", both at " if together else " and at "),
             stacks=(
                 (f"{names[0]}, who was inside a call", sharing.inside),
                 (f"{names[1]}, who came in meanwhile", sharing.came_in),
@@ -175,11 +180,11 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.database,
             (handle,),
             1,
-            "opened {n} before a fork and a child process uses what it inherited",
+            "opened {n} before a fork, used in the child",
             (),
             handle.site or (snapshot.history.sites.of(handle.origin) if handle.origin else None),
             handle.owner.spawn if handle.owner else None,
-            also=Also.at("used", snapshot.history.sites.of(origin) if origin else None),
+            also=Also.at("used", snapshot.history.sites.of(origin) if origin else None, " at "),
             stacks=((f"{shown_name(owner.name) if owner else 'the child'}, who used it", origin),) if origin else (),
             why=(_SHARED_FILE if handle.database.system == "sqlite" else _SHARED_SOCKET,),
             advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),

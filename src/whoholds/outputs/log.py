@@ -8,21 +8,44 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO, SEVERITIES
+from whoholds.reporting.matters import matters, report_of
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.summary import headline, run_of
-from whoholds.reporting.wording import first_line, stamped
+from whoholds.reporting.summary import busiest_lines, headline, run_of, worst_line
+from whoholds.reporting.wording import first_line, stamped, text
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from whoholds.analysis.finding import Finding, Look
     from whoholds.analysis.frames import Frame
     from whoholds.limits import Limits
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
+_REASON = ("id", "rule", "severity", "message")  # fields of the other findings of a matter
+
+
+@dataclass
+class Told:
+    """What has been logged of one matter: the ids and rules of its findings, and the sentences of their reports."""
+
+    ids: set[str] = field(default_factory=set)
+    rules: dict[str, None] = field(default_factory=dict)
+    sentences: set[str] = field(default_factory=set)
+
+    def add(self, records: Iterable[dict[str, Any]]) -> None:
+        """Remember these records as logged."""
+        for record in records:
+            self.ids.add(record["id"])
+            self.rules[record["rule"]] = None
+            self.sentences.update(record.get("why") or ())
 
 
 class LogOutput:
@@ -38,30 +61,56 @@ class LogOutput:
         self._limits = limits
         self._in_run = bool(os.environ.get("_WHOHOLDS_RUN"))  # `whoholds run` prints the summary itself
         self._logging = logging
+        self._told: dict[str, Told] = {}  # by matter; the watch bounds their number
 
     def __call__(self, look: Look) -> None:
         """Log the new findings of `look`. The ticking thread calls this."""
-        for finding in look.findings:
-            if finding.severity != INFO or self._limits.verbose:
-                self._say_finding(finding, source=look.source)
+        for group in matters(filter(self._is_shown, look.findings)):
+            self._say_matter(group, source=look.source)
         ending = look.snapshot.ending
         if ending is not None and ending.kind == "process":
-            whole = run_of(look)
-            lines = [f"whoholds:   {remark}" for remark in look.remarks]
+            whole = run_of(look, self._told)
+            remarks = [f"whoholds:   {remark}" for remark in look.remarks]
             if whole.severities and not self._in_run:
-                lines = [headline(whole), *(f"whoholds:   {line}" for line in whole.busiest), *lines]
+                lines = [headline(whole), *busiest_lines(whole), *remarks, *worst_line(whole)]
+            else:
+                lines = remarks
             if lines:
                 level = LEVELS[max(whole.severities, key=SEVERITIES.index, default=INFO)]
                 self._say(level, "%s", (lines[0],), "\n".join(lines), {}, None)
 
-    def _say_finding(self, finding: Finding, *, source: bool) -> None:
-        record = finding_record(finding, source=source)
+    def _is_shown(self, finding: Finding) -> bool:
+        return finding.aloud and (finding.severity != INFO or self._limits.verbose)
+
+    def _say_matter(self, group: list[Finding], *, source: bool) -> None:
+        """Log the findings of one matter: new ones together if it is new, else each with what it adds."""
+        told = self._told.setdefault(group[0].matter, Told())
+        new = [finding for finding in group if finding.id not in told.ids]
+        records = [finding_record(finding, source=source) for finding in new]
+        if not told.ids:
+            self._say_finding(new[0], records[0], report_of(records), reasons=records[1:])
+        else:
+            for finding, record in zip(new, records, strict=True):
+                first, known = record["message"], frozenset(told.sentences)
+                brief = text(finding, source=source, first=first, before=tuple(told.rules), known=known)
+                self._say_finding(finding, record, brief)
+        for finding in group:
+            if finding not in new:  # its first line has all that is new
+                record = finding_record(finding, source=source)
+                self._say_finding(finding, record, f"whoholds: {record['message']}")
+        told.add(records)
+
+    def _say_finding(
+        self, finding: Finding, record: dict[str, Any], said: str, *, reasons: Sequence[dict[str, Any]] = ()
+    ) -> None:
+        """Log one finding with the text `said`; `reasons` are the records of other findings that this text has."""
         template, arguments = first_line(finding)
-        # a finding that was reported before: its first line has all that is new
-        text = f"whoholds: {record['message']}" if finding.since else record["report"]
         # the report comes first, because Sentry keeps ten fields of a record
         extra = {"report": record["report"], **{_free(name): value for name, value in record.items()}}
-        self._say(LEVELS[finding.severity], f"whoholds: {template}", arguments, text, extra, finding, stamp=True)
+        if reasons:
+            extra["report"] = said
+            extra["reasons"] = [{name: one.get(name) for name in _REASON} for one in reasons]
+        self._say(LEVELS[finding.severity], f"whoholds: {template}", arguments, said, extra, finding, stamp=True)
 
     def _say(
         self,

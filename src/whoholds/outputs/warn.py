@@ -50,7 +50,7 @@ def warn_caller(findings: Iterable[Finding]) -> None:
 
 
 def _above_info(findings: Iterable[Finding]) -> list[Finding]:
-    return [finding for finding in findings if finding.severity != INFO]
+    return [finding for finding in findings if finding.severity != INFO and finding.aloud]
 
 
 def _warn_at_opening_line(finding: Finding) -> None:

@@ -17,7 +17,7 @@ from whoholds.analysis.finding import made_at, owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT, CURSOR
-from whoholds.reporting.wording import message, text
+from whoholds.reporting.wording import message, reason, text
 from whoholds.text.redact import redact, redact_argv, shown_name
 from whoholds.version import VERSION
 
@@ -69,6 +69,7 @@ def _undescribed(finding: Finding, first_line: str) -> dict[str, Any]:
         "rule": finding.rule,
         "severity": finding.severity,
         "message": first_line,
+        "matter": finding.matter or finding.id,
         "time": iso(finding.time),
         "count": finding.count,
         "database": finding.database.text,
@@ -90,6 +91,8 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         "rule": finding.rule,
         "severity": finding.severity,
         "message": first_line,
+        "matter": finding.matter or finding.id,
+        "reason": reason(finding),
         "time": iso(finding.time),
         "count": finding.count,
         "database": finding.database.text,

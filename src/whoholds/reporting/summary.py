@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.analysis.frames import shown_path
+from whoholds.reporting.matters import matters, matters_of_records, worst_finding, worst_record
 from whoholds.reporting.pools import pool_lines
+from whoholds.reporting.wording import message, named_database
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from whoholds.analysis.finding import Look
     from whoholds.reporting.reading import Journal
@@ -25,33 +27,40 @@ MOST_POOLS = 1000  # pools of journals that are kept
 MOST_PLACES = 10_000  # opening lines that are counted
 Process: TypeAlias = "tuple[int, int]"
 """A process in several journals: the number of its journal, from 0, and its pid."""
-_KEPT = ("rule", "severity", "message", "report", "fingerprint", "count", "opened", "spawned", "pid", "time")
+_KEPT = (
+    *("id", "matter", "rule", "severity", "message", "reason", "report", "why"),
+    *("fingerprint", "count", "opened", "spawned", "pid", "time"),
+)
 
 
 @dataclass(frozen=True)
 class Run:
     """The facts that the summary at the end of a run needs."""
 
-    severities: tuple[str, ...]  # one for each finding above info
+    severities: tuple[str, ...]  # one for each matter above info: the worst of its findings
     connections: int  # connections opened during the run
     peak: tuple[int, str]  # most handles open at once to one database by one process, and that database
     busiest: tuple[str, ...]  # the lines that opened or borrowed most, as `busy_line` returns them
     processes: int = 1
     ended: bool = True  # True if every process was watched to its end
+    worst: str = ""  # the message of the worst finding that was reported
 
 
-def run_of(look: Look) -> Run:
-    """The run of this process, from its last look."""
+def run_of(look: Look, reported: Container[str]) -> Run:
+    """The run of this process, from its last look. `reported` are the matters of which its worst is chosen."""
     history = look.snapshot.history
     trends = history.trends.values()
     sites = sorted((site for site in history.sites if site.opened), key=lambda site: -site.opened)
+    groups = matters(finding for finding in look.all if finding.severity != INFO)
+    worst = worst_finding(group for group in groups if group[0].matter in reported)
     return Run(
-        tuple(finding.severity for finding in look.all if finding.severity != INFO),
+        tuple(group[0].severity for group in groups),
         history.connections,
         max(((trend.highest.count, trend.database.text) for trend in trends), default=(0, "")),
         tuple(
             busy_line(site.frame.place, site.frame.function, site.opened, loan=site.borrows) for site in sites[:BUSIEST]
         ),
+        worst=message(worst) if worst is not None else "",
     )
 
 
@@ -108,7 +117,7 @@ class Told:
 
     def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
         """The part of a finding's record that is kept in memory."""
-        return {name: record[name] for name in _KEPT if name in record}
+        return {"journal": self._journal, **{name: record[name] for name in _KEPT if name in record}}
 
     def _handle(self, record: dict[str, Any]) -> None:
         if record["kind"] == "cursor":
@@ -187,8 +196,10 @@ class Told:
         still_open = [line for record in self.held.values() for line in record["lines"]]
         highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
         peak = self._peak if self._peak[0] else (min(self._handles, 1), self._first)
+        groups = matters_of_records(self.above_info)
+        worst = worst_record(groups)
         return Run(
-            tuple(finding["severity"] for finding in self.above_info),
+            tuple(group[0]["severity"] for group in groups),
             self._connections + sum(line["count"] for line in still_open if line["kind"] == "connection"),
             max(peak, highest),
             tuple(
@@ -197,6 +208,7 @@ class Told:
             ),
             self.runs,
             not self.unended,
+            worst["message"] if worst is not None else "",
         )
 
 
@@ -205,7 +217,7 @@ def headline(run: Run) -> str:
     most, database = run.peak
     held = "" if run.ended else "at least "
     held += f"{run.connections} connection{'s' * (run.connections != 1)} opened"
-    held += f", at most {most} at once to {database}" if run.connections and most else ""
+    held += f", at most {most} at once to {named_database(database)}" if run.connections and most else ""
     processes = f" in {run.processes} processes" if run.processes > 1 else ""
     if not run.severities:
         verdict = "clean" if run.ended else "no findings so far; the end is not known"
@@ -238,10 +250,18 @@ def lines_of(told: Told) -> list[str]:
         lines += _without_end(process[1], told.held.get(process))
     if len(told.unended) > MANY:
         lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
-    if run.severities:
-        lines += [f"whoholds:   {line}" for line in run.busiest]
-    lines += pool_lines(told.pools)
+    lines += [*busiest_lines(run), *pool_lines(told.pools), *worst_line(run)]
     return [visible(line) for line in lines]
+
+
+def busiest_lines(run: Run) -> list[str]:
+    """The lines below the headline on what opened most; none for a run without findings."""
+    return [f"whoholds:   {line}" for line in run.busiest] if run.severities else []
+
+
+def worst_line(run: Run) -> list[str]:
+    """The first line of the worst finding, with which the summary ends; none if nothing was reported."""
+    return [f"whoholds: worst: {run.worst}"] if run.worst else []
 
 
 def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
@@ -255,5 +275,5 @@ def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
     for line in held["lines"][:BUSIEST]:
         at = line.get("opened") or {"file": "?", "line": 0, "function": "?"}
         place = f"{shown_path(at['file'])}:{at['line']} in {at['function']}"
-        lines.append(f"whoholds:   {place} holds {line['count']}, to {line['database']}")
+        lines.append(f"whoholds:   {place} holds {line['count']}, to {named_database(line['database'])}")
     return lines

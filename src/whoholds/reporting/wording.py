@@ -6,12 +6,14 @@ Only this module puts findings into words, so that all outputs say the same. The
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import kind_of_owners
 from whoholds.analysis.blame import kind_of, user_index
+from whoholds.analysis.cells import cell_of
 from whoholds.analysis.finding import holders_of, made_at, parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
@@ -19,7 +21,7 @@ from whoholds.ledger import faults
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from whoholds.analysis.asking import Asking
     from whoholds.analysis.finding import Finding, Part
@@ -33,6 +35,7 @@ SHOWN_FRAMES = 5
 SHOWN_PARTS = 8
 SHOWN_PLACES = 4  # lines at which holders are now, the most frequent first
 SHOWN_STATEMENTS = 3
+COLUMNS = 110  # of the sentences of a report
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _UNKNOWN_LINE = "an unknown line"
 _GROUP = "{n}"  # placeholder of a phrase, for instance for "35 connections"
@@ -62,25 +65,35 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         place, function = finding.site.frame.place, f" in {_escaped(finding.site)}"
     else:
         place, function = _UNKNOWN_LINE, ""
-    before, _, after = finding.phrase.replace("{verb}", verb_of(finding.handles)).partition(_GROUP)
-    places = before.count("%") - 2 * before.count("%%")
-    template = f"{finding.rule}: %s{function} {before}"
-    arguments: list[object] = [place, *finding.numbers[:places]]
-    if _GROUP in finding.phrase:
-        template += "%d %s"
-        arguments += [finding.count, _noun(finding.kind, finding.count)]
-    template += after
-    arguments += finding.numbers[places:]
+    predicate, numbers = _predicate(finding)
+    template = f"{finding.rule}: %s{function} {predicate}"
+    arguments: list[object] = [place, *numbers]
     also = finding.also
     if also is not None and also.site is not finding.site:
-        template += f", {also.what} at %s in %s"
-        arguments += [also.site.frame.place, also.site.frame.function]
+        template += f"{also.joined_by or f', {also.what} at '}%s"
+        arguments.append(f"{_beside(also.site, finding.site)}{_in_function(also.site.frame.function)}")
     if finding.spawned is not None:
-        template += f", spawned at %s in {_escaped(finding.spawned)}%s"
-        arguments += [finding.spawned.frame.place, _unit_of_work(finding.handles)]
+        template += f", spawned at %s{_in_function(_escaped(finding.spawned))}%s"
+        arguments += [_beside(finding.spawned, finding.site), _unit_of_work(finding.handles)]
     template += ", to %s%s"
     arguments += [_databases(finding), _again(finding)]
     return template, tuple(redact(one) if isinstance(one, str) else one for one in arguments)
+
+
+def _predicate(finding: Finding) -> tuple[str, tuple[object, ...]]:
+    """What the opening line did, as a %-template and its arguments."""
+    before, _, after = finding.phrase.replace("{verb}", verb_of(finding.handles)).partition(_GROUP)
+    places = before.count("%") - 2 * before.count("%%")
+    if _GROUP not in finding.phrase:
+        return before + after, finding.numbers
+    group = (finding.count, _noun(finding.kind, finding.count))
+    return f"{before}%d %s{after}", (*finding.numbers[:places], *group, *finding.numbers[places:])
+
+
+def reason(finding: Finding) -> str:
+    """What the message says of the handles, without the lines and the database: `left open 3 connections at exit`."""
+    template, arguments = _predicate(finding)
+    return redact(template % arguments)
 
 
 def message(finding: Finding) -> str:
@@ -92,13 +105,25 @@ def message(finding: Finding) -> str:
     return redact(template % arguments)
 
 
+def _beside(site: Site, first: Site | None) -> str:
+    """`shop/report.py:17`; `line 17` if it is in the same file as `first`, which the message has named before."""
+    frame = site.frame
+    same = first is not None and first.origin and first.frame.file == frame.file and not cell_of(frame.file)
+    return f"line {frame.line}" if same else frame.place
+
+
+def _in_function(name: str) -> str:
+    """` in load_cars`; "" for a module's own lines, because the file says as much."""
+    return f" in {name}" if name != "<module>" else ""
+
+
 def _escaped(site: Site) -> str:
     return site.frame.function.replace("%", "%%")
 
 
 def _noun(kind: str, count: int) -> str:
     noun = "cursor" if kind == "cursor" else "connection"
-    return noun if count == 1 else f"{noun}s"
+    return f"{noun}{plural(count)}"
 
 
 def verb_of(handles: Sequence[Handle]) -> str:
@@ -124,10 +149,21 @@ def database_name(database: Database) -> str:
     return f"{user}{host}/{database.name}"
 
 
+def named_database(text: str) -> str:
+    """The same name from the text of a `Database`, as journals have it: `postgresql://app@127.0.0.1:5432/shop`."""
+    system, _, rest = text.partition("://")
+    where, slash, name = rest.partition("/")
+    if not slash or not name:
+        return text
+    if not where:
+        return shown_path(name)
+    return f"{where.removesuffix(f':{_STANDARD_PORTS.get(system)}')}/{name}"
+
+
 def _databases(finding: Finding) -> str:
     name = database_name(finding.database)
     others = len({handle.database.text for handle in finding.handles} - {finding.database.text})
-    return f"{name} and {others} other database{'s' * (others > 1)}" if others else name
+    return f"{name} and {others} other{plural(others)}" if others else name
 
 
 def _again(finding: Finding) -> str:
@@ -139,28 +175,42 @@ def _again(finding: Finding) -> str:
 # --- the report ---------------------------------------------------------------------------------------------------
 
 
-def text(finding: Finding, *, source: bool = True, most_frames: int = SHOWN_FRAMES, first: str = "") -> str:
+def text(
+    finding: Finding,
+    *,
+    source: bool = True,
+    most_frames: int = SHOWN_FRAMES,
+    first: str = "",
+    before: Sequence[str] = (),
+    known: Container[str] = (),
+) -> str:
     """The whole report: the first line, who holds what, where the holders are now, why, and what to do.
 
-    `first` is the finding's `message`, if the caller has it already. Never raises: if the part below the first line
-    cannot be rendered, one line says so.
+    `first` is the finding's `message`, if the caller has it already. `before` are the rules that were reported of the
+    same handles, and `known` the sentences of those reports, which are left out here. Never raises: if the part below
+    the first line cannot be rendered, one line says so.
     """
     try:
-        below = _below(finding, source=source, most_frames=most_frames)
+        below = _below(finding, source=source, most_frames=most_frames, before=before, known=known)
     except Exception as error:  # noqa: BLE001 - as above: the first line is told, and the other findings
         faults.note(error, "whoholds.report")
         below = [f"  The rest of this report cannot be shown ({type(error).__name__})."]
     return "\n".join([f"whoholds: {first or message(finding)}", *below])
 
 
-def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
+def _below(
+    finding: Finding, *, source: bool, most_frames: int, before: Sequence[str], known: Container[str]
+) -> list[str]:
     """The lines of the report below the first line."""
     lines = []
     if finding.error:
         lines.append(f"    {redact(finding.error)}")
+    if before:
+        lines.append(f"  Reported before, for the same connections: {', '.join(before)}.")
+    doing = dict(finding.doing)
     parts = finding.parts or parts_of(finding.handles)
     for part in parts[:SHOWN_PARTS]:
-        lines += _part(part, finding.now, dict(finding.doing), source=source)
+        lines += _part(part, finding.now, doing, source=source)
     if len(parts) > SHOWN_PARTS:
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
@@ -169,12 +219,27 @@ def _below(finding: Finding, *, source: bool, most_frames: int) -> list[str]:
     also = finding.also
     if also is not None and rule_of(finding.rule).also_below:
         lines.append(f"        also     {also.what} at {_where(also.site.frame, source=source)}")
-    if not finding.parts and finding.handles:
+    if not finding.parts and finding.handles and not before:
         lines += _stack("how it was opened", finding.handles[0].origin, most_frames)
     for name, origin in finding.stacks:
         lines += _stack(name, origin, most_frames)
-    lines += [f"  {redact(sentence)}" for sentence in (*finding.why, *_last_statements(finding), *finding.advice)]
+    lines += _last_statements(finding.handles, finding.now)
+    for sentence in (*finding.why, *finding.advice):
+        if sentence not in known:
+            lines += paragraph(redact(sentence))
     return lines
+
+
+def paragraph(sentence: str, indent: str = "  ") -> list[str]:
+    """The sentence as indented lines of at most `COLUMNS` columns. Words, such as calls, are not broken."""
+    return textwrap.wrap(
+        sentence,
+        COLUMNS,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def stamped(report: str, wall: float, pid: int) -> str:
@@ -202,8 +267,7 @@ def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) 
         unit = _unit_of_work(part.handles)
         lines.append(f"        spawned  {_where(part.spawned.frame, source=source)}{unit}")
     places = _places(part, doing)
-    if places:
-        lines.append(f"        now      {places}")
+    lines += [f"        {'now' if place is places[0] else '':<9}{place}" for place in places]
     lines.append(f"        held     {_held(part, now)}{'' if places else _states(part)}")
     return lines
 
@@ -226,24 +290,29 @@ def _where(frame: Frame, *, source: bool) -> str:
     return f"{place:<32}  {frame.source}".rstrip() if source and frame.source else place
 
 
-def _places(part: Part, doing: dict[Handle, Origin]) -> str:
-    """`31 threads at cars.py:51 in price_of, idle in transaction; 4 at cars.py:44 in load_cars, in a statement`."""
+def _places(part: Part, doing: dict[Handle, Origin]) -> list[str]:
+    """Where the holders are now, each place once: `31 threads at cars.py:51 in price_of, idle in transaction`."""
     holders: dict[tuple[str, str], list[Handle]] = {}
     for handle in part.handles:
         place = _users_place(doing.get(handle, ()))
         if place:
             holders.setdefault((place, _state(handle)), []).append(handle)
-    if not holders:
-        return ""
     counts = Counter({where: max(len(holders_of(group)), 1) for where, group in holders.items()})
     kind = kind_of_owners(part.handles)
     several = len(holders_of(part.handles)) > 1
-    said: list[str] = []
-    for (place, state), count in counts.most_common(SHOWN_PLACES):
-        who = f"{count} {kind}{'s' * (count != 1)} " if not said else f"{count} "
-        said.append(f"{who if several else ''}at {place}, {state}")
+    said = [
+        f"{f'{count} {kind}{plural(count)} ' if several else ''}at {place}, {state}"
+        for (place, state), count in counts.most_common(SHOWN_PLACES)
+    ]
     rest = sum(counts.values()) - sum(count for _, count in counts.most_common(SHOWN_PLACES))
-    return "; ".join(said) + (f"; {rest} elsewhere" if rest else "")
+    if rest:
+        said.append(f"{rest} {kind}{plural(rest)} elsewhere")
+    return said
+
+
+def plural(count: int) -> str:
+    """The ending of a noun for so many: "s", or "" for one."""
+    return "s" * (count != 1)
 
 
 def _users_place(origin: Origin) -> str:
@@ -317,23 +386,25 @@ def _stack(title: str, origin: Origin, most: int) -> list[str]:
     return lines if count else []
 
 
-def _last_statements(finding: Finding) -> tuple[str, ...]:
-    """A sentence on the last few statements of the oldest handle, newest first; empty if there are none.
+def _last_statements(handles: Sequence[Handle], now: float) -> list[str]:
+    """The lines on the last few statements of the oldest handle, newest first; empty if there are none.
 
-    For each statement: verb and table, seconds since its end, and its duration in milliseconds.
+    For each statement: seconds since its end, verb and table, and its duration in milliseconds.
     """
     from whoholds.text.sql import summary
 
-    for handle in finding.handles[:1]:
+    for handle in handles[:1]:
         statements = [
-            f"{summary(sql) or 'a statement'}, {max(finding.now - started - seconds, 0.0):.1f} s ago, "
+            f"{max(now - started - seconds, 0.0):.1f} s ago: {redact(summary(sql)) or 'a statement'}, "
             f"took {seconds * 1000:.0f} ms"
             for sql, started, seconds in reversed(handle.statements[-SHOWN_STATEMENTS:])
         ]
+        oldest = " of the oldest" if len(handles) > 1 else ""
+        if len(statements) > 1:
+            return [f"  last statements{oldest}:", *(f"    {statement}" for statement in statements)]
         if statements:
-            more = f"; {handle.uses} calls in all" if handle.uses > len(statements) else ""
-            return (f"Last statement{'s' * (len(statements) > 1)}: {'; '.join(statements)}{more}.",)
-    return ()
+            return [f"  last statement{oldest}: {statements[0]}"]
+    return []
 
 
 # --- who holds what now -------------------------------------------------------------------------------------------
@@ -354,4 +425,5 @@ def holders_text(
         lines.append(f"whoholds: {len(group)} {_noun(group[0].kind, len(group))} open to {database}")
         for part in parts_of(group):
             lines += _part(part, now, doing or {}, source=source)
+            lines += [f"      {line}" for line in _last_statements(part.handles, now)]
     return "\n".join(lines)

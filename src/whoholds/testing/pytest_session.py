@@ -20,7 +20,8 @@ from whoholds.ledger import scope as scoping
 from whoholds.ledger.scope import Scope
 from whoholds.matching import WrongSetting
 from whoholds.plugins import is_quiet_in_blocks
-from whoholds.reporting.wording import message, text
+from whoholds.reporting.matters import matters, reports
+from whoholds.reporting.wording import message
 from whoholds.testing import baseline
 from whoholds.testing.policy import ERROR, Policy, WrongPolicy
 from whoholds.testing.pytest_failure import Failure, passed_no_more, report_of_failure
@@ -239,7 +240,7 @@ class Session:
     def _tell(self, item: pytest.Item, report: pytest.TestReport, verdicts: list[Verdict]) -> pytest.TestReport | None:
         """A second report of the call, if the test leaks and had passed; `report` gets the other findings."""
         found = [finding for each in verdicts for finding, _ in each.judged]
-        failing = [finding for each in verdicts for finding in each.failing]
+        failing = [finding for each in verdicts for group in matters(each.failing) for finding in group]
         if not found:
             return None
         report.user_properties = [
@@ -261,8 +262,9 @@ class Session:
         return leak
 
     def _texts(self, findings: Sequence[Finding]) -> str:
-        links = [f"\n  picture: {self._picture.link(finding)}" if self._picture else "" for finding in findings]
-        return "\n\n".join(f"{text(finding)}{link}" for finding, link in zip(findings, links, strict=True))
+        groups = matters(findings)
+        links = [f"\n  picture: {self._picture.link(group[0])}" if self._picture else "" for group in groups]
+        return "\n\n".join(f"{report}{link}" for report, link in zip(reports(findings), links, strict=True))
 
     # --- fixtures -----------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import shown_path
+from whoholds.reporting.matters import matters_of_records
 from whoholds.testing.policy import ERROR
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ class Summary:
         judged = {(entry["kind"], entry["name"]) for entry in self._entries if entry["findings"]}
         kinds = Counter(kind for kind, _ in judged)
         where = " and ".join(_n(count, kind) for kind, count in sorted(kinds.items(), reverse=True))
-        return f"{said}; {_n(sum(map(len, groups)), 'finding')} in {where}, by opening line:"
+        found = sum(len(matters_of_records(entry["findings"])) for entry in self._entries)
+        return f"{said}; {_n(found, 'finding')} in {where}, by opening line:"
 
     def _leak(self, reporter: pytest.TerminalReporter, rows: list[dict[str, Any]], *, verbose: bool) -> None:
         first = rows[0]
@@ -91,7 +93,7 @@ class Summary:
             if any(record["does"] == ERROR for record in self.records())
             else ""
         )
-        reporter.write_line(f"{count:>6} ×  {first['rule']}  {place}{known}")
+        reporter.write_line(f"{count:>6} ×  {', '.join(first['rules'])}  {place}{known}")
         names = list(dict.fromkeys(row["name"] for row in rows))
         shown = names if verbose else names[:2]
         for name in shown:
@@ -105,10 +107,12 @@ class Summary:
     def _by_line(self) -> list[list[dict[str, Any]]]:
         groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
         for entry in self._entries:
-            for finding in entry["findings"]:
-                opened = finding["opened"] or {}
-                key = (finding["does"] != ERROR, finding["rule"], opened.get("file"), opened.get("line"))
-                groups.setdefault(key, []).append({**finding, "name": entry["name"]})
+            for matter in matters_of_records(entry["findings"]):
+                first = min(matter, key=lambda finding: finding["does"] != ERROR)  # what fails stands for the rest
+                opened = first["opened"] or {}
+                rules = tuple(dict.fromkeys(finding["rule"] for finding in (first, *matter)))
+                key = (first["does"] != ERROR, rules, opened.get("file"), opened.get("line"))
+                groups.setdefault(key, []).append({**first, "name": entry["name"], "rules": rules})
         return [
             rows
             for _, rows in sorted(groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1])))

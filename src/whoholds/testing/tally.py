@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from whoholds.analysis.finding import parts_of
+from whoholds.analysis.finding import parts_of, share
 from whoholds.analysis.peaks import loans_of, most_at_once
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.handle import CONNECTION, Handle
@@ -163,5 +163,5 @@ class Tallies:
         most = self.watch.limits.too_many.at(first.site.frame if first.site else None) if self.watch else 0
         if len(mine) < most:
             return []
-        share = replace(finding, handles=mine, count=len(mine), parts=parts, site=first.site, spawn=first.spawn)
-        return [replace(share, numbers=(first.count,), why=(), advice=finding.advice)]
+        mine_alone = replace(finding, handles=mine, count=len(mine), parts=parts, site=first.site, spawn=first.spawn)
+        return [replace(mine_alone, numbers=(share(first.count, len(mine)),), why=(), advice=finding.advice)]

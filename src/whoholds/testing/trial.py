@@ -10,7 +10,7 @@ from whoholds.ledger import scope as scoping
 from whoholds.ledger.cpython import current_task
 from whoholds.ledger.here import current_owner
 from whoholds.ledger.scope import Scope
-from whoholds.reporting.wording import text
+from whoholds.reporting.matters import reports
 from whoholds.testing.tally import Opened, Tallies
 from whoholds.testing.verdict import PATIENCE_S, busy_elsewhere, judge
 from whoholds.watching.running import current
@@ -72,4 +72,4 @@ class Trial:
         self._ended = True
         self._entered.close()
         verdict = judge(self._watch, self._recorder, self.scope, self._choices)
-        return "\n\n".join(text(finding) for finding in verdict.failing)
+        return "\n\n".join(reports(verdict.failing))

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR as SEVERE
-from whoholds.analysis.finding import INFO, Finding, parts_of
+from whoholds.analysis.finding import INFO, Finding, parts_of, share
+from whoholds.analysis.joining import Joining
 from whoholds.analysis.peaks import loans_of
 from whoholds.analysis.rules import rule_of
 from whoholds.analysis.snapshot import Ending
@@ -98,7 +99,15 @@ def verdict(scope: Scope, record: Tally, choices: Policy) -> Verdict:
     judged = [(finding, does(finding, choices)) for finding in _once(record.findings)]
     judged = [(finding, what) for finding, what in judged if what != OFF and not choices.allows(finding)]
     judged += [(finding, ERROR) for finding in over_the_top(record, choices)]
-    return Verdict(scope, record, tuple(judged))
+    joining = Joining()
+    return Verdict(
+        scope,
+        record,
+        tuple(
+            (replace(finding, matter=joining.matter_of(finding, f"{scope.name} {number}")), what)
+            for number, (finding, what) in enumerate(judged)
+        ),
+    )
 
 
 def does(finding: Finding, choices: Policy) -> str:
@@ -140,11 +149,11 @@ def over_the_top(record: Tally, choices: Policy) -> list[Finding]:
     if choices.max_open is not None and choices.asks:
         there = record.at_most
         if len(there) > choices.max_open:
-            found.append(_too_many("max-open", there, "{verb} %d of {n} at once, %d allowed", choices.max_open))
+            found.append(_too_many("max-open", there, "{verb} %s{n} at once, %d allowed", choices.max_open))
     if choices.max_connects is not None and choices.asks:
         made = tuple(record.connects)
         if len(made) > choices.max_connects:
-            found.append(_too_many("max-connects", made, "{verb} %d of {n} in all, %d allowed", choices.max_connects))
+            found.append(_too_many("max-connects", made, "{verb} %s{n} in all, %d allowed", choices.max_connects))
     return found
 
 
@@ -158,7 +167,7 @@ def _too_many(rule: str, handles: tuple[Handle, ...], phrase: str, allowed: int)
         handles,
         len(handles),
         phrase,
-        (first.count, allowed),
+        (share(first.count, len(handles)), allowed),
         first.site,
         first.spawn,
         parts=parts,

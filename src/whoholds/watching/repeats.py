@@ -1,7 +1,8 @@
-"""Decides which findings are reported at a look.
+"""Decides which findings are reported at a look, and which of them belong to one matter.
 
 These are new findings, findings whose count doubled or whose severity rose, and repeats older than WHOHOLDS_REPEAT.
-The module must not know any rule, and its memory is bounded: beyond `MOST` findings only their number is kept.
+Findings about the same handles are one matter. The module must not know any rule by name, and its memory is bounded:
+beyond `MOST` findings only their number is kept.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import SEVERITIES, Finding
+from whoholds.analysis.joining import Joining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST = 1000  # different findings that are kept
 KEPT_HANDLES = 100  # handles of one finding that are kept, for display
+LOUDER = 10  # a person hears of a repeat if the count has grown so many times since, though records are doubled counts
 
 
 @dataclass
@@ -28,6 +31,9 @@ class _Running:
     said_severity: str = ""
     said_at: float = 0.0
     unsaid: int = 0
+    loud_count: int = 0  # the same two for the reports that persons read
+    loud_at: float = 0.0
+    unheard: int = 0  # the growth that only records have
 
 
 class Repeats:
@@ -39,6 +45,7 @@ class Repeats:
         self._running: dict[tuple[object, ...], _Running] = {}
         self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → number of findings, also of those not kept
         self.dropped = 0
+        self._joining = Joining()
 
     def findings(self) -> list[Finding]:
         """Every finding so far, merged, in the order in which each was first found."""
@@ -55,8 +62,8 @@ class Repeats:
             self._merge(finding, now, wall, said)
         if last:
             for running in self._running.values():
-                if running.unsaid:
-                    said.append(self._say(running, now, wall))  # noqa: PERF401 - clearer as a loop
+                if running.unsaid or (running.unheard and not running.finding.scope):
+                    said.append(self._say(running, now, wall, last=True))  # noqa: PERF401 - clearer as a loop
         return said
 
     def _merge(self, finding: Finding, now: float, wall: float, said: list[Finding]) -> None:
@@ -68,12 +75,15 @@ class Repeats:
                 self._count(finding.rule, finding.severity)
                 return
             identity = f"{self._pid():x}-{len(self._running) + 1}"
-            kept = replace(finding, id=identity, handles=finding.handles[:KEPT_HANDLES], now=now, time=wall)
+            matter = self._joining.matter_of(finding, identity)
+            handles = finding.handles[:KEPT_HANDLES]
+            kept = replace(finding, id=identity, matter=matter, handles=handles, now=now, time=wall)
             running = self._running[key] = _Running(kept)
             self._count(kept.rule, kept.severity)
         else:
             running.unsaid += finding.count if finding.adds_up else finding.times or 1
             running.finding = merged(running.finding, finding)
+            self._joining.matter_of(finding, running.finding.matter)
         if self._is_due(running, now):
             said.append(self._say(running, now, wall))
 
@@ -87,19 +97,28 @@ class Repeats:
         worse = SEVERITIES.index(finding.severity) > SEVERITIES.index(running.said_severity)
         return worse or finding.count >= 2 * running.said_count or now - running.said_at >= self.repeat
 
-    def _say(self, running: _Running, now: float, wall: float) -> Finding:
+    def _say(self, running: _Running, now: float, wall: float, *, last: bool = False) -> Finding:
+        finding = running.finding
         since = running.unsaid
-        running.said_count, running.said_severity, running.said_at = (
-            running.finding.count,
-            running.finding.severity,
-            now,
+        aloud = (
+            last
+            or finding.severity != running.said_severity
+            or finding.count >= LOUDER * running.loud_count
+            or now - running.loud_at >= self.repeat
         )
+        if aloud:
+            since += running.unheard
+            running.loud_count, running.loud_at, running.unheard = finding.count, now, 0
+        else:
+            running.unheard += since
+        running.said_count, running.said_severity, running.said_at = finding.count, finding.severity, now
         running.unsaid = 0
-        return replace(running.finding, since=since, now=now, time=wall)
+        return replace(finding, since=since, now=now, time=wall, aloud=aloud)
 
     def forget(self) -> None:
         """Forget everything: in a forked child, the findings of the parent are left to the parent."""
         self._running.clear()
+        self._joining.forget()
         self.counts.clear()
         self.dropped = 0
 
@@ -114,8 +133,13 @@ def merged(old: Finding, new: Finding) -> Finding:
         times = old.times + new.times
         if new.count < old.count:
             return replace(old, severity=severity, times=times)
-        return replace(new, id=old.id, severity=severity, scope=old.scope, times=times)
+        return replace(new, id=old.id, matter=old.matter, severity=severity, scope=old.scope, times=times)
     handles = dict.fromkeys((*old.handles, *new.handles))
     return replace(
-        new, id=old.id, severity=severity, count=old.count + new.count, handles=tuple(handles)[:KEPT_HANDLES]
+        new,
+        id=old.id,
+        matter=old.matter,
+        severity=severity,
+        count=old.count + new.count,
+        handles=tuple(handles)[:KEPT_HANDLES],
     )

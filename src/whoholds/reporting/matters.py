@@ -1,0 +1,85 @@
+"""Matters: findings about the same handles, which a person is told of as one, and counted as one.
+
+A matter is a list of its findings, or of their records, the worst first. The journal keeps a record for each finding.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from whoholds.analysis.finding import SEVERITIES
+from whoholds.analysis.rules import rule_of
+from whoholds.reporting.records import finding_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from whoholds.analysis.finding import Finding
+
+    Record = dict[str, Any]
+
+T = TypeVar("T")
+
+
+def matters(findings: Iterable[Finding]) -> list[list[Finding]]:
+    """The findings of one process as matters, in the order of their first findings."""
+    return _grouped(findings, lambda finding: finding.matter or finding.id, _RANK)
+
+
+def matters_of_records(records: Iterable[Record]) -> list[list[Record]]:
+    """The records of findings as matters, in the order of their first records. Each process has its own matters."""
+    return _grouped(
+        records,
+        lambda record: (record.get("journal"), record.get("pid"), record.get("matter") or record["id"]),
+        lambda record: (record["severity"], record.get("rule", "")),
+    )
+
+
+def worst(groups: Iterable[Sequence[T]], rank: Callable[[T], tuple[str, str]]) -> T | None:
+    """The first finding of the worst matter, or None. `rank` gives the severity and the rule of a finding."""
+    return max((group[0] for group in groups), key=lambda first: _weight(rank(first)), default=None)
+
+
+def worst_finding(groups: Iterable[Sequence[Finding]]) -> Finding | None:
+    """The finding by which the worst of the matters is named, or None if there is none."""
+    return worst(groups, _RANK)
+
+
+def worst_record(groups: Iterable[Sequence[Record]]) -> Record | None:
+    """The record by which the worst of the matters is named, or None if there is none."""
+    return worst(groups, lambda record: (record["severity"], record.get("rule", "")))
+
+
+def report_of(group: Sequence[Record]) -> str:
+    """The report of a matter: that of its worst finding, and for each of the others a sentence, and what it adds."""
+    first, *others = group
+    report: str = first.get("report") or f"whoholds: {first['message']}"
+    known = set(first.get("why") or ())
+    lines = [report]
+    for record in others:
+        said = [sentence for sentence in record.get("why") or () if sentence not in known]
+        known.update(said)
+        lines.append(f"  Also {record.get('rule', '')}: {record.get('reason') or record['message']}.")
+        lines += [f"    {sentence}" for sentence in said]
+    return "\n".join(lines)
+
+
+def reports(findings: Iterable[Finding]) -> list[str]:
+    """The report of each matter of these findings of one process."""
+    return [report_of([finding_record(finding) for finding in group]) for group in matters(findings)]
+
+
+_RANK: Callable[[Finding], tuple[str, str]] = attrgetter("severity", "rule")
+
+
+def _weight(rank: tuple[str, str]) -> tuple[int, bool]:
+    severity, rule = rank
+    return SEVERITIES.index(severity), rule_of(rule).hurts_now
+
+
+def _grouped(items: Iterable[T], key: Callable[[T], object], rank: Callable[[T], tuple[str, str]]) -> list[list[T]]:
+    groups: dict[object, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return [sorted(group, key=lambda item: _weight(rank(item)), reverse=True) for group in groups.values()]

@@ -15,7 +15,10 @@ _FIRST_LINE = re.compile(r"whoholds: (?P<rule>[a-z-]+): .+")
 _PACKAGES = re.compile(r"[^\s\"'(]*/site-packages/")  # what comes before a library's own path
 _FOLDER = re.compile(r"/tmp/shop-\w+/")
 _RECORD = re.compile(r"(?<=.)(?=\[[A-Z]+\]\t)")  # AWS Lambda's client writes its log records without an end of line
-_MOMENT = re.compile(r"^( +(?:now|held) [^;\n]*|  Last statements?:[^,\n]*).*$", re.MULTILINE)
+_MOMENT = re.compile(r"^( +(?:now|held) [^;\n]*|  last statements?[^:\n]*:[^,\n]*).*$", re.MULTILINE)
+_LATER = re.compile(  # further places of the holders; what other rules said of the same connections
+    r"^ {17}\S.*\n|^  Reported before.*\n|^  Also [a-z-]+: .*(?:\n|\Z)(?:^    \S.*(?:\n|\Z))*", re.MULTILINE
+)
 _NUMBER = re.compile(r"(?P<line>(?:\w+_(?:bug|cure)|fan_out)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?")
 
 
@@ -47,5 +50,5 @@ def reports_of(output: str, rules: list[str]) -> dict[str, str]:
 
 def normalised(report: str) -> str:
     """The report without what differs from run to run; line numbers of the examples stay."""
-    without_moment = _MOMENT.sub(r"\1", _FOLDER.sub("/tmp/shop/", report))
-    return _NUMBER.sub(lambda number: number["line"] or "#", without_moment)
+    without_moment = _MOMENT.sub(r"\1", _LATER.sub("", _FOLDER.sub("/tmp/shop/", f"{report}\n")))
+    return _NUMBER.sub(lambda number: number["line"] or "#", without_moment).strip()

@@ -35,7 +35,7 @@ LEAST = 2  # the smallest number of handles that can be too many
 INFINITE = float("inf")
 FEW = 0.5  # share of the server's limit below which this process holds few connections, and others hold the rest
 ASK_POSTGRESQL = (
-    "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query "
+    "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query\n"
     "FROM pg_stat_activity ORDER BY state_change"
 )
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
@@ -321,5 +321,5 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
             if allowed
             else "; if the server allows more than that, others hold the rest."
         )
-        why.append(f"{few} Ask the server: {ask}")
+        why.append(f"{few} Ask the server who they are:\n{ask}")
     return tuple(why)

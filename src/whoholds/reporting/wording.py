@@ -35,7 +35,7 @@ SHOWN_FRAMES = 5
 SHOWN_PARTS = 8
 SHOWN_PLACES = 4  # lines at which holders are now, the most frequent first
 SHOWN_STATEMENTS = 3
-COLUMNS = 110  # of the sentences of a report
+COLUMNS = 98  # of the sentences of a report
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _UNKNOWN_LINE = "an unknown line"
 _GROUP = "{n}"  # placeholder of a phrase, for instance for "35 connections"
@@ -231,15 +231,20 @@ def _below(
 
 
 def paragraph(sentence: str, indent: str = "  ") -> list[str]:
-    """The sentence as indented lines of at most `COLUMNS` columns. Words, such as calls, are not broken."""
-    return textwrap.wrap(
-        sentence,
+    """The sentence as indented lines of at most `COLUMNS` columns; words are not broken.
+
+    What follows a line end in the sentence, such as a query to copy, keeps its own lines, indented further.
+    """
+    words, *verbatim = sentence.split("\n")
+    lines = textwrap.wrap(
+        words,
         COLUMNS,
         initial_indent=indent,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [*lines, *(f"{indent}    {line}" for line in verbatim)]
 
 
 def stamped(report: str, wall: float, pid: int) -> str:

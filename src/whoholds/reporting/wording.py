@@ -207,6 +207,21 @@ def _below(
         lines.append(f"    {redact(finding.error)}")
     if before:
         lines.append(f"  Reported before, for the same connections: {', '.join(before)}.")
+    lines += _who(finding, source=source)
+    if not finding.parts and finding.handles and not before:
+        lines += _stack("how it was opened", finding.handles[0].origin, most_frames)
+    for name, origin in finding.stacks:
+        lines += _stack(name, origin, most_frames)
+    lines += _last_statements(finding.handles, finding.now)
+    for sentence in (*finding.why, *finding.advice):
+        if sentence not in known:
+            lines += paragraph(redact(sentence))
+    return lines
+
+
+def _who(finding: Finding, *, source: bool) -> list[str]:
+    """The lines on the groups of handles, on those who wait, and on the second line of the finding."""
+    lines: list[str] = []
     doing = dict(finding.doing)
     parts = finding.parts or parts_of(finding.handles)
     for part in parts[:SHOWN_PARTS]:
@@ -219,14 +234,6 @@ def _below(
     also = finding.also
     if also is not None and rule_of(finding.rule).also_below:
         lines.append(f"        also     {also.what} at {_where(also.site.frame, source=source)}")
-    if not finding.parts and finding.handles and not before:
-        lines += _stack("how it was opened", finding.handles[0].origin, most_frames)
-    for name, origin in finding.stacks:
-        lines += _stack(name, origin, most_frames)
-    lines += _last_statements(finding.handles, finding.now)
-    for sentence in (*finding.why, *finding.advice):
-        if sentence not in known:
-            lines += paragraph(redact(sentence))
     return lines
 
 

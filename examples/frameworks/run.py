@@ -115,6 +115,8 @@ PROGRAMS: dict[str, Callable[[str], None]] = {
     "click": _script,
     "executor": _script,
     "asyncpg": _script,
+    "asyncpg_pool": _script,
+    "upload": _script,
     "psycopg": _script,
     "psycopg_pool": _script,
     "notebook": _notebook,

@@ -46,7 +46,8 @@ def exported() -> set[str]:
     found = {"db_client_operation_duration_seconds"}
     for instrument in metrics.INSTRUMENTS:
         total = "_total" if instrument.create.endswith("counter") and "up_down" not in instrument.create else ""
-        found.add(instrument.name.replace(".", "_") + total)
+        unit = "_seconds" if instrument.unit == "s" else ""
+        found.add(instrument.name.replace(".", "_") + unit + total)
     return found | {
         f"{name.replace('.', '_')}_seconds" for name in (names.CREATE_TIME, names.USE_TIME, names.WAIT_TIME)
     }
@@ -65,6 +66,7 @@ def test_the_dashboard_and_the_rules_name_what_is_exported() -> None:
         "db_client_connection_state",
         "whoholds_rule",
         "whoholds_severity",
+        "whoholds_pool_goal",
     }
     labels |= {"whoholds_library_name", "whoholds_library_version"}
     metrics_used = {name for name in used - labels if name}
@@ -92,7 +94,9 @@ def test_those_names_are_what_a_scrape_gives() -> None:
         request = told.ledger.asks(pool, None)
         told.open()
         told.open("checkout", began=999.0, pool=pool)
+        loan = told.open("checkout", began=999.0, pool=pool, parent=handle)
         told.clock.advance(61)
+        told.ledger.closed(loan)
         told.ledger.closed(handle)
         told.watch.tick()
         metrics.of(provider).duration().record(1.0, {})

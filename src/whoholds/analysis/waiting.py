@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle, Pool, Request
     from whoholds.ledger.owner import Owner
 
+PAUSE_S = 1.0  # between two uses of a loan; longer pauses are other work, or nobody has the loan any more
 LATE_TIMES = 2  # a loan comes back no more once it is out so many times as long as any that its line gave back
 LEAKED, TOO_SMALL, DEADLOCK = "leaked", "too small", "deadlock"
 
@@ -74,25 +75,34 @@ def queue_of(snapshot: Snapshot, pool: Pool, requests: list[Request], short: flo
     queue = Queue(pool, requests, max(now - request.began for request in requests), lost=list(pool.lost))
     loans = [handle for handle in snapshot.open if handle.pool is pool and handle.kind == CHECKOUT]
     queue.moves = any(handle.held_s(now) <= short for handle in loans)
+    pause = short if queue.moves else min(short, PAUSE_S)
     for loan in sorted(loans, key=lambda one: one.opened_stamp):
-        _group_of(loan, queue, snapshot, short).append(loan)
+        _group_of(loan, queue, snapshot, pause).append(loan)
     if queue.moves:  # a loan that the program keeps for good, and uses now and then, has its place
         queue.busy += [loan for loan in queue.left if snapshot.stands(loan) and took_up_again(loan, now)]
         queue.left = [loan for loan in queue.left if loan not in queue.busy]
     return queue
 
 
-def _group_of(loan: Handle, queue: Queue, snapshot: Snapshot, short: float) -> list[Handle]:
-    """The list of `queue` to which the loan belongs."""
+def _group_of(loan: Handle, queue: Queue, snapshot: Snapshot, pause: float) -> list[Handle]:
+    """The list of `queue` to which the loan belongs. A use that ended at most `pause` seconds ago may go on."""
     owner = loan.owner
     if loan.running:
         return queue.busy
     own = [request for request in queue.requests if owner is not None and _is_by(request, owner)]
     if own:
         return queue.waiting if _holds_meanwhile(loan, own) else queue.left
-    if loan.idle_s(snapshot.now) <= short or listens(loan):
+    if listens(loan) or (loan.idle_s(snapshot.now) <= pause and not _is_orphan(loan, snapshot)):
         return queue.busy
     return queue.working if owner is not None and _works(owner, loan, snapshot) else queue.left
+
+
+def _is_orphan(loan: Handle, snapshot: Snapshot) -> bool:
+    """True if the owner has ended, and nobody has used the loan since."""
+    owner = loan.owner
+    if owner is None or not snapshot.gone(owner) or owner.ended_at is None:
+        return False
+    return snapshot.now - loan.idle_s(snapshot.now) <= owner.ended_at
 
 
 def _works(owner: Owner, loan: Handle, snapshot: Snapshot) -> bool:

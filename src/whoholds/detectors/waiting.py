@@ -88,10 +88,11 @@ def _why(queue: Queue, snapshot: Snapshot) -> Iterator[str]:
     size, now = len(queue.holders), snapshot.now
     if queue.verdict == LEAKED:
         if queue.left:
+            several = len(queue.left) > 1
             yield (
                 f"Leaked: {len(queue.left)} of the pool's {size} connections {_are(queue.left)} idle for "
-                f"{_least_idle(queue.left, now)}, and the calls that borrowed them have gone on without giving them "
-                "back."
+                f"{_least_idle(queue.left, now)}, and the call{'s' * several} that borrowed "
+                f"{'them have' if several else 'it has'} gone on without giving {'them' if several else 'it'} back."
             )
         else:
             yield f"Leaked: {len(queue.lost)} of the pool's {size} connections will not come back."

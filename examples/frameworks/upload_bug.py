@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 USERS = range(1, 9)
 URL = os.environ["SHOP_URL"].replace("postgresql:", "postgresql+psycopg2:")
 engine = create_engine(URL, pool_size=2, max_overflow=0)
+sent: list[int] = []
 
 
 def send(total: int) -> None:
     time.sleep(1.5)  # stands for a call to another service
+    sent.append(total)
 
 
 def print_list(user: int) -> None:
@@ -26,7 +28,7 @@ def main() -> None:
     begin = time.monotonic()
     with ThreadPoolExecutor(8) as executor:
         list(executor.map(print_list, USERS))
-    print(f"{len(USERS)} lists in {time.monotonic() - begin:.0f} s")
+    print(f"{len(sent)} lists in {time.monotonic() - begin:.0f} s")
     engine.dispose()
 
 

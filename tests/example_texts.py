@@ -19,6 +19,7 @@ _MOMENT = re.compile(r"^( +(?:now|held) [^;\n]*|  last statements?[^:\n]*:[^,\n]
 _LATER = re.compile(  # further places of the holders; what other rules said of the same connections
     r"^ {17}\S.*\n|^  Reported before.*\n|^  Also [a-z-]+: .*(?:\n|\Z)(?:^    \S.*(?:\n|\Z))*", re.MULTILINE
 )
+_WRAPPED = re.compile(r"\n  (?=\S)")  # where a sentence goes on: a longer number lets the line end earlier
 _NUMBER = re.compile(r"(?P<line>(?:\w+_(?:bug|cure)|fan_out)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?")
 
 
@@ -49,6 +50,7 @@ def reports_of(output: str, rules: list[str]) -> dict[str, str]:
 
 
 def normalised(report: str) -> str:
-    """The report without what differs from run to run; line numbers of the examples stay."""
+    """The report without what differs from run to run, sentences in one line; line numbers of the examples stay."""
     without_moment = _MOMENT.sub(r"\1", _LATER.sub("", _FOLDER.sub("/tmp/shop/", f"{report}\n")))
-    return _NUMBER.sub(lambda number: number["line"] or "#", without_moment).strip()
+    numbered = _NUMBER.sub(lambda number: number["line"] or "#", without_moment)
+    return _WRAPPED.sub(" ", numbered).strip()

@@ -15,9 +15,10 @@ _FIRST_LINE = re.compile(r"whoholds: (?P<rule>[a-z-]+): .+")
 _PACKAGES = re.compile(r"[^\s\"'(]*/site-packages/")  # what comes before a library's own path
 _FOLDER = re.compile(r"/tmp/shop-\w+/")
 _RECORD = re.compile(r"(?<=.)(?=\[[A-Z]+\]\t)")  # AWS Lambda's client writes its log records without an end of line
-_MOMENT = re.compile(r"^( +(?:now|held) [^;\n]*|  last statements?[^:\n]*:[^,\n]*).*$", re.MULTILINE)
-_LATER = re.compile(  # further places of the holders; what other rules said of the same connections
-    r"^ {17}\S.*\n|^  Reported before.*\n|^  Also [a-z-]+: .*(?:\n|\Z)(?:^    \S.*(?:\n|\Z))*", re.MULTILINE
+_MOMENT = re.compile(r"^( +held [^;\n]*|  last statements?[^:\n]*:[^,\n]*).*$", re.MULTILINE)
+_LATER = re.compile(  # where the holders are, in one place or more; what other rules said of the same connections
+    r"^ +now .*\n|^ {17}\S.*\n|^  Reported before.*\n|^  Also [a-z-]+: .*(?:\n|\Z)(?:^    \S.*(?:\n|\Z))*",
+    re.MULTILINE,
 )
 _WRAPPED = re.compile(r"\n  (?=\S)")  # where a sentence goes on: a longer number lets the line end earlier
 _NUMBER = re.compile(r"(?P<line>(?:\w+_(?:bug|cure)|fan_out)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?")

@@ -55,3 +55,8 @@ def normalised(report: str) -> str:
     without_moment = _MOMENT.sub(r"\1", _LATER.sub("", _FOLDER.sub("/tmp/shop/", f"{report}\n")))
     numbered = _NUMBER.sub(lambda number: number["line"] or "#", without_moment)
     return _WRAPPED.sub(" ", numbered).strip()
+
+
+def same(shown: str, printed: str) -> bool:
+    """Whether two reports differ in nothing but that."""
+    return normalised(shown) == normalised(printed)

@@ -15,6 +15,7 @@ from whoholds.ledger.database import database
 from whoholds.ledger.entries import Sharing
 from whoholds.ledger.handle import Request
 from whoholds.ledger.ledger import Ledger
+from whoholds.reporting.wording import text
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -265,6 +266,17 @@ def test_shared_across_fork_names_where_it_was_opened_and_where_used() -> None:
     assert (found.severity, found.count, found.opened.function) == ("error", 1, "load_cars")
     assert (found.also.what, found.also.site.frame.function) == ("used", "serve")
     assert world.found(shared_across_fork) == []
+
+
+def test_an_inherited_connection_that_no_look_has_seen_has_its_line() -> None:
+    """Forked before the parent's first look, and no entry of the child's own ledger: the report names it all the same."""
+    world = World()
+    handle = world.opens()
+    world.open.remove(handle)
+    world.inherited.append((handle, world.main, at("/srv/shop/worker.py:8 serve")))
+    (found,) = world.found(shared_across_fork)
+    assert handle.site is None
+    assert re.search(r"^ +1  opened +\S+cars.py:42 in load_cars", text(found), re.MULTILINE)
 
 
 @pytest.mark.parametrize(

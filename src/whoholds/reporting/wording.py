@@ -223,7 +223,8 @@ def _who(finding: Finding, *, source: bool) -> list[str]:
     """The lines on the groups of handles, on those who wait, and on the second line of the finding."""
     lines: list[str] = []
     doing = dict(finding.doing)
-    parts = finding.parts or parts_of(finding.handles)
+    # a connection that a child inherited before any look has no line of its own yet: the detector has found it
+    parts = finding.parts or parts_of(finding.handles, lambda handle: handle.site or finding.site)
     for part in parts[:SHOWN_PARTS]:
         lines += _part(part, finding.now, doing, source=source)
     if len(parts) > SHOWN_PARTS:

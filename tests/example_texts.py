@@ -15,12 +15,12 @@ _FIRST_LINE = re.compile(r"whoholds: (?P<rule>[a-z-]+): .+")
 _PACKAGES = re.compile(r"[^\s\"'(]*/site-packages/")  # what comes before a library's own path
 _FOLDER = re.compile(r"/tmp/shop-\w+/")
 _RECORD = re.compile(r"(?<=.)(?=\[[A-Z]+\]\t)")  # AWS Lambda's client writes its log records without an end of line
-_MOMENT = re.compile(r"^( +held [^;\n]*|  last statements?[^:\n]*:[^,\n]*).*$", re.MULTILINE)
-_LATER = re.compile(  # where the holders are, in one place or more; what other rules said of the same connections
-    r"^ +now .*\n|^ {17}\S.*\n|^  Reported before.*\n|^  Also [a-z-]+: .*(?:\n|\Z)(?:^    \S.*(?:\n|\Z))*",
+_MOMENT = re.compile(r"^( +held [^;\n]*).*$", re.MULTILINE)
+_LATER = re.compile(  # where the holders are; the last statements; what other rules said of the same connections
+    r"^ +now .*\n(?:^ {17}\S.*\n)*|^  last statements?\b.*\n(?:^    \S.*\n)*"
+    r"|^  Reported before.*\n|^  Also [a-z-]+: .*\n(?:^    \S.*\n)*",
     re.MULTILINE,
 )
-_WRAPPED = re.compile(r"\n  (?=\S)")  # where a sentence goes on: a longer number lets the line end earlier
 _NUMBER = re.compile(r"(?P<line>(?:\w+_(?:bug|cure)|fan_out)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?")
 
 
@@ -51,10 +51,9 @@ def reports_of(output: str, rules: list[str]) -> dict[str, str]:
 
 
 def normalised(report: str) -> str:
-    """The report without what differs from run to run, sentences in one line; line numbers of the examples stay."""
+    """The report on one line, without what differs from run to run; line numbers of the examples stay."""
     without_moment = _MOMENT.sub(r"\1", _LATER.sub("", _FOLDER.sub("/tmp/shop/", f"{report}\n")))
-    numbered = _NUMBER.sub(lambda number: number["line"] or "#", without_moment)
-    return _WRAPPED.sub(" ", numbered).strip()
+    return _NUMBER.sub(lambda number: number["line"] or "#", " ".join(without_moment.split()))
 
 
 def same(shown: str, printed: str) -> bool:

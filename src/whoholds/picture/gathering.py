@@ -212,6 +212,7 @@ class Gathered(Told):
             "processes": processes,
             "databases": list(self._databases.values()),
             "findings": findings,
+            "pools": [self._pool_as_data(process, record) for (process, _), record in self._pools.items()],
             "bars": columns(bars, start),
             "statements": _by_number(self._statements, number_of),
             "traces": _by_number(self._traces, number_of),
@@ -257,6 +258,18 @@ class Gathered(Told):
                 data[name] = at - start if at else None
             processes.append({"pid": process["pid"], **data})
         return processes
+
+    def _pool_as_data(self, key: Process, record: dict[str, Any]) -> dict[str, Any]:
+        process = self._processes.get(key, {"number": 0, "folder": ""})
+        return {
+            **{name: record.get(name) for name in ("key", "max", "loans", "wanted", "used_share", "sizes")},
+            "wait": [micros(record["wait_s"].get(name)) or 0 for name in ("p50", "p99", "longest")],
+            "held": [micros(record["held_s"].get(name)) or 0 for name in ("p50", "p99", "longest")],
+            "refused": whole(record.get("timeouts")) or 0,
+            "name": self.texts.text(record["name"]),
+            "line": self.texts.line(record.get("made"), process["folder"]),
+            "process": process["number"],
+        }
 
     def _finding_as_data(
         self, finding: tuple[int, int | None, str], number_of: dict[tuple[int, int], int], start: int

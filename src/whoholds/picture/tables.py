@@ -12,6 +12,7 @@ from whoholds.analysis.cells import cell_of
 from whoholds.text.visible import visible
 
 LONGEST: Final = 20_000  # characters of one text
+_FIELDS: Final = ("file", "line", "function", "source")  # of a line's record
 _PACKAGES: Final = re.compile(r".*[/\\](?:(?:site|dist)-packages|lib[/\\]python3\.\d+t?)[/\\]")
 
 Row = tuple[Any, ...]
@@ -41,6 +42,7 @@ class Texts:
         self.stacks = Table()  # tuples of numbers of lines, innermost first
         self.origins = Table()  # (opening line or -1, spawn line or -1)
         self._numbers: dict[str, int] = {}  # by the texts as journals have them
+        self._places: dict[tuple[object, ...], int] = {}  # numbers of lines, by their fields as journals have them
 
     def text(self, value: object) -> int:
         """The number of a text; -1 for a value that is no text."""
@@ -55,11 +57,19 @@ class Texts:
         """The number of a line as records have it, its path relative to `folder`; -1 for a value that is no line."""
         if not isinstance(value, dict) or not isinstance(value.get("file"), str):
             return -1
-        file, number, function, source = (value.get(name) for name in ("file", "line", "function", "source"))
-        place = self.text(shown_file(str(file), folder))
-        return self.lines.of(
-            (place, whole(number) or 0, self.text(function), self.text(source), int(not is_users(str(file))))
-        )
+        file, number, function, source = tuple(map(value.get, _FIELDS))
+        key = (file, number, function, source, folder)
+        if type(number) is not int or type(function) is not str or type(source) is not str:  # not surely hashable
+            return self._line(str(file), number, function, source, folder)
+        known = self._places.get(key)
+        if known is None:
+            known = self._places[key] = self._line(str(file), number, function, source, folder)
+        return known
+
+    def _line(self, file: str, number: object, function: object, source: object, folder: str) -> int:
+        library = int(not is_users(file))
+        place = self.text(shown_file(file, folder))
+        return self.lines.of((place, whole(number) or 0, self.text(function), self.text(source), library))
 
     def stack(self, value: object, folder: str) -> int:
         """The number of a stack as records have it; -1 if there is none."""

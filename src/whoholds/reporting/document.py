@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VERSION = 1
 BUSIEST = 20  # opening lines of the summary
 MOST_HANDLES = 20_000  # `handle` records that are kept, and as many `refused`; the journal itself has all of them
-_OF_A_PROCESS = ("pid", "host", "argv", "cwd", "python", "version", "time", "limits")
+_OF_A_PROCESS = ("pid", "parent", "host", "argv", "cwd", "python", "version", "time", "limits")
 
 
 class Document(Told):

@@ -203,6 +203,7 @@ def run_record(limits: Limits, wall: float) -> dict[str, Any]:
         "version": VERSION,
         "argv": redact_argv(getattr(sys, "orig_argv", sys.argv)),
         "pid": os.getpid(),
+        "parent": os.getppid(),
         "host": HOST,
         "python": sys.version.split()[0],
         "time": iso(wall),

@@ -1,6 +1,7 @@
 // The curve of connections open at once, for each database, drawn by uPlot; limits as lines, findings as marks.
 
 const MOST_SERIES = 6;
+const MOST_POOLS = 3; // whose sizes are lines
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 5], [1, 4]];
 const curve = { plot: null, series: [], most: 1, limits: [] };
 
@@ -91,8 +92,9 @@ function limitsOf(groups) {
   const limits = groups
     .map((group) => ({ count: group.database.limit || server, label: `${group.name} allows` }))
     .filter((limit) => limit.count);
-  if (limits.length === 0 && first("WHOHOLDS_TOO_MANY")) limits.push({ count: first("WHOHOLDS_TOO_MANY"), label: "too-many-at-once from", soft: true });
-  for (const pool of data.pools ?? []) if (pool.max) limits.push({ count: pool.max, label: `pool ${text(pool.name)} lends` });
+  if (limits.length === 0 && !data.pools.some((pool) => pool.max) && first("WHOHOLDS_TOO_MANY")) limits.push({ count: first("WHOHOLDS_TOO_MANY"), label: "too-many-at-once from", soft: true });
+  const pools = data.pools.filter((pool) => pool.max).sort((one, other) => other.wanted - one.wanted);
+  for (const pool of pools.slice(0, MOST_POOLS)) limits.push({ count: pool.max, label: `the pool of ${shortPlace(pool.line)} lends`, pool: true });
   const seen = new Map(limits.map((limit) => [limit.count, limit]));
   return [...seen.values()];
 }
@@ -175,7 +177,7 @@ function drawLimits(plot) {
   ctx.textAlign = "right";
   for (const limit of curve.limits.filter(inReach)) {
     const y = plot.valToPos(limit.count, "y", true);
-    ctx.strokeStyle = ctx.fillStyle = limit.soft ? colours.soft : colours.error;
+    ctx.strokeStyle = ctx.fillStyle = limit.soft ? colours.soft : limit.pool ? colours.accent : colours.error;
     ctx.lineWidth = (limit.soft ? 1 : 1.5) * ratio;
     ctx.setLineDash([6 * ratio, 4 * ratio]);
     ctx.beginPath();

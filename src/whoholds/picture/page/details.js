@@ -46,6 +46,8 @@ function stacksOf(bar) {
   return [stack >= 0 ? unfoldable("Where it was opened", framesOf(stack)) : null, spawn >= 0 ? unfoldable("Where its owner was started", framesOf(spawn)) : null];
 }
 
+const poolOf = (bar) => data.pools.find((pool) => pool.key === bars.pool[bar] && pool.process === bars.process[bar]);
+
 function factsOf(bar) {
   const share = busyShare(bar);
   const held = bars.ended[bar] - bars.opened[bar];
@@ -62,6 +64,7 @@ function factsOf(bar) {
     refused ? null : ["Held", duration(held)],
     share >= 0 ? ["In calls", `${duration(bars.busy[bar])}, ${Math.round(share * 100)} % of the time; ${counted(bars.uses[bar], "call")}`] : null,
     bars.idle[bar] > 0 ? ["Unused since", `${duration(bars.idle[bar])} before its end${bars.in_transaction[bar] ? ", in a transaction" : ""}`] : null,
+    poolOf(bar) ? ["Pool", ...lineItem(poolOf(bar).line)] : null,
     ["End", HOW[text(bars.how[bar])]],
     bars.scope[bar] >= 0 ? ["In", text(bars.scope[bar])] : null,
     data.processes.length > 1 ? ["Process", processName(bars.process[bar])] : null,

@@ -95,6 +95,17 @@ function composition(list) {
   return [...lines].sort((one, other) => other[1] - one[1]).slice(0, 3).map(([line, count]) => `${count} from ${place(line)}`).join(", ");
 }
 
+const spreadOf = ([half, most, longest]) => [
+  make("div", {}, `half up to ${duration(half)}`),
+  make("div", {}, `99 % up to ${duration(most)}`),
+  make("div", {}, `longest ${duration(longest)}`),
+];
+const sizesOf = ({ no_wait, few_waits, only_used }) => [
+  make("div", {}, `${grouped(no_wait)} if nobody waits`),
+  make("div", {}, `${grouped(few_waits)} if 1 % wait`),
+  only_used === null ? "" : make("div", {}, `${grouped(only_used)} if held while used`),
+];
+
 const TABLES = {
   lines: {
     title: "Opening lines",
@@ -105,6 +116,21 @@ const TABLES = {
     title: "Tests, requests and jobs",
     rows: () => groupsBy((bar) => (bars.scope[bar] >= 0 ? bars.scope[bar] : null), (scope, list) => ({ name: text(scope), composition: composition(list) })),
     columns: [{ name: "Name", value: (row) => row.name, show: (row) => [row.name, make("div", { class: "code" }, row.composition)] }, ...COUNTS],
+  },
+  pools: {
+    title: "Pools",
+    rows: () => data.pools,
+    columns: [
+      { name: "Pool, made at", value: (pool) => place(pool.line), show: (pool) => [place(pool.line), make("div", { class: "code" }, `${text(pool.name)}${data.processes.length > 1 ? `, ${processName(pool.process)}` : ""}`)] },
+      { name: "At most", number: true, value: (pool) => pool.max ?? Infinity, show: (pool) => [pool.max ? grouped(pool.max) : "no limit"] },
+      { name: "Loans", number: true, value: (pool) => pool.loans, show: (pool) => [grouped(pool.loans)] },
+      { name: "Wanted at once", number: true, value: (pool) => pool.wanted, show: (pool) => [grouped(pool.wanted)] },
+      { name: "Used", number: true, value: (pool) => pool.used_share ?? -1, show: (pool) => share(pool.used_share ?? -1) },
+      { name: "Waited", number: true, value: (pool) => pool.wait[2], show: (pool) => spreadOf(pool.wait) },
+      { name: "Held", number: true, value: (pool) => pool.held[2], show: (pool) => spreadOf(pool.held) },
+      { name: "Refused", number: true, value: (pool) => pool.refused, show: (pool) => [grouped(pool.refused)] },
+      { name: "Large enough", number: true, value: (pool) => pool.sizes?.no_wait ?? -1, show: (pool) => (pool.sizes ? sizesOf(pool.sizes) : ["–"]) },
+    ],
   },
   databases: {
     title: "Databases",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from whoholds.analysis.finding import Finding
+    from whoholds.ledger.lockouts import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.plugins import Detector, Output
 
@@ -104,6 +105,7 @@ class World:
         self.inherited: list[tuple[Handle, Owner | None, Origin]] = []
         self.pools: list[Pool] = []
         self.requests: list[Request] = []
+        self.lockouts: list[Lockout] = []
         self.stamps = itertools.count(1)
 
     def opens(
@@ -159,8 +161,9 @@ class World:
             list(self.pools),
             0,
             requests=tuple(self.requests),
+            lockouts=tuple(self.lockouts),
         )
-        self.ended, self.refusals, self.shared, self.inherited = [], [], [], []
+        self.ended, self.refusals, self.shared, self.inherited, self.lockouts = [], [], [], [], []
         return snapshot_of(taken, self.history, 1_000_000.0, ending=ending)
 
     def after(self, seconds: float) -> World:

@@ -76,3 +76,4 @@ class Demands(TypedDict, total=False):
     growing: Mode
     given_back: Mode
     waiting_too_long: Mode
+    locked: Mode

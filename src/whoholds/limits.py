@@ -259,7 +259,7 @@ class Limits:
     frames: int = _setting(32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "frames kept per origin")
     source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: no source lines anywhere")
     notes: bool = _setting(
-        True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal", at_start=True
+        True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal or a lock", at_start=True
     )
     log: str = _setting(
         "report",

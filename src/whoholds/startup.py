@@ -178,14 +178,15 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - o
         except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
             running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
     running.predicates = _predicates
-    from whoholds.reporting import note as refusal
+    from whoholds.reporting import note
 
     if limits.ask_server:
         from whoholds.watching.server_limit import asking
 
         ledger.ask = asking(ledger.server_limits)
     if limits.notes:
-        ledger.on_refused = refusal.note
+        ledger.on_refused = note.of_refusal
+        ledger.on_locked = note.of_lockout
     return running
 
 

@@ -141,9 +141,10 @@ class Finding:
     also: Also | None = None  # a second line that belongs to the finding
     stacks: tuple[tuple[str, Origin], ...] = ()  # stacks of the owners involved, each with its caption
     doing: tuple[tuple[Handle, Origin], ...] = ()  # the live stacks of the holders, added by the watch
+    states: tuple[tuple[Handle, str], ...] = ()  # of its handles at an earlier instant, if that is what it is about
     error: str = ""  # the program's own exception, redacted
     adds_up: bool = True  # merging adds the counts of repeats; if False, it keeps the highest
-    times: int = 0  # how often it happened, if that is counted: the number of refused requests
+    times: int = 0  # how often it happened, if that is counted: refused requests, failed statements
     opener: Opener | None = None  # the trace in which it happened, if not that of its handles
     names: tuple[str, ...] = ()  # names of the owners involved, if they are not the owners of its handles
     verdict: str = ""  # of `waiting-too-long`: `leaked`, `too small` or `deadlock`

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis import demand
 from whoholds.analysis.counting import Counting
 from whoholds.analysis.nesting import Nestings
+from whoholds.analysis.retries import Retries
 from whoholds.analysis.sites import Site, Sites
 from whoholds.analysis.standing import Standing
 from whoholds.ledger.handle import CHECKOUT, CLOSED, CONNECTION, Handle
@@ -81,6 +82,7 @@ class History:
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
     nestings: Nestings = field(default_factory=Nestings)
     demands: dict[Pool, Demand] = field(default_factory=dict)
+    retries: Retries = field(default_factory=Retries)
     opened: int = 0  # handles since the start
     connections: int = 0  # of them connections
     dropped: int = 0  # events that no look saw

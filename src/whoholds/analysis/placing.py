@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner, Spawn
+    from whoholds.ledger.scope import Scope
 
 
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
@@ -74,7 +75,16 @@ def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or c
         nestings=nestings,
         scopes=taken.scopes,
         requests=taken.requests,
+        lockouts=history.retries.take(
+            taken, _over(taken, ending), at_end=ending is not None and ending.kind != "scope"
+        ),
     )
+
+
+def _over(taken: Entries, ending: Ending | None) -> set[Scope]:
+    """The scopes that have ended since the look before, or end with this one."""
+    over = {scope for scope, _ in taken.scopes}
+    return over if ending is None or ending.scope is None else {*over, ending.scope}
 
 
 def _note_the_gone(taken: Entries) -> None:

@@ -63,6 +63,7 @@ _ROWS = (
     Rule("growing", of_the_run=True, retracted=True, shows_holders=True),
     Rule("given-back", said_in_suites=False),
     Rule("waiting-too-long", of_one_database=True, shows_holders=True, also_below=False, hurts_now=True),
+    Rule("locked", of_one_database=True, shows_holders=True, also_below=False, hurts_now=True),
 )
 
 RULES = {row.name: row for row in _ROWS}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.lockouts import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
     from whoholds.ledger.scope import Scope
@@ -54,6 +55,7 @@ class Snapshot:
     nestings: list[Nesting] = field(default_factory=list)  # the nestings that this look found
     requests: tuple[Request, ...] = ()  # that wait for a pool's connection now
     stacks: Mapping[Owner, Origin] = field(default_factory=dict)  # of holders for whose loans somebody waits too long
+    lockouts: list[Lockout] = field(default_factory=list)  # statements that were locked out and given up
 
     def demand_of(self, pool: Pool) -> tuple[Demand, Present]:
         """What has been wanted of `pool` up to this instant, and what is lent and waited for now."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
+from whoholds.detectors.locks import locked
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
 from whoholds.detectors.waiting import waiting_too_long
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ALL: dict[str, Detector] = {
     "refused": refused,
     "waiting-too-long": waiting_too_long,
+    "locked": locked,
     "too-many-at-once": too_many_at_once,
     "shared-across-fork": shared_across_fork,
     "shared-at-once": shared_at_once,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._importlib_bootstrap.async_calls import around_async
 from whoholds.drivers._importlib_bootstrap.calls import around
-from whoholds.drivers._importlib_bootstrap.uses import is_refusal
+from whoholds.drivers._importlib_bootstrap.errors import is_refusal
 from whoholds.ledger.handle import CONNECTION, OVER
 
 if TYPE_CHECKING:

@@ -6,19 +6,28 @@ opened.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
 from whoholds.hooks.seams import stands_for
 from whoholds.ledger import here
+from whoholds.ledger.callers import awaited
+from whoholds.ledger.cpython import task_awaiting
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from whoholds.ledger.ledger import Ledger
+    from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
+
+_CORE = os.path.join("aiosqlite", "core.py")
+_FRAMES = 32
 
 
 @contextmanager
@@ -43,7 +52,30 @@ def _connect(ledger: Ledger, original: Any) -> Any:
         if connector is not None:
             connection._connector = connector
 
-    return kit.around_async(original, for_this_task, as_before, as_before)
+    def connected(connection: Any, connector: Any, result: Any, frame: Any) -> None:
+        as_before(connection, connector, result, frame)
+        handle = getattr(connection._connection, "_whoholds", None)
+        if handle is not None:
+            handle.asker = _who_awaits
+
+    return kit.around_async(original, for_this_task, connected, as_before)
+
+
+def _who_awaits(frame: FrameType | None) -> tuple[Owner | None, Origin] | None:
+    """The task that awaits what aiosqlite's worker thread runs at `frame`, and its line; None if it cannot be seen.
+
+    Called in the worker thread, for a statement that failed.
+    """
+    while frame is not None and not frame.f_code.co_filename.endswith(_CORE):
+        frame = frame.f_back
+    if frame is None:
+        return None
+    names = frame.f_locals
+    future = names.get("future")
+    if type(names) is dict:  # before 3.13 a copy, which the frame would keep
+        names.clear()
+    task = task_awaiting(future) if future is not None else None
+    return task and (here.task_owner(task), awaited(task.get_coro(), _FRAMES))
 
 
 def _for_somebody(connector: Any, for_whom: OpenedFor) -> Any:

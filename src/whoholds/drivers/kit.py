@@ -48,7 +48,8 @@ from whoholds.drivers._importlib_bootstrap.calls import (
     unless_inside,
     used,
 )
-from whoholds.drivers._importlib_bootstrap.uses import is_refusal, task_or_thread
+from whoholds.drivers._importlib_bootstrap.errors import is_refusal
+from whoholds.drivers._importlib_bootstrap.uses import task_or_thread
 from whoholds.drivers._opens import (
     connect_failed,
     connector,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import sys
 import warnings
 from contextlib import contextmanager
@@ -44,7 +45,6 @@ _FACTORY = _CONNECT.index("factory")
 _SHORTCUTS = ("execute", "executemany", "executescript")
 _USES = (
     "commit",
-    "rollback",
     "backup",
     "blobopen",
     "serialize",
@@ -76,6 +76,15 @@ def watch(ledger: Ledger) -> Iterator[None]:
                 stand(module, "Cursor", layer.cursor)
         stand.at_the_end(kit.rebind(plain_connect, connect))
         yield
+
+
+def _rolled_back(state: Callable[[Any], bool]) -> Callable[[Any], bool | None]:
+    """Whether a transaction is open after a rollback: None if not, where `state` says False after a commit, too."""
+
+    def in_transaction(connection: Any) -> bool | None:
+        return state(connection) or None
+
+    return in_transaction
 
 
 def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
@@ -143,6 +152,7 @@ class _Layer:
         for name in _USES:
             if hasattr(base, name):
                 methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, state)
+        methods["rollback"] = kit.used(base.rollback, ledger, kit.whoholds_of, _rolled_back(state))
         methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=self._is_closed)
         methods["__init__"] = init(base.__init__, ledger.clock, _as_keywords, _opened(ledger), _not_opened(ledger))
         if base.cursor is plain.cursor:
@@ -232,16 +242,24 @@ def where(path: Any, *, uri: Any) -> Database:
     else:
         return database("sqlite", name="?")
     if uri is not False and name.startswith("file:"):  # nobody names a file like this unless it is a URI
-        file, _, query = name[5:].partition("?")
+        file, _, query = name[5:].partition("#")[0].partition("?")
+        file = _ESCAPED.sub(_unescaped, file) if "%" in file else file
         if "mode=memory" in query or file == ":memory:":
             return database("sqlite", name=f"{file}?mode=memory") if "cache=shared" in query else _MEMORY
-        name = "/" + file.lstrip("/") if file.startswith("//") else file
+        name = "/" + file[2:].removeprefix("localhost").lstrip("/") if file.startswith("//") else file
     if name in (":memory:", ""):
         return _MEMORY if name else _TEMPORARY
     try:
         return database("sqlite", name=os.path.abspath(name))
     except OSError:  # the working directory is gone
         return database("sqlite", name=name)
+
+
+_ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    return os.fsdecode(bytes.fromhex(match[0].replace("%", "")))
 
 
 def _note_line(cursor: Any, frame: FrameType) -> None:

@@ -58,6 +58,15 @@ def current_task() -> Any:
         return None
 
 
+def task_awaiting(future: Any) -> Any:
+    """The asyncio task that awaits `future` and nothing in between, or None. Any thread may ask."""
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None:
+        return None
+    waiting = [task for task in tasks.all_tasks(future.get_loop()) if getattr(task, "_fut_waiter", None) is future]
+    return waiting[0] if waiting else None
+
+
 def name_of_thread(thread: Any) -> str:
     """The name of a Thread, also of one whose class answers otherwise or not at all: none of its code runs."""
     name = own(thread).get("_name")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.lockouts import Lockout
     from whoholds.ledger.opener import Opener
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
@@ -77,3 +78,4 @@ class Entries(NamedTuple):
     dropped: int
     scopes: tuple[tuple[Any, int], ...] = ()  # scopes that are over, each with the stamp of its end
     requests: tuple[Request, ...] = ()  # that wait now for a pool's connection
+    lockouts: tuple[Lockout, ...] = ()  # statements that a lock made fail

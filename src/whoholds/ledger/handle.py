@@ -114,6 +114,7 @@ class Handle:
 
     __slots__ = (
         "after",
+        "asker",
         "at_home",
         "backend_pid",
         "before",
@@ -173,7 +174,7 @@ class Handle:
         self.calls_s = 0.0  # seconds inside them
         self.caller = 0  # who is inside a call now: a thread ident or the id of a task; 0: nobody
         self.used_by: int = 0  # the last caller
-        self.in_transaction = False
+        self.in_transaction: bool | None = False  # of sqlite None right after a rollback
         self.server_side = False  # a cursor that holds something on the server or a lock
         self.at_home = False  # a pool has it, or a thread keeps it for its next request
         self.home_at = 0.0  # when a thread put it aside: used after that, it is at home no more
@@ -187,6 +188,7 @@ class Handle:
         self.scope: Any = None  # the scope it was opened in, or None
         self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at calls % RING
         self.probe: Any = None  # for sqlite3: tells which statements are not read to their ends
+        self.asker: Any = None  # for aiosqlite: tells who awaits the call that runs now, and at which line
         self.probed = -1  # `calls` when the tick last asked
         self.unread: Any = ()  # what it told: for each the line that made its cursor, where known
         self.shared: Any = None  # a ledger.Sharing, once two were inside calls at once

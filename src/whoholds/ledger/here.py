@@ -90,6 +90,12 @@ def thread_owner(thread: Any, ident: int) -> Owner:
     return owner or _new_owner("thread", name_of_thread(thread), thread, ident, None)
 
 
+def task_owner(task: Any) -> Owner:
+    """The Owner of an asyncio task that need not run here, made at the first question."""
+    owner: Owner | None = kept(task, OWNER)
+    return owner or _new_owner("task", name_of_task(task), task, 0, None)
+
+
 def _new_owner(kind: str, name: str, of: Any, ident: int, spawn: Spawn | None) -> Owner:
     started = kept(of, SPAWN)
     if type(started) is tuple:

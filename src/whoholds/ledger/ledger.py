@@ -24,6 +24,7 @@ from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
 from whoholds.ledger.here import nothing_at_closing, opened_for
+from whoholds.ledger.lockouts import Lockouts
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_own
 from whoholds.ledger.scope import current as current_scope
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from whoholds.ledger.database import Database
+    from whoholds.ledger.lockouts import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
@@ -66,6 +68,7 @@ class Ledger:
         self.quiet_ident = 0  # the thread that ticks: what it opens is not watched
         self.on_opened: Callable[[], None] = _nothing  # starts the ticking thread where it does not run
         self.on_refused: Callable[[Refusal, BaseException], None] = _ignore
+        self.on_locked: Callable[[Lockout, BaseException], None] = _ignore
         self.wake: Callable[[], None] = _nothing
         self.wake_at_once: Callable[[], None] = _nothing  # without waiting for what comes with it
         # set only by WHOHOLDS_SPANS=queries, before a driver stands anywhere; neither may raise or keep an argument
@@ -82,6 +85,7 @@ class Ledger:
         self._ends = itertools.count()
         self._overflow = itertools.count()
         self._refusals: deque[Refusal] = deque(maxlen=100)
+        self.lockouts = Lockouts(clock, self.who, self.open_now, self.ended_since)
         self._shared: deque[Handle] = deque(maxlen=1000)
         self._inherited: deque[tuple[Handle, Owner | None, Origin]] = deque(maxlen=1000)
         self.settle_s = SETTLE_S
@@ -249,6 +253,27 @@ class Ledger:
         origin = by.origin if by is not None else self._origin(frame, self.frames)
         return Request(None, self._owner(), origin, self.clock())
 
+    def locked_out(
+        self, kind: str, handle: Handle, exc: BaseException, sql: Any, frame: FrameType | None, **more: Any
+    ) -> None:
+        """`exc` is about to reach the program because of somebody else's lock: see `Lockouts.failed`."""
+        if self.active and handle.ledger is self:
+            self.on_locked(self.lockouts.failed(kind, handle, exc, sql, frame, **more), exc)
+            self.wake()
+
+    def who(self, frame: FrameType | None) -> tuple[Owner | None, Origin]:
+        """Whoever runs now, and its line at `frame`."""
+        return self._owner(), self._origin(frame, self.frames)
+
+    def open_now(self) -> list[Handle]:
+        """What is open at this instant, in any order. Called in the user's thread."""
+        self.settle()
+        return list(self._open.values())
+
+    def ended_since(self, at: float) -> list[Handle]:
+        """What ended at `at` or later and no look has taken yet. Called in the user's thread."""
+        return [handle for handle in list(self._ended) if handle.closed_at is not None and handle.closed_at >= at]
+
     def shared_at_once(self, handle: Handle, caller: int, frame: FrameType | None, inside: int = 0) -> None:
         """`caller` came into a call on `handle`, at the line of `frame`, while `inside` was in one.
 
@@ -389,6 +414,7 @@ class Ledger:
             self._dropped_ends + _value(self._overflow),
             tuple(self._settled_scopes(last=last)),
             tuple([request for pool in list(self._pools.values()) for request in pool.requests]),
+            tuple(_drain(self.lockouts.queue)),
         )
 
     def _interrupted(self, open_: list[Handle]) -> list[Handle]:
@@ -429,6 +455,7 @@ class Ledger:
         self._ended.clear()
         self.ends.clear()
         self._refusals.clear()
+        self.lockouts.clear()
         self._shared.clear()
         self._inherited.clear()
         self._scopes.clear()
@@ -492,5 +519,5 @@ def _nothing() -> None:
     return None
 
 
-def _ignore(refusal: Refusal, exc: BaseException) -> None:
-    del refusal, exc
+def _ignore(noted: Refusal | Lockout, exc: BaseException) -> None:
+    del noted, exc

@@ -1,4 +1,4 @@
-"""The note on the exception of a refusal: one line that is composed in the user's thread.
+"""The note on the exception of a refusal or a lockout: one line that is composed in the user's thread.
 
 It must not contain numbers, hosts or user names.
 """
@@ -10,25 +10,49 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.blame import user_index
 from whoholds.analysis.frames import shown_path
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
+from whoholds.ledger.lockouts import READING, SNAPSHOT
 from whoholds.ledger.origin import function_at, line_at
 
 if TYPE_CHECKING:
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.lockouts import Lockout
     from whoholds.ledger.origin import Origin
 
 
-def note(refusal: Refusal, exc: BaseException) -> None:
+def of_refusal(refusal: Refusal, exc: BaseException) -> None:
     """Add a note to `exc` with the line that opened most of the held handles, and the line that spawned their owners.
 
     The refused call's thread runs this. Nothing is added if nothing is held, or on Python 3.10.
     """
-    if not hasattr(exc, "add_note"):
-        return
-    if not refusal.note:
-        refusal.note = _composed(refusal)
-    if refusal.note and refusal.note not in getattr(exc, "__notes__", ()):
-        exc.add_note(refusal.note)
+    if hasattr(exc, "add_note"):
+        refusal.note = refusal.note or _composed(refusal)
+        _add(refusal.note, exc)
+
+
+def of_lockout(lockout: Lockout, exc: BaseException) -> None:
+    """Add a note to `exc` with the line that opened the connection whose transaction was in the way.
+
+    The thread of the statement that failed runs this. Nothing is added on Python 3.10.
+    """
+    if hasattr(exc, "add_note"):
+        lockout.note = lockout.note or _composed_of_lockout(lockout)
+        _add(lockout.note, exc)
+
+
+def _add(note: str, exc: BaseException) -> None:
+    if note and note not in getattr(exc, "__notes__", ()):
+        exc.add_note(note)  # type: ignore[attr-defined]  # since 3.11
+
+
+def _composed_of_lockout(lockout: Lockout) -> str:
+    for handle in [holding.handle for holding in lockout.holdings]:
+        if handle.origin:
+            what = "rows were still to read" if lockout.holdings[0].state == READING else "a transaction was open"
+            return f"whoholds: {what} on the connection {_opened(handle)}"
+    seen = lockout.elsewhere
+    others = lockout.kind != SNAPSHOT and (seen is None or seen.writers or seen.readers)
+    return "whoholds: no transaction of this process was open there: another process holds it" if others else ""
 
 
 def _composed(refusal: Refusal) -> str:
@@ -41,11 +65,13 @@ def _composed(refusal: Refusal) -> str:
     if not groups:
         return ""
     largest = max(groups.values(), key=len)[0]
-    spawn = largest.owner.spawn if largest.owner else None
-    text = f"whoholds: most of what this process holds was opened at {_place(largest.origin)}"
-    if spawn and spawn.origin:
-        text += f", spawned at {_place(spawn.origin)}"
-    return text
+    return f"whoholds: most of what this process holds was {_opened(largest)}"
+
+
+def _opened(handle: Handle) -> str:
+    spawn = handle.owner.spawn if handle.owner else None
+    text = f"opened at {_place(handle.origin)}"
+    return f"{text}, spawned at {_place(spawn.origin)}" if spawn and spawn.origin else text
 
 
 def _is_meant(handle: Handle, refusal: Refusal) -> bool:

@@ -212,7 +212,8 @@ def _below(
         lines += _stack("how it was opened", finding.handles[0].origin, most_frames)
     for name, origin in finding.stacks:
         lines += _stack(name, origin, most_frames)
-    lines += _last_statements(finding.handles, finding.now)
+    if not finding.states:  # else it says what ran at that earlier instant
+        lines += _last_statements(finding.handles, finding.now)
     for sentence in (*finding.why, *finding.advice):
         if sentence not in known:
             lines += paragraph(redact(sentence))
@@ -226,7 +227,7 @@ def _who(finding: Finding, *, source: bool) -> list[str]:
     # a connection that a child inherited before any look has no line of its own yet: the detector has found it
     parts = finding.parts or parts_of(finding.handles, lambda handle: handle.site or finding.site)
     for part in parts[:SHOWN_PARTS]:
-        lines += _part(part, finding.now, doing, source=source)
+        lines += _part(part, finding.now, doing, dict(finding.states), source=source)
     if len(parts) > SHOWN_PARTS:
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
@@ -265,7 +266,7 @@ def stamped(report: str, wall: float, pid: int) -> str:
     return f"{first} [{at}, process {pid}]{newline}{rest}"
 
 
-def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> list[str]:
+def _part(part: Part, now: float, doing: dict[Handle, Origin], states: dict[Handle, str], *, source: bool) -> list[str]:
     """The lines on one group: its count, opening line, spawn line, where its holders are, how long and who holds it.
 
     For what sessions borrowed, the line that made them stands below the opening line.
@@ -279,9 +280,9 @@ def _part(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) 
     if part.spawned is not None:
         unit = _unit_of_work(part.handles)
         lines.append(f"        spawned  {_where(part.spawned.frame, source=source)}{unit}")
-    places = _places(part, doing)
+    places = _places(part, doing, states)
     lines += [f"        {'now' if place is places[0] else '':<9}{place}" for place in places]
-    lines.append(f"        held     {_held(part, now)}{'' if places else _states(part)}")
+    lines.append(f"        held     {_held(part, now)}{'' if places else _states(part, states)}")
     return lines
 
 
@@ -303,13 +304,13 @@ def _where(frame: Frame, *, source: bool) -> str:
     return f"{place:<32}  {frame.source}".rstrip() if source and frame.source else place
 
 
-def _places(part: Part, doing: dict[Handle, Origin]) -> list[str]:
+def _places(part: Part, doing: dict[Handle, Origin], states: dict[Handle, str]) -> list[str]:
     """Where the holders are now, each place once: `31 threads at cars.py:51 in price_of, idle in transaction`."""
     holders: dict[tuple[str, str], list[Handle]] = {}
     for handle in part.handles:
         place = _users_place(doing.get(handle, ()))
         if place:
-            holders.setdefault((place, _state(handle)), []).append(handle)
+            holders.setdefault((place, states.get(handle) or _state(handle)), []).append(handle)
     counts = Counter({where: max(len(holders_of(group)), 1) for where, group in holders.items()})
     kind = kind_of_owners(part.handles)
     several = len(holders_of(part.handles)) > 1
@@ -361,9 +362,9 @@ def _by(names: Iterable[str], kind: str, count: int = 0) -> str:
     return f", by {redact(owners[0])}" if owners else ", by nobody who still runs"
 
 
-def _states(part: Part) -> str:
+def _states(part: Part, states: dict[Handle, str]) -> str:
     """`; 31 idle in transaction, 1 in a statement`, for holders whose present lines are not known."""
-    counts = Counter(_state(handle) for handle in part.handles if handle.open)
+    counts = Counter(states.get(handle) or _state(handle) for handle in part.handles if handle.open or states)
     said = [f"{count} {state}" if part.count > 1 else state for state, count in counts.most_common() if state != "idle"]
     return f"; {', '.join(said)}" if said else ""
 
@@ -437,6 +438,6 @@ def holders_text(
     for database, group in sorted(by_database.items(), key=lambda item: -len(item[1])):
         lines.append(f"whoholds: {len(group)} {_noun(group[0].kind, len(group))} open to {database}")
         for part in parts_of(group):
-            lines += _part(part, now, doing or {}, source=source)
+            lines += _part(part, now, doing or {}, {}, source=source)
             lines += [f"      {line}" for line in _last_statements(part.handles, now)]
     return "\n".join(lines)

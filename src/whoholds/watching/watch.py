@@ -258,7 +258,7 @@ class Watch:
     @staticmethod
     def _with_stacks(finding: Finding, stacks: dict[Owner, Origin]) -> Finding:
         """The finding with the live stacks of its holders, if its rule shows them; else the finding unchanged."""
-        if not rule_of(finding.rule).shows_holders:
+        if not rule_of(finding.rule).shows_holders or finding.states:
             return finding
         return replace(finding, doing=tuple(stacks_of(finding.handles, stacks).items()))
 

@@ -11,8 +11,10 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
+from whoholds.drivers._importlib_bootstrap.errors import is_refusal, lock_of
 from whoholds.hooks.seams import is_the_programs, stays_ours
 from whoholds.ledger.handle import RING
+from whoholds.ledger.lockouts import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,23 +22,10 @@ if TYPE_CHECKING:
     from whoholds.drivers._importlib_bootstrap.shapes import Broke, HandleOf, Raised, State
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
+    from whoholds.ledger.lockouts import Lockout
 
 LONGEST_SQL = 4096  # characters remembered of each
 
-# What servers and poolers say when there are too many connections; libpq gives no SQLSTATE at connect.
-_REFUSALS = (
-    "too many clients already",
-    "remaining connection slots are reserved",
-    "too many connections",
-    "sorry, too many",
-    "no more connections allowed",
-    "max_client_conn",
-    "max client connections reached",
-    "query_wait_timeout",
-    "has exceeded the 'max_user_connections'",
-    "already has more than 'max_user_connections'",
-)
-_REFUSAL_CODES = frozenset(("53300", "1040", "1203", "1226"))
 _COPIES = ("copy_from", "copy_to")  # statements although their first argument is none
 
 
@@ -108,9 +97,12 @@ class Uses:
         if not handle.caller:  # it had returned and was counted
             return
         handle.used_at = now = self._clock()
-        handle.caller = 0
+        caller, handle.caller = handle.caller, 0
+        awaited, was_begun = plain(handle), bool(handle.in_transaction)
+        sql: Any = ()
         if self._sql:
             remember(handle, args[0] if args else None, began, now - began)
+            sql = handle.ring[handle.calls % RING][0]
         handle.calls += 1
         if self._broke is not None:
             if is_refusal(exc):  # poolers and proxies refuse a statement
@@ -125,6 +117,17 @@ class Uses:
                     not_ours(error, self.original)
                 elif is_the_programs(error):
                     raise
+        self._await_a_lock(handle, exc, sql, frame, awaited, caller=caller, waited=now - began, was_begun=was_begun)
+
+    def _await_a_lock(
+        self, handle: Handle, exc: Raised, sql: Any, frame: Any, awaited: Lockout | None, **more: Any
+    ) -> None:
+        """If a lock made the statement fail, tell the ledger; if one of before did, its success is still awaited."""
+        lock = lock_of(exc, handle.database.system)
+        if lock:
+            self.ledger.locked_out(lock, handle, exc, sql, frame, **more)
+        elif awaited is not None and not awaited.over:
+            self.ledger.lockouts.await_success(awaited)
 
     def has_spans(self, name: str) -> bool:
         """Whether statements have spans, and the method `name` runs one."""
@@ -204,15 +207,6 @@ def met(ledger: Ledger, handle: Any, me: Any, frame: Any, original: Any) -> None
             ledger.shared_at_once(handle, me, frame)
     except Exception as error:  # noqa: BLE001 - our fault must stay ours
         stays_ours(error, original)
-
-
-def is_refusal(exc: Raised) -> bool:
-    """Whether a server or its pooler says with `exc` that there are too many connections."""
-    code = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
-    if isinstance(code, int | str) and str(code) in _REFUSAL_CODES:
-        return True
-    text = str(exc).lower()
-    return any(words in text for words in _REFUSALS)
 
 
 def closed(thing: Any, ledger: Ledger, handle_of: HandleOf, is_closed: State | None, original: Any) -> None:

@@ -1,0 +1,54 @@
+"""`locked.py`, fixed: the rates are asked for first, and then the prices are written in one short transaction."""
+
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from contextlib import closing
+
+CARS = range(1, 6)
+
+
+def rate_of(car: int) -> float:
+    """Ask the currency service, which takes its time."""
+    time.sleep(0.1)
+    return 1 + car / 100
+
+
+def load_prices(path: str, begun: threading.Event) -> None:
+    begun.set()
+    rates = [(rate_of(car), car) for car in CARS]
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executemany("UPDATE cars SET price = price * ? WHERE id = ?", rates)
+        connection.commit()
+
+
+def buy(path: str, car: int) -> None:
+    with closing(sqlite3.connect(path, timeout=5)) as connection:  # seconds to wait for the lock
+        connection.execute("UPDATE cars SET sold = 1 WHERE id = ?", [car])
+        connection.commit()
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "shop.db")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE cars (id INTEGER PRIMARY KEY, price REAL, sold INTEGER)")
+            connection.executemany("INSERT INTO cars VALUES (?, 1000, 0)", [(car,) for car in CARS])
+            connection.commit()
+        begun = threading.Event()
+        thread = threading.Thread(target=load_prices, args=(path, begun))
+        thread.start()
+        begun.wait()
+        try:
+            buy(path, 3)
+        except sqlite3.OperationalError as error:
+            print(f"car 3 was not sold: {error}")
+        else:
+            print("car 3 was sold")
+        thread.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+"""Detector of statements that failed because somebody else's lock did not go in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.finding import ERROR, Also, Finding, Part, parts_of
+from whoholds.ledger.lockouts import (
+    DEADLOCK,
+    IN_A_STATEMENT,
+    IN_TRANSACTION,
+    READING,
+    SNAPSHOT,
+    UNREAD,
+    Holding,
+    Lockout,
+)
+from whoholds.ledger.transactions import writes
+from whoholds.text.redact import redact_argv, shown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from whoholds.analysis.sites import Site
+    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.handle import Handle
+    from whoholds.limits import Limits
+
+SHOWN = 3  # transactions, and cursors, that have a sentence of their own
+ASK_POSTGRESQL = (
+    "SELECT pid, pg_blocking_pids(pid), application_name, state, query FROM pg_stat_activity "
+    "WHERE cardinality(pg_blocking_pids(pid)) > 0"
+)
+ASK_MYSQL = "SELECT * FROM information_schema.innodb_trx"
+_COMMIT = "Commit right after the last write, and do slow work before or after the transaction."
+_IMMEDIATE = (
+    "sqlite does not wait where a transaction that has read wants to write: begin such a transaction with "
+    "BEGIN IMMEDIATE, and run it again if it fails."
+)
+_READ_ALL = "Read the result to its end (fetchall), or close the cursor."
+_IN_ORDER = (
+    "Take locks in the same order everywhere (for rows: ORDER BY the key), keep transactions short, and run the one "
+    "that failed again from its beginning."
+)
+_ONE_CONNECTION = "Pass the first connection on, or commit on it first."
+
+
+def _summary(sql: object) -> str:
+    """A statement's verbs and tables, without a literal."""
+    from whoholds.text.sql import summary as summarised  # not needed in a program without such a finding
+
+    return summarised(sql)
+
+
+def locked(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
+    """Findings of statements that were locked out and then given up.
+
+    Each shows who had a transaction open on that database at the instant of the first failure, writers first.
+    """
+    del limits
+    for lockout in snapshot.lockouts:
+        holdings = _most_suspect_first(lockout)
+        held = tuple(holding.handle for holding in holdings)
+        parts = _parts(held)
+        failed_at = snapshot.history.sites.of(lockout.origin) if lockout.origin else None
+        owner = lockout.owner
+        yield Finding(
+            "locked",
+            ERROR,
+            lockout.handle.database,
+            held,
+            len(held) or 1,
+            _phrase(lockout, holdings, parts),
+            (parts[0].count,) if len(parts) > 1 else (),
+            parts[0].site if parts else failed_at,
+            parts[0].spawn if parts else owner.spawn if owner else None,
+            parts=parts,
+            why=tuple(_why(lockout, holdings, snapshot)),
+            advice=_advice(lockout, holdings),
+            also=Also.at("failed", failed_at),
+            doing=tuple((holding.handle, holding.stack) for holding in holdings if holding.stack),
+            states=tuple((holding.handle, holding.state) for holding in holdings),
+            error=lockout.error.partition("\n")[0],
+            adds_up=False,
+            times=lockout.count,
+            opener=lockout.opener,
+            names=() if parts or owner is None else (shown_name(owner.name),),
+        )
+
+
+def _most_suspect_first(lockout: Lockout) -> list[Holding]:
+    """Those that touched what the statement touches, then those that wrote, then the oldest. A file has one lock."""
+    holdings = list(lockout.holdings)
+    if lockout.handle.database.system != "sqlite":
+        mine = set(_words(lockout.sql))
+        holdings.sort(key=lambda one: mine.isdisjoint(_touched(one)))
+    return holdings
+
+
+def _touched(holding: Holding) -> list[str]:
+    return [word for sql in holding.begun.statements for word in _words(sql)] if holding.begun is not None else []
+
+
+def _words(sql: object) -> list[str]:
+    """The names of tables and the like in a statement's summary, without its verbs."""
+    return [word.lower() for word in _summary(sql).split() if not word.isupper()]
+
+
+def _parts(held: Sequence[Handle]) -> tuple[Part, ...]:
+    """The handles grouped by opening line and spawn line, in the order in which the first of each group comes."""
+    order = {handle: place for place, handle in enumerate(held)}
+    return tuple(sorted(parts_of(held), key=lambda part: min(order[handle] for handle in part.handles)))
+
+
+def _phrase(lockout: Lockout, holdings: Sequence[Holding], parts: Sequence[Part]) -> str:
+    if not holdings:
+        return _phrase_without(lockout)
+    opened = "{verb} %d of {n}" if len(parts) > 1 else "{verb} {n}"
+    first = holdings[0]
+    if lockout.kind == UNREAD:
+        what = "with rows still to read, which locked out its own statement"
+    elif lockout.kind == DEADLOCK:
+        what = "with a transaction open when a deadlock ended a statement"
+    elif first.state == READING:
+        what = "with rows still to read, which locked out a statement"
+    elif first.begun is None:
+        what = "with a statement running when another was locked out"
+    elif len(holdings) == 1 and lockout.handle.database.system == "sqlite":
+        what = "whose transaction locked out a statement"
+    else:
+        what = "with a transaction open when a statement was locked out"
+    return f"{opened} {what}"
+
+
+def _phrase_without(lockout: Lockout) -> str:
+    seen = lockout.elsewhere
+    if lockout.kind == DEADLOCK:
+        return "was ended by a deadlock with another process"
+    if lockout.kind == SNAPSHOT:
+        return "was locked out: another connection had written since its transaction began to read"
+    if seen is not None and seen.own:
+        return "was locked out by a connection of this process that is not watched"
+    if seen is not None and not seen.writers and not seen.readers:
+        return "was locked out, and a moment later nobody held the lock"
+    return "was locked out by another process"
+
+
+def _why(lockout: Lockout, holdings: Sequence[Holding], snapshot: Snapshot) -> Iterator[str]:
+    """Sentences on the statement, on each transaction, and on other processes."""
+    said = _summary(lockout.sql) if lockout.again else "COMMIT"
+    yield f"{said or 'The statement'} failed after {lockout.waited:.1f} s."
+    for holding in holdings[:SHOWN]:
+        yield from _of_holding(lockout, holding, many=len(holdings) > 1)
+        yield from _cursors(holding, snapshot)
+    if len(holdings) > SHOWN:
+        yield f"{len(holdings) - SHOWN} more had a transaction open."
+    owner = lockout.owner
+    if owner is not None and lockout.kind != UNREAD and any(one.handle.owner is owner for one in holdings):
+        yield f"The same {'thread' if owner.kind == 'job' else owner.kind} holds both: it waited for itself."
+    if not holdings:
+        yield from _elsewhere(lockout)
+
+
+def _of_holding(lockout: Lockout, holding: Holding, *, many: bool) -> Iterator[str]:
+    begun, owner = holding.begun, holding.handle.owner
+    if begun is None or not begun.statements:
+        return
+    whose = f"The transaction of {shown_name(owner.name)}" if many and owner is not None else "Its transaction"
+    first = _summary(begun.statements[0]) or "a statement"
+    wrote = next((_summary(sql) for sql in begun.statements if writes(sql) and _summary(sql)), "")
+    first += f", then {wrote}" if wrote and wrote != first and not first.startswith(wrote) else ""
+    seconds = max(lockout.at - begun.at, 0.0)
+    if begun.whole:
+        yield f"{whose} had begun {seconds:.1f} s before, with {first}."
+    else:
+        yield f"{whose} had been open for more than {seconds:.1f} s; what is known of it begins with {first}."
+
+
+def _cursors(holding: Holding, snapshot: Snapshot) -> Iterator[str]:
+    sites: list[Site] = [snapshot.history.sites.of(origin) for origin in holding.unread if origin]
+    for site in dict.fromkeys(sites[:SHOWN]):
+        yield f"The cursor made at {site.frame.place} in {site.frame.function} still has rows to give."
+
+
+def _elsewhere(lockout: Lockout) -> Iterator[str]:
+    seen = lockout.elsewhere
+    pids = (*seen.writers, *seen.readers) if seen is not None else ()
+    if pids:
+        command = " ".join(["", *redact_argv(lockout.command)]) if any(lockout.command) else ""
+        yield f"Process {pids[0]} {'wrote' if seen and seen.writers else 'read'} there{':' * bool(command)}{command}."
+    elif lockout.kind != SNAPSHOT:
+        yield "No connection that whoholds watches in this process had a transaction open there."
+    system = lockout.handle.database.system
+    if system != "sqlite":
+        yield f"Ask the server while it happens: {ASK_MYSQL if system in ('mysql', 'mariadb') else ASK_POSTGRESQL}"
+
+
+def _advice(lockout: Lockout, holdings: Sequence[Holding]) -> tuple[str, ...]:
+    if lockout.kind == DEADLOCK:
+        return (_IN_ORDER,)
+    if lockout.kind == UNREAD or (holdings and holdings[0].state == READING):
+        return (_READ_ALL,)
+    if any(holding.handle.owner is lockout.owner for holding in holdings):
+        return (_ONE_CONNECTION,)
+    if lockout.kind == SNAPSHOT or (lockout.was_begun and lockout.again and lockout.waited < _AT_ONCE_S):
+        return (_IMMEDIATE,) if lockout.handle.database.system == "sqlite" else (_COMMIT,)
+    return (_COMMIT,) if holdings and holdings[0].state in (IN_TRANSACTION, IN_A_STATEMENT) else ()
+
+
+_AT_ONCE_S = 0.05  # a statement that failed sooner did not wait

@@ -1,0 +1,195 @@
+"""locked on worlds written by hand: who is named, in which order, and with which words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.worlds import AT_EXIT, CARS, FILE, REPORT, SHOP, USERS, World, at, said, thread
+from whoholds.detectors.locks import locked
+from whoholds.ledger.file_locks import FileLocks
+from whoholds.ledger.lockouts import (
+    DEADLOCK,
+    IN_A_STATEMENT,
+    IN_TRANSACTION,
+    READING,
+    SNAPSHOT,
+    UNREAD,
+    WAITED,
+    Holding,
+    Lockout,
+)
+from whoholds.ledger.transactions import Begun
+from whoholds.reporting.wording import message, text
+
+if TYPE_CHECKING:
+    from whoholds.analysis.finding import Finding
+
+ASKING = "/srv/shop/web.py:31 buy"
+SQL = "UPDATE cars SET sold = 1"
+
+
+class Shop(World):
+    """A world in which statements are locked out at ASKING."""
+
+    def __init__(self, to: Any = FILE) -> None:
+        super().__init__()
+        self.mine = self.opens(to=to, line=ASKING)
+
+    def holds(self, line: str, sql: str | None, state: str = IN_TRANSACTION, **more: Any) -> Holding:
+        """Give a connection with a transaction that began with `sql` 2.5 s ago; None: without one."""
+        handle = self.opens(line, to=self.mine.database, **more)
+        begun = Begun((sql,), self.clock() - 2.5, whole=True, wrote="SELECT" not in sql) if sql else None
+        return Holding(handle, begun, state, (), ())
+
+    def locks_out(self, *holdings: Holding, kind: str = WAITED, **more: Any) -> Lockout:
+        """Let SQL be locked out now."""
+        lockout = Lockout(kind, self.clock(), self.mine, "OperationalError: database is locked", SQL, 1)
+        lockout.holdings, lockout.owner, lockout.origin, lockout.again = holdings, self.main, at(ASKING), True
+        lockout.waited = 5.0
+        for name, value in more.items():
+            setattr(lockout, name, value)
+        self.lockouts.append(lockout)
+        return lockout
+
+    def finding(self) -> Finding:
+        """Give the one finding at the end."""
+        (found,) = self.found(locked, AT_EXIT)
+        return found
+
+
+def by(name: str) -> dict[str, Any]:
+    """Give the owner of that name, a thread started at REPORT."""
+    return {"by": thread(name, REPORT)}
+
+
+def test_the_one_with_the_transaction_is_named_with_the_line_that_failed() -> None:
+    """Its opening and spawn line; the failed statement's is the other line."""
+    shop = Shop()
+    shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES ('secret')", **by("Thread-1")), count=3)
+    finding = shop.finding()
+    assert said([finding]) == [("error", 1)]
+    assert message(finding) == (
+        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection whose transaction locked out a statement, failed "
+        "at /srv/shop/web.py:31 in buy, spawned at /srv/shop/report.py:17 in build, to shop.db (3 times)"
+    )
+    assert finding.also is not None
+    assert finding.also.what == "failed"
+    report = text(finding)
+    assert "UPDATE cars failed after 5.0 s." in report
+    assert "Its transaction had begun 2.5 s before, with INSERT cars." in report
+    assert "idle in transaction" in report
+    assert "secret" not in report
+
+
+def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
+    """However many read."""
+    shop = Shop()
+    readers = [shop.holds(USERS, "SELECT 1", **by(f"Thread-{number}")) for number in range(3)]
+    shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES (1)", **by("Thread-9")), *readers)
+    finding = shop.finding()
+    assert [(part.count, part.site.frame.function) for part in finding.parts if part.site] == [
+        (1, "load_cars"),
+        (3, "load_users"),
+    ]
+    assert finding.opened is not None
+    assert finding.opened.function == "load_cars"
+    assert "opened 1 of 4 connections with a transaction open when a statement was locked out" in message(finding)
+
+
+def test_who_touched_the_same_table_comes_first_on_a_server() -> None:
+    """Before those that wrote elsewhere."""
+    shop = Shop(SHOP)
+    shop.locks_out(shop.holds(USERS, "INSERT INTO users VALUES (1)"), shop.holds(CARS, "SELECT * FROM cars FOR UPDATE"))
+    finding = shop.finding()
+    assert finding.opened is not None
+    assert finding.opened.function == "load_cars"
+    assert finding.count == 2
+
+
+def test_a_transaction_longer_than_its_last_calls_says_so() -> None:
+    """Since when is not known then, only since when at least."""
+    shop = Shop()
+    holding = shop.holds(CARS, "INSERT INTO cars VALUES (1)")
+    assert holding.begun is not None
+    shop.locks_out(holding._replace(begun=holding.begun._replace(whole=False)))
+    why = " ".join(shop.finding().why)
+    assert "Its transaction had been open for more than 2.5 s; what is known of it begins with INSERT cars." in why
+
+
+def test_a_thread_that_waits_for_itself_is_told() -> None:
+    """And what to do then."""
+    shop = Shop()
+    shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES (1)"))
+    finding = shop.finding()
+    assert "The same thread holds both: it waited for itself." in finding.why
+    assert finding.advice == ("Pass the first connection on, or commit on it first.",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "words", "why"),
+    [
+        (WAITED, {"elsewhere": FileLocks((1 << 30,), (), own=False), "command": ["nightly", "backup"]}, "was locked out by another process", "Process 1073741824 wrote there: nightly backup."),
+        (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=False)}, "was locked out by another process", "Process 1073741824 read there."),
+        (WAITED, {"elsewhere": FileLocks((), (), own=True)}, "by a connection of this process that is not watched", "No connection that"),
+        (WAITED, {"elsewhere": FileLocks((), (), own=False)}, "a moment later nobody held the lock", "No connection that"),
+        (WAITED, {}, "was locked out by another process", "No connection that"),
+        (SNAPSHOT, {}, "another connection had written since its transaction began to read", "UPDATE cars failed"),
+        (DEADLOCK, {}, "was ended by a deadlock with another process", "No connection that"),
+    ],
+)  # fmt: skip
+def test_where_nobody_here_is_to_blame_the_failed_line_is_named(
+    kind: str, more: dict[str, Any], words: str, why: str
+) -> None:
+    """Once, and with whatever is known of the others."""
+    shop = Shop()
+    shop.locks_out(kind=kind, **more)
+    finding = shop.finding()
+    said_first = message(finding)
+    assert said_first.startswith("locked: /srv/shop/web.py:31 in buy ")
+    assert said_first.count("web.py") == 1
+    assert words in said_first
+    assert why in " ".join(finding.why)
+    assert (finding.count, finding.parts) == (1, ())
+
+
+@pytest.mark.parametrize(
+    ("kind", "state", "sql", "words"),
+    [
+        (WAITED, IN_A_STATEMENT, None, "with a statement running when another was locked out"),
+        (WAITED, READING, None, "with rows still to read, which locked out a statement"),
+        (UNREAD, READING, None, "with rows still to read, which locked out its own statement"),
+        (DEADLOCK, IN_A_STATEMENT, SQL, "with a transaction open when a deadlock ended a statement"),
+        (WAITED, IN_TRANSACTION, SQL, "whose transaction locked out a statement"),
+    ],
+)
+def test_the_words_are_those_of_what_was_in_the_way(kind: str, state: str, sql: str | None, words: str) -> None:
+    """A transaction, a statement that ran, rows that were still to read."""
+    shop = Shop()
+    shop.locks_out(shop.holds(CARS, sql, state, **by("Thread-1")), kind=kind)
+    assert words in message(shop.finding())
+
+
+def test_a_server_is_asked_where_others_hold_the_lock() -> None:
+    """With its own query."""
+    shop = Shop(SHOP)
+    shop.locks_out()
+    assert "pg_blocking_pids" in " ".join(shop.finding().why)
+
+
+def test_the_cursor_that_was_not_read_is_named() -> None:
+    """With its line, which is not the opening line."""
+    shop = Shop()
+    shop.locks_out(shop.holds(CARS, None, READING, **by("Thread-1"))._replace(unread=(at(USERS),)))
+    finding = shop.finding()
+    assert "The cursor made at /srv/shop/users.py:7 in load_users still has rows to give." in finding.why
+    assert finding.advice == ("Read the result to its end (fetchall), or close the cursor.",)
+
+
+def test_another_line_that_fails_is_another_finding() -> None:
+    """The same line again is the same one."""
+    shop = Shop()
+    for line in (ASKING, ASKING, USERS):
+        shop.locks_out(origin=at(line))
+    assert len({finding.key for finding in shop.found(locked, AT_EXIT)}) == 2

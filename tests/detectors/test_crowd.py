@@ -6,13 +6,13 @@ import itertools
 
 import pytest
 
-from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, Program, World, job, said, task, thread
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, Program, World, at, job, said, task, thread
 from whoholds.analysis.history import MANY
 from whoholds.analysis.rules import BITS
 from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
 from whoholds.ledger import database as databases
 from whoholds.ledger.database import Database, database
-from whoholds.ledger.handle import FREED, OVER, Handle
+from whoholds.ledger.handle import FREED, OVER, Handle, Request
 from whoholds.reporting.wording import message
 
 
@@ -774,3 +774,19 @@ def test_stamps_are_unique_so_that_openings_and_closings_have_an_order() -> None
     world.closes(*handles)
     stamps = list(itertools.chain.from_iterable((one.opened_stamp, one.closed_stamp) for one in handles))
     assert len(set(stamps)) == 6
+
+
+def test_a_refusal_by_a_pool_says_how_many_were_wanted_unless_a_holder_itself_was_refused() -> None:
+    """Whoever holds one and asks for a second holds the first for as long as it waits: shorter is no advice."""
+    for nests in (False, True):
+        world = World()
+        pool = world.pool(most=2)
+        owners = [thread(f"Thread-{number}", REPORT) for number in range(2)]
+        for owner in owners:
+            world.opens(CARS, by=owner, kind="checkout", pool=pool, parent=world.opens(pool=pool))
+        world.clock.advance(3)
+        asker = owners[0] if nests else thread("Thread-9", REPORT)
+        world.refuses(pool=pool).requests.append(Request(None, asker, at(USERS), world.clock()))
+        (found,) = world.found(refused)
+        sentence = "3 were wanted at once; not used at all: hold them shorter before you enlarge the pool."
+        assert (sentence in found.why) != nests

@@ -299,9 +299,10 @@ def why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
 
 
 def _how_big(refusal: Refusal, held: tuple[Handle, ...], snapshot: Snapshot) -> tuple[str, ...]:
-    """A sentence on how many were wanted of the pool; empty if a server refused."""
+    """A sentence on how many were wanted of the pool; empty if a server refused, or a holder itself was refused."""
     pool = refusal.by_pool
-    if pool is None:
+    refused_ones = {request.owner.whole for request in refusal.requests if request.owner is not None}
+    if pool is None or any(handle.owner is not None and handle.owner.whole in refused_ones for handle in held):
         return ()
     demand, _ = snapshot.demand_of(pool)
     present = Present.of(pool, held, (), refusal.at)

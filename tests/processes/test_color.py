@@ -132,6 +132,14 @@ def test_a_place_is_a_link_in_kitty_only(program: Programs) -> None:
         ("    C:\\shop\\a.py:3 in <module>", "    <36>C:\\shop\\a.py:3<0> in <module>"),
         ("  Bound it (ThreadPoolExecutor(max_workers=…)),", "  Bound it (ThreadPoolExecutor(max_workers=…)),"),
         ("whoholds: clean: 0 connections opened", "whoholds: <32>clean<0>: 0 connections opened"),
+        ("    30  opened   a.py:3 in f  x = y()", "    <1>30<0>  <2>opened<0>   <36>a.py:3<0> in f  <32>x = y()<0>"),
+        ("        waiting  for 3.0 s", "        <2>waiting<0>  for 3.0 s"),
+        ("        last statement: SELECT", "        last statement: SELECT"),
+        ("  Also owner-gone: left at line 7.", "  Also <1>owner-gone<0>: left at <36>line 7<0>."),
+        (
+            "whoholds: 2 findings (1 error, 1 warning): x\nwhoholds: worst: growing: x",
+            "whoholds: 2 findings (<31>1 error<0>, <33>1 warning<0>): x\nwhoholds: worst: <31>growing<0>: x",
+        ),
         ("", ""),
     ],
 )

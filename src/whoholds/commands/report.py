@@ -147,7 +147,7 @@ def _lines(
         total = len(matters_of_records(told.findings if verbose or rules else told.above_info))
         said = f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:"
         yield visible(said), ""
-    yield from ((line, "") for line in lines_of(told))
+    yield "\n".join(lines_of(told)), ""
 
 
 def _text(group: list[dict[str, Any]]) -> str:

@@ -236,15 +236,14 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     lines = lines_of(told)
     if code < 0 and not told.count:
         lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
-    for line in lines:
-        _tell(line, options.color)
+    _tell("\n".join(lines), options.color)
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED
     return code
 
 
-def _tell(line: str, color: str) -> None:
-    sys.stderr.write(f"{in_color(line) if has_color(sys.stderr, color) else line}\n")
+def _tell(text: str, color: str) -> None:
+    sys.stderr.write(f"{in_color(text) if has_color(sys.stderr, color) else text}\n")
 
 
 def _draw(options: argparse.Namespace, journals: list[Path]) -> None:

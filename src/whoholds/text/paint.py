@@ -15,9 +15,12 @@ PLACE, SOURCE, FAINT = "36", "32", "2"  # cyan, green, faint
 _BOLD, _GOOD = "1", "1;32"
 _SEVERITIES = {"error": ERROR, "warning": WARNING, "info": INFO}
 
-_FIRST = re.compile(r"(whoholds: (?:worst: )?)([a-z]+(?:-[a-z]+)*)(?=: )")
-_PART = re.compile(r"( *)(\d*)( +)(opened|borrowed|spawned|now|held|also)(?= )")
-_PLACE = re.compile(r"(?:[^\s:()\x1b]|(?<=[A-Za-z]):(?=[\\/]))+\.py[wx]?:\d+|Cell In\[\d+\], line \d+")
+_FIRST = re.compile(r"(whoholds: (?:worst: )?|  Also )([a-z]+(?:-[a-z]+)*)(?=: )")
+_PART = re.compile(r"( *)(\d*)( +)([a-z]+) +(?=\S)")  # as `    30  opened   `
+_PART_WIDTH = 17
+_PLACE = re.compile(
+    r"(?:[^\s:()\x1b]|(?<=[A-Za-z]):(?=[\\/]))+\.py[wx]?:\d+|Cell In\[\d+\], line \d+|(?<= at )line \d+"
+)
 _SOURCE = re.compile(r"( in \S+(?: \([^)]*\))? {2,})(\S.*)$")
 _STAMP = re.compile(r" \[[^\]]*, process \d+\]$")
 _FOLDED = re.compile(r" *… \d+ library frames?$")
@@ -34,10 +37,16 @@ _COUNTS = (
 
 
 def painted(text: str, severity: str = "") -> str:
-    """`text` with escape sequences for colour; without them it is `text`. `severity` is that of the first line."""
-    lines = text.split("\n")
+    """`text` with escape sequences for colour; without them it is `text`.
+
+    `severity` is that of its first line. In a summary, which has none, the first line counts the severities.
+    """
     links = "kitty" in os.environ.get("TERM", "")
-    return "\n".join(_line(line, severity if number == 0 else "", links=links) for number, line in enumerate(lines))
+    first, *rest = text.split("\n")
+    worst = severity or next((name for name in _SEVERITIES if re.search(rf"\b\d+ {name}s?\b", first)), "")
+    lines = [_line(first, severity, links=links)]
+    lines += [_line(line, worst if line.startswith("whoholds: worst: ") else "", links=links) for line in rest]
+    return "\n".join(lines)
 
 
 def _line(line: str, severity: str, *, links: bool) -> str:
@@ -47,6 +56,7 @@ def _line(line: str, severity: str, *, links: bool) -> str:
         return _styled(line, ERROR)
     first = _FIRST.match(line)
     part = _PART.match(line)
+    part = part if part and part.end() == _PART_WIDTH else None
     source = _SOURCE.search(line) if part else None
     stamp = _STAMP.search(line) if first else None
     # from the end to the beginning, so that positions stay right
@@ -62,7 +72,7 @@ def _line(line: str, severity: str, *, links: bool) -> str:
         line = first[1] + _styled(first[2], _SEVERITIES.get(severity, _BOLD)) + line[first.end() :]
     elif part:
         count = _styled(part[2], _BOLD) if part[2] else ""
-        line = f"{part[1]}{count}{part[3]}{_styled(part[4], FAINT)}{line[part.end() :]}"
+        line = f"{part[1]}{count}{part[3]}{_styled(part[4], FAINT)}{line[part.end(4) :]}"
     for pattern, style in _COUNTS:
         line = pattern.sub(lambda found, style=style: _styled(found[0], style), line)  # type: ignore[misc]
     return line

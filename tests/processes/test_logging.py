@@ -176,7 +176,7 @@ def test_gunicorn_with_a_log_set_up(program: Programs) -> None:
     assert ran.code == 0, ran.err
     lines = ran.err.splitlines()
     pid = ran.of("finding", "left-open")[0]["pid"]
-    (finding,) = [line for line in lines if "left-open" in line]
+    (finding,) = [line for line in lines if "whoholds: left-open" in line]
     assert finding.startswith(
         f"[{pid}] [ERROR] whoholds: whoholds: left-open: app.py:5 in leak left open 4 connections"
     )
@@ -189,7 +189,7 @@ def test_gunicorn_with_a_log_set_up(program: Programs) -> None:
 def test_gunicorn_without_one(program: Programs) -> None:
     """Its own loggers are its own: the whole text is on stderr, with time and process id, and no line of gunicorn's is lost."""
     ran = gunicorn(program)
-    (finding,) = [line for line in ran.err.splitlines() if "left-open" in line]
+    (finding,) = [line for line in ran.err.splitlines() if "whoholds: left-open" in line]
     assert finding.startswith("whoholds: left-open: app.py:5 in leak left open 4 connections")
     assert finding.endswith(f", process {ran.of('finding', 'left-open')[0]['pid']}]")
     assert BELOW in ran.err

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sqlite3
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from whoholds.ledger import cpython
 
@@ -98,3 +103,32 @@ stopping.set()
 """
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100, check=False)
     assert (ran.returncode, ran.stdout) == (0, "True\n"), ran.stderr
+
+
+class Connection(sqlite3.Connection):
+    """One that takes weak references, as the driver's does."""
+
+
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_only_waits_for_the_collector_is_told_from_what_somebody_has() -> None:
+    """A sqlite3 connection that was dropped is referred to by its own statement cache alone, from 3.11 on."""
+    gc.disable()
+    try:
+        connection = sqlite3.connect(":memory:", factory=Connection)
+        connection.execute("SELECT 1").fetchall()
+        weak = weakref.ref(connection)
+        assert not cpython.only_garbage(weak)
+        kept = [connection]
+        del connection
+        assert not cpython.only_garbage(weak)
+        cursor = kept[0].cursor()
+        kept.clear()
+        assert not cpython.only_garbage(weak)
+        assert weak() is cursor.connection
+        del cursor
+        assert cpython.only_garbage(weak) == (sys.version_info >= (3, 11) and cpython.has_gil())
+    finally:
+        gc.enable()
+        gc.collect()
+    assert not cpython.only_garbage(weak)

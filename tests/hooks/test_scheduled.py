@@ -18,6 +18,7 @@ from whoholds.ledger.here import current_owner
 from whoholds.ledger.origin import function_at
 
 needed("apscheduler")
+needed("sqlalchemy")
 
 from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_REMOVED
 from apscheduler.executors import asyncio as asyncio_executor
@@ -26,6 +27,8 @@ from apscheduler.job import Job
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +113,7 @@ def test_a_decorated_job() -> None:
 
 def test_a_job_of_a_store_is_made_anew_for_each_run(tmp_path: Path) -> None:
     """It is known by its id."""
-    store = SQLAlchemyJobStore(f"sqlite:///{tmp_path / 'jobs.db'}")
+    store = SQLAlchemyJobStore(engine=create_engine(f"sqlite:///{tmp_path / 'jobs.db'}", poolclass=NullPool))
     scheduler = BackgroundScheduler(jobstores={"default": store})
     scheduler.start()
     add(scheduler, work)

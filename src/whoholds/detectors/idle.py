@@ -77,6 +77,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and not is_stock(handle)
         and not _is_used_regularly(handle, now)
         and not of_a_worker_task(handle, snapshot.open, now)
+        and not handle.dropped
     ]
     for part in parts_of(late):
         yield Finding.of(

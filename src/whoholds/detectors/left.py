@@ -222,6 +222,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and _unused_since(handle, handle.owner.ended_at)
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
+        and not handle.dropped
     ]
     for part in parts_of(late):
         yield Finding.of(

@@ -137,6 +137,33 @@ def _yes() -> bool:
     return True
 
 
+class _Alone:
+    """What nothing refers to but a local variable: the measure of what a count of references has too much."""
+
+    __slots__ = ("__weakref__",)
+
+
+# Since 3.11 the statement cache of a sqlite3 connection refers to the connection, twice: it is a cycle from its making.
+_OF_ITS_CACHE = 2 if sys.version_info >= (3, 11) else 0
+
+
+def only_garbage(sqlite3_connection: ref[Any]) -> bool:
+    """Whether nothing refers to that connection but its own statement cache: it only waits for the collector.
+
+    False where it cannot be told, as without the GIL.
+    """
+    if not has_gil():
+        return False
+    alone = _Alone()
+    return _references(sqlite3_connection) - _references(ref(alone)) + 1 == _OF_ITS_CACHE
+
+
+def _references(weak: ref[Any]) -> int:
+    """How many references there are, those of this call included; 0 where it is freed."""
+    thing = weak()
+    return sys.getrefcount(thing) if thing is not None else 0
+
+
 def current_frames() -> dict[int, FrameType]:
     """The innermost frame of each thread, by ident. Where there is no GIL look at the keys only (`has_gil`).
 

@@ -352,7 +352,7 @@ def test_a_private_database_that_the_collector_frees_is_info() -> None:
     world = World()
     world.closes(world.opens(to=Database("sqlite", name=":memory:", private=True)), how=COLLECTED)
     (found,) = world.found(collected_open)
-    assert (found.severity, found.advice[0][-20:]) == ("info", "it keeps its memory.")
+    assert (found.severity, found.why[0][-17:]) == ("info", "keeps its memory.")
 
 
 @pytest.mark.parametrize("how", [FREED, COLLECTED, ORPHANED, "thread ended"])

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
+from whoholds.detectors._closing import how_to_close
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
     """Advice about the largest part, which is the first: a line each."""
     part = parts[0]
     if part.handles and part.handles[0].kind == CHECKOUT:
-        return ("Give each connection back in a finally, and before slow work; only then consider a larger pool.",)
+        return (*how_to_close(part.handles), "Hold it only while it is used; only then consider a larger pool.")
     if crowd(part):
         return (ONE_POOL,)
     width, workers, executors = _executors(part)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.rules import BITS
 from whoholds.analysis.standing import is_stock, listens, of_a_cell, of_a_worker_task
+from whoholds.detectors._closing import how_to_commit, how_to_hold
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ _PORTAL = (
     "Close the cursor (`with connection.cursor(name) as cursor`): it stays open on the server until close(), "
     "even if its rows were read."
 )
+_KEEPS = {
+    "postgresql": "It keeps its locks and its snapshot: other transactions wait, and vacuum cannot clean up.",
+    "sqlite": "It keeps its lock on the file: others who write wait, and fail with “database is locked”.",
+}
+_KEEPS_LOCKS = "It keeps its locks: other transactions wait."
 _UNREAD = "Read the result to its end (fetchall), or close the cursor."
 _REGULAR = 2  # pauses between statements that show a regular use
 _AS_LONG = 2.0  # until so many times the shortest pause the next statement may still come
@@ -87,7 +93,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "{verb} {n}, idle for %.0f of %.0f s",
             _idle_for(part.handles, now),
             max(handle.held_s(now) for handle in part.handles),
-            advice=("Close it or give it back as soon as the work with it is done, or take it from a pool.",),
+            advice=how_to_hold(part.handles),
         )
 
 
@@ -118,8 +124,8 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
             _by_pressure(snapshot, limits, part.handles),
             "{verb} {n}, idle for %.0f s",
             _idle_for(part.handles, now),
-            why=("It keeps its locks and its snapshot: other transactions wait, and vacuum cannot clean up.",),
-            advice=("Commit or roll back right after the last statement, even after a SELECT; or set autocommit.",),
+            why=(_KEEPS.get(part.handles[0].database.system, _KEEPS_LOCKS),),
+            advice=how_to_commit(part.handles),
         )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS, RULES
 from whoholds.analysis.standing import is_stock, of_a_cell, thread_of
+from whoholds.detectors._closing import how_to_close
 from whoholds.ledger.entries import ORPHANED, THREAD_ENDED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CURSOR, FREED, Handle
 
@@ -20,22 +21,9 @@ if TYPE_CHECKING:
     from whoholds.ledger.scope import Scope
     from whoholds.limits import Limits
 
-_GIVE_BACK = (
-    "Give each one back where it was opened, also when an exception passes: contextlib.closing(…), or",
-    "a finally with close() (with a pool: putconn, or the session's close).",
-)
-_CLOSE_SESSION = (
-    "Close each session in the function that made it, also when an exception passes: `with Session() as session`,",
-    "or a finally with session.close(). A dependency that yields a session needs that, too.",
-)
-_BEFORE_IT_RETURNS = "Close the connection before the function that opened it returns."
-_UNTIL_COLLECTED = "Close it where it was opened. Until the garbage collector runs, it stays open and keeps its locks."
-_UNTIL_COLLECTED_PRIVATE = "Close it where it was opened. Until the garbage collector runs, it keeps its memory."
+_UNTIL_COLLECTED = "Until the garbage collector runs, such a connection stays open and keeps its locks."
+_UNTIL_COLLECTED_PRIVATE = "Until the garbage collector runs, such a database keeps its memory."
 _FREED = (COLLECTED, FREED, ORPHANED, THREAD_ENDED)
-_CLOSE = {
-    "psycopg2": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
-    "sqlite3": "`with connection:` ends the transaction and does not close: use contextlib.closing, or try/finally.",
-}
 
 
 def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -53,7 +41,7 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         for group, severity in _singles_apart(snapshot, handles):
             for part in parts_of(group):
                 left = _left(part.handles, scope.kind, scope.name)
-                finding = Finding.of(part, "left-open", severity, *left, advice=_how_to_close(part.handles, _GIVE_BACK))
+                finding = Finding.of(part, "left-open", severity, *left, advice=how_to_close(part.handles))
                 yield replace(finding, scope=scope.name)
     if ending is None:
         return
@@ -74,13 +62,8 @@ def left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             ERROR,
             *_left(part.handles, ending.kind, ending.name),
             why=_who_keeps(snapshot, part.handles),
-            advice=_how_to_close(part.handles, _GIVE_BACK),
+            advice=how_to_close(part.handles),
         )
-
-
-def _how_to_close(group: tuple[Handle, ...], otherwise: tuple[str, ...]) -> tuple[str, ...]:
-    """The advice for what sessions borrowed, else `otherwise`."""
-    return _CLOSE_SESSION if any(handle.made for handle in group) else otherwise
 
 
 def _lines(handle: Handle) -> tuple[Site | None, Site | None]:
@@ -163,7 +146,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             ERROR,
             "never gave back {n}, now lost to the pool",
             why=("This pool does not take back a connection that its borrower drops: it has one fewer from now on.",),
-            advice=("Give it back also when an exception passes: `with pool.connection()`, or putconn in a finally.",),
+            advice=how_to_close(part.handles),
         )
     for late in (True, False):
         for part in parts_of(handle for handle in others if (handle.how != FREED) == late):
@@ -173,8 +156,8 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
                 "collected-open",
                 WARNING if late and not all(map(_is_harmless, part.handles)) else INFO,
                 f"never closed {{n}}, freed {'by the garbage collector' if late else 'with the last reference'}",
-                why=_with_is_not_close(part.handles),
-                advice=_how_to_close(part.handles, (_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,)),
+                why=(_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,) if late else (),
+                advice=how_to_close(part.handles),
             )
 
 
@@ -203,13 +186,6 @@ def _threads_own(freed: list[Handle]) -> set[Handle]:
     return {handles[0] for handles in by_thread.values() if len(handles) == 1}
 
 
-def _with_is_not_close(group: tuple[Handle, ...]) -> tuple[str, ...]:
-    """The advice that `with` does not close, if the opening line of the group has a `with`; else empty."""
-    site = group[0].site
-    misread = site is not None and "with " in site.frame.source
-    return (_CLOSE[group[0].driver],) if misread and group[0].driver in _CLOSE else ()
-
-
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles whose thread or task ended at least `limits.owner_gone` seconds ago, unused since then."""
     of_the_gone = [one for one in snapshot.open if one.owner is not None and one.owner.ended_at is not None]
@@ -233,7 +209,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             _owners(part.handles),
             _gone_for(part.handles, snapshot.now),
             why=("Something still refers to it, such as a list, a cache, a future, or an exception that was kept.",),
-            advice=_how_to_close(part.handles, (_BEFORE_IT_RETURNS,)),
+            advice=how_to_close(part.handles),
         )
 
 

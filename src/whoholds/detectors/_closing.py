@@ -1,0 +1,196 @@
+"""How to close a connection or give it back, in the words of the library and of the framework at hand.
+
+Two tables hold all of it: what to write, by library and kind of handle; and when, by the kind of the owner. The usual
+mistakes, which the source shows, are said with the line that makes them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from whoholds.analysis.blame import library_path, user_index
+from whoholds.analysis.frames import shown_path
+from whoholds.analysis.mistakes import use_of
+from whoholds.ledger.handle import CHECKOUT
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from whoholds.ledger.handle import Handle
+
+
+class Way(NamedTuple):
+    """What to write so that a handle is closed on every path, and how its transaction is ended."""
+
+    code: str
+    commit: str = "commit or roll back"
+    does: str = "Close {the} connection"  # `Give {the} connection back` for a loan of a pool
+    with_ends_only: bool = False  # `with connection:` ends the transaction, and does not close
+
+
+_CLOSING: Final = "`with contextlib.closing({}(…)) as connection`"
+_BACK: Final = "Give {the} connection back"
+_DBAPI_COMMIT: Final = "`connection.commit()` or `connection.rollback()`"
+
+# Library, as `library_of` names it → what to write. `None` stands for every library that has no row.
+WAYS: Final[dict[str | None, Way]] = {
+    "sqlite3": Way(_CLOSING.format("sqlite3.connect"), _DBAPI_COMMIT, with_ends_only=True),
+    "psycopg2": Way(_CLOSING.format("psycopg2.connect"), _DBAPI_COMMIT, with_ends_only=True),
+    "psycopg": Way("`with psycopg.connect(…) as connection`", _DBAPI_COMMIT),
+    "psycopg async": Way(
+        "`async with await psycopg.AsyncConnection.connect(…) as connection`",
+        "`await connection.commit()` or `await connection.rollback()`",
+    ),
+    "asyncpg": Way("`await connection.close()` in a finally", "`async with connection.transaction()`"),
+    "aiosqlite": Way(
+        "`async with aiosqlite.connect(…) as connection`",
+        "`await connection.commit()` or `await connection.rollback()`",
+    ),
+    "aiopg": Way("`async with aiopg.connect(…) as connection`", "`COMMIT` or `ROLLBACK`"),
+    "pymysql": Way(_CLOSING.format("pymysql.connect"), _DBAPI_COMMIT),
+    "MySQLdb": Way(_CLOSING.format("MySQLdb.connect"), _DBAPI_COMMIT),
+    "mysql.connector": Way(_CLOSING.format("mysql.connector.connect"), _DBAPI_COMMIT),
+    "pg8000": Way(_CLOSING.format("pg8000.dbapi.connect"), _DBAPI_COMMIT),
+    "django": Way(
+        "`django.db.connections.close_all()` in a finally. Django closes by itself only what its requests opened in "
+        "their own threads",
+        "leave `transaction.atomic()`",
+    ),
+    "peewee": Way(
+        "`with database.connection_context()`, or `database.close()` in a finally", "leave `database.atomic()`"
+    ),
+    "sqlalchemy": Way("`with engine.connect() as connection`", _DBAPI_COMMIT, _BACK),
+    "sqlalchemy async": Way(
+        "`async with engine.connect() as connection`",
+        "`await connection.commit()` or `await connection.rollback()`",
+        _BACK,
+    ),
+    "sqlalchemy session": Way(
+        "`with Session(engine) as session`. A dependency that yields a session needs that, too",
+        "`session.commit()` or `session.rollback()`",
+        "Close {the} session",
+    ),
+    "sqlalchemy async session": Way(
+        "`async with AsyncSession(engine) as session`. A dependency that yields a session needs that, too",
+        "`await session.commit()` or `await session.rollback()`",
+        "Close {the} session",
+    ),
+    "psycopg2.pool": Way("`pool.putconn(connection)` in a finally", _DBAPI_COMMIT, _BACK),
+    "psycopg_pool": Way("`with pool.connection() as connection`", _DBAPI_COMMIT, _BACK),
+    "psycopg_pool async": Way(
+        "`async with pool.connection() as connection`",
+        "`await connection.commit()` or `await connection.rollback()`",
+        _BACK,
+    ),
+    "asyncpg pool": Way("`async with pool.acquire() as connection`", "`async with connection.transaction()`", _BACK),
+    "aiopg pool": Way("`async with pool.acquire() as connection`", "`COMMIT` or `ROLLBACK`", _BACK),
+    "dbutils": Way(_CLOSING.format("pool.connection"), _DBAPI_COMMIT, _BACK),
+    None: Way(
+        "`with contextlib.closing(connect(…)) as connection`, or `connection.close()` in a finally", _DBAPI_COMMIT
+    ),
+}
+
+# Owner, as `world_of` names it → when it must be closed.
+WHEN: Final = {
+    "request": "before its request ends, also when the view raises an exception",
+    "queued": "before its task returns, also when the task raises an exception",
+    "command": "before its command returns, also when the command raises an exception",
+    "test": "before its test ends, in the test or behind the `yield` of a fixture",
+    "task": "before its task ends, also when the task fails or is cancelled",
+    "job": "at the end of each job, also when the job fails: the worker thread lives on",
+    "greenlet": "before its greenlet ends, also when the greenlet fails",
+    "thread": "before its thread ends, also when an exception passes",
+    "": "in the function that opened it, also when an exception passes",
+}
+_SCOPES: Final = {"request": "request", "task": "queued", "command": "command", "test": "test", "fixture": "test"}
+_FRAMEWORKS: Final = {"django": ("django/db/",), "peewee": ("peewee.py", "playhouse/")}  # by their folders
+_AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous half
+    "aiopg": "aiopg pool",
+    "asyncpg": "asyncpg pool",
+    "psycopg": "psycopg async",
+    "psycopg_pool": "psycopg_pool async",
+    "sqlite3": "aiosqlite",
+}
+_AWAITED: Final = re.compile(r"\b(?:await|async with)\b")
+
+
+def how_to_close(group: Sequence[Handle]) -> tuple[str, ...]:
+    """The advice for handles that were not given back: the mistake that the source shows, if any, and what to write."""
+    way = way_of(group[0])
+    what = way.does.format(the="the" if len(group) == 1 else "each")
+    return (*mistake(group), f"{what} {WHEN[world_of(group[0])]}: {way.code}.")
+
+
+def how_to_hold(group: Sequence[Handle]) -> tuple[str, ...]:
+    """The advice for handles that are held longer than they are used."""
+    way = way_of(group[0])
+    return (f"{way.does.format(the='the' if len(group) == 1 else 'each')} as soon as its work is done: {way.code}.",)
+
+
+def how_to_commit(group: Sequence[Handle]) -> tuple[str, ...]:
+    """The advice for transactions that are left open."""
+    commit = way_of(group[0]).commit
+    return (f"End the transaction right after the last statement, also after a SELECT ({commit}), or use autocommit.",)
+
+
+def way_of(handle: Handle) -> Way:
+    """What to write for this handle, by its library."""
+    return WAYS.get(library_of(handle), WAYS[None])
+
+
+def library_of(handle: Handle) -> str:
+    """The key of `WAYS` for the library, or the framework, through which the program opened the handle."""
+    paths = _paths_between(handle)
+    for framework, folders in _FRAMEWORKS.items():
+        if any(path.startswith(folders) for path in paths):
+            return framework
+    driver = handle.driver
+    if driver == "sqlalchemy":
+        in_async = any(path.startswith("sqlalchemy/ext/asyncio/") for path in paths)
+        session = bool(handle.made) or any(path.startswith("sqlalchemy/orm/") for path in paths)
+        return f"sqlalchemy{' async' * in_async}{' session' * session}"
+    awaits = {
+        "aiopg": handle.kind == CHECKOUT,
+        "asyncpg": handle.kind == CHECKOUT,
+        "psycopg": "psycopg/connection_async.py" in paths,
+        "psycopg_pool": handle.owner is not None and handle.owner.kind == "task",
+        # sqlite3's own connect is never awaited
+        "sqlite3": handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None,
+    }
+    return _AWAITS[driver] if awaits.get(driver) else driver
+
+
+def _paths_between(handle: Handle) -> list[str]:
+    """The paths, from their packages, of the library frames between the driver and the opening line."""
+    origin = handle.origin
+    if not origin:
+        return []
+    return [library_path(code.co_filename) for code in origin[: user_index(origin) + 2 : 2]]  # type: ignore[union-attr]
+
+
+def world_of(handle: Handle) -> str:
+    """The key of `WHEN`: the request, job or test in which the handle was opened, else what kind of owner opened it."""
+    if handle.scope is not None and handle.scope.kind in _SCOPES:
+        return _SCOPES[handle.scope.kind]
+    owner = handle.owner
+    if owner is None or (owner.kind == "thread" and owner.spawn is None):
+        return ""
+    return owner.kind if owner.kind in WHEN else ""
+
+
+def mistake(group: Sequence[Handle]) -> tuple[str, ...]:
+    """A sentence on the mistake that the function of the opening line makes, if its source shows one."""
+    handle = group[0]
+    if handle.site is None or not handle.origin:
+        return ()
+    use = use_of(handle.site, handle.origin)
+    if use is None:
+        return ()
+    way, path = way_of(handle), shown_path(use.file)
+    if use.within and way.with_ends_only:
+        name = use.name or "connection"
+        return (f"`with {name}:` at {path}:{use.within} ends the transaction and does not close the connection.",)
+    if use.closed:
+        return (f"The close at {path}:{use.closed} has not run: an exception, an early return or a loop passes it by.",)
+    return ()

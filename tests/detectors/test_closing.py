@@ -1,0 +1,283 @@
+"""Advice in the words of the library and the framework at hand, as real programs get it: one for each kind of server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.needs import needed
+from tests.programs import Programs
+from whoholds.detectors._closing import WAYS, WHEN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers import MySQLArguments
+
+pytestmark = pytest.mark.once
+
+# Each function opens twice on one line and keeps both. Its name, up to two underscores, is the row of `WAYS` or of
+# `WHEN` that must be told of it, with an underscore for each blank or dot.
+SQLITE = """
+import asyncio, sqlite3, threading
+from concurrent.futures import ThreadPoolExecutor
+import dbutils.pooled_db, django.conf, peewee, sqlalchemy, sqlalchemy.orm
+import whoholds.scopes.units as units
+kept = []
+
+def sqlite3__():
+    kept.append(sqlite3.connect("a.db"))
+
+def with__():
+    connection = sqlite3.connect("a.db")
+    with connection:
+        connection.execute("SELECT 1")
+    kept.append(connection)
+
+def helper__():
+    return sqlite3.connect("a.db")
+
+def with_around_a_helper():
+    with helper__() as connection:
+        kept.append(connection)
+
+def close__():
+    connection = sqlite3.connect("a.db")
+    kept.append(connection)
+    if len(kept) > 1000:
+        connection.close()
+
+async def aiosqlite__():
+    import aiosqlite
+    kept.append(await aiosqlite.connect("b.db"))
+
+def peewee__():
+    database = peewee.SqliteDatabase("c.db")
+    database.connect()
+    kept.append(database)
+
+def dbutils__():
+    kept.append(pool.connection())
+
+def sqlalchemy__():
+    kept.append(engine.connect())
+
+def sqlalchemy_session__():
+    session = sqlalchemy.orm.Session(engine)
+    session.execute(sqlalchemy.text("SELECT 1"))
+    kept.append(session)
+
+def django__():
+    from django.db import connections
+    connection = connections.create_connection("default")
+    connection.ensure_connection()
+    kept.append(connection)
+
+def thread__():
+    kept.append(sqlite3.connect("a.db", check_same_thread=False))
+
+def job__():
+    kept.append(sqlite3.connect("a.db", check_same_thread=False))
+
+async def task__():
+    kept.append(sqlite3.connect("a.db", check_same_thread=False))
+
+def request__():
+    kept.append(sqlite3.connect("a.db"))
+
+def queued__():
+    kept.append(sqlite3.connect("a.db"))
+
+def command__():
+    kept.append(sqlite3.connect("a.db"))
+
+pool = dbutils.pooled_db.PooledDB(sqlite3, database="d.db")
+engine = sqlalchemy.create_engine("sqlite:///e.db", poolclass=sqlalchemy.QueuePool)
+django.conf.settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "f.db"}})
+
+async def tasks():
+    for _ in range(2):
+        await aiosqlite__()
+    await asyncio.gather(task__(), task__())
+
+def thread_of(job):
+    thread = threading.Thread(target=job)
+    thread.start()
+    thread.join()
+
+def scope_of(job, kind):
+    unit = units.begin("cars", kind)
+    job(), job()
+    units.end(unit)
+
+for _ in range(2):
+    sqlite3__(), with__(), with_around_a_helper(), close__(), peewee__(), dbutils__(), sqlalchemy__()
+    sqlalchemy_session__(), django__(), thread_of(thread__)
+with ThreadPoolExecutor(1) as executor:
+    list(executor.map(lambda _: job__(), range(2)))
+scope_of(request__, "request"), scope_of(queued__, "task"), scope_of(command__, "command")
+asyncio.run(tasks())
+"""
+GEVENT = """
+import gevent.monkey; gevent.monkey.patch_all()
+import gevent, sqlite3
+kept = []
+
+def greenlet__():
+    kept.append(sqlite3.connect("a.db", check_same_thread=False))
+
+gevent.joinall([gevent.spawn(greenlet__) for _ in range(2)])
+"""
+POSTGRES = """
+import asyncio
+import aiopg, asyncpg, psycopg, psycopg2.pool, psycopg_pool, sqlalchemy
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+DSN = os.environ["DSN"]
+kept = []
+
+def psycopg2__():
+    kept.append(psycopg2.connect(DSN))
+
+def psycopg2_pool__(pool):
+    kept.append(pool.getconn())
+
+def psycopg__():
+    kept.append(psycopg.connect(DSN))
+
+def psycopg_pool__(pool):
+    kept.append(pool.getconn())
+
+async def psycopg_async__():
+    kept.append(await psycopg.AsyncConnection.connect(DSN))
+
+async def psycopg_pool_async__(pool):
+    kept.append(await pool.getconn())
+
+async def asyncpg__():
+    kept.append(await asyncpg.connect(DSN))
+
+async def asyncpg_pool__(pool):
+    kept.append(await pool.acquire())
+
+async def aiopg__():
+    kept.append(await aiopg.connect(DSN))
+
+async def aiopg_pool__(pool):
+    kept.append(await pool.acquire())
+
+async def sqlalchemy_async__(engine):
+    connection = engine.connect()
+    await connection.start()
+    kept.append(connection)
+
+async def sqlalchemy_async_session__(engine):
+    session = AsyncSession(engine)
+    await session.execute(sqlalchemy.text("SELECT 1"))
+    kept.append(session)
+
+first = psycopg2.pool.ThreadedConnectionPool(1, 4, DSN)
+second = psycopg_pool.ConnectionPool(DSN, min_size=1, max_size=4, open=True)
+for _ in range(2):
+    psycopg2__(), psycopg2_pool__(first), psycopg__(), psycopg_pool__(second)
+
+async def main():
+    third = psycopg_pool.AsyncConnectionPool(DSN, min_size=1, max_size=4, open=False)
+    await third.open()
+    fourth = await asyncpg.create_pool(DSN, min_size=1, max_size=4)
+    fifth = await aiopg.create_pool(DSN, minsize=1, maxsize=4)
+    engine = create_async_engine(DSN.replace("postgresql:", "postgresql+asyncpg:"))
+    for _ in range(2):
+        await psycopg_async__()
+        await psycopg_pool_async__(third)
+        await asyncpg__()
+        await asyncpg_pool__(fourth)
+        await aiopg__()
+        await aiopg_pool__(fifth)
+        await sqlalchemy_async__(engine)
+        await sqlalchemy_async_session__(engine)
+    end()
+
+asyncio.run(main())
+"""
+MARIADB = """
+import mysql.connector, pymysql
+ADDRESS = eval(os.environ["ADDRESS"])
+kept = []
+
+def pymysql__():
+    kept.append(pymysql.connect(**ADDRESS))
+
+def mysql_connector__():
+    kept.append(mysql.connector.connect(**ADDRESS))
+
+for _ in range(2):
+    pymysql__(), mysql_connector__()
+"""
+END = """
+import os, sys, time
+def end():
+    import whoholds
+    time.sleep(0.3)  # the end of a request or job is judged at the next tick
+    whoholds.stop()
+    sys.stdout.flush()
+    os._exit(0)
+"""
+UNTRIED = {None, "MySQLdb", "pg8000"}  # mysqlclient has to be compiled; pg8000's is as any other's
+
+
+def advice(folder: Path, source: str, **environ: object) -> dict[str, str]:
+    """Run the program and give what is advised for each function that opens."""
+    ran = Programs(folder).run(
+        f"{END}{source}\nend()\n", within=90, WHOHOLDS_EVERY=0.1, WHOHOLDS_TOO_MANY=1000, **environ
+    )
+    assert ran.code == 0, ran.err
+    records = ran.of("finding", "left-open")
+    return {record["opened"]["function"]: " ".join(record["why"]) for record in records}
+
+
+def told(folder: Path, source: str, rows: set[str | None], **environ: object) -> dict[str, str]:
+    """Give the advice of each function, once that of each function named after one of `rows` is seen to be its row's."""
+    got = advice(folder, source, **environ)
+    named = {str(row).replace(" ", "_").replace(".", "_"): row for row in rows}
+    seen = {row for function, row in named.items() if f"{function}__" in got}
+    wrong = [function for function, row in named.items() if row in seen and WAYS[row].code not in got[f"{function}__"]]
+    assert not wrong, got
+    assert seen == rows, got
+    return got
+
+
+def test_sqlite_programs_and_every_kind_of_owner(tmp_path: Path) -> None:
+    """Each library's own words, each owner's own end, and the two mistakes with their lines."""
+    rows = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalchemy session", "django"}
+    got = told(tmp_path, SQLITE, rows)
+    lines = f"{END}{SQLITE}".splitlines()
+    within = next(number for number, line in enumerate(lines, 1) if line.strip() == "with connection:")
+    around = next(number for number, line in enumerate(lines, 1) if "with helper__()" in line)
+    close = next(number for number, line in enumerate(lines, 1) if line.strip() == "connection.close()")
+    ends = "ends the transaction and does not close the connection."
+    assert f"`with connection:` at app.py:{within} {ends}" in got["with__"]
+    assert f"`with connection:` at app.py:{around} {ends}" in got["helper__"]
+    assert f"The close at app.py:{close} has not run" in got["close__"]
+    assert "has not run" not in got["sqlite3__"]
+    for world, when in WHEN.items():
+        if world not in ("", "test", "greenlet"):
+            assert when in got[f"{world}__"], world
+    assert WHEN[""] in got["sqlite3__"]
+
+
+def test_a_program_of_greenlets(tmp_path: Path) -> None:
+    """What a greenlet opened, the greenlet closes."""
+    needed("gevent")
+    assert WHEN["greenlet"] in advice(tmp_path, GEVENT)["greenlet__"]
+
+
+def test_postgresql_programs(tmp_path: Path, postgres: str) -> None:
+    """Drivers and their pools, synchronous and not; SQLAlchemy with asyncio."""
+    rows = {row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "sqlalchemy async"))}
+    told(tmp_path, POSTGRES, rows, DSN=postgres)
+
+
+def test_mariadb_programs(tmp_path: Path, mariadb: MySQLArguments) -> None:
+    """PyMySQL and MySQL's own connector."""
+    told(tmp_path, MARIADB, {"pymysql", "mysql.connector"}, ADDRESS=dict(mariadb))

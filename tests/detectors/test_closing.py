@@ -223,7 +223,10 @@ def end():
     sys.stdout.flush()
     os._exit(0)
 """
-UNTRIED = {None, "MySQLdb", "pg8000"}  # mysqlclient has to be compiled; pg8000's is as any other's
+IN_SQLITE = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalchemy session", "django"}
+IN_POSTGRES = {row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "sqlalchemy async"))}
+IN_MARIADB = {"pymysql", "mysql.connector"}
+UNTRIED = {None, "MySQLdb", "pg8000"}  # their connections are closed as PyMySQL's are
 
 
 def advice(folder: Path, source: str, **environ: object) -> dict[str, str]:
@@ -249,8 +252,7 @@ def told(folder: Path, source: str, rows: set[str | None], **environ: object) ->
 
 def test_sqlite_programs_and_every_kind_of_owner(tmp_path: Path) -> None:
     """Each library's own words, each owner's own end, and the two mistakes with their lines."""
-    rows = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalchemy session", "django"}
-    got = told(tmp_path, SQLITE, rows)
+    got = told(tmp_path, SQLITE, IN_SQLITE)
     lines = f"{END}{SQLITE}".splitlines()
     within = next(number for number, line in enumerate(lines, 1) if line.strip() == "with connection:")
     around = next(number for number, line in enumerate(lines, 1) if "with helper__()" in line)
@@ -274,10 +276,14 @@ def test_a_program_of_greenlets(tmp_path: Path) -> None:
 
 def test_postgresql_programs(tmp_path: Path, postgres: str) -> None:
     """Drivers and their pools, synchronous and not; SQLAlchemy with asyncio."""
-    rows = {row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "sqlalchemy async"))}
-    told(tmp_path, POSTGRES, rows, DSN=postgres)
+    told(tmp_path, POSTGRES, IN_POSTGRES, DSN=postgres)
 
 
 def test_mariadb_programs(tmp_path: Path, mariadb: MySQLArguments) -> None:
     """PyMySQL and MySQL's own connector."""
-    told(tmp_path, MARIADB, {"pymysql", "mysql.connector"}, ADDRESS=dict(mariadb))
+    told(tmp_path, MARIADB, IN_MARIADB, ADDRESS=dict(mariadb))
+
+
+def test_every_row_is_tried() -> None:
+    """By a real program, but for the few that are named."""
+    assert set(WAYS) == IN_SQLITE | IN_POSTGRES | IN_MARIADB | UNTRIED

@@ -54,7 +54,7 @@ def test_one_owner_alone_waits_for_nobody() -> None:
 def test_the_safe_pool_size_is_worked_out(owners: int, size: int) -> None:
     """owners × (held at once − 1) + 1."""
     (found,) = nested(owners, CARS, AUDIT, pool=True).found(second_while_holding)
-    assert found.why[0] == "The pool lends 5 at most."
+    assert found.why[0] == "The pool lends at most 5."
     assert f"for the {owners} owner{'s' * (owners > 1)} seen so far" in found.why[1]
     assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[1]
 
@@ -229,7 +229,7 @@ def test_a_pool_with_room_is_far_from_starving(lends: int | None, severity: str)
         world.opens(line, kind="checkout", pool=pool)
     (found,) = world.found(second_while_holding)
     assert found.severity == severity
-    assert found.why[0] == (f"The pool lends {lends} at most." if lends else "The pool has no limit of its own.")
+    assert found.why[0] == (f"The pool lends at most {lends}." if lends else "The pool has no limit of its own.")
 
 
 def test_a_nesting_is_said_once() -> None:

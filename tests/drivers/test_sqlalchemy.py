@@ -343,7 +343,7 @@ def test_a_pool_that_runs_out_names_every_holder(watch: Watch, url: str) -> None
         assert (finding.count, finding.severity, finding.kind) == (3, "error", CHECKOUT)
         places = [(part.count, part.site.frame.line) for part in finding.parts]  # type: ignore[union-attr]
         assert places == [(2, at), (1, also_at)]
-        assert "The pool has 3 at most." in finding.why
+        assert "The pool lends at most 3." in finding.why
         for connection in kept:
             connection.close()
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
-from whoholds.detectors._closing import how_to_close
+from whoholds.detectors._closing import how_to_close, mistake
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 ONE_POOL = "Create one pool (or engine) for the process and share it; if you do create another, dispose of the first."
 _SHARE = "share a pool, or fetch for all of them in one query."
 _ONE_EXECUTOR = "Create one executor for the process and share it, or take the connections from a pool."
-_IN_THE_JOB = "Close each connection in the job that opened it, or keep one for each worker."
 _BY_A_LIBRARY = (
     "A library starts a request or job for each. Take connections from a pool smaller than the server's limit."
 )
@@ -80,10 +79,10 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
         return (ONE_POOL,)
     width, workers, executors = _executors(part)
     if width and (executors > 1 or part.count > workers):
-        return (_ONE_EXECUTOR if executors > 1 else _IN_THE_JOB,)
+        return (_ONE_EXECUTOR,) if executors > 1 else how_to_close(part.handles)
     if part.spawn is None:
         one = "One place opens them all. " if len(parts) == 1 else ""
-        return (f"{one}Close each before the next, or share one connection or a pool.",)
+        return (*mistake(part.handles), f"{one}Close each before the next, or share one connection or a pool.")
     if part.spawned is not None and kind_of(part.spawned.frame.file):
         return (_BY_A_LIBRARY,)
     return (_FEWER_WORKERS,) if width else _one_each(part)

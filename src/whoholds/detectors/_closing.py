@@ -91,6 +91,8 @@ WAYS: Final[dict[str | None, Way]] = {
     ),
 }
 
+_A_POOL: Final = Way("borrow in a `with` block, or give back in a finally", _DBAPI_COMMIT, _BACK)  # without a row
+
 # Owner, as `world_of` names it → when it must be closed.
 WHEN: Final = {
     "request": "before its request ends, also when the view raises an exception",
@@ -98,12 +100,16 @@ WHEN: Final = {
     "command": "before its command returns, also when the command raises an exception",
     "test": "before its test ends, in the test or behind the `yield` of a fixture",
     "task": "before its task ends, also when the task fails or is cancelled",
-    "job": "at the end of each job, also when the job fails: the worker thread lives on",
+    "job": "at the end of each job, also when the job fails, because its worker lives on",
     "greenlet": "before its greenlet ends, also when the greenlet fails",
     "thread": "before its thread ends, also when an exception passes",
     "": "in the function that opened it, also when an exception passes",
 }
 _SCOPES: Final = {"request": "request", "task": "queued", "command": "command", "test": "test", "fixture": "test"}
+_SERVERS: Final = (  # libraries that start a thread or task for each request or connection
+    *("uvicorn/", "hypercorn/", "daphne/", "aiohttp/", "granian/", "sanic/", "tornado/"),
+    *("werkzeug/", "gunicorn/", "waitress/", "cheroot/", "cherrypy/", "socketserver.py"),
+)
 _FRAMEWORKS: Final = {"django": ("django/db/",), "peewee": ("peewee.py", "playhouse/")}  # by their folders
 _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous half
     "aiopg": "aiopg pool",
@@ -136,7 +142,8 @@ def how_to_commit(group: Sequence[Handle]) -> tuple[str, ...]:
 
 def way_of(handle: Handle) -> Way:
     """What to write for this handle, by its library."""
-    return WAYS.get(library_of(handle), WAYS[None])
+    way = WAYS.get(library_of(handle), WAYS[None])
+    return _A_POOL if handle.kind == CHECKOUT and way.does == Way("").does else way
 
 
 def library_of(handle: Handle) -> str:
@@ -176,6 +183,9 @@ def world_of(handle: Handle) -> str:
     owner = handle.owner
     if owner is None or (owner.kind == "thread" and owner.spawn is None):
         return ""
+    spawned = owner.spawn.site if owner.spawn is not None else None
+    if spawned is not None and library_path(spawned.frame.file).startswith(_SERVERS):
+        return "request"
     return owner.kind if owner.kind in WHEN else ""
 
 

@@ -11,6 +11,7 @@ from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part,
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
+from whoholds.detectors._closing import how_to_close
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
@@ -41,10 +42,6 @@ ASK_POSTGRESQL = (
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
 _NO_POOL = "Connect once and reuse the connection, or take it from a pool."
 _OVERFLOW = "The pool keeps fewer connections than are in use at once and closes the others: let it keep more."
-NOT_BACK = (
-    "Give each connection back in a finally (putconn), or borrow in a block (`with pool.connection()`): "
-    "this pool never gets back what is dropped."
-)
 _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
 
 
@@ -251,7 +248,7 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
             parts=parts,
             why=(*_why_refused(refusal, held, allowed), *(why_lost(lost) or _how_big(refusal, held, snapshot))),
-            advice=(NOT_BACK,) if lost else advice(parts) if parts else (),
+            advice=how_to_close(lost) if lost else advice(parts) if parts else (),
             also=Also.at("refused", _asked_at(refusal, snapshot), " at "),
             error=refusal.error,
             adds_up=False,
@@ -313,7 +310,7 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
     why = []
     pool = refusal.by_pool
     if pool is not None:
-        why.append(f"The pool has {pool.max} at most." if pool.max else "The pool has no limit of its own.")
+        why.append(f"The pool lends at most {pool.max}." if pool.max else "The pool has no limit of its own.")
     elif not allowed or len(held) < FEW * allowed:
         ask = ASK_MYSQL if refusal.database.system in ("mysql", "mariadb") else ASK_POSTGRESQL
         few = f"This process holds {len(held)}"

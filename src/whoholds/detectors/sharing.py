@@ -118,7 +118,7 @@ def _lends(group: list[Nesting]) -> tuple[tuple[str, ...], float]:
     if not pools:
         return (), 0.0
     least = min(pool.max or INFINITE for pool in pools)
-    return (("The pool has no limit of its own." if least == INFINITE else f"The pool lends {least} at most."),), least
+    return (("The pool has no limit of its own." if least == INFINITE else f"The pool lends at most {least}."),), least
 
 
 def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

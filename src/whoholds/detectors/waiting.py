@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.asking import asking
 from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
 from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queue_of
-from whoholds.detectors.crowd import NOT_BACK, why_lost
+from whoholds.detectors._closing import how_to_close
+from whoholds.detectors.crowd import why_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,10 +17,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle, Request
     from whoholds.limits import Limits
 
-_GIVE_BACK = (
-    "Give each connection back on every path, also when an exception passes: borrow in a `with` block, or give back in "
-    "a finally. A larger pool would only run out later."
-)
+_NO_LARGER = "A larger pool would only run out later."
 _HOLD_SHORTER = "Give each connection back before slow work that does not need it; only then consider a larger pool."
 _FASTER = "Make the statements faster, or let fewer callers run at once; or enlarge the pool, if the server allows it."
 _ONE_IS_ENOUGH = "Pass the first connection to the code that asks for the second, or give the first back before."
@@ -68,7 +66,7 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
         first.spawn,
         parts=parts,
         why=(*_why(queue, snapshot), *why_lost(queue.lost)),
-        advice=(_advice(queue, snapshot),),
+        advice=_advice(queue, snapshot),
         also=Also.at("waiting", groups[0].site, " at "),
         adds_up=False,
         verdict=queue.verdict,
@@ -123,10 +121,10 @@ def _least_idle(handles: list[Handle], now: float) -> str:
     return f"{seconds:.1f} s{' or longer' * (len(handles) > 1)}"
 
 
-def _advice(queue: Queue, snapshot: Snapshot) -> str:
+def _advice(queue: Queue, snapshot: Snapshot) -> tuple[str, ...]:
     if queue.verdict == LEAKED:
-        return _GIVE_BACK if queue.pool.takes_back else NOT_BACK
+        return (*how_to_close(queue.left or queue.lost), _NO_LARGER)
     if queue.verdict == DEADLOCK:
-        return _ONE_IS_ENOUGH
+        return (_ONE_IS_ENOUGH,)
     demand, present = snapshot.demand_of(queue.pool)
-    return _HOLD_SHORTER if queue.working or demand.is_held_too_long(present) else _FASTER
+    return (_HOLD_SHORTER if queue.working or demand.is_held_too_long(present) else _FASTER,)

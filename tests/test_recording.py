@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.worlds import CARS, REPORT, SHOP, USERS, Program, ends, job, task, thread
 from whoholds.detectors import ALL
-from whoholds.ledger.handle import COLLECTED
+from whoholds.ledger.handle import CHECKOUT, COLLECTED
 from whoholds.ledger.scope import Scope
 from whoholds.reporting.wording import message
 from whoholds.testing.recording import Recording, restored
@@ -58,9 +58,25 @@ def lived() -> tuple[Program, Recording, list[list[Finding]]]:
     for handle in handles:
         program.ledger.closed(handle, COLLECTED if handle is handles[0] else "closed")
     program.looks()
+    starves(program)
     program.exits()
     assert waiting[0].open
     return program, recording, found
+
+
+def starves(program: Program) -> None:
+    """Two requests wait for a pool that lends nothing any more, after one loan has come back."""
+    ledger = program.ledger
+    theirs = type("Theirs", (), {})()
+    pool = ledger.pool_made(theirs, "pool", None, 1)
+    stock = program.opens(CARS, pool=pool)
+    lend = partial(ledger.opened, CHECKOUT, "pool", SHOP, None, None, parent=stock, pool=pool, began=program.clock())
+    ledger.closed(lend())
+    lend()
+    requests = [ledger.asks(pool, None) for _ in range(2)]
+    program.looks(6.0)
+    for request in requests:
+        request.answered()
 
 
 def told(looks: list[list[Finding]]) -> list[list[str]]:
@@ -78,6 +94,7 @@ def test_a_recording_gives_the_same_findings_as_the_run() -> None:
         "refused",
         "idle-in-transaction",
         "held-too-long",
+        "waiting-too-long",
         "owner-gone",
         "left-open",
         "collected-open",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, SHOP, World, thread
-from whoholds.analysis.demand import KEPT, NOTHING, POOLS, WIDTH, Demand, Present, Spread
+from whoholds.analysis.demand import KEPT, NOTHING, POOLS, Demand, Present
+from whoholds.analysis.spread import WIDTH, Spread
 from whoholds.ledger.handle import Handle, Request
 
 if TYPE_CHECKING:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from tests.worlds import CARS, REPORT, SHOP, USERS, World, at, ends, job, said, task, thread
 from whoholds.analysis.inside import unfinished
 from whoholds.detectors.waiting import waiting_too_long
+from whoholds.ledger.callers import awaited
 from whoholds.ledger.handle import Request
-from whoholds.ledger.origin import from_lines
+from whoholds.ledger.origin import capture, from_lines
+from whoholds.reporting.wording import message as first_line_of
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
@@ -84,7 +88,7 @@ def test_a_leak_of_all() -> None:
     (found,) = pool.after(1.0)
     assert verdicts([found]) == [("error", "leaked", 3)]
     assert (found.opened.function, found.also.what, found.also.site.frame.function) == ("load_cars", "waiting", "page")
-    assert found.why[0].startswith("Leaked: 2 of the pool's 2 connections are idle for 6.0 s or longer")
+    assert found.why[0].startswith("Leaked: both connections of the pool are idle for 6.0 s or longer")
     assert [(part.count, part.site.frame.function) for part in found.parts] == [(2, "load_cars")]
     assert [(group.count, group.site.frame.function, group.longest_s) for group in found.waiting] == [(3, "page", 6.0)]
 
@@ -129,7 +133,7 @@ def test_all_busy_with_statements(caller: int) -> None:
     (found,) = pool.after(0)
     assert verdicts([found]) == [("warning", "too small", 4)]
     assert found.why == (
-        "Too small: all 2 connections of the pool are in use.",
+        "Too small: both connections of the pool are in use.",
         "6 were wanted at once; used for 100% of the time they are held: a pool of 6 would do."
         if caller
         else "6 were wanted at once; not used at all: hold them shorter before you enlarge the pool.",
@@ -145,7 +149,7 @@ def test_all_busy_with_work_that_is_not_the_database() -> None:
     (found,) = pool.after(6)
     assert verdicts([found]) == [("error", "too small", 1)]
     assert found.why == (
-        "Too small for the way it is used: 2 of the pool's 2 connections are idle for 6.0 s or longer while the owners do "
+        "Too small for the way it is used: both connections of the pool are idle for 6.0 s or longer while the owners do "
         "other work.",
         "3 were wanted at once; not used at all: hold them shorter before you enlarge the pool.",
     )
@@ -165,7 +169,7 @@ def test_nested_loans() -> None:
     (found,) = pool.after(6)
     assert verdicts([found]) == [("error", "deadlock", 5)]
     assert found.also.site.frame.function == "write"
-    assert "2 of the pool's 2 connections are held by owners that wait for another" in found.why[0]
+    assert "both connections of the pool are held by owners that wait for another" in found.why[0]
 
 
 def test_not_all_nest() -> None:
@@ -302,6 +306,24 @@ def test_asking_lines_have_limits_of_their_own() -> None:
     assert said(pool.after(6)) == [("error", 2)]
 
 
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (1, "borrowed the pool's only connection: leaked; 1 waits 6.0 s at page.py:20 in page"),
+        (2, "borrowed both connections of the pool: leaked; 2 wait up to 6.0 s at page.py:20 in page"),
+        (3, "borrowed all 3 connections of the pool: leaked; 3 wait up to 6.0 s at page.py:20 in page"),
+    ],
+)
+def test_the_first_line_names_holders_verdict_and_those_who_wait(size: int, message: str) -> None:
+    """In this order, as a person would say it."""
+    pool = Pool(size)
+    for _ in range(size):
+        pool.lends(now=ELSEWHERE)
+        pool.asks()
+    (found,) = pool.after(6)
+    assert message in first_line_of(found).replace("/srv/shop/", "")
+
+
 def test_two_pools_of_one_database_are_two_findings() -> None:
     """Each has its own holders."""
     pool = Pool(1)
@@ -340,3 +362,33 @@ def test_a_task_s_stack_ends_where_its_code_ends() -> None:
     further = stack("/srv/shop/cars.py:44 load_cars")
     assert not unfinished(at(CARS) + loop, further).inside
     assert unfinished(at(CARS) + loop, further, whole=True).inside
+
+
+@pytest.mark.parametrize(("pause", "inside"), [("later", True), ("again", False)])
+def test_a_task_that_waits_further_down_is_inside_and_one_that_waits_at_the_same_line_is_not(
+    pause: str, inside: object
+) -> None:
+    """A coroutine that awaits has another offset while the awaited one runs than while all of them are suspended."""
+    stacks: list[Origin] = []
+
+    @types.coroutine
+    def suspended() -> Any:
+        yield
+
+    async def borrow(*, wait: bool) -> None:
+        if wait:
+            await suspended()
+        stacks.append(capture(sys._getframe(), 8))
+
+    async def work() -> None:
+        for wait in (False, pause == "again"):
+            await borrow(wait=wait)
+        await suspended()
+
+    async def request() -> None:
+        await work()
+
+    coroutine = request()
+    coroutine.send(None)
+    assert unfinished(stacks[0], awaited(coroutine, 8), whole=True).inside == inside
+    coroutine.close()

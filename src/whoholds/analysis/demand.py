@@ -9,74 +9,26 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections import Counter
 from dataclasses import dataclass, field
-from heapq import heapreplace
-from math import ceil, log
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whoholds.analysis.replay import Sizes, most_at_once, sizes_of
+from whoholds.analysis.spread import Spread
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from typing import TypeAlias
 
+    from whoholds.analysis.replay import Loan
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle, Pool, Request
 
-    Loan: TypeAlias = tuple[float, float, float]  # asked at, seconds out, seconds used (-1: not known)
-
 KEPT = 1024  # loans of the busiest stretch, from which the sizes are computed
-LATE_S = 0.01  # a wait of so many seconds is late …
-LATE_SHARE = 0.01  # … and a pool is large enough if at most this share of the loans is late
 POOLS = 100  # of which the demand is kept
-WIDTH = 1.1  # of a bucket: its upper edge over its lower edge
-SHORTEST_S = 1e-6  # the upper edge of the first bucket
 MUCH_LONGER = 2.0  # held so many times as long as used: holding shorter helps more than a larger pool
 _TIMES = 3  # numbers that are kept of each loan: when it was asked for, how long it was out, how long it was used
 _HALF = _TIMES * KEPT // 2  # numbers after which the busiest stretch is looked for anew
-_PER_BUCKET = 1 / log(WIDTH)
-_FIRST = log(SHORTEST_S) * _PER_BUCKET
-
-
-class Spread:
-    """How long something took, many times: a histogram whose buckets each reach 10 % further than the one before.
-
-    A share of the times is known to be at most 10 % shorter than `at` says; the longest is exact.
-    """
-
-    __slots__ = ("buckets", "count", "longest")
-
-    def __init__(self) -> None:
-        self.buckets: Counter[int] = Counter()
-        self.count = 0
-        self.longest = 0.0
-
-    def add(self, seconds: Iterable[float]) -> None:
-        """Count these."""
-        seconds = list(seconds)
-        buckets = [ceil(log(one) * _PER_BUCKET - _FIRST) if one > SHORTEST_S else 0 for one in seconds]
-        self.buckets.update(buckets)
-        self.count += len(seconds)
-        self.longest = max(self.longest, max(seconds, default=0.0))
-
-    def at(self, share: float) -> float:
-        """The seconds within which so large a share of them lies: the upper edge of a bucket, `longest` at most."""
-        reached, wanted = 0, ceil(share * self.count)
-        for bucket, count in sorted(self.buckets.items()):
-            reached += count
-            if reached >= wanted:
-                return min(SHORTEST_S * WIDTH**bucket, self.longest)
-        return 0.0
-
-
-class Sizes(NamedTuple):
-    """How many connections would have been enough for the busiest `KEPT` loans, asked for at the same moments."""
-
-    no_wait: int  # so that nobody waits
-    few_waits: int  # so that at most 1 % wait for 10 ms or longer
-    only_used: int | None  # the same, if each loan were held only while it is used; None if that is not known
 
 
 @dataclass
@@ -162,15 +114,7 @@ class Demand:
         recent = [*_loans(self._recent), *present.out]
         usual = sorted(held for _, held, _ in recent)[len(recent) // 2] if recent else 0.0
         recent += [(asked, usual, usual) for asked in present.waiting]
-        loans = max(_loans(self._busiest), recent, key=most_at_once)
-        if not loans:
-            return None
-        loans.sort()
-        no_wait = most_at_once(loans)
-        few = _enough([(asked, held) for asked, held, _ in loans], no_wait)
-        if any(used < 0 for _, _, used in loans):
-            return Sizes(no_wait, few, None)
-        return Sizes(no_wait, few, _enough([(asked, used) for asked, _, used in loans], few))
+        return sizes_of(max(_loans(self._busiest), recent, key=most_at_once))
 
     def sentence(self, present: Present) -> str:
         """How many are wanted at once, and what to do first, in one sentence."""
@@ -216,45 +160,6 @@ def _loan(handle: Handle, now: float) -> Loan:
 def _loans(times: array[float]) -> list[Loan]:
     """(asked at, seconds held, seconds used) for each loan; -1 for a use that is not known."""
     return list(zip(times[::_TIMES], times[1::_TIMES], times[2::_TIMES], strict=True))
-
-
-def most_at_once(loans: Iterable[Loan]) -> int:
-    """How many of these loans overlap at most, if each is lent as soon as it is asked for."""
-    changes: list[tuple[float, int]] = []
-    for loan in loans:
-        changes += ((loan[0], 1), (loan[0] + loan[1], -1))
-    count, most = 0, int(bool(changes))
-    for _, change in sorted(changes):  # of one moment, endings first
-        count += change
-        most = max(most, count)
-    return most
-
-
-def late(loans: list[tuple[float, float]], size: int) -> int:
-    """How many of these loans, in the order of asking, wait for `LATE_S` or longer in a pool of that size.
-
-    Whoever asks first is lent to first.
-    """
-    free = [-math.inf] * size  # a heap: when each connection is free again
-    waits = 0
-    for asked, held in loans:
-        begins = max(free[0], asked)
-        heapreplace(free, begins + held)
-        waits += begins - asked >= LATE_S
-    return waits
-
-
-def _enough(loans: list[tuple[float, float]], most: int) -> int:
-    """The smallest pool, of `most` connections at most, in which at most `LATE_SHARE` of the loans are late."""
-    allowed = int(LATE_SHARE * len(loans))
-    low, high = 1, most
-    while low < high:
-        size = (low + high) // 2
-        if late(loans, size) <= allowed:
-            high = size
-        else:
-            low = size + 1
-    return high
 
 
 def take(demands: dict[Pool, Demand], taken: Entries, new: Iterable[Handle], since: float) -> None:

@@ -56,8 +56,11 @@ def unfinished(taken: Origin, now: Origin, *, whole: bool = False) -> Unfinished
 
     The innermost of the program's own functions that is on both stacks, with the same callers, decides: the owner is
     inside if that function has gone on from the line at which it was, and not inside if it has come back to this line
-    or to one before it, as a loop does. With `whole`, `now` ends where a task's own code ends.
+    or to one before it, as a loop does. With `whole`, the owner is a task: `now` ends where its own code ends, and only
+    lines are compared, because a coroutine that awaits stands at other offsets while the awaited one runs.
     """
+    if whole:
+        taken, now = _by_line(taken), _by_line(now)
     keeper = keeper_index(taken)
     for at in range(keeper, len(taken), 2):
         if at != keeper and kind_of(_code(taken, at).co_filename):
@@ -68,6 +71,14 @@ def unfinished(taken: Origin, now: Origin, *, whole: bool = False) -> Unfinished
             if same and (has_callers(now, other, callers) or (whole and other + 2 == len(now))):
                 return Unfinished(_place(now, other) > _place(taken, at), at == keeper)
     return Unfinished(False, False, not _code(taken, keeper).co_flags & _GENERATOR)
+
+
+def _by_line(origin: Origin) -> Origin:
+    """The origin with lines in place of offsets."""
+    pairs: list[CodeType | int] = []
+    for index in range(0, len(origin), 2):
+        pairs += (origin[index], -_place(origin, index)[0])
+    return tuple(pairs)
 
 
 def _place(origin: Origin, index: int) -> tuple[int, int]:

@@ -60,8 +60,14 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
         first.handles[0].database,
         tuple(handle for part in parts for handle in part.handles),
         len(queue.requests),
-        "{verb} %d of the pool's %d connections: %s; %d wait up to %.1f s",
-        (first.count, len(holders), queue.verdict, len(queue.requests), queue.longest_s),
+        "{verb} %s: %s; %d wait%s %.1f s",
+        (
+            _share(first.count, len(holders)),
+            queue.verdict,
+            len(queue.requests),
+            " up to" if len(queue.requests) > 1 else "s",
+            queue.longest_s,
+        ),
         first.site,
         first.spawn,
         parts=parts,
@@ -83,37 +89,52 @@ def _blamed(queue: Queue) -> set[Handle]:
 
 def _why(queue: Queue, snapshot: Snapshot) -> Iterator[str]:
     """The sentence that gives the verdict, with the numbers that prove it; then what the pool would need."""
-    size, now = len(queue.holders), snapshot.now
+    holders, now = queue.holders, snapshot.now
+    size = len(holders)
     if queue.verdict == LEAKED:
         if queue.left:
             several = len(queue.left) > 1
             yield (
-                f"Leaked: {len(queue.left)} of the pool's {size} connections {_are(queue.left)} idle for "
+                f"Leaked: {_share(len(queue.left), size)} {_are(queue.left)} idle for "
                 f"{_least_idle(queue.left, now)}, and the call{'s' * several} that borrowed "
                 f"{'them have' if several else 'it has'} gone on without giving {'them' if several else 'it'} back."
             )
         else:
-            yield f"Leaked: {len(queue.lost)} of the pool's {size} connections will not come back."
+            yield f"Leaked: {_share(len(queue.lost), size)} will not come back."
         return
     if queue.verdict == DEADLOCK:
         yield (
-            f"Deadlock: {len(queue.waiting)} of the pool's {size} connections {_are(queue.waiting)} held by owners "
-            "that wait for another one of the same pool, and nobody else will give one back."
+            f"Deadlock: {_share(len(queue.waiting), size)} {_are(queue.waiting)} held by "
+            f"{'owners that wait' if len(queue.waiting) > 1 else 'an owner that waits'} for another one of the same "
+            "pool, and nobody else will give one back."
         )
         return
     if queue.working:
         yield (
-            f"Too small for the way it is used: {len(queue.working)} of the pool's {size} connections "
-            f"{_are(queue.working)} idle for {_least_idle(queue.working, now)} while the owners do other work."
+            f"Too small for the way it is used: {_share(len(queue.working), size)} {_are(queue.working)} idle for "
+            f"{_least_idle(queue.working, now)} while the {_do(queue.working)} other work."
         )
     else:
-        yield f"Too small: all {size} connections of the pool are in use."
+        yield f"Too small: {_share(size, size)} {_are(holders)} in use."
     demand, present = snapshot.demand_of(queue.pool)
     yield demand.sentence(present)
 
 
+def _share(some: int, count: int) -> str:
+    """How many of the pool's `count` connections, in words."""
+    if some < count:
+        return f"{some} of the pool's {count} connections"
+    return {1: "the pool's only connection", 2: "both connections of the pool"}.get(
+        count, f"all {count} connections of the pool"
+    )
+
+
 def _are(handles: list[Handle]) -> str:
     return "is" if len(handles) == 1 else "are"
+
+
+def _do(handles: list[Handle]) -> str:
+    return "owner does" if len(handles) == 1 else "owners do"
 
 
 def _least_idle(handles: list[Handle], now: float) -> str:

@@ -13,8 +13,8 @@ from whoholds.text.redact import shown_name
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from whoholds.analysis.demand import Spread
     from whoholds.analysis.snapshot import Snapshot
+    from whoholds.analysis.spread import Spread
     from whoholds.ledger.handle import Pool
 
 SHOWN = 10  # pools that are listed, those of which most was wanted at once

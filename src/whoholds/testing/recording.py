@@ -9,6 +9,7 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
+from array import array
 from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -98,6 +99,7 @@ _HOWS: dict[type, Callable[[Any], Any]] = {
     Sites: lambda sites: (_sites, (sites.source, list(sites))),
     Ledger: lambda _: (_nothing, ()),
     Spawn: _spawn,
+    array: lambda numbers: (_array, (numbers.typecode, numbers.tobytes())),
 }
 
 
@@ -122,6 +124,10 @@ def _code(file: str, name: str, first_line: int, lines: bytes) -> CodeType:
     return _nothing.__code__.replace(
         co_filename=file, co_name=name, co_firstlineno=first_line, co_linetable=lines, co_consts=(None,)
     )
+
+
+def _array(typecode: str, data: bytes) -> array[Any]:
+    return array(typecode, data)
 
 
 def _sites(source: bool, sites: list[Any]) -> Sites:  # noqa: FBT001 - as pickle calls it

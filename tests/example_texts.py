@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 _FIRST_LINE = re.compile(r"whoholds: (?P<rule>[a-z-]+): .+")
 _PACKAGES = re.compile(r"[^\s\"'(]*/site-packages/")  # what comes before a library's own path
 _FOLDER = re.compile(r"/tmp/shop-\w+/")
+_LIBRARY = re.compile(r"\b(ipykernel|uvicorn)/\S+:\d+ in \w+(  .*)?")  # its line, which is another in another version
 _RECORD = re.compile(r"(?<=.)(?=\[[A-Z]+\]\t)")  # AWS Lambda's client writes its log records without an end of line
 _MOMENT = re.compile(r"^( +held [^;\n]*).*$", re.MULTILINE)
 _LATER = re.compile(  # where the holders are; the last statements; what other rules said of the same connections
@@ -52,7 +53,8 @@ def reports_of(output: str, rules: list[str]) -> dict[str, str]:
 
 def normalised(report: str) -> str:
     """The report on one line, without what differs from run to run; line numbers of the examples stay."""
-    without_moment = _MOMENT.sub(r"\1", _LATER.sub("", _FOLDER.sub("/tmp/shop/", f"{report}\n")))
+    of_any_version = _LIBRARY.sub(r"\1", _FOLDER.sub("/tmp/shop/", f"{report}\n"))
+    without_moment = _MOMENT.sub(r"\1", _LATER.sub("", of_any_version))
     return _NUMBER.sub(lambda number: number["line"] or "#", " ".join(without_moment.split()))
 
 

@@ -12,7 +12,13 @@ from whoholds.switch import is_on, stands_aside
 GROUP = "[whoholds.drivers]"  # in a distribution's entry_points.txt; its lines are: module to wait for = driver
 
 
+_started: list[bool] = []  # [True] once a library has come: one that is waited for twice starts the watch once
+
+
 def _start(module: object) -> None:  # noqa: ARG001 - which library it was makes no difference
+    if _started:
+        return
+    _started.append(True)
     imports.forget(_start)
     imports.before_first_foreign(None)
     from whoholds import startup
@@ -33,20 +39,22 @@ def begin() -> None:
         spawning.watch()
         # registered first, hence called last: the program's own exit handlers have closed connections before we look
         exits.watch()
-        for name in (*DRIVERS, *WAKES):
+        named = os.environ.get("WHOHOLDS_WATCH", "").replace(" ", "").split(",")
+        for name in (*DRIVERS, *WAKES, *filter(None, named)):
             imports.when_imported(name, _start)
         imports.before_first_foreign(_wait_for_others)
 
 
 def _wait_for_others() -> None:
-    """Wait also for the libraries whose drivers other distributions bring, and for those that the settings name.
+    """Wait also for the libraries whose drivers other distributions bring, and for those that the settings file names.
 
     Called in the thread that imports, before the first import of a module that does not come with Python.
     """
     from whoholds.toml_files import names_to_watch
 
     for name in {*_third_parties(), *names_to_watch()}:
-        imports.when_imported(name, _start)
+        if name not in sys.modules:  # a start within this import would import what is being imported
+            imports.when_imported(name, _start)
 
 
 def _third_parties() -> list[str]:

@@ -66,13 +66,12 @@ def _bare(line: str) -> str:
 
 
 def names_to_watch() -> list[str]:
-    """The modules that the setting `watch` may name: in WHOHOLDS_WATCH, else in the file with the settings.
+    """The modules that the setting `watch` may name in the settings file; none where WHOHOLDS_WATCH is set, which wins.
 
     A wrong guess does no harm: the import of such a module only starts the watch, which reads the settings properly.
     """
-    text = os.environ.get("WHOHOLDS_WATCH", "")
-    if text.strip():
-        return [name.strip() for name in text.split(",")]
+    if os.environ.get("WHOHOLDS_WATCH", "").strip():
+        return []
     named = os.environ.get("WHOHOLDS_CONFIG", "").strip()
     try:
         text = regular_text(named) if named else next((text for _, text in pyprojects()), "")
@@ -83,5 +82,5 @@ def names_to_watch() -> list[str]:
         if equals and _bare(name) == "watch":
             value = text[text.index(line) + len(name) + 1 :].lstrip()
             value = value[1:].partition("]")[0] if value.startswith("[") else value.partition("\n")[0]
-            return [_bare(part).strip() for part in value.split("#")[0].split(",")]
+            return [name for part in value.split("#")[0].split(",") if (name := _bare(part).strip())]
     return []

@@ -71,6 +71,15 @@ def test_a_module_that_is_there_already_is_watched_at_once(program: Programs) ->
     assert (ran.code, ran.out) == (0, "2\n")
 
 
+def test_a_name_that_is_imported_already_starts_nothing_within_an_import(program: Programs) -> None:
+    """A library that whoholds itself needs is imported once: by the program, which was asked for it."""
+    program.write("[tool.whoholds]\nwatch = ['json', 'duckdb']\n", "pyproject.toml")
+    ran = program.run(
+        "import json, sys, wrapt\nprint(sys.modules['wrapt'] is wrapt, 'whoholds.startup' in sys.modules)"
+    )
+    assert (ran.code, ran.out, ran.err) == (0, "True False\n", "")
+
+
 def test_a_module_that_has_a_driver_is_refused(program: Programs) -> None:
     """Each of its connections would count twice."""
     ran = program.run(LEAK, WHOHOLDS_WATCH="sqlite3")

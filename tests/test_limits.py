@@ -37,6 +37,8 @@ GOOD = [
     ("WHOHOLDS_STORM_FOR", "0", "storm_for", 0.0),
     ("WHOHOLDS_SERVER_LIMIT", "100", "server_limit", 100),
     ("WHOHOLDS_ASK_SERVER", "1", "ask_server", True),
+    ("WHOHOLDS_LEARN", "on", "learn", "1"),
+    ("WHOHOLDS_LEARN", "ci/whoholds.json", "learn", "ci/whoholds.json"),
     ("WHOHOLDS_EVERY", "0.1", "every", 0.1),
     ("WHOHOLDS_REPEAT", "0", "repeat", 0.0),
     ("WHOHOLDS_FRAMES", "8", "frames", 8),
@@ -132,7 +134,7 @@ def test_a_wrong_value_is_named_with_its_variable_and_what_that_takes(variable: 
 def test_every_setting_is_tested_with_good_and_bad_values() -> None:
     """Whoever adds a setting adds it above; a path takes any text."""
     variables = {one.metadata["variable"] for one in fields(Limits)}
-    paths = {"WHOHOLDS_JOURNAL", "WHOHOLDS_CONFIG"}
+    paths = {"WHOHOLDS_JOURNAL", "WHOHOLDS_CONFIG", "WHOHOLDS_LEARN"}
     assert {variable for variable, *_ in GOOD} | paths == variables
     assert {variable for variable, *_ in BAD} | paths == variables
 

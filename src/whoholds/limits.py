@@ -254,6 +254,14 @@ class Limits:
     ask_server: bool = _setting(
         False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query", at_start=True
     )
+    learn: str = _setting(
+        "",
+        "WHOHOLDS_LEARN",
+        lambda _, text: "" if text.strip().lower() in OFF else "1" if text.strip().lower() in ON else text,
+        "1, 0 or the path of a baseline or journal",
+        "1: learn what each line is used to, and report what leaves its habit by far",
+        at_start=True,
+    )
     every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "between ticks")
     repeat: float = _setting(600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "before a finding is said again")
     frames: int = _setting(32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "frames kept per origin")

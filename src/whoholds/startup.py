@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds import registry
 from whoholds.analysis import frames
+from whoholds.analysis.habits import Habits
 from whoholds.config import limits_from
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
@@ -184,6 +185,14 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - o
         from whoholds.watching.server_limit import asking
 
         ledger.ask = asking(ledger.server_limits)
+    if limits.learn not in ("", "1"):
+        from whoholds.reporting import habits
+        from whoholds.reporting.files import expanded
+
+        try:
+            running.history.habits = Habits(habits.read(expanded(limits.learn)))
+        except (OSError, ValueError) as error:
+            running.stand_aside("habits-not-read", f"WHOHOLDS_LEARN={limits.learn}: {failure(error)}; it learns anew")
     if limits.notes:
         ledger.on_refused = note.of_refusal
         ledger.on_locked = note.of_lockout

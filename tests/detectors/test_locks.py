@@ -71,7 +71,7 @@ def test_the_one_with_the_transaction_is_named_with_the_line_that_failed() -> No
     finding = shop.finding()
     assert said([finding]) == [("error", 1)]
     assert message(finding) == (
-        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection whose transaction locked out a statement, failed "
+        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection holding the lock, failed "
         "at /srv/shop/web.py:31 in buy, spawned at /srv/shop/report.py:17 in build, to shop.db (3 times)"
     )
     assert finding.also is not None
@@ -95,7 +95,7 @@ def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
     ]
     assert finding.opened is not None
     assert finding.opened.function == "load_cars"
-    assert "opened 1 of 4 connections with a transaction open when a statement was locked out" in message(finding)
+    assert "opened 1 of 4 connections in a transaction, failed at" in message(finding)
 
 
 def test_who_touched_the_same_table_comes_first_on_a_server() -> None:
@@ -132,10 +132,10 @@ def test_a_thread_that_waits_for_itself_is_told() -> None:
     [
         (WAITED, {"elsewhere": FileLocks((1 << 30,), (), own=False), "command": ["nightly", "backup"]}, "was locked out by another process", "Process 1073741824 wrote there: nightly backup."),
         (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=False)}, "was locked out by another process", "Process 1073741824 read there."),
-        (WAITED, {"elsewhere": FileLocks((), (), own=True)}, "by a connection of this process that is not watched", "No connection that"),
-        (WAITED, {"elsewhere": FileLocks((), (), own=False)}, "a moment later nobody held the lock", "No connection that"),
+        (WAITED, {"elsewhere": FileLocks((), (), own=True)}, "by a connection that is not watched", "No connection that"),
+        (WAITED, {"elsewhere": FileLocks((), (), own=False)}, "the lock was gone a moment later", "No connection that"),
         (WAITED, {}, "was locked out by another process", "No connection that"),
-        (SNAPSHOT, {}, "another connection had written since its transaction began to read", "UPDATE cars failed"),
+        (SNAPSHOT, {}, "another connection had written since it read", "UPDATE cars failed"),
         (DEADLOCK, {}, "was ended by a deadlock with another process", "No connection that"),
     ],
 )  # fmt: skip
@@ -157,11 +157,11 @@ def test_where_nobody_here_is_to_blame_the_failed_line_is_named(
 @pytest.mark.parametrize(
     ("kind", "state", "sql", "words"),
     [
-        (WAITED, IN_A_STATEMENT, None, "with a statement running when another was locked out"),
-        (WAITED, READING, None, "with rows still to read, which locked out a statement"),
-        (UNREAD, READING, None, "with rows still to read, which locked out its own statement"),
-        (DEADLOCK, IN_A_STATEMENT, SQL, "with a transaction open when a deadlock ended a statement"),
-        (WAITED, IN_TRANSACTION, SQL, "whose transaction locked out a statement"),
+        (WAITED, IN_A_STATEMENT, None, "opened 1 connection in a statement, failed at"),
+        (WAITED, READING, None, "opened 1 connection with rows still to read, failed at"),
+        (UNREAD, READING, None, "opened 1 connection with rows still to read, failed at"),
+        (DEADLOCK, IN_A_STATEMENT, SQL, "opened 1 connection in a deadlock, ended at"),
+        (WAITED, IN_TRANSACTION, SQL, "opened 1 connection holding the lock, failed at"),
     ],
 )
 def test_the_words_are_those_of_what_was_in_the_way(kind: str, state: str, sql: str | None, words: str) -> None:

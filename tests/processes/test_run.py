@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -243,6 +244,37 @@ def test_run_against_a_baseline(program: Programs) -> None:
     program.write("print('clean')")
     fewer = program.whoholds("run", "--baseline", "known.json", "app.py")
     assert (fewer.code, "gone: left-open" in fewer.err) == (0, True)
+
+
+HABIT = """
+import sqlite3, sys, time
+def load():
+    return sqlite3.connect("shop.db")
+held = [load() for _ in range(int(sys.argv[1]))]
+time.sleep(0.3)
+for connection in held:
+    connection.close()
+"""
+
+
+def test_run_learns_what_lines_are_used_to_and_keeps_it_in_the_baseline(program: Programs) -> None:
+    """A line with five times as many as in earlier runs is reported, where learning is asked for."""
+    program.write(HABIT)
+    learning = {"WHOHOLDS_LEARN": "1", "WHOHOLDS_EVERY": "0.05"}
+    run = ("run", "--baseline", "known.json")
+    for count in ("1", "2"):
+        written = program.whoholds(*run, "--update-baseline", "app.py", count, **learning)
+        assert written.code == 0, written.err
+    (habit,) = json.loads((program.folder / "known.json").read_text())["habits"]
+    assert (habit["opened"], habit["most"], habit["holds"]) == ("app.py in load", 2, 3)
+    unusual = program.whoholds(*run, "app.py", "10", **learning)
+    assert unusual.code == 3, unusual.err
+    assert "opened 10 connections at once, usually 2, to" in unusual.err
+    assert program.whoholds(*run, "app.py", "10").code == 0
+    (program.folder / "other.txt").write_text("no habits")
+    ran = program.whoholds("run", "app.py", "1", WHOHOLDS_LEARN="other.txt")
+    assert "WHOHOLDS_LEARN=other.txt: " in ran.err
+    assert "[habits-not-read]" in ran.err
 
 
 @pytest.mark.parametrize("content", [None, "no json", '{"version": 99}', '{"version": 1, "findings": [{}]}'])

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
     from whoholds.analysis.demand import Demand
+    from whoholds.analysis.habits import Habits
     from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
@@ -83,6 +84,7 @@ class History:
     nestings: Nestings = field(default_factory=Nestings)
     demands: dict[Pool, Demand] = field(default_factory=dict)
     retries: Retries = field(default_factory=Retries)
+    habits: Habits | None = None  # if they are learned
     opened: int = 0  # handles since the start
     connections: int = 0  # of them connections
     dropped: int = 0  # events that no look saw
@@ -104,6 +106,8 @@ class History:
         _rates(taken, self)
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
         _climb(self.pool_climbs, (pool.site for pool in taken.pools), now)
+        if self.habits is not None:
+            self.habits.take(taken, Counting(taken, self.sites).of(taken.open))
         self.last_at = now
         return self.nestings.take(taken, new, self.sites)
 

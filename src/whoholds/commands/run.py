@@ -23,7 +23,7 @@ from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.startup import limits_for
-from whoholds.switch import OFF, stands_aside
+from whoholds.switch import OFF, ON, stands_aside
 from whoholds.text.streams import COLOR_OF_RUN, has_color, in_color
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
         paths = sorted(journals())
         told = Told([Journal(path) for path in paths])
-        code = _verdict(options, told, code, known)
+        code = _verdict(options, told, code, known, paths)
         if options.html:
             _draw(options, paths)
     finally:
@@ -184,6 +184,10 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     environ[COLOR_OF_RUN] = options.color
     if options.verbose:
         environ["WHOHOLDS_VERBOSE"] = "1"
+    if options.baseline and _learns() and environ.get("WHOHOLDS_LEARN", "1").strip().lower() in ON:
+        baseline = at_home(options.baseline)
+        if baseline.is_file():
+            environ["WHOHOLDS_LEARN"] = str(baseline)  # what earlier runs were used to
     pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
     before = {file: file.stat().st_size for file in map(Path, glob.glob(pattern))}  # noqa: PTH207 - its folder may be one too
     if options.journal and "{pid}" not in path:
@@ -228,10 +232,10 @@ def _wait(start: Callable[[], subprocess.Popen[bytes]]) -> int:
             signal.signal(number, handler)
 
 
-def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known]) -> int:
+def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known], journals: list[Path]) -> int:
     failing: list[Any] = [record for record in told.findings if record["severity"] == ERROR]
     if options.baseline:
-        failing = _against_baseline(options, told, known)
+        failing = _against_baseline(options, told, known, journals)
     sys.stdout.flush()
     lines = lines_of(told)
     if code < 0 and not told.count:
@@ -265,18 +269,39 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _against_baseline(options: argparse.Namespace, told: Told, known: dict[str, Known]) -> list[Any]:
+def _against_baseline(
+    options: argparse.Namespace, told: Told, known: dict[str, Known], journals: list[Path]
+) -> list[Any]:
     from whoholds.testing.baseline import compare, write
 
     path = at_home(options.baseline)
     found = [record for record in told.findings if record["severity"] != INFO]
     if options.update_baseline:
-        write(path, found)
+        write(path, found, _habits(path, journals) if _learns() else None)
         return []
     compared = compare(known, found)
     for line in compared.lines():
         _tell(f"whoholds: {line}", options.color)
     return compared.failing
+
+
+def _learns() -> bool:
+    """Whether this run learns what lines are used to."""
+    said = os.environ.get("WHOHOLDS_LEARN") or str(_settings_file().get("learn", ""))
+    return said.strip().lower() not in OFF
+
+
+def _habits(path: Path, journals: list[Path]) -> list[dict[str, Any]]:
+    """The habits of this run and of those that the baseline knew, as its entries."""
+    from whoholds.reporting import habits
+
+    try:
+        kept = habits.read(path)
+    except (OSError, ValueError):  # there is no baseline yet
+        kept = {}
+    for place, habit in habits.of_journals(map(Journal, journals)).items():
+        kept[place] = kept[place].with_(habit) if place in kept else habit
+    return habits.as_entries(kept)
 
 
 def _die_of(number: int) -> int:

@@ -10,6 +10,7 @@ from whoholds.analysis.demand import Present
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part, parts_of, share
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
+from whoholds.detectors import _habits
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
 from whoholds.detectors._closing import how_to_close
 from whoholds.detectors.idle import HIGH, allowed_by
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.history import Climb, Rate, Trend
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
+    from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Refusal
     from whoholds.limits import Limits
 
@@ -48,8 +50,10 @@ _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
 def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of databases to which too many handles were open at once.
 
-    Too many is: the limit of the settings, `HIGH` of what the server allows, or far above this program's usual peak.
+    Too many is: the limit of the settings, `HIGH` of what the server allows, far above this program's usual peak, or,
+    if habits are learned, far above what a line is used to.
     """
+    crowded: set[Database] = set()
     for trend in snapshot.history.trends.values():
         peak = trend.latest
         if not peak.handles:
@@ -62,6 +66,7 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         habit = max(list(trend.habit)[:-RECENT], default=0)
         if peak.count < limit and not _far_above(habit, trend):
             continue
+        crowded.add(trend.database)
         pools = crowd(largest)
         yield Finding(
             "too-many-at-once",
@@ -82,6 +87,7 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             advice=advice(parts),
             adds_up=False,
         )
+    yield from _habits.crowds(snapshot, crowded)
 
 
 def _far_above(habit: int, trend: Trend) -> bool:

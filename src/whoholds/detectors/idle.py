@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.rules import BITS
 from whoholds.analysis.standing import is_stock, listens, of_a_cell, of_a_worker_task
+from whoholds.detectors import _habits
 from whoholds.detectors._closing import how_to_commit, how_to_hold
 from whoholds.ledger.handle import CURSOR, Handle
 
@@ -72,10 +73,15 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     if snapshot.process_ends:
         return
     now, least = snapshot.now, limits.held_too_long.least
+    if snapshot.history.habits is not None:
+        least = min(least, _habits.LEAST_S)
     late = [
         handle
         for handle in snapshot.unreturned("held-too-long", [one for one in snapshot.open if now - one.used_at > least])
-        if _longer(handle, handle.idle_s(now), limits.held_too_long)
+        if (
+            _longer(handle, handle.idle_s(now), limits.held_too_long)
+            or _habits.is_unusually_long(snapshot, handle, handle.idle_s(now))
+        )
         and not handle.unread
         and not listens(handle.parent or handle)
         and not snapshot.stands(handle)
@@ -93,8 +99,17 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "{verb} {n}, idle for %.0f of %.0f s",
             _idle_for(part.handles, now),
             max(handle.held_s(now) for handle in part.handles),
+            why=_why_long(snapshot, limits, part.handles[0]),
             advice=how_to_hold(part.handles),
         )
+
+
+def _why_long(snapshot: Snapshot, limits: Limits, handle: Handle) -> tuple[str, ...]:
+    """A sentence on what the line is used to, if only that makes the time too long."""
+    if _longer(handle, handle.idle_s(snapshot.now), limits.held_too_long):
+        return ()
+    usual = _habits.longest_usual(snapshot, handle)
+    return (f"This line usually holds a connection for at most {usual:.1f} s: it has left its habit by far.",)
 
 
 def _is_used_regularly(handle: Handle, now: float) -> bool:

@@ -77,7 +77,7 @@ def locked(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts=parts,
             why=tuple(_why(lockout, holdings, snapshot)),
             advice=_advice(lockout, holdings),
-            also=Also.at("failed", failed_at),
+            also=Also.at("ended" if lockout.kind == DEADLOCK else "failed", failed_at),
             doing=tuple((holding.handle, holding.stack) for holding in holdings if holding.stack),
             states=tuple((holding.handle, holding.state) for holding in holdings),
             error=lockout.error.partition("\n")[0],
@@ -117,18 +117,16 @@ def _phrase(lockout: Lockout, holdings: Sequence[Holding], parts: Sequence[Part]
         return _phrase_without(lockout)
     opened = "{verb} %d of {n}" if len(parts) > 1 else "{verb} {n}"
     first = holdings[0]
-    if lockout.kind == UNREAD:
-        what = "with rows still to read, which locked out its own statement"
-    elif lockout.kind == DEADLOCK:
-        what = "with a transaction open when a deadlock ended a statement"
+    if lockout.kind == DEADLOCK:
+        what = "in a deadlock"
     elif first.state == READING:
-        what = "with rows still to read, which locked out a statement"
+        what = "with rows still to read"
     elif first.begun is None:
-        what = "with a statement running when another was locked out"
+        what = "in a statement"
     elif len(holdings) == 1 and lockout.handle.database.system == "sqlite":
-        what = "whose transaction locked out a statement"
+        what = "holding the lock"
     else:
-        what = "with a transaction open when a statement was locked out"
+        what = "in a transaction"
     return f"{opened} {what}"
 
 
@@ -137,11 +135,11 @@ def _phrase_without(lockout: Lockout) -> str:
     if lockout.kind == DEADLOCK:
         return "was ended by a deadlock with another process"
     if lockout.kind == SNAPSHOT:
-        return "was locked out: another connection had written since its transaction began to read"
+        return "was locked out: another connection had written since it read"
     if seen is not None and seen.own:
-        return "was locked out by a connection of this process that is not watched"
+        return "was locked out by a connection that is not watched"
     if seen is not None and not seen.writers and not seen.readers:
-        return "was locked out, and a moment later nobody held the lock"
+        return "was locked out, and the lock was gone a moment later"
     return "was locked out by another process"
 
 

@@ -117,13 +117,18 @@ def compare(known: Mapping[str, Known], found: Iterable[Tally]) -> Comparison:
     )
 
 
-def write(path: Path, found: Iterable[Tally]) -> None:
-    """Write `found` as the new baseline: sorted, one entry a fingerprint, so that diffs read well. Raises OSError."""
+def write(path: Path, found: Iterable[Tally], habits: list[dict[str, Any]] | None = None) -> None:
+    """Write `found` as the new baseline: sorted, one entry a fingerprint, so that diffs read well. Raises OSError.
+
+    `habits` are what the lines were used to, as entries, if they are learned (`WHOHOLDS_LEARN`).
+    """
     entries = sorted(
         map(_known, _added_up(found).values()),
         key=lambda entry: (entry.rule, entry.opened, entry.fingerprint),
     )
-    content = {"version": VERSION, "findings": [vars(entry) for entry in entries]}
+    content: dict[str, Any] = {"version": VERSION, "findings": [vars(entry) for entry in entries]}
+    if habits is not None:
+        content["habits"] = habits
     write_whole(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
 
 

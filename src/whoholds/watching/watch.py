@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis import rules
 from whoholds.analysis.finding import INFO, Finding, Look
+from whoholds.analysis.habits import Habits
 from whoholds.analysis.history import History
 from whoholds.analysis.placing import snapshot_of
 from whoholds.analysis.rules import BITS, rule_of
@@ -62,6 +63,7 @@ class Watch:
         self.ledger = ledger or Ledger(frames=self.limits.frames, most=self.limits.max_handles)
         self.history = History(server_limits=self.ledger.server_limits)
         self.history.sites.source = self.limits.source
+        self.history.habits = Habits() if self.limits.learn else None
         self.repeats = Repeats(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
         self.fallback: Callable[[], Output] | None = None  # makes the output to use when no other reports any more
@@ -186,7 +188,10 @@ class Watch:
         self.repeats.forget()
         sites = self.history.sites
         sites.start_again()
-        self.history = History(sites=sites, server_limits=self.history.server_limits, drivers=self.history.drivers)
+        habits = Habits(self.history.habits.known) if self.history.habits is not None else None
+        self.history = History(
+            sites=sites, server_limits=self.history.server_limits, drivers=self.history.drivers, habits=habits
+        )
 
     # --- the tick -----------------------------------------------------------------------------------------------
 

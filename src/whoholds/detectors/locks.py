@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, Also, Finding, Part, parts_of
+from whoholds.detectors._closing import way_of
 from whoholds.ledger.lockouts import (
     DEADLOCK,
     IN_A_STATEMENT,
@@ -32,7 +33,7 @@ ASK_POSTGRESQL = (
     "WHERE cardinality(pg_blocking_pids(pid)) > 0"
 )
 ASK_MYSQL = "SELECT * FROM information_schema.innodb_trx"
-_COMMIT = "Commit right after the last write, and do slow work before or after the transaction."
+_COMMIT = "End the transaction right after its last write ({}), and do slow work before or after it."
 _IMMEDIATE = (
     "sqlite does not wait where a transaction that has read wants to write: begin such a transaction with "
     "BEGIN IMMEDIATE, and run it again if it fails."
@@ -200,9 +201,12 @@ def _advice(lockout: Lockout, holdings: Sequence[Holding]) -> tuple[str, ...]:
         return (_READ_ALL,)
     if any(holding.handle.owner is lockout.owner for holding in holdings):
         return (_ONE_CONNECTION,)
-    if lockout.kind == SNAPSHOT or (lockout.was_begun and lockout.again and lockout.waited < _AT_ONCE_S):
-        return (_IMMEDIATE,) if lockout.handle.database.system == "sqlite" else (_COMMIT,)
-    return (_COMMIT,) if holdings and holdings[0].state in (IN_TRANSACTION, IN_A_STATEMENT) else ()
+    at_once = lockout.was_begun and lockout.again and lockout.waited < _AT_ONCE_S
+    if lockout.kind == SNAPSHOT or (at_once and lockout.handle.database.system == "sqlite"):
+        return (_IMMEDIATE,)
+    if holdings and holdings[0].state in (IN_TRANSACTION, IN_A_STATEMENT):
+        return (_COMMIT.format(way_of(holdings[0].handle).commit),)
+    return ()
 
 
 _AT_ONCE_S = 0.05  # a statement that failed sooner did not wait

@@ -35,21 +35,18 @@ class Chains:
     """All chains seen so far, each once."""
 
     def __init__(self) -> None:
-        self._latest: dict[tuple[int, int], tuple[Origin, Chain]] = {}  # by the innermost frame: for a loop's openings
+        self._by_origin: dict[int, tuple[Origin, Chain]] = {}  # by id: `Sites.shared` has one tuple for equal origins
         self._by_offsets: dict[tuple[int, ...], tuple[Origin, Chain]] = {}  # each origin keeps the code objects alive
         self._by_lines: dict[tuple[tuple[str, int, str], ...], Chain] = {}
 
     def of(self, origin: Origin) -> Chain:
         """The chain of `origin`, which must not be empty."""
-        first = (id(origin[0]), origin[1])
-        latest = self._latest.get(first)  # type: ignore[arg-type]  # offsets at odd places
-        if latest is not None and (latest[0] is origin or latest[0] == origin):
-            return latest[1]
-        if len(self._latest) >= _MANY:
-            self._latest.clear()
-        chain = self._found(origin)
-        self._latest[first] = (origin, chain)  # type: ignore[index]
-        return chain
+        known = self._by_origin.get(id(origin))
+        if known is None:
+            if len(self._by_origin) >= _MANY:
+                self._by_origin.clear()
+            known = self._by_origin[id(origin)] = (origin, self._found(origin))
+        return known[1]
 
     def _found(self, origin: Origin) -> Chain:
         places = own_frames(origin)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from whoholds.analysis.inside import has_callers, keeper_index
 from whoholds.analysis.peaks import most_at_once
 from whoholds.analysis.rules import BITS
-from whoholds.ledger.handle import CHECKOUT, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.sites import Site, Sites
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
-    from whoholds.ledger.handle import Pool, Request
+    from whoholds.ledger.handle import Handle, Pool, Request
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
@@ -31,23 +30,7 @@ if TYPE_CHECKING:
 _NEVER = float("inf")
 FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
 MANY = 1000  # pairs of lines that are remembered, and owners of each
-
-
-class Nesting(NamedTuple):
-    """One owner's second request while it held a first."""
-
-    outer: Handle  # held
-    inner: Handle | None  # lent meanwhile; None: the request waits, or was refused
-    request: Request | None  # that waits or was refused
-    lender: Lender
-    asked_at: Site | None
-    parts: tuple[Site, Site] | None  # where both lines are one: the lines at which their callers part, held and asked
-    pair: Pair  # what is known of its two lines, this look included
-
-    @property
-    def nesters(self) -> int:
-        """How many different owners have nested here, up to now."""
-        return len(self.pair.owners)
+_BIT = BITS["second-while-holding"]
 
 
 @dataclass
@@ -59,6 +42,25 @@ class Pair:
     most: int = 0  # of them held at once
 
 
+@dataclass
+class Nesting:
+    """Second requests of owners that held a first, all at one pair of lines, which one look brought to light."""
+
+    lender: Lender
+    held_at: Site | None
+    asked_at: Site | None
+    parts: tuple[Site, Site] | None  # where both lines are one: the lines at which their callers part, held and asked
+    pair: Pair  # what is known of its two lines, this look included
+    outers: list[Handle] = field(default_factory=list)  # held; as long as `inners`
+    inners: list[Handle | Request] = field(default_factory=list)  # lent meanwhile, or a request that waits or failed
+    told: list[Handle] = field(default_factory=list)  # held, where a finding has named the request of the second
+
+    @property
+    def nesters(self) -> int:
+        """How many different owners have nested here, up to now."""
+        return len(self.pair.owners)
+
+
 class Nestings:
     """What earlier looks saw of each pair of lines."""
 
@@ -66,77 +68,98 @@ class Nestings:
         self._pairs: dict[Key, Pair] = {}
 
     def take(self, taken: Entries, new: list[Handle], sites: Sites) -> list[Nesting]:
-        """The nestings that came to light at this look."""
-        groups: dict[Key, tuple[Pair, list[Nesting]]] = {}
-        for outer, inner, lender in _lent(taken, new):
-            site, asked_at, parts = outer.site, inner.site, None
-            if asked_at is site:
-                parts = parting(outer.origin, inner.origin, sites)
-                if parts is None:
-                    continue
-            key = (lender, site, asked_at)
-            found = groups.get(key)
-            if found is None:
-                found = groups[key] = (self._pairs.get(key) or Pair(), [])
-            pair, group = found
-            group.append(_new(Nesting, (outer, inner, None, lender, asked_at, parts, pair)))
+        """The nestings that came to light at this look, one for each two lines of a lender."""
+        groups: dict[Key, Nesting] = {}
+        self._lent(groups, taken, new, sites)
+        self._asked(groups, taken, sites)
+        for key, nesting in groups.items():
+            self._count(key, nesting.pair, nesting.outers + nesting.told)
+        return list(groups.values())
+
+    def _lent(self, groups: dict[Key, Nesting], taken: Entries, new: list[Handle], sites: Sites) -> None:
+        """Put in the seconds that were lent."""
+        partings: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # by ids: equal origins are one tuple by now
+        fresh = set(new)
+        for (_, lender), handles in _borrowed(taken, new).items():
+            for outer, inner in _overlaps(handles, fresh) if len(handles) > 1 else ():
+                site, asked_at, parts = outer.site, inner.site, None
+                if asked_at is site:
+                    stacks = (id(outer.origin), id(inner.origin))
+                    if stacks not in partings:
+                        partings[stacks] = parting(outer.origin, inner.origin, sites)
+                    parts = partings[stacks]
+                    if parts is None:
+                        continue
+                key = (lender, site, asked_at)
+                nesting = groups.get(key) or self._nesting(groups, key, parts)
+                if inner.told & _BIT:
+                    nesting.told.append(outer)
+                else:
+                    nesting.outers.append(outer)
+                    nesting.inners.append(inner)
+
+    def _asked(self, groups: dict[Key, Nesting], taken: Entries, sites: Sites) -> None:
+        """Put in the seconds whose requests wait or were refused."""
         for outer, request, lender in _asked(taken):
             asked_at, parts = sites.of(request.origin) if request.origin else None, None
             if asked_at is outer.site:
                 parts = parting(outer.origin, request.origin, sites)
                 if parts is None:
                     continue
-            request.told |= BITS["second-while-holding"]
+            request.told |= _BIT
             key = (lender, outer.site, asked_at)
-            pair, group = groups.setdefault(key, (self._pairs.get(key) or Pair(), []))
-            group.append(Nesting(outer, None, request, lender, asked_at, parts, pair))
-        for key, (pair, group) in groups.items():
-            self._count(key, pair, [nesting.outer for nesting in group])
-        return [nesting for _, group in groups.values() for nesting in group]
+            nesting = groups.get(key) or self._nesting(groups, key, parts)
+            nesting.outers.append(outer)
+            nesting.inners.append(request)
+
+    def _nesting(self, groups: dict[Key, Nesting], key: Key, parts: tuple[Site, Site] | None) -> Nesting:
+        nesting = groups[key] = Nesting(*key, parts, self._pairs.get(key) or Pair())
+        return nesting
 
     def _count(self, key: Key, pair: Pair, outers: list[Handle]) -> None:
         """The owners of `outers` have nested at the two lines of `key`."""
         if len(self._pairs) >= MANY and key not in self._pairs:
             self._pairs = {one: pair for one, pair in self._pairs.items() if any(held.open for held in pair.held)}
         self._pairs[key] = pair
-        held = list(dict.fromkeys([*(one for one in pair.held if one.open), *outers]))
-        pair.most = max(pair.most, len(most_at_once(_firsts(held))))
+        held = list(dict.fromkeys([*[one for one in pair.held if one.closed_stamp is None], *outers]))
+        firsts = _firsts(held)
+        pair.most = max(pair.most, len(most_at_once(firsts.values())))
         pair.held = [one for one in held if one.closed_stamp is None][:MANY]
-        pair.owners.update([id(_whole(outer)) for outer in set(outers[: MANY - len(pair.owners)])])
+        pair.owners.update(map(id, list(firsts)[: MANY - len(pair.owners)]))
 
 
-_new = tuple.__new__  # of ten thousand named tuples the constructor, a Python call for each, is a third of a look
-
-
-def _firsts(held: Iterable[Handle]) -> list[Handle]:
+def _firsts(held: Iterable[Handle]) -> dict[Owner | None, Handle]:
     """One for each owner: what it held first."""
-    first: dict[int, Handle] = {}
+    firsts: dict[Owner | None, Handle] = {}
     for handle in held:
-        first.setdefault(id(_whole(handle)), handle)
-    return list(first.values())
-
-
-def _lent(taken: Entries, new: list[Handle]) -> Iterator[tuple[Handle, Handle, Lender]]:
-    """(held, lent meanwhile) for each new handle, by a sweep over each owner's handles."""
-    owners = {handle.owner for handle in (*new, *taken.ended)}
-    moved = {owner.whole for owner in owners if owner is not None}
-    if not moved:
-        return
-    by_owner: dict[Owner, list[Handle]] = {}
-    for handle in (*taken.ended, *taken.open):
-        owner = handle.owner
+        owner = handle.owner  # as `_whole`, written out
         if owner is not None:
             owner = owner.part_of or owner
-        if owner is not None and owner in moved and handle.must_be_returned:
-            handles = by_owner.get(owner)
+        if owner not in firsts:
+            firsts[owner] = handle
+    return firsts
+
+
+def _borrowed(taken: Entries, new: list[Handle]) -> dict[tuple[Owner, Lender], list[Handle]]:
+    """What each owner had of each pool, or of a database that others use too; owners to whom nothing happened not."""
+    owners = {handle.owner for handle in (*new, *taken.ended)}
+    moved = {owner.whole for owner in owners if owner is not None}
+    borrowed: dict[tuple[Owner, Lender], list[Handle]] = {}
+    for handle in (*taken.ended, *taken.open) if moved else ():
+        owner = handle.owner
+        if owner is None:
+            continue
+        owner = owner.part_of or owner
+        if owner in moved and handle.must_be_returned:
+            lender = handle.pool or handle.database
+            if handle.pool is None and handle.database.private:
+                continue
+            handles = borrowed.get((owner, lender))
             if handles is None:
-                by_owner[owner] = [handle]
+                borrowed[owner, lender] = [handle]
             else:
                 handles.append(handle)
-    fresh = set(new)
-    for handles in by_owner.values():
-        if len(handles) > 1:
-            yield from _overlaps(handles, fresh)
+    return borrowed
 
 
 def _whole(handle: Handle) -> Owner | None:
@@ -145,32 +168,27 @@ def _whole(handle: Handle) -> Owner | None:
     return owner if owner is None else owner.part_of or owner
 
 
-def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, Handle, Lender]]:
-    """(held, lent meanwhile, lender of both) among one owner's handles, for each `fresh` one.
+def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, Handle]]:
+    """(held, lent meanwhile) among one owner's handles of one lender, for each `fresh` one.
 
     Of many held at once the `FEW` that were taken last stand for all.
     """
     held: list[Handle] = []
+    until = _NEVER  # the stamp of the first closing among them
     for inner in sorted(handles, key=attrgetter("opened_stamp")):
-        at = inner.opened_stamp
-        if len(held) == 1 and (held[0].closed_stamp or _NEVER) <= at:
-            held[0] = inner  # one after the other, as nearly always
-            continue
-        if held:
-            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > at][-FEW:]
-            if inner in fresh:
-                for outer in held:
-                    lender = _lender_of_both(outer, inner)
-                    if lender is not None:
-                        yield outer, inner, lender
+        if until <= inner.opened_stamp:
+            at = inner.opened_stamp
+            held = [outer for outer in held if (outer.closed_stamp or _NEVER) > at]
+            until = min([outer.closed_stamp or _NEVER for outer in held], default=_NEVER)
+        if inner in fresh:
+            for outer in held[-FEW:]:
+                # a loop that keeps what it opens: its stacks are one tuple, and no callers part
+                if outer.origin is not inner.origin:
+                    yield outer, inner
         held.append(inner)
-
-
-def _lender_of_both(outer: Handle, inner: Handle) -> Lender | None:
-    """The pool that lent both, or the database of both where others use it too."""
-    if outer.pool is not None or inner.pool is not None:
-        return outer.pool if outer.pool is inner.pool and outer.kind == inner.kind == CHECKOUT else None
-    return inner.database if outer.database is inner.database and not outer.database.private else None
+        del held[: -FEW - 1]
+        if inner.closed_stamp is not None and inner.closed_stamp < until:
+            until = inner.closed_stamp
 
 
 def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:

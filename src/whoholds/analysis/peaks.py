@@ -5,6 +5,7 @@ It never samples.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,9 +21,11 @@ def loans_of(handles: Iterable[Handle]) -> list[Handle]:
 
 def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:
     """The handles that were open at the peak, oldest first; of several equal peaks, the earliest counts."""
-    all_ = sorted(handles, key=lambda one: one.opened_stamp)
-    changes = [(one.opened_stamp, 1) for one in all_]
-    changes += [(one.closed_stamp, -1) for one in all_ if one.closed_stamp is not None]
+    all_ = sorted(handles, key=attrgetter("opened_stamp"))
+    closings = [(one.closed_stamp, -1) for one in all_ if one.closed_stamp is not None]
+    if not closings:
+        return tuple(all_)
+    changes = [(one.opened_stamp, 1) for one in all_] + closings
     count = best = at = 0
     for stamp, change in sorted(changes):
         count += change

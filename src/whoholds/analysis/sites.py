@@ -67,6 +67,7 @@ class Sites:
         self.source = source  # whether the source of the lines may be shown
         self._by_offset: dict[tuple[int, int], Site] = {}  # by id of the code object, which its Site keeps alive
         self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, in the same way
+        self._by_hash: dict[int, tuple[Origin, Site]] = {}  # by `_hash`
         self._by_line: dict[tuple[str, int, str], Site] = {}
 
     @classmethod
@@ -81,13 +82,23 @@ class Sites:
 
         A loop's handles have equal origins; they share this tuple. At most `_MANY` origins are kept.
         """
-        key = (id(origin[0]), origin[1])
-        latest = self._latest.get(key)  # type: ignore[arg-type]  # offsets at odd places
+        innermost = (id(origin[0]), origin[1])
+        latest = self._latest.get(innermost)  # type: ignore[arg-type]  # offsets at odd places
         if latest is None or latest[0] != origin:
             if len(self._latest) >= _MANY:
                 self._latest.clear()
-            latest = self._latest[key] = (origin, self.of(origin))  # type: ignore[index]
+            latest = self._latest[innermost] = self._equal(origin)  # type: ignore[index]
         return latest
+
+    def _equal(self, origin: Origin) -> tuple[Origin, Site]:
+        """The same where another stack has passed through the innermost frame since."""
+        key = _hash(origin)
+        known = self._by_hash.get(key)
+        if known is None or known[0] != origin:
+            if len(self._by_hash) >= _MANY:
+                self._by_hash.clear()
+            known = self._by_hash[key] = (origin, self.of(origin))
+        return known
 
     def of(self, origin: Origin) -> Site:
         """The `Site` of the line to name in `origin` (see `user_index`). `origin` must not be empty."""
@@ -113,6 +124,11 @@ class Sites:
         """Set every count to 0: in a forked child, the openings of the parent are not counted as this process's."""
         for site in self._by_line.values():
             site.opened = 0
+
+
+def _hash(origin: Origin) -> int:
+    """The hash of an origin by the ids of its code objects: their own hash reads their constants and bytecode."""
+    return hash((tuple(map(id, origin[::2])), origin[1::2]))
 
 
 def _line_at(origin: Origin, index: int) -> tuple[str, int, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.chains import Chain, Chains
+from whoholds.analysis.peaks import loans_of
 from whoholds.analysis.rules import BITS
 from whoholds.ledger import cpython
 from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
@@ -66,20 +67,21 @@ class Kept:
 
     def sweep(self, changes: dict[Owner | None, list[int]], freed: dict[Owner | None, int]) -> None:
         """What a look brought, by thread."""
-        self._count(None, self.process, [stamp for stamps in changes.values() for stamp in stamps], freed)
-        for thread in changes.keys() | freed.keys():
+        stamps = [stamp for stamps in changes.values() for stamp in stamps]
+        self._count(None, self.process, stamps, sum(freed.values()))
+        for thread in changes.keys() | freed.keys() if freed else changes:
             if thread is not None:
                 count = self.threads.get(thread)
                 if count is None:
                     count = self.threads[thread] = Count()
-                self._count(thread, count, changes.get(thread, []), {thread: freed.get(thread, 0)})
+                self._count(thread, count, changes.get(thread, []), freed.get(thread, 0))
         if len(self.threads) > _MANY_THREADS:
             for thread in [one for one, count in self.threads.items() if not count.open and one.gone()]:
                 del self.threads[thread]
 
-    def _count(self, keeper: Owner | None, count: Count, changes: list[int], freed: dict[Owner | None, int]) -> None:
+    def _count(self, keeper: Owner | None, count: Count, changes: list[int], freed: int) -> None:
         had = count.open > 0
-        count.sweep(changes, sum(freed.values()))
+        count.sweep(changes, freed)
         if had != (count.open > 0):
             held = self.chain.held
             held[keeper] = held.get(keeper, 0) + (1 if count.open > 0 else -1)
@@ -122,19 +124,19 @@ class Standing:
     def _openings(self, new: list[Handle]) -> dict[Kept, dict[Owner | None, list[int]]]:
         """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
-        for handle in new:
-            if handle.origin and handle.must_be_returned:  # not cursors, not what a pool owns
-                handle.kept = kept = self._of(handle)
-                if handle.closed_stamp is None or handle.how == CLOSED:
-                    by_thread = changes.get(kept)
-                    if by_thread is None:
-                        by_thread = changes[kept] = {}
-                    thread = thread_of(handle)
-                    stamps = by_thread.get(thread)
-                    if stamps is None:
-                        by_thread[thread] = [handle.opened_stamp]
-                    else:
-                        stamps.append(handle.opened_stamp)
+        for handle in loans_of([handle for handle in new if handle.origin]):  # not cursors, not what a pool owns
+            handle.kept = kept = self._of(handle)
+            if handle.closed_stamp is None or handle.how == CLOSED:
+                by_thread = changes.get(kept)
+                if by_thread is None:
+                    by_thread = changes[kept] = {}
+                owner = handle.owner  # as `thread_of`, written out
+                thread = owner and (owner.thread or (owner if owner.kind != "task" else None))
+                stamps = by_thread.get(thread)
+                if stamps is None:
+                    by_thread[thread] = [handle.opened_stamp]
+                else:
+                    stamps.append(handle.opened_stamp)
         return changes
 
     def end(self, now: float) -> None:

@@ -7,8 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding
-from whoholds.analysis.rules import BITS
-from whoholds.ledger.handle import Pool
+from whoholds.ledger.handle import Handle, Pool
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both wr
 _LEAST = 2  # owners that it takes to wait for one another
 INFINITE = float("inf")
 _ROOM = 4  # a pool that lends so many times the safe number is far from starving
-_BIT = BITS["second-while-holding"]
 
 
 def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -40,19 +38,10 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
     """
     del limits
     groups: dict[tuple[Site | None, Site | None], list[Nesting]] = {}
-    pair, starves = None, False
     for nesting in snapshot.nestings:
-        if nesting.pair is not pair:  # those of one pair of lines come one after the other
-            pair, starves = nesting.pair, _starves(nesting)
-        inner = nesting.inner
-        if starves and (inner is None or not inner.told & _BIT):
-            key = (nesting.outer.site, nesting.asked_at)
-            group = groups.get(key)
-            if group is None:
-                groups[key] = [nesting]
-            else:
-                group.append(nesting)
-    held = Counter([id(nesting.inner or nesting.request) for group in groups.values() for nesting in group])
+        if nesting.inners and _starves(nesting):
+            groups.setdefault((nesting.held_at, nesting.asked_at), []).append(nesting)
+    held = Counter([id(one) for group in groups.values() for nesting in group for one in nesting.inners])
     for group in groups.values():
         yield _nested(group, held)
 
@@ -68,29 +57,26 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
     `held` has, by id of each second handle or request, the number of handles that its owner held at that time.
     """
     first = group[0]
-    asked = {id(nesting.inner or nesting.request) for nesting in group}
-    owners = max(
-        *(pair.most for pair in {id(nesting.pair): nesting.pair for nesting in group}.values()),
-        1 if isinstance(first.lender, Pool) else _LEAST,
-    )
-    at_once = 1 + max(held[one] for one in asked)
+    inners = dict.fromkeys([one for nesting in group for one in nesting.inners])  # each once
+    handles = tuple([one for one in inners if isinstance(one, Handle)])
+    owners = max(*(nesting.pair.most for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
+    at_once = 1 + max([held[id(one)] for one in inners])
     safe = owners * (at_once - 1) + 1
-    inner = tuple(dict.fromkeys(nesting.inner for nesting in group if nesting.inner is not None))
-    in_vain = len(asked) - len(inner)
-    asker = first.inner.owner if first.inner is not None else first.outer.owner
+    in_vain = len(inners) - len(handles)
+    asker = first.inners[0].owner
     lends, room = _lends(group)
     parts = first.parts
     return Finding(
         "second-while-holding",
         INFO if room >= _ROOM * safe and not in_vain else WARNING,
-        first.outer.database,
-        inner or tuple(dict.fromkeys(nesting.outer for nesting in group)),
-        len(asked),
-        f"asked for %d more{_in_vain(in_vain, len(asked))} while holding %d",
-        (len(asked), *((in_vain,) if 0 < in_vain < len(asked) else ()), at_once - 1),
+        first.outers[0].database,
+        handles or tuple(dict.fromkeys([one for nesting in group for one in nesting.outers])),
+        len(inners),
+        f"asked for %d more{_in_vain(in_vain, len(inners))} while holding %d",
+        (len(inners), *((in_vain,) if 0 < in_vain < len(inners) else ()), at_once - 1),
         first.asked_at,
         asker.spawn if asker else None,
-        also=Also.at("the first taken", parts[0] if parts else first.outer.site, " taken at "),
+        also=Also.at("the first taken", parts[0] if parts else first.held_at, " taken at "),
         why=(
             *(_parting(*parts) if parts else ()),
             *lends,

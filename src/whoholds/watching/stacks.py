@@ -51,24 +51,16 @@ def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> dict[
     `by_owner` has the stacks that were read for other findings of the same look; at most `HOLDERS` more are read and
     added to it.
     """
-    stacks: dict[Handle, Origin] = {}
-    read = 0
-    for handle in handles:
-        owner = handle.owner
-        if owner is None or not handle.open:
-            continue
-        if owner not in by_owner:
-            if read == HOLDERS:
-                break
-            read += 1
-            by_owner[owner] = ()
-            try:
-                by_owner[owner] = stack_of(owner)
-            except Exception as error:  # noqa: BLE001 - the finding is told without it
-                faults.note(error, "whoholds.stacks")
-        if by_owner[owner]:
-            stacks[handle] = by_owner[owner][: 2 * FRAMES]
-    return stacks
+    held = [handle for handle in handles if handle.closed_stamp is None]
+    owners = dict.fromkeys([handle.owner for handle in held])
+    for owner in [one for one in owners if one is not None and one not in by_owner][:HOLDERS]:
+        by_owner[owner] = ()
+        try:
+            by_owner[owner] = stack_of(owner)
+        except Exception as error:  # noqa: BLE001 - the finding is told without it
+            faults.note(error, "whoholds.stacks")
+    shown = {owner: by_owner[owner][: 2 * FRAMES] for owner in owners if owner is not None and by_owner.get(owner)}
+    return {handle: shown[handle.owner] for handle in held if handle.owner in shown}
 
 
 def with_stacks(snapshot: Snapshot, least: float, by_owner: dict[Owner, Origin]) -> Snapshot:

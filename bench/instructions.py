@@ -1,0 +1,396 @@
+"""`python bench/instructions.py`: how many instructions whoholds adds to each operation, counted by callgrind.
+
+Instructions are counted, not timed: what else the machine does changes nothing, and two checkouts can be compared.
+`--against PATH` counts the checkout at that path too, and prints both with their ratio. Valgrind must be installed;
+the libraries are those of this environment, the PostgreSQL server is one of the tests' own.
+
+Each checkout is measured in one process, and the bare libraries in another. A row runs once to warm up, then between
+two calls of `os.getpriority`, at each of which callgrind writes down what was counted since the call before. The
+interpreter's starts are counted in small environments of their own. Nothing here fails on a number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, closing
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Run = Callable[[int], object]  # runs an operation so many times
+
+ROOT = Path(__file__).parents[1]
+HANDLES, LINES, OWNERS = 10_000, 100, 64  # of the looks
+STARTS = {"interpreter start, WHOHOLDS unset": None, "interpreter start, WHOHOLDS=1": "1"}
+
+
+# --- what is measured: run in a process of its own --------------------------------------------------------------------
+
+
+def repeated(operation: Callable[[], object], depth: int = 0) -> Run:
+    """A run of `operation` so many times, with so many more frames on the stack."""
+
+    def run(count: int, left: int = depth) -> None:
+        if left:
+            return run(count, left - 1)
+        for _ in range(count):
+            operation()
+        return None
+
+    return run
+
+
+def sqlite_execute() -> Run:
+    execute = import_module("sqlite3").connect(":memory:").cursor().execute
+    return repeated(lambda: execute("SELECT 1"))
+
+
+def sqlite_open() -> Run:
+    connect = import_module("sqlite3").connect
+    return repeated(lambda: connect(":memory:").close(), 24)
+
+
+def psycopg2_connection() -> Any:
+    connection = import_module("psycopg2").connect(os.environ["BENCH_DSN"])
+    connection.autocommit = True
+    return connection
+
+
+def psycopg2_execute() -> Run:
+    execute = psycopg2_connection().cursor().execute
+    return repeated(lambda: execute("SELECT 1"))
+
+
+def psycopg2_cursor() -> Run:
+    return repeated(psycopg2_connection().cursor)
+
+
+def psycopg2_commit() -> Run:
+    return repeated(psycopg2_connection().commit)
+
+
+def psycopg2_pool() -> Any:
+    return import_module("psycopg2.pool").ThreadedConnectionPool(1, 4, os.environ["BENCH_DSN"])
+
+
+def loan_of_psycopg2_pool() -> Run:
+    pool = psycopg2_pool()
+    return repeated(lambda: pool.putconn(pool.getconn()), 8)
+
+
+def request() -> Run:
+    pool = psycopg2_pool()
+
+    def serve() -> None:
+        connection = pool.getconn()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+        connection.rollback()
+        pool.putconn(connection)
+
+    return repeated(serve, 24)
+
+
+def loan_of_psycopg_pool() -> Run:
+    pool = import_module("psycopg_pool").ConnectionPool(os.environ["BENCH_DSN"], min_size=1, max_size=4, open=True)
+    pool.wait()
+    return repeated(lambda: pool.putconn(pool.getconn()), 8)
+
+
+def loan_of_sqlalchemy() -> Run:
+    url = os.environ["BENCH_DSN"].replace("postgresql:", "postgresql+psycopg2:")
+    engine = import_module("sqlalchemy").create_engine(url)
+    return repeated(lambda: engine.raw_connection().close(), 8)
+
+
+def loan_of_dbutils() -> Run:
+    psycopg2, dbutils = import_module("psycopg2"), import_module("dbutils.pooled_db")
+    pool = dbutils.PooledDB(psycopg2, mincached=1, maxconnections=4, dsn=os.environ["BENCH_DSN"])
+    return repeated(lambda: pool.connection().close(), 8)
+
+
+def awaited(loop: asyncio.AbstractEventLoop, many: Callable[[int], Any], depth: int = 0) -> Run:
+    return lambda count: repeated(lambda: loop.run_until_complete(many(count)), depth)(1)
+
+
+def loan_of_asyncpg() -> Run:
+    loop = asyncio.new_event_loop()
+
+    async def made() -> Any:
+        return await import_module("asyncpg").create_pool(os.environ["BENCH_DSN"], min_size=1)
+
+    pool = loop.run_until_complete(made())
+
+    async def many(count: int) -> None:
+        for _ in range(count):
+            await pool.release(await pool.acquire())
+
+    return awaited(loop, many)
+
+
+def task() -> Run:
+    async def nothing() -> None:
+        pass
+
+    async def many(count: int) -> None:
+        for _ in range(count):
+            await asyncio.create_task(nothing())
+
+    return awaited(asyncio.new_event_loop(), many, 8)
+
+
+def thread() -> Run:
+    threading = import_module("threading")
+
+    def start() -> None:
+        started = threading.Thread(target=int)
+        started.start()
+        started.join()
+
+    return repeated(start, 8)
+
+
+def job() -> Run:
+    submit = import_module("concurrent.futures").ThreadPoolExecutor(1).submit
+    return repeated(lambda: submit(int).result(), 8)
+
+
+class Thing:
+    __slots__ = ("__weakref__",)
+
+
+def opener(kept: list[Thing]) -> Callable[[], object]:
+    """Opens a handle for a new Thing, which is kept there, as a driver does."""
+    import_module("sqlite3")  # brings the watch up
+    ledger = import_module("whoholds").start().ledger
+    with closing(import_module("sqlite3").connect(os.devnull)) as connection:
+        where = connection._whoholds.database  # a file: each database in memory is one of its own
+
+    def opened() -> None:
+        thing = Thing()
+        ledger.opened("connection", "bench", where, thing, sys._getframe(1))
+        kept.append(thing)
+
+    return opened
+
+
+def freed() -> Run:
+    """A handle that nobody closes is opened and freed, and a look sees it."""
+    kept: list[Thing] = []
+    opened, watch = opener(kept), import_module("whoholds").start()
+
+    def run(count: int) -> None:
+        repeated(opened, 8)(count)
+        kept.clear()
+        watch.tick()
+
+    return run
+
+
+def look(*, first: bool, nested: bool = False) -> Run:
+    """One look over many handles: the first at them, or a later one; of one line, or of owners that nest lines."""
+    kept: list[Thing] = []
+    opened, watch = opener(kept), import_module("whoholds").start()
+    if nested:
+        _open_nested(opened)
+    else:
+        repeated(opened, 32)(HANDLES)
+    looks = iter([print, watch.tick] if first else [watch.tick] * 2)  # where the first look counts, none warms up
+
+    def run(_count: int) -> None:
+        next(looks)()
+
+    run.kept = kept  # type: ignore[attr-defined]
+    return run
+
+
+def _open_nested(opened: Callable[[], object]) -> None:
+    """Each of so many threads, which live on, opens its share of the handles at as many lines."""
+    threading = import_module("threading")
+    lines: dict[str, Any] = {"opened": opened}
+    exec("".join(f"def line{n}():\n    opened()\n" for n in range(LINES)), lines)
+    ends, done = threading.Event(), threading.Semaphore(0)
+
+    def hold(number: int) -> None:
+        for n in range(HANDLES // OWNERS):
+            repeated(lines[f"line{(number + n) % LINES}"], 16)(1)
+        done.release()
+        ends.wait()
+
+    for number in range(OWNERS):
+        threading.Thread(target=hold, args=(number,), daemon=True).start()
+        done.acquire()
+
+
+# title → what makes its run, and how often that runs its operation
+ROWS: dict[str, tuple[Callable[[], Run], int]] = {
+    "sqlite3, `cursor.execute`": (sqlite_execute, 20_000),
+    "sqlite3, open and close, 24 frames deep": (sqlite_open, 1_000),
+    "psycopg2, `execute`": (psycopg2_execute, 2_000),
+    "psycopg2, `cursor()`": (psycopg2_cursor, 5_000),
+    "psycopg2, `commit()`": (psycopg2_commit, 5_000),
+    "psycopg2.pool, loan": (loan_of_psycopg2_pool, 2_000),
+    "psycopg2.pool, request: loan, cursor, `execute`, `fetchone`, `rollback`": (request, 1_000),
+    "psycopg_pool, loan": (loan_of_psycopg_pool, 1_000),
+    "SQLAlchemy, loan": (loan_of_sqlalchemy, 1_000),
+    "DBUtils, loan": (loan_of_dbutils, 1_000),
+    "asyncpg, loan": (loan_of_asyncpg, 500),
+    "a thread is started and joined": (thread, 300),
+    "a task is started and awaited": (task, 2_000),
+    "an executor's job": (job, 1_000),
+    "a handle is opened, freed and looked at": (freed, 1_000),
+    f"first look at {HANDLES} handles of one line": (lambda: look(first=True), 1),
+    f"first look at {HANDLES} handles of {LINES} lines, {OWNERS} owners that nest": (
+        lambda: look(first=True, nested=True),
+        1,
+    ),
+    f"a later look at {HANDLES} handles": (lambda: look(first=False), 1),
+}
+NEEDS_WATCH = ("handle",)  # rows that measure nothing without whoholds
+NEEDS_SERVER = ("psycopg", "SQLAlchemy", "DBUtils", "asyncpg")
+
+
+def measure(titles: list[str], *, watched: bool) -> None:
+    """Run these rows; callgrind counts between the two marks around each."""
+    if watched:
+        watch = import_module("whoholds").start(outputs=(), every=3600.0)
+        import_module("sqlite3").connect(":memory:").close()
+        time.sleep(0.5)  # the one look that follows an opening
+    for title in titles:
+        make, count = ROWS[title]
+        run = make()
+        run(count)
+        if watched and count > 1:
+            watch.tick()
+        gc.collect()
+        mark()
+        run(count)
+        mark()
+        getattr(run, "kept", []).clear()
+        if watched:
+            watch.tick()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def mark() -> None:
+    """Callgrind writes down what was counted since the last mark: it watches this function of the C library."""
+    os.getpriority(os.PRIO_PROCESS, 0)
+
+
+# --- the counting -----------------------------------------------------------------------------------------------------
+
+
+def counted(command: list[str], environ: dict[str, str]) -> list[int]:
+    """The instructions of a command from mark to mark, and the last number those after the last mark."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "counts"
+        callgrind = ["valgrind", "--tool=callgrind", "--dump-before=getpriority", f"--callgrind-out-file={out}"]
+        done = subprocess.run([*callgrind, *command], env=environ, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        parts = sorted(out.parent.glob("counts*"), key=lambda part: int(part.suffix[1:] or 10**6))
+        return [sum(_totals(part)) for part in parts]
+
+
+def _totals(part: Path) -> list[int]:
+    with part.open(encoding="utf-8") as lines:
+        return [int(line.split()[1]) for line in lines if line.startswith("totals:")]
+
+
+def _environment(checkout: Path | None) -> dict[str, str]:
+    ours = ("WHOHOLDS", "OTEL_", "PYTHONDONTWRITEBYTECODE", "COVERAGE")  # without bytecode a start is a compilation
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environ["PYTHONHASHSEED"] = "0"
+    if checkout is not None:
+        environ["PYTHONPATH"] = str(checkout / "src")
+    return environ
+
+
+def operations(titles: list[str], checkout: Path | None) -> dict[str, float]:
+    """Instructions of each operation, bare where there is no checkout."""
+    titles = [title for title in titles if title in ROWS]
+    if checkout is None:
+        titles = [title for title in titles if not any(word in title for word in NEEDS_WATCH)]
+    command = [sys.executable, __file__, "--measure", *titles]
+    if checkout is not None:
+        command.append("--watched")
+    between = counted(command, _environment(checkout))[1::2] if titles else []
+    return {title: total / ROWS[title][1] for title, total in zip(titles, between, strict=False)}
+
+
+def starts(titles: list[str], checkout: Path | None) -> dict[str, float]:
+    """Instructions of an interpreter that starts and ends, in an environment without any other package."""
+    titles = [title for title in titles if title in STARTS]
+    if not titles:
+        return {}
+    with tempfile.TemporaryDirectory() as home:
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+        if checkout is not None:
+            packages = next(Path(home).glob("lib/python*/site-packages"))
+            (packages / "_source.pth").write_text(f"{checkout / 'src'}\n", encoding="utf-8")
+            line = (checkout / "src" / "whoholds.pth").read_text(encoding="utf-8")
+            (packages / "whoholds.pth").write_text(line, encoding="utf-8")
+        environ, command = _environment(None), [f"{home}/bin/python", "-c", "pass"]
+        figures: dict[str, float] = {}
+        for title in titles:
+            value = STARTS[title]
+            chosen = environ if value is None else {**environ, "WHOHOLDS": value}
+            subprocess.run(command, env=chosen, check=True)  # writes the bytecode
+            figures[title] = counted(command, chosen)[-1]
+        return figures
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def table(titles: list[str], checkouts: list[Path]) -> list[str]:
+    """The lines of a Markdown table, a row for each title."""
+    bare, *watched = [operations(titles, checkout) | starts(titles, checkout) for checkout in (None, *checkouts)]
+    names = ["added"] if len(checkouts) == 1 else ["added", "added there", "here / there"]
+    lines = ["| instructions of | bare | " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) + 1)]
+    for title in titles:
+        without = bare.get(title, 0.0)
+        added = [figures[title] - without for figures in watched]
+        cells = [f"{without:,.0f}" if title in bare else "–", *(f"{more:,.0f}" for more in added)]
+        if len(added) > 1:
+            cells.append(f"{added[0] / added[1]:.2f}")
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> None:
+    """Measure all, and print a table."""
+    titles = [*ROWS, *STARTS]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rows", nargs="*", help="parts of rows' titles; the default is all rows")
+    parser.add_argument("--against", type=Path, help="the folder of another checkout")
+    parser.add_argument("--measure", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--watched", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure is not None:
+        measure(asked.measure, watched=asked.watched)
+    chosen = [title for title in titles if not asked.rows or any(part in title for part in asked.rows)]
+    sys.path.insert(0, str(ROOT))
+    with ExitStack() as servers:
+        if any(title.startswith(NEEDS_SERVER) for title in chosen) and "BENCH_DSN" not in os.environ:
+            from tests.servers import postgres
+
+            os.environ["BENCH_DSN"] = servers.enter_context(postgres())
+        checkouts = [ROOT] if asked.against is None else [ROOT, asked.against.resolve()]
+        print("\n".join(table(chosen, checkouts)))
+
+
+if __name__ == "__main__":
+    main()

@@ -7,6 +7,8 @@ import random
 import subprocess
 import sys
 import time
+from hashlib import sha256
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -188,6 +190,18 @@ def test_a_picture_that_cannot_be_written_stops_the_run_at_once(program: Program
     ran = program.whoholds("run", "--html", ".", "app.py")
     assert (ran.code, ran.out) == (2, "")
     assert "--html" in ran.err
+
+
+def test_the_library_is_whole_and_of_the_version_that_is_named() -> None:
+    """The file as published, with its licence in each page."""
+    (folder,) = (file for file in files("whoholds.picture").joinpath("vendor").iterdir() if file.is_dir())
+    library = folder.joinpath("uPlot.iife.min.js").read_bytes()
+    assert folder.name == "uplot-1.6.32"
+    assert b"(v1.6.32)" in library[:100]
+    assert sha256(library).hexdigest() == "19c8d4c6ad88929a79f4ae49d6f7161566dfd0ba3d15cc495e974f787eb78f1f"
+    made = page({"strings": []})
+    assert b"Copyright (c) 2022 Leon Sorokin" in made
+    assert b"uPlot 1.6.32" in made
 
 
 def test_a_watched_program_imports_nothing_of_it() -> None:

@@ -159,7 +159,7 @@ function newPlot(box, width) {
     ],
     series: [{}, ...series],
     hooks: {
-      drawAxes: [drawLimits],
+      draw: [drawLimits],
       setSelect: [(plot) => {
         if (plot.select.width > 4) show(plot.posToVal(plot.select.left, "x") * 1e6, plot.posToVal(plot.select.left + plot.select.width, "x") * 1e6);
         if (plot.select.width) plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
@@ -184,7 +184,15 @@ function drawLimits(plot) {
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
     ctx.stroke();
-    ctx.fillText(`${limit.label} ${grouped(limit.count)}`, bbox.left + bbox.width - 6 * ratio, y - 4 * ratio);
+    const label = `${limit.label} ${grouped(limit.count)}`;
+    const right = bbox.left + bbox.width - 6 * ratio;
+    const ink = ctx.fillStyle;
+    ctx.fillStyle = colours.card; // the label is readable before the curve
+    ctx.globalAlpha = 0.85;
+    ctx.fillRect(right - ctx.measureText(label).width - 3 * ratio, y - 17 * ratio, ctx.measureText(label).width + 6 * ratio, 15 * ratio);
+    ctx.globalAlpha = 1;
+    ctx.fillStyle = ink;
+    ctx.fillText(label, right, y - 5 * ratio);
   }
   ctx.restore();
 }

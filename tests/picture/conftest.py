@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,3 +58,16 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
 
 
 _LOCAL = ("file:", "data:", "blob:", "about")
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Gives a port on which nobody listens."""
+
+    def find() -> int:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port: int = listener.getsockname()[1]
+            return port
+
+    return find

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from whoholds.commands.pictures import asked
 from whoholds.text.streams import AUTO, CHOICES, forget, say, show_everything
 from whoholds.version import VERSION
 
@@ -26,8 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from whoholds.commands.run import run
 
         return run(options, whole.error)
-    if options.command == "report" and options.html and (options.rule or options.since):
-        whole.error("--html draws the whole run: it takes no --rule and no --since")
+    if options.command == "report" and asked(options) and (options.rule or options.since):
+        whole.error(f"--{next(iter(asked(options)))} draws the whole run: it takes no --rule and no --since")
     try:
         code = _COMMANDS[options.command](options)
         if sys.stdout is not None:  # None if stdout was closed before the start
@@ -53,7 +54,7 @@ def _report(options: argparse.Namespace) -> int:
         as_json=options.json,
         handles=options.handles,
         color=options.color,
-        html=options.html,
+        pictures=asked(options),
     )
 
 
@@ -123,6 +124,7 @@ to switch it on:
 def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
     run.add_argument("--html", metavar="FILE", help="draw the run: one HTML file that needs no network")
+    run.add_argument("--perfetto", metavar="FILE", help="write the run as a trace for Perfetto, Chrome or vizviewer")
     run.add_argument(
         "--fail", action="store_true", help="exit with 3 if a finding is an error, and the program did not fail"
     )
@@ -155,6 +157,7 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     forms = report.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
     forms.add_argument("--html", metavar="FILE", help="draw the whole run: one HTML file that needs no network")
+    forms.add_argument("--perfetto", metavar="FILE", help="write the run as a trace for Perfetto, Chrome or vizviewer")
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
 

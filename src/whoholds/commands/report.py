@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from whoholds import registry
 from whoholds.analysis.finding import INFO
 from whoholds.analysis.rules import RULES
+from whoholds.commands.pictures import draw
 from whoholds.matching import nearest
 from whoholds.picture.gathering import Gathered
-from whoholds.picture.page import page
 from whoholds.reporting.document import Document
-from whoholds.reporting.files import expanded, write_whole
 from whoholds.reporting.matters import matters_of_records, report_of
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
@@ -27,7 +26,7 @@ from whoholds.text.streams import AUTO, NEVER, forget, has_color, in_color, say,
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -42,24 +41,24 @@ def report(
     as_json: bool = False,
     handles: bool = False,
     color: str = AUTO,
-    html: str | None = None,
+    pictures: Mapping[str, str] | None = None,
 ) -> int:
     """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed.
 
     Only findings of these `rules` are shown, if any are given, and only those that were reported `since` then. With
-    `html` the whole run is drawn to that path, and its summary is printed.
+    `pictures`, paths by option, the whole run is drawn to these paths, and its summary is printed.
     """
     journals = [Journal(path) for path in _found(paths)]
     try:
-        told = _told(journals, as_json=as_json, handles=handles, html=html is not None)
+        told = _told(journals, as_json=as_json, handles=handles, drawn=bool(pictures))
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         unread = next(journal for journal in journals if not journal.ended)
         return _wrong(unread, getattr(error, "strerror", None) or str(error))
     for journal in journals:
         if not journal.count and not journal.unknown:
             return _wrong(journal, "not a line of a journal in it")
-    if isinstance(told, Gathered) and html is not None:
-        return _draw(told, html, color)
+    if isinstance(told, Gathered) and pictures:
+        return _draw(told, pictures, color)
     known = {*RULES, *registry.names(registry.RULES), *(finding.get("rule") for finding in told.findings)}
     for rule in rules:
         if rule not in known:
@@ -72,20 +71,19 @@ def report(
     return _print(_lines(told, shown, verbose=verbose, rules=rules, since=since), color)
 
 
-def _told(journals: Sequence[Journal], *, as_json: bool, handles: bool, html: bool) -> Told:
-    if html:
+def _told(journals: Sequence[Journal], *, as_json: bool, handles: bool, drawn: bool) -> Told:
+    if drawn:
         return Gathered(journals)
     return Document(journals, handles=handles) if as_json else Told(journals)
 
 
-def _draw(told: Gathered, html: str, color: str) -> int:
+def _draw(told: Gathered, pictures: Mapping[str, str], color: str) -> int:
     try:
-        write_whole(expanded(html), page(told.as_data()))
-    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
-        say(f"whoholds: --html {visible(html)}: it takes the path of a file that can be written ({error})")
+        said = [draw(told, option, path) for option, path in pictures.items()]
+    except OSError as error:
+        say(str(error))
         return 2
-    lines = [*lines_of(told), visible(f"whoholds: the picture is in {html}")]
-    return _print(((line, "") for line in lines), color)
+    return _print(((line, "") for line in (*lines_of(told), *said)), color)
 
 
 def moment(text: str) -> datetime:

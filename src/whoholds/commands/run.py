@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
+from whoholds.commands.pictures import asked, draw
 from whoholds.config import settings_file
 from whoholds.matching import WrongSetting
+from whoholds.picture.gathering import Gathered
 from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
@@ -62,7 +64,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         paths = sorted(journals())
         told = Told([Journal(path) for path in paths])
         code = _verdict(options, told, code, known, paths)
-        if options.html:
+        if asked(options):
             _draw(options, paths)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -130,8 +132,8 @@ def _files_can_be_written(options: argparse.Namespace, wrong: Callable[[str], An
     if given:
         name = "WHOHOLDS_JOURNAL" if os.environ.get("WHOHOLDS_JOURNAL") else "journal in the settings file"
         _can_be_written(given, "--journal" if options.journal else name, wrong)
-    if options.html:
-        _can_be_written(options.html, "--html", wrong)
+    for option, path in asked(options).items():
+        _can_be_written(path, f"--{option}", wrong)
 
 
 def _can_be_written(given: str, name: str, wrong: Callable[[str], Any]) -> None:
@@ -251,14 +253,13 @@ def _tell(text: str, color: str) -> None:
 
 
 def _draw(options: argparse.Namespace, journals: list[Path]) -> None:
-    """Write the picture of the run. If that fails, a message says so; the program's exit code stays."""
-    from whoholds.picture.page import write_page
-
+    """Write the pictures of the run. If that fails, a message says so; the program's exit code stays."""
     try:
-        write_page(expanded(options.html), map(Journal, journals))
-        _tell(f"whoholds: the picture is in {options.html}", options.color)
+        told = Gathered(map(Journal, journals))
+        for option, path in asked(options).items():
+            _tell(draw(told, option, path), options.color)
     except OSError as error:
-        _tell(f"whoholds: --html {options.html}: {error.strerror or error}", options.color)
+        _tell(str(error), options.color)
 
 
 def _signal_name(number: int) -> str:

@@ -17,7 +17,7 @@ LAST_SEEN: Final = "last seen"  # open when its process was last looked at, whic
 class Bar(NamedTuple):
     """One handle or refused request. Times are microseconds since the epoch, durations microseconds.
 
-    `kind`, `database`, `driver`, `origin`, `owner`, `how` and `scope` are numbers in the tables; -1: not known.
+    `kind`, `database`, `driver`, `origin`, `owner`, `how`, `scope` and `spawner` are numbers in the tables, or -1.
     """
 
     opened: int
@@ -39,6 +39,7 @@ class Bar(NamedTuple):
     pool: int = -1
     backend: int = 0
     in_transaction: int = 0
+    spawner: int = -1
 
 
 def in_order(bars: list[Bar]) -> list[Bar]:

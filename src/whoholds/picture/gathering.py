@@ -5,6 +5,7 @@ Journals may be damaged or hostile: a value of the wrong type is left out, and n
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from whoholds.picture.bars import ENDS, LAST_SEEN, OPEN, REFUSED, Bar, columns, in_order
@@ -102,6 +103,7 @@ class Gathered(Told):
                 pool=_or(whole(record.get("pool")), -1),
                 backend=whole(record.get("backend_pid")) or 0,
                 in_transaction=int(record.get("in_transaction") is True),
+                spawner=texts.text(record.get("spawned_by")),
             )
         )
         process["last"] = max(process["last"], self._bars[-1].ended)
@@ -144,6 +146,7 @@ class Gathered(Told):
                 origin=texts.origin(record.get("asked"), record.get("spawned"), process["folder"]),
                 owner=texts.text(record.get("owner")),
                 how=texts.text(REFUSED),
+                spawner=texts.text(record.get("spawned_by")),
                 waited=max(refused - (moment(record.get("began_at")) or refused), 0),
                 pool=_or(whole(record.get("pool")), -1),
             )
@@ -191,16 +194,29 @@ class Gathered(Told):
         self._databases.setdefault(number, {"name": number, "peak": 0, "limit": 0})
         return number
 
-    # --- the result ---------------------------------------------------------------------------------------------------
+    # --- the results -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def bars(self) -> list[Bar]:
+        """All bars, in the order of their openings."""
+        return in_order([*self._bars, *self._still_held()])
+
+    @property
+    def start(self) -> int:
+        """The beginning of what is known, in microseconds since the epoch."""
+        return min([bar.opened - bar.waited for bar in self.bars] + self._times("began"), default=0)
+
+    @property
+    def end(self) -> int:
+        """The end of what is known, in microseconds since the epoch."""
+        return max([bar.ended for bar in self.bars] + self._times("last") + self._times("ended"), default=self.start)
 
     def as_data(self, title: str = "", table: str = "lines") -> dict[str, Any]:
         """The data of the page: `start` in milliseconds since the epoch, all other times in microseconds since then."""
-        bars = in_order([*self._bars, *self._still_held()])
-        start = min([bar.opened - bar.waited for bar in bars] + self._times("began"), default=0)
+        bars, start, end = self.bars, self.start, self.end
         number_of = {(bar.process, bar.key): index for index, bar in enumerate(bars) if bar.key}
         processes = self._processes_as_data(start)
         findings = [self._finding_as_data(key, number_of, start) for key in self._findings]
-        end = max([bar.ended for bar in bars] + self._times("last") + self._times("ended"), default=start)
         return {
             "version": 1,
             "whoholds": VERSION,

@@ -88,6 +88,10 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         "backend_pid": handle.backend_pid,
         "pid": os.getpid(),
     }
+    if owner is not None:
+        record["owner_kind"] = owner.kind
+    if spawn is not None and spawn.by is not None:
+        record["spawned_by"] = shown_name(spawn.by.name)
     if handle.connect_s is not None:
         record["connect_s"] = round(handle.connect_s, 6)
     if handle.kind != CHECKOUT and handle.in_transaction:
@@ -129,6 +133,7 @@ def _refused(refusal: Refusal, request: Request, snapshot: Snapshot) -> dict[str
     owner = request.owner
     spawn = owner.spawn if owner else None
     sites = snapshot.history.sites
+    by = spawn.by if spawn else None
     began = request.began if refusal.by_pool is not None else refusal.at  # a server refuses at once
     return {
         "type": "refused",
@@ -138,6 +143,7 @@ def _refused(refusal: Refusal, request: Request, snapshot: Snapshot) -> dict[str
         "refused_at": iso(snapshot.wall_time(max(refusal.at, began)), "microseconds"),
         "asked": line_record(sites.of(request.origin)) if request.origin else None,
         "spawned": line_record(spawn.site or sites.of(spawn.origin)) if spawn is not None and spawn.origin else None,
+        "spawned_by": shown_name(by.name) if by is not None else None,
         "owner": shown_name(owner.name) if owner else None,
         "pid": os.getpid(),
     }

@@ -172,7 +172,8 @@ class Gathered(Told):
             known.update(dict.fromkeys(key for key in keys if whole(key) is not None))
 
     def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
-        return {**record, "process": self._process(record)["number"], "folder": self._process(record)["folder"]}
+        process = self._process(record)
+        return {**record, "journal": self._journal, "process": process["number"], "folder": process["folder"]}
 
     def _drawn_open(self, record: dict[str, Any]) -> None:
         Told._held_now(self, record)

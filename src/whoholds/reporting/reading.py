@@ -29,6 +29,10 @@ def _is_text(value: object) -> bool:
     return type(value) is str
 
 
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _may_be(is_right: Callable[[object], bool]) -> Callable[[object], bool]:
     """A test that a missing field passes, and otherwise a value that passes `is_right`."""
     return lambda value: value is None or is_right(value)
@@ -77,7 +81,8 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
         "id": _is_text,
         "severity": lambda value: value in ("info", "warning", "error"),
         "message": _is_text,
-        **{name: _may_be(_is_text) for name in ("rule", "report", "fingerprint", "time")},
+        **{name: _may_be(_is_text) for name in ("rule", "matter", "reason", "report", "fingerprint", "time")},
+        "why": _may_be(_are_texts),
         **{name: _may_be(_is_count) for name in ("pid", "count")},
         "opened": _is_line,
         "spawned": _is_line,

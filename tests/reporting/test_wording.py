@@ -121,6 +121,13 @@ def test_tasks_of_one_name_are_several() -> None:
     assert "by 3 tasks, such as coro" in text(found)
 
 
+def test_a_finding_prints_as_its_report(shop: Path) -> None:
+    """`print(finding)` is the report; in a list, and in a failed assertion, it is the first line."""
+    finding = crowd(shop)
+    assert str(finding) == text(finding)
+    assert repr([finding]) == f"[<{message(finding)}>]"
+
+
 def findings_of_every_rule() -> list[Finding]:
     """Give one finding of each rule that a program with a clock alone brings about, and their repeats."""
     program = Program(held_too_long=3, idle_in_transaction=2, owner_gone=1, too_many=3, server_limit=5)

@@ -497,3 +497,16 @@ class TestCars(NoLeaksMixin, unittest.TestCase):
     result.assert_outcomes(failed=3)
     result.stdout.no_fnmatch_line("*whoholds/testing/*")
     result.stdout.no_fnmatch_line("*raise LeakError*")
+
+
+def test_a_failed_assertion_on_findings_reads_like_a_report(suite: Suite) -> None:
+    """The first line stands in the assertion, and the whole report below the traceback."""
+    text = "def test_cars(whoholds):\n    leak(), leak(), leak()\n    assert not whoholds.findings\n"
+    result = suite(text, ini="whoholds_too_many = 2\n")
+    said(
+        result,
+        "assert not [<too-many-at-once: app.py:6 in connect opened 3 connections at once, *",
+        "- whoholds.findings -",
+        "whoholds: too-many-at-once: app.py:6 in connect opened 3 connections at once, *",
+        "     3  opened   app.py:6 in connect *",
+    )

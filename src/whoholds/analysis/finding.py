@@ -119,7 +119,7 @@ class Also(NamedTuple):
         return cls(what, site, joined_by) if site is not None else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """One fault of the program. Its `handles` share one opening line and one spawn line, unless it has `parts`.
 
@@ -183,6 +183,14 @@ class Finding:
             why=why,
             advice=advice,
         )
+
+    def __str__(self) -> str:
+        """The report, as it is printed."""
+        return as_report(self)
+
+    def __repr__(self) -> str:
+        """The first line of the report: a failed `assert not watch.findings` shows it."""
+        return f"<{as_message(self)}>"
 
     @property
     def kind(self) -> str:
@@ -255,6 +263,15 @@ class Finding:
         said = table((), [row for row in rows if row[1]])
         title = f"{self.rule} ({self.severity}): {self.count} {self.kind}{'s' * (self.count != 1)}"
         return card(title, said, paragraphs(map(redact, (*self.why, *self.advice))), severity=self.severity)
+
+
+def _named(finding: Finding) -> str:
+    return f"{finding.rule}: {finding.count}"
+
+
+# `reporting.wording`, which knows the words, puts its own functions here.
+as_message: Callable[[Finding], str] = _named
+as_report: Callable[[Finding], str] = _named
 
 
 class Aside(NamedTuple):

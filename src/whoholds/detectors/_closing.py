@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from whoholds.analysis.blame import library_path, user_index
 from whoholds.analysis.frames import shown_path
 from whoholds.analysis.mistakes import use_of
+from whoholds.analysis.work import is_a_request
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
@@ -106,10 +107,6 @@ WHEN: Final = {
     "": "in the function that opened it, also when an exception passes",
 }
 _SCOPES: Final = {"request": "request", "task": "queued", "command": "command", "test": "test", "fixture": "test"}
-_SERVERS: Final = (  # libraries that start a thread or task for each request or connection
-    *("uvicorn/", "hypercorn/", "daphne/", "aiohttp/", "granian/", "sanic/", "tornado/"),
-    *("werkzeug/", "gunicorn/", "waitress/", "cheroot/", "cherrypy/", "socketserver.py"),
-)
 _FRAMEWORKS: Final = {"django": ("django/db/",), "peewee": ("peewee.py", "playhouse/")}  # by their folders
 _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous half
     "aiopg": "aiopg pool",
@@ -183,8 +180,7 @@ def world_of(handle: Handle) -> str:
     owner = handle.owner
     if owner is None or (owner.kind == "thread" and owner.spawn is None):
         return ""
-    spawned = owner.spawn.site if owner.spawn is not None else None
-    if spawned is not None and library_path(spawned.frame.file).startswith(_SERVERS):
+    if is_a_request(owner):
         return "request"
     return owner.kind if owner.kind in WHEN else ""
 

@@ -11,12 +11,14 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from whoholds.analysis import finding as _finding
 from whoholds.analysis.asking import kind_of_owners
 from whoholds.analysis.blame import kind_of, user_index
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.finding import holders_of, made_at, parts_of
 from whoholds.analysis.frames import frame_at, frames, shown_path
 from whoholds.analysis.rules import rule_of
+from whoholds.analysis.work import work_of
 from whoholds.ledger import faults
 from whoholds.text.redact import redact
 
@@ -73,10 +75,10 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         template += f"{also.joined_by or f', {also.what} at '}%s"
         arguments.append(f"{_beside(also.site, finding.site)}{_in_function(also.site.frame.function)}")
     if finding.spawned is not None:
-        template += f", spawned at %s{_in_function(_escaped(finding.spawned))}%s"
-        arguments += [_beside(finding.spawned, finding.site), _unit_of_work(finding.handles)]
-    template += ", to %s%s"
-    arguments += [_databases(finding), _again(finding)]
+        template += f", spawned at %s{_in_function(_escaped(finding.spawned))}"
+        arguments.append(_beside(finding.spawned, finding.site))
+    template += "%s, to %s%s"
+    arguments += [_for_work(finding), _databases(finding), _again(finding)]
     return template, tuple(redact(one) if isinstance(one, str) else one for one in arguments)
 
 
@@ -131,11 +133,10 @@ def verb_of(handles: Sequence[Handle]) -> str:
     return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
 
 
-def _unit_of_work(handles: Sequence[Handle]) -> str:
-    """` (GET /users)`: the one request, task or job in which all of the handles were opened; empty if there is none."""
-    names = {handle.scope.name if handle.scope is not None else "" for handle in handles}
-    name = names.pop() if len(names) == 1 else ""
-    return f" ({name})" if name else ""
+def _for_work(finding: Finding) -> str:
+    """` (GET /users)`: the one request, task or job for which the handles were opened, unless the message names it."""
+    work = work_of(finding.handles)
+    return f" ({work})" if work and work != finding.scope else ""
 
 
 def database_name(database: Database) -> str:
@@ -196,6 +197,10 @@ def text(
         faults.note(error, "whoholds.report")
         below = [f"  The rest of this report cannot be shown ({type(error).__name__})."]
     return "\n".join([f"whoholds: {first or message(finding)}", *below])
+
+
+_finding.as_message = message
+_finding.as_report = text
 
 
 def _below(
@@ -278,8 +283,10 @@ def _part(part: Part, now: float, doing: dict[Handle, Origin], states: dict[Hand
     if made is not None:
         lines.append(f"        session  made at {_where(made, source=source)}")
     if part.spawned is not None:
-        unit = _unit_of_work(part.handles)
-        lines.append(f"        spawned  {_where(part.spawned.frame, source=source)}{unit}")
+        lines.append(f"        spawned  {_where(part.spawned.frame, source=source)}")
+    work = work_of(part.handles)
+    if work:
+        lines.append(f"        for      {redact(work)}")
     places = _places(part, doing, states)
     lines += [f"        {'now' if place is places[0] else '':<9}{place}" for place in places]
     lines.append(f"        held     {_held(part, now)}{'' if places else _states(part, states)}")

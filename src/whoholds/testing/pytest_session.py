@@ -200,12 +200,24 @@ class Session:
         report = yield
         if report.failed or hasattr(report, "wasxfail") or (call.excinfo is not None and not report.skipped):
             self._failed.add(item.nodeid)
+        if call.when == "call" and report.failed and "whoholds" in getattr(item, "fixturenames", ()):
+            self._show_findings(item, report)
         if call.when == "teardown":
             leak = self._judge(item, report)
             if leak is not None:
                 item.ihook.pytest_runtest_logreport(report=leak)
             self._failed.discard(item.nodeid)
         return report
+
+    def _show_findings(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Add the reports of the findings so far to a failed test that may have asserted that there are none.
+
+        pytest itself shows only the beginning and the end of a long value.
+        """
+        opened = self._opened.get(item)
+        findings = opened.findings if opened is not None else []
+        if findings:
+            report.sections.append(("whoholds.findings", self._texts(findings)))
 
     def _judge(self, item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport | None:
         """The report that fails the test, if it leaks and had not failed by itself, otherwise None."""

@@ -1,0 +1,104 @@
+"""The work for which a handle was opened, where it has a name: a route, a queue's task or job, a view, a named thread.
+
+It must add no cost to the program: it reads what the ledger has anyway, in the ticking thread.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from whoholds.analysis.blame import is_users, library_path, user_index
+from whoholds.ledger.opener import opener_of
+from whoholds.ledger.origin import function_at
+from whoholds.text.redact import shown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.owner import Owner
+
+# Who calls the program's functions → what such a function is. The first library frame outside of the function decides.
+_CALLERS: Final = (
+    ("celery/", "task"),
+    ("dramatiq/", "task"),
+    ("huey/", "task"),
+    ("taskiq/", "task"),
+    ("arq/", "job"),
+    ("rq/", "job"),
+    ("apscheduler/", "job"),
+    ("django/core/handlers/", "view"),
+    ("django/views/", "view"),
+    ("django/core/management/", "command"),
+    ("flask/", "view"),
+    ("fastapi/", "view"),
+    ("starlette/", "view"),
+    ("aiohttp/web", "view"),
+    ("tornado/web", "view"),
+    ("sanic/", "view"),
+    ("click/", "command"),
+    ("typer/", "command"),
+)
+_SERVERS: Final = (  # libraries that start a thread or task for each request or client
+    *("uvicorn/", "hypercorn/", "daphne/", "aiohttp/", "granian/", "sanic/", "tornado/"),
+    *("werkzeug/", "gunicorn/", "waitress/", "cheroot/", "cherrypy/", "socketserver.py"),
+)
+_UNNAMED: Final = re.compile(  # names that threads, tasks and greenlets have of themselves
+    r"MainThread|Thread-\d+.*|Task-\d+|Dummy-\d+|ThreadPoolExecutor-.*|asyncio_\d+|AnyIO worker thread.*|thread \d+"
+    r"|[Gg]reenlet[ -].*|waitress-\d+|.*_\d+|Process-.*|starlette\..*|uvicorn\..*"
+)
+_OUTER_SPANS: Final = ("SERVER", "CONSUMER")  # kinds of spans that stand for a request or a message
+
+
+def work_of(handles: Iterable[Handle]) -> str:
+    """`GET /users`, `task price_cars`, `view list_cars`: the one work that all of the handles belong to, or ""."""
+    names = {_name_of(handle) for handle in handles}
+    return names.pop() if len(names) == 1 else ""
+
+
+def _name_of(handle: Handle) -> str:
+    if handle.scope is not None:
+        return str(handle.scope.name)
+    return _span_name(handle) or _called_function(handle) or _owners_name(handle.owner)
+
+
+def _span_name(handle: Handle) -> str:
+    """The name of OpenTelemetry's span for a request or message, if the handle was opened in that span."""
+    opener = opener_of(handle)
+    span: Any = opener[1]() if opener is not None and len(opener) == 2 and opener[1] is not None else None  # noqa: PLR2004 - see Opener
+    kind, name = getattr(getattr(span, "kind", None), "name", ""), getattr(span, "name", "")
+    return name if kind in _OUTER_SPANS and type(name) is str else ""
+
+
+def _called_function(handle: Handle) -> str:
+    """`view list_cars`: the function of the program that a framework called, unless that function opened the handle."""
+    origin = handle.origin
+    if not origin:
+        return ""
+    opening = called = user_index(origin)
+    for index in range(opening + 2, len(origin), 2):
+        file = origin[index].co_filename  # type: ignore[union-attr]  # a code object at even places
+        if is_users(file):
+            called = index
+            continue
+        path = library_path(file)
+        kind = next((kind for folder, kind in _CALLERS if path.startswith(folder)), "")
+        if not kind and path.startswith(("anyio/", "asgiref/")) and is_a_request(handle.owner):
+            kind = "view"
+        if kind:
+            return f"{kind} {function_at(origin, called)}" if called != opening else ""
+    return ""
+
+
+def is_a_request(owner: Owner | None) -> bool:
+    """True if a server's library started the owner: it answers a request or serves a client."""
+    spawned = owner.spawn.site if owner is not None and owner.spawn is not None else None
+    return spawned is not None and library_path(spawned.frame.file).startswith(_SERVERS)
+
+
+def _owners_name(owner: Owner | None) -> str:
+    """`thread mailer`, for a thread, task or greenlet to which the program gave a name."""
+    if owner is None or owner.kind == "job" or _UNNAMED.fullmatch(owner.name):
+        return ""
+    return f"{owner.kind} {shown_name(owner.name)}"

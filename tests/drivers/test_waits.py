@@ -173,9 +173,23 @@ async def async_psycopg_pool(url: str) -> AsyncIterator[tuple[Any, Any]]:
         yield pool.getconn, pool.putconn
 
 
+@asynccontextmanager
+async def aiopg_pool(url: str) -> AsyncIterator[tuple[Any, Any]]:
+    async with import_module("aiopg").create_pool(url, minsize=1, maxsize=1) as pool:
+
+        async def take() -> Any:
+            return await pool.acquire()
+
+        yield take, pool.release
+
+
 @pytest.mark.parametrize(
     ("pool", "libraries"),
-    [(asyncpg_pool, ("asyncpg",)), (async_psycopg_pool, ("psycopg", "psycopg_pool"))],
+    [
+        (asyncpg_pool, ("asyncpg",)),
+        (aiopg_pool, ("psycopg2", "aiopg")),
+        (async_psycopg_pool, ("psycopg", "psycopg_pool")),
+    ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_task_that_waits_is_pending_and_then_has_waited(

@@ -17,7 +17,7 @@ def load_cars(url: str, user: int, report: Report) -> None:
     try:
         connection = psycopg2.connect(url)
     except psycopg2.OperationalError as error:
-        print(f"user {user}: {str(error).partition('FATAL:')[2].strip() or error}")
+        print(f"user {user}: {str(error).partition('FATAL:')[2].strip() or error}\n", end="")  # in one piece
         return
     with connection.cursor() as cursor:
         cursor.execute(CARS, [user])

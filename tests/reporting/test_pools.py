@@ -100,12 +100,23 @@ def test_holders_say_the_same_at_any_moment() -> None:
     assert [pool["sizes"]["no_wait"] for pool in held.pools] == [3]
 
 
-def test_a_pool_that_has_lent_nothing_has_no_lines() -> None:
-    """Nor more than ten pools; those are shown of which most was wanted at once."""
+def test_a_pool_whose_database_nobody_knows_yet_is_of_its_system() -> None:
+    """Two wait for its first connection: the journal's record of that names a database all the same."""
+    shop = Shop()
+    theirs = type("Theirs", (), {})()
+    pool = shop.ledger.pool_made(theirs, "pool-1", None, 2, "postgresql")
+    requests = [shop.ledger.asks(pool, None) for _ in range(2)]
+    shop.looks()
+    (record,) = holders_of(shop.watch).pools
+    assert (record["database"], record["wanted"], record["loans"]) == ("postgresql:///", 2, 0)
+    assert (record["sizes"], pool_lines([record]), len(requests)) == (None, [], 2)
+
+
+def test_ten_pools_have_lines() -> None:
+    """Those are shown of which most was wanted at once."""
     shop = Shop()
     shop.runs()
     (record,) = holders_of(shop.watch).pools
-    assert pool_lines([{**record, "sizes": None}]) == []
     many = [{**record, "wanted": number} for number in range(SHOWN + 5)]
     lines = pool_lines(many)
     assert len(lines) == 3 * SHOWN + 1

@@ -66,8 +66,6 @@ class Demand:
             holds.append(held)
             times += (opened - wait, held, used)
         self.loans += len(loans)
-        if loans:
-            self.database = loans[-1].database
         self.held_s += seen_s
         self.used_s += used_s
         self.waits.add(waits)
@@ -112,8 +110,9 @@ class Demand:
         takes some 10 ms at most, and is computed when it is asked for.
         """
         recent = [*_loans(self._recent), *present.out]
-        usual = sorted(held for _, held, _ in recent)[len(recent) // 2] if recent else 0.0
-        recent += [(asked, usual, usual) for asked in present.waiting]
+        if recent:
+            usual = sorted(held for _, held, _ in recent)[len(recent) // 2]
+            recent += [(asked, usual, usual) for asked in present.waiting]
         return sizes_of(max(_loans(self._busiest), recent, key=most_at_once))
 
     def sentence(self, present: Present) -> str:
@@ -170,6 +169,7 @@ def take(demands: dict[Pool, Demand], taken: Entries, new: Iterable[Handle], sin
         if pool is not None and loan.kind == CHECKOUT and pool.key:
             changed = changes.get(pool) or _of(changes, pool, _Changes)
             changed.lent += 1
+            changed.database = loan.database
             changed.asked.append(loan.opened_at - (loan.connect_s or 0.0))
     for loan in taken.ended:
         pool = loan.pool
@@ -202,6 +202,7 @@ class _Changes:
     """What a look has brought for one pool."""
 
     lent: int = 0
+    database: Database | None = None  # of what was lent
     back: list[Handle] = field(default_factory=list)
     waiting: int = 0  # now
     asked: list[float] = field(default_factory=list)  # when
@@ -211,6 +212,7 @@ class _Changes:
 def _change(demand: Demand, changed: _Changes, since: float) -> None:
     """Count what has come back, and the most that were wanted at once since the look before."""
     demand.came_back(changed.back)
+    demand.database = changed.database or demand.database
     demand.out = max(demand.out + changed.lent - len(changed.back), 0)
     asked = sorted([at for at in changed.asked if at > since])
     gone = sorted([*[loan.closed_at or since for loan in changed.back], *changed.gone_at])

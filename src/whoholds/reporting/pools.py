@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import shown_path
+from whoholds.ledger.database import database
 from whoholds.reporting.records import iso, line_record
 from whoholds.text.redact import shown_name
 
@@ -31,7 +32,7 @@ def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
         "key": pool.key,
         "name": shown_name(pool.name),
         "made": line_record(pool.site),
-        "database": demand.database.text if demand.database is not None else None,
+        "database": (demand.database or database(pool.system or "other_sql")).text,
         "max": pool.max,
         "loans": demand.loans + len(present.out),
         "wanted": max(demand.wanted, present.wanted),

@@ -309,6 +309,25 @@ def test_a_commit_that_readers_lock_out_names_them(tmp_path: Path) -> None:
         half_read.close()
 
 
+@pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
+def test_a_transaction_that_can_be_in_nobodys_way_is_not_named(wal: bool, tmp_path: Path) -> None:  # noqa: FBT001 - of pytest
+    """One that has only begun, and in WAL mode one that only reads; here somebody unwatched writes."""
+    path = table(tmp_path / "shop.db", wal=wal)
+    with (
+        closing(writer(path)),
+        watching(sqlite.watch) as watch,
+        closing(other(path, isolation_level=None)) as begun,
+        closing(other(path)) as second,
+    ):
+        begun.execute("BEGIN")
+        if wal:
+            begun.execute("SELECT * FROM cars").fetchall()
+        fails(second.execute, SQL)
+        lockout = taken(watch)
+        assert lockout.elsewhere is None or (lockout.elsewhere.wal, lockout.elsewhere.own) == (wal, True)
+        assert opened(lockout) == [] or lockout.elsewhere is None
+
+
 def test_a_statement_of_its_own_connection_can_be_in_the_way(tmp_path: Path) -> None:
     """DROP TABLE while a result of that table is not read to its end."""
     path = table(tmp_path / "shop.db")

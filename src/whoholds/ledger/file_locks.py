@@ -28,6 +28,7 @@ class FileLocks(NamedTuple):
     writers: tuple[int, ...]  # process ids, without this process
     readers: tuple[int, ...]  # likewise; () in WAL mode, where readers lock nobody out
     own: bool  # whether this process is writing
+    wal: bool = False  # whether the file is in WAL mode
 
 
 def identity(path: str) -> tuple[int, int] | None:
@@ -73,7 +74,7 @@ def locks_on(path: str) -> FileLocks | None:
     own = os.getpid()
     elsewhere = tuple(pid for pid in writers if pid not in (own, 0, -1))
     reading = () if memory is not None else tuple(pid for pid in readers if pid not in (own, 0, -1))
-    return FileLocks(elsewhere, reading, own in writers)
+    return FileLocks(elsewhere, reading, own in writers, memory is not None)
 
 
 def _is_on(at: tuple[int, int], file: tuple[int, int], *narrow: bool) -> bool:

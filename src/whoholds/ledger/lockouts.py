@@ -246,11 +246,16 @@ class Lockouts:
         database = lockout.handle.database
         on_disk = not database.private and "?" not in database.name
         seen = lockout.elsewhere = locks_on(database.name) if on_disk else None
-        writing = any(begun(handle).wrote for handle in begun_there)
+        known = {handle: begun(handle) for handle in begun_there}
+        writing = any(transaction.wrote for transaction in known.values())
         if seen is not None and seen.writers and not seen.own:
             return []
-        if not writing and seen is not None and seen.own and running:
-            return running + begun_there
+        if seen is not None and seen.own and not writing and lockout.again:  # a commit that failed writes itself
+            return running  # in its first statement; or nobody, and a connection that is not watched writes
+        if seen is not None and seen.wal and not writing:  # there readers are in nobody's way
+            return []
+        if not writing:
+            begun_there = [handle for handle, transaction in known.items() if transaction.has_locks]
         if lockout.kind == SNAPSHOT:
             return begun_there if writing else []
         reading = [] if writing else [handle for handle in idle if _unread(handle)]

@@ -28,6 +28,11 @@ class Begun(NamedTuple):
     whole: bool  # whether that one began the transaction; if not, it has been open for longer
     wrote: bool  # whether it took more than the locks of a reader, or may have done so before these statements
 
+    @property
+    def has_locks(self) -> bool:
+        """Whether it has run anything but a BEGIN that takes no lock."""
+        return self.wrote or any(first_words(sql)[0] not in _BEGINS for sql in self.statements)
+
 
 def begun(handle: Handle) -> Begun:
     """The open transaction of `handle`, or the one that ended just now; of a loan, that of its connection.

@@ -82,6 +82,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
         help="write what was found into that file; fail nothing",
     )
     add("--whoholds-html", metavar="FILE", help=_INI["whoholds_html"][0])
+    add("--whoholds-github", action="store_true", help="print annotations for GitHub Actions, too")
     add("--whoholds-no-summary", action="store_true", help="no table at the end")
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]

@@ -55,6 +55,7 @@ def _report(options: argparse.Namespace) -> int:
         handles=options.handles,
         color=options.color,
         pictures=asked(options),
+        github=options.github,
     )
 
 
@@ -125,6 +126,7 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
     run.add_argument("--html", metavar="FILE", help="draw the run: one HTML file that needs no network")
     run.add_argument("--perfetto", metavar="FILE", help="write the run as a trace for Perfetto, Chrome or vizviewer")
+    _hosts_options(run, run)
     run.add_argument(
         "--fail", action="store_true", help="exit with 3 if a finding is an error, and the program did not fail"
     )
@@ -136,6 +138,12 @@ def _run_options(run: argparse.ArgumentParser) -> None:
     kinds.add_argument("-c", dest="code", action="store_true", help="the target is Python code, as with python -c")
     run.add_argument("target", help="a script, or the name of a Python console script on the PATH")
     run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+
+
+def _hosts_options(files: argparse._ActionsContainer, lines: argparse._ActionsContainer) -> None:
+    files.add_argument("--sarif", metavar="FILE", help="write the findings as a SARIF log, for code scanning")
+    files.add_argument("--gitlab", metavar="FILE", help="write the findings as GitLab's code quality report")
+    lines.add_argument("--github", action="store_true", help="print annotations for GitHub Actions, too")
 
 
 def _report_options(report: argparse.ArgumentParser) -> None:
@@ -158,6 +166,7 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     forms.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
     forms.add_argument("--html", metavar="FILE", help="draw the whole run: one HTML file that needs no network")
     forms.add_argument("--perfetto", metavar="FILE", help="write the run as a trace for Perfetto, Chrome or vizviewer")
+    _hosts_options(forms, report)
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
 

@@ -1,4 +1,4 @@
-"""The options of `run` and `report` that write a run to a file to be looked at: `--html` and `--perfetto`."""
+"""The options of `run` and `report` that write the whole run to a file, in a form that other programs show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from whoholds.picture.page import page
 from whoholds.picture.perfetto import trace_of
+from whoholds.reporting.ci import code_quality, sarif
 from whoholds.reporting.files import expanded, write_whole
 from whoholds.text.visible import visible
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 MAKERS: Final[dict[str, tuple[Callable[[Gathered], bytes], str]]] = {
     "html": (lambda told: page(told.as_data()), "the picture"),
     "perfetto": (trace_of, "the trace"),
+    "sarif": (lambda told: sarif(told.above_info), "the SARIF log"),
+    "gitlab": (lambda told: code_quality(told.above_info), "the code quality report"),
 }
 
 

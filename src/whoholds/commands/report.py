@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from datetime import datetime, timedelta, timezone
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from whoholds.analysis.rules import RULES
 from whoholds.commands.pictures import draw
 from whoholds.matching import nearest
 from whoholds.picture.gathering import Gathered
+from whoholds.reporting.ci import github_lines
 from whoholds.reporting.document import Document
 from whoholds.reporting.matters import matters_of_records, report_of
 from whoholds.reporting.reading import Journal
@@ -42,6 +44,7 @@ def report(
     handles: bool = False,
     color: str = AUTO,
     pictures: Mapping[str, str] | None = None,
+    github: bool = False,
 ) -> int:
     """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed.
 
@@ -68,7 +71,9 @@ def report(
     if isinstance(told, Document):
         data = told.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
         return _print(iter([(json.dumps(data, ensure_ascii=True, indent=1), "")]), NEVER)
-    return _print(_lines(told, shown, verbose=verbose, rules=rules, since=since), color)
+    annotations = github_lines(finding for finding in shown if verbose or finding["severity"] != INFO) if github else []
+    lines = _lines(told, shown, verbose=verbose, rules=rules, since=since)
+    return _print(chain(lines, ((line, "") for line in annotations)), color)
 
 
 def _told(journals: Sequence[Journal], *, as_json: bool, handles: bool, drawn: bool) -> Told:

@@ -21,6 +21,7 @@ from whoholds.commands.pictures import asked, draw
 from whoholds.config import settings_file
 from whoholds.matching import WrongSetting
 from whoholds.picture.gathering import Gathered
+from whoholds.reporting.ci import github_lines
 from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
@@ -243,6 +244,9 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     if code < 0 and not told.count:
         lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
     _tell("\n".join(lines), options.color)
+    if options.github:
+        for line in github_lines(told.above_info):
+            sys.stderr.write(f"{line}\n")
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED
     return code

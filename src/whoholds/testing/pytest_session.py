@@ -386,5 +386,7 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Writes the table of leaks by opening line and tests by peak."""
+        if self.config.getoption("whoholds_github"):
+            self.summary.annotate(terminalreporter)
         if self._table:
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis.finding import ERROR as FAILURE
+from whoholds.analysis.finding import WARNING
 from whoholds.analysis.frames import shown_path
+from whoholds.reporting.ci import github_lines
 from whoholds.reporting.matters import matters_of_records
 from whoholds.testing.policy import ERROR
 
@@ -37,6 +40,13 @@ class Summary:
     def records(self) -> list[dict[str, Any]]:
         """The records of all findings, as the journal has them."""
         return [finding for entry in self._entries for finding in entry["findings"]]
+
+    def annotate(self, reporter: pytest.TerminalReporter) -> None:
+        """Write an annotation for GitHub Actions for each finding: an error if it fails, otherwise a warning."""
+        records = [{**record, "severity": FAILURE if record["does"] == ERROR else WARNING} for record in self.records()]
+        reporter.ensure_newline()
+        for line in github_lines(records):
+            reporter.write_line(line)
 
     def write(self, reporter: pytest.TerminalReporter, *, asked: bool) -> None:
         """Write the table; nothing is written if no mode was asked for and nothing found."""

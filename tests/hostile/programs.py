@@ -274,6 +274,38 @@ def asyncpg(world: World) -> None:
     _run(main)
 
 
+@_program("aiopg", "postgres")
+def aiopg(world: World) -> None:
+    import aiopg
+    import psycopg2
+
+    async def answer(connection: Any, sql: str) -> Any:
+        async with connection.cursor() as cursor:
+            await cursor.execute(sql)
+            return await cursor.fetchall()
+
+    async def main() -> None:
+        connection = await aiopg.connect(world.postgres)
+        world.say(await answer(connection, "select 7"))
+        with world.expecting(psycopg2.errors.UndefinedTable):
+            await answer(connection, "select * from nowhere")
+        async with connection.cursor() as cursor, cursor.begin():
+            await cursor.execute("select 1")
+        await connection.close()
+        with world.expecting(psycopg2.InterfaceError):
+            await answer(connection, "select 1")
+        with world.expecting(psycopg2.OperationalError):
+            await aiopg.connect(world.postgres.rpartition("/")[0] + "/nowhere")
+        async with aiopg.create_pool(world.postgres, minsize=1, maxsize=2, timeout=0.5) as places:
+            for _ in range(2):
+                async with places.acquire() as one, places.acquire() as two:
+                    world.say([await answer(one, "select 1"), await answer(two, "select 2")])
+                    with world.expecting(asyncio.TimeoutError):
+                        await places.acquire()
+
+    _run(main)
+
+
 @_program("aiosqlite")
 def aiosqlite(world: World) -> None:
     import aiosqlite
@@ -375,12 +407,18 @@ def sqlalchemy(world: World) -> None:
 @_program("sqlalchemy", "psycopg2", "postgres")
 def sqlalchemy_psycopg2(world: World) -> None:
     import sqlalchemy
+    from sqlalchemy.orm import Session
 
     engine = sqlalchemy.create_engine(world.postgres.replace("postgresql:", "postgresql+psycopg2:"), pool_size=1)
     with engine.begin() as connection:
         world.say(connection.execute(sqlalchemy.text("select 7")).scalar())
     with world.expecting(sqlalchemy.exc.ProgrammingError), engine.connect() as connection:
         connection.execute(sqlalchemy.text("select * from nowhere"))
+    with Session(engine) as session:
+        world.say(session.execute(sqlalchemy.text("select 9")).scalar())
+        session.commit()
+        with world.expecting(sqlalchemy.exc.ProgrammingError):
+            session.execute(sqlalchemy.text("select * from nowhere"))
     engine.dispose()
 
 

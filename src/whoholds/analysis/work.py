@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from whoholds.analysis.blame import is_users, library_path, user_index
 from whoholds.ledger.opener import opener_of
 from whoholds.ledger.origin import function_at
+from whoholds.ledger.scope import JUDGED
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def work_of(handles: Iterable[Handle]) -> str:
 
 
 def _name_of(handle: Handle) -> str:
-    if handle.scope is not None:
-        return str(handle.scope.name)
+    if handle.scope is not None:  # a test's report stands below its name anyhow
+        return "" if handle.scope.kind in JUDGED else str(handle.scope.name)
     return _span_name(handle) or _called_function(handle) or _owners_name(handle.owner)
 
 

@@ -105,11 +105,11 @@ def test_it_says_whether_the_fan_out_is_bounded() -> None:
     for number in range(20):
         world.opens(by=job(thread(f"worker-{number}", worker=True), width=20))
     (found,) = world.found(too_many_at_once)
-    assert "An executor of 20 workers limits the number" in found.why[0]
+    assert "The executor's 20 workers limit the number" in found.why[0]
     assert "Lower max_workers" in found.advice[0]
     (found,) = crowd(20).found(too_many_at_once)
     assert found.why == ()
-    assert found.advice[0].startswith("One thread per item")
+    assert found.advice[0].startswith("The program starts a thread for each item")
     world = World()
     for number in range(20):
         world.opens(by=task(f"Task-{number}"))
@@ -140,22 +140,22 @@ def test_80_percent_of_what_the_server_allows_is_too_many_too() -> None:
             ["ThreadPoolExecutor-0_0", "ThreadPoolExecutor-0_1"],
             2,
             10,
-            "does not limit the number: 2 of them hold 20",
+            "do not limit the number: 2 of them hold 20",
             "at the end of each job",
         ),
         (
             [f"ThreadPoolExecutor-{number}_0" for number in range(20)],
             1,
             1,
-            "At least 20 executors of 1",
+            "at least 20 executors, of 1 worker each",
             "one executor",
         ),
-        ([f"mine_{number}" for number in range(20)], 4, 1, "At least 5 executors of 4", "one executor"),
+        ([f"mine_{number}" for number in range(20)], 4, 1, "at least 5 executors, of 4 workers each", "one executor"),
         (
             [f"ThreadPoolExecutor-0_{number}" for number in range(20)],
             20,
             1,
-            "20 workers limits the number: 20 of",
+            "20 workers limit the number: 20 of",
             "max_workers",
         ),
     ],
@@ -188,7 +188,7 @@ def test_one_place_is_said_of_one_place() -> None:
     for _ in range(24):
         world.opens()
     (found,) = world.found(too_many_at_once)
-    assert found.advice[0].startswith("One place opens them all.")
+    assert found.advice[0].startswith("One line opens them all")
 
 
 def test_greenlets_are_bounded_by_their_own_pool() -> None:
@@ -199,7 +199,7 @@ def test_greenlets_are_bounded_by_their_own_pool() -> None:
         owner.kind = "greenlet"
         world.opens(by=owner)
     (found,) = world.found(too_many_at_once)
-    assert "One greenlet per item" in found.advice[0]
+    assert "starts a greenlet for each item" in found.advice[0]
     assert "gevent.pool.Pool(" in found.advice[0]
 
 

@@ -208,7 +208,7 @@ def test_a_statement_not_read_to_its_end_holds_a_lock() -> None:
     world.look()
     found = world.after(61).found(cursor_left_open)
     assert said(found) == [("warning", 1)]
-    assert "has not read a statement to its end" in found[0].phrase
+    assert "left a statement half read" in found[0].phrase
     unread[0] = False
     assert world.found(cursor_left_open) == []
 

@@ -55,7 +55,7 @@ def test_the_safe_pool_size_is_worked_out(owners: int, size: int) -> None:
     """owners × (held at once − 1) + 1."""
     (found,) = nested(owners, CARS, AUDIT, pool=True).found(second_while_holding)
     assert found.why[0] == "The pool lends at most 5."
-    assert f"for the {owners} owner{'s' * (owners > 1)} seen so far" in found.why[1]
+    assert f"so far, {owners} owner{'s' * (owners > 1)} held" in found.why[1]
     assert f"{owners} × (2 − 1) + 1 = {size}" in found.why[1]
 
 
@@ -116,7 +116,7 @@ def test_the_safe_size_counts_the_owners_of_earlier_looks_too() -> None:
     for line in (CARS, AUDIT):
         world.opens(line, by=owner)
     (found,) = world.found(second_while_holding)
-    assert "for the 2 owners seen so far" in found.why[0]
+    assert "so far, 2 owners held" in found.why[0]
     assert "2 × (2 − 1) + 1 = 3" in found.why[0]
 
 
@@ -251,8 +251,8 @@ def test_shared_at_once_shows_both_sides() -> None:
     (found,) = world.found(shared_at_once)
     assert (found.severity, found.count, found.opened.function) == ("warning", 2, "load_cars")
     assert [(name, origin[0].co_name) for name, origin in found.stacks] == [
-        ("Thread-1, who was inside a call", "inside"),
-        ("Thread-2, who came in meanwhile", "came"),
+        ("first, inside a call: Thread-1", "inside"),
+        ("second, in another call: Thread-2", "came"),
     ]
     assert world.found(shared_at_once) == []
 

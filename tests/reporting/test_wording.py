@@ -98,7 +98,7 @@ def test_the_report_is_as_promised(shop: Path) -> None:
         "1 opened shop/app.py:9 in main conn = psycopg2.connect(DSN)",
         "held for 9.4 s, by MainThread",
     ]
-    assert folded[-2].startswith("One thread per item opens one connection per item. Bound it")
+    assert folded[-2].startswith("The program starts a thread for each item, and each thread opens")
 
 
 def test_holders_are_counted_and_not_what_they_hold() -> None:

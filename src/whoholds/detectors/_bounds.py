@@ -17,11 +17,15 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle
 
 ONE_POOL = "Create one pool (or engine) for the process and share it; if you do create another, dispose of the first."
-_SHARE = "share a pool, or fetch for all of them in one query."
 _ONE_EXECUTOR = "Create one executor for the process and share it, or take the connections from a pool."
 _BY_A_LIBRARY = (
-    "A library starts a request or job for each. Take connections from a pool smaller than the server's limit."
+    "A library starts these requests or jobs. Let them take connections from a pool smaller than the server's limit."
 )
+_LIMITS = {
+    "task": "asyncio.Semaphore(…)",
+    "greenlet": "gevent.pool.Pool(…)",
+    "thread": "ThreadPoolExecutor(max_workers=…)",
+}
 _FEWER_WORKERS = "Lower max_workers, or take the connections from a smaller pool."
 
 
@@ -64,34 +68,36 @@ def bounded(part: Part) -> tuple[str, ...]:
     if not width:
         return ()
     if executors > 1:
-        return (f"At least {executors} executors of {width} workers each: nothing limits what they hold together.",)
+        each = f"{width} worker{'s' * (width != 1)} each"
+        return (f"There are at least {executors} executors, of {each}, and nothing limits what they hold together.",)
     if part.count > workers:
-        return (f"An executor of {width} workers does not limit the number: {workers} of them hold {part.count}.",)
-    return (f"An executor of {width} workers limits the number: {part.count} of them hold one.",)
+        return (f"The executor's {width} workers do not limit the number: {workers} of them hold {part.count}.",)
+    return (f"The executor's {width} workers limit the number: {part.count} of them hold one each.",)
 
 
 def advice(parts: Sequence[Part]) -> tuple[str, ...]:
     """Advice about the largest part, which is the first: a line each."""
     part = parts[0]
     if part.handles and part.handles[0].kind == CHECKOUT:
-        return (*how_to_close(part.handles), "Hold it only while it is used; only then consider a larger pool.")
+        return (*how_to_close(part.handles), "Hold it only while you use it. Consider a larger pool only after that.")
     if crowd(part):
         return (ONE_POOL,)
     width, workers, executors = _executors(part)
     if width and (executors > 1 or part.count > workers):
         return (_ONE_EXECUTOR,) if executors > 1 else how_to_close(part.handles)
     if part.spawn is None:
-        one = "One place opens them all. " if len(parts) == 1 else ""
-        return (*mistake(part.handles), f"{one}Close each before the next, or share one connection or a pool.")
+        close = "One line opens them all: close" if len(parts) == 1 else "Close"
+        return (*mistake(part.handles), f"{close} each before the next is opened, or share one connection, or a pool.")
     if part.spawned is not None and kind_of(part.spawned.frame.file):
         return (_BY_A_LIBRARY,)
     return (_FEWER_WORKERS,) if width else _one_each(part)
 
 
-def _one_each(part: Part) -> tuple[str, str]:
-    """Advice, in two lines, for an unlimited number of tasks, greenlets or threads that open a connection each."""
+def _one_each(part: Part) -> tuple[str, ...]:
+    """Advice for an unlimited number of tasks, greenlets or threads that open a connection each."""
     kinds = {handle.owner.kind for handle in part.handles if handle.owner is not None}
-    for kind, bound in (("task", "asyncio.Semaphore(…)"), ("greenlet", "gevent.pool.Pool(…)")):
-        if kind in kinds:
-            return f"One {kind} per item opens one connection per item. Bound it ({bound}),", _SHARE
-    return "One thread per item opens one connection per item. Bound it (ThreadPoolExecutor(max_workers=…)),", _SHARE
+    kind = next((kind for kind in _LIMITS if kind in kinds), "thread")
+    starts = f"The program starts a {kind} for each item, and each {kind} opens a connection."
+    return (
+        f"{starts} Limit the {kind}s ({_LIMITS[kind]}), share a pool, or fetch the data of all items in one query.",
+    )

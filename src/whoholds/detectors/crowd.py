@@ -43,7 +43,7 @@ ASK_POSTGRESQL = (
 )
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
 _NO_POOL = "Connect once and reuse the connection, or take it from a pool."
-_OVERFLOW = "The pool keeps fewer connections than are in use at once and closes the others: let it keep more."
+_OVERFLOW = "The pool keeps fewer connections than the program uses at once, and closes the others: let it keep more."
 _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
 
 
@@ -186,7 +186,7 @@ def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             (snapshot.now - climb.since,),
             site,
             part.spawn,
-            advice=("Something keeps them: a cache, a list, one for every key. Limit its size, or close them.",),
+            advice=("Something keeps them, such as a list, a cache, or a dict by key. Limit its size, or close them.",),
             adds_up=False,
         )
     yield from _pools_growing(snapshot, limits)
@@ -293,11 +293,14 @@ def _refused_phrase(refusal: Refusal, parts: Sequence[Part], lost: Sequence[Hand
 
 def why_lost(lost: Sequence[Handle]) -> tuple[str, ...]:
     """A sentence for each line that borrowed handles which the pool never got back."""
-    return tuple(
-        f"{part.count} {'was' if part.count == 1 else 'were'} borrowed at {part.site.frame.place} and never given "
-        f"back: the program let go, and the pool has lost {'its place' if part.count == 1 else 'their places'}."
-        for part in parts_of(lost)
-        if part.site is not None
+    return tuple(_lost_at(part.site, part.count) for part in parts_of(lost) if part.site is not None)
+
+
+def _lost_at(site: Site, count: int) -> str:
+    were, them, places = ("was", "it", "its place") if count == 1 else ("were", "them", "their places")
+    return (
+        f"{count} {were} borrowed at {site.frame.place} and never given back: the program dropped {them}, and the pool "
+        f"has lost {places}."
     )
 
 

@@ -161,7 +161,7 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             part,
             "cursor-left-open",
             WARNING,
-            "opened {n} left open for %.0f s",
+            "left {n} open for %.0f s",
             _idle_for(part.handles, now),
             advice=(_PORTAL,),
         )
@@ -180,10 +180,10 @@ def _half_read(part: Part, now: float) -> Iterator[Finding]:
         seconds = _idle_for(holders, now)
         if count == 1:
             words: tuple[object, ...] = (seconds,)
-            phrase = "has not read a statement to its end on {n} for %.0f s, which keeps a lock"
+            phrase = "left a statement half read on {n} for %.0f s, which keeps a lock"
         else:
             words = (count, seconds)
-            phrase = "has not read %d statements to their ends for %.0f s, which keeps a lock"
+            phrase = "left %d statements half read for %.0f s, which keeps a lock"
         part_ = Part(holders, site, part.spawn)
         finding = Finding.of(part_, "cursor-left-open", WARNING, phrase, *words, advice=(_UNREAD,))
         yield replace(finding, count=count)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _UNTIL_COLLECTED = "Until the garbage collector runs, such a connection stays open and keeps its locks."
 _UNTIL_COLLECTED_PRIVATE = "Until the garbage collector runs, such a database keeps its memory."
+_REFERRED_TO = "Something still refers to {}, such as a list, a cache, a future, or an exception that was kept."
 _FREED = (COLLECTED, FREED, ORPHANED, THREAD_ENDED)
 
 
@@ -115,7 +116,8 @@ def _who_keeps(snapshot: Snapshot, group: tuple[Handle, ...]) -> tuple[str, ...]
     if not gone:
         return ()
     longest = max(snapshot.now - (owner.ended_at or snapshot.now) for owner in gone)
-    return (f"Still referenced: {_owners(group)} ended {longest:.1f} s ago.",)
+    them = "it" if len(group) == 1 else "them"
+    return (f"Something still refers to {them}, although {_owners(group)} ended {longest:.1f} s ago.",)
 
 
 def _owners(group: tuple[Handle, ...]) -> str:
@@ -208,7 +210,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "{verb} {n}; %s ended %.1f s ago",
             _owners(part.handles),
             _gone_for(part.handles, snapshot.now),
-            why=("Something still refers to it, such as a list, a cache, a future, or an exception that was kept.",),
+            why=(_REFERRED_TO.format("it" if part.count == 1 else "them"),),
             advice=how_to_close(part.handles),
         )
 

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from whoholds.limits import Limits
 
 _STARVES = (
-    "A pool of at least {owners} × ({at_once} − 1) + 1 = {safe} is safe for the {owners} owner{s} seen so far, each of "
-    "which holds {at_once} at once. In a smaller pool, all can wait for connections that the others hold."
+    "A pool of at least {owners} × ({at_once} − 1) + 1 = {safe} cannot deadlock here: so far, {owners} owner{s} "
+    "held {at_once} at once. In a smaller pool, each can wait for a connection that another one holds."
 )
-_SHARED_SOCKET = "Parent and child write to the same socket: answers get lost or swapped, TLS breaks (bad record mac)."
+_SHARED_SOCKET = "Parent and child use the same socket: answers get lost or swapped, and TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
 _LEAST = 2  # owners that it takes to wait for one another
 INFINITE = float("inf")
@@ -134,13 +134,13 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.owner.spawn if handle.owner else None,
             also=Also.at("another", second, ", both at " if together else " and at "),
             stacks=(
-                (f"{names[0]}, who was inside a call", sharing.inside),
-                (f"{names[1]}, who came in meanwhile", sharing.came_in),
+                (f"first, inside a call: {names[0]}", sharing.inside),
+                (f"second, in another call: {names[1]}", sharing.came_in),
             ),
             names=tuple(dict.fromkeys(names)),
             why=(
-                f"{names[0]} was inside a call{at[0]} when {names[1]} came in{at[1]}.",
-                "Their statements, transactions and results get mixed up; libpq may close the connection for both.",
+                f"{names[0]} was inside a call{at[0]} when {names[1]} began another{at[1]}.",
+                "Statements, transactions and results of the two get mixed up, and libpq may close the connection.",
             ),
             advice=("Give each thread or task its own connection, or guard this connection with a lock.",),
             adds_up=False,
@@ -171,7 +171,7 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             handle.site or (snapshot.history.sites.of(handle.origin) if handle.origin else None),
             handle.owner.spawn if handle.owner else None,
             also=Also.at("used", snapshot.history.sites.of(origin) if origin else None, " at "),
-            stacks=((f"{shown_name(owner.name) if owner else 'the child'}, who used it", origin),) if origin else (),
+            stacks=((f"used in the child by {shown_name(owner.name) if owner else 'it'}", origin),) if origin else (),
             why=(_SHARED_FILE if handle.database.system == "sqlite" else _SHARED_SOCKET,),
             advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),
             adds_up=False,

@@ -366,7 +366,7 @@ def _by(names: Iterable[str], kind: str, count: int = 0) -> str:
     owners = sorted(names, key=_naturally)
     if owners and max(count, len(owners)) > 1:
         return f", by {max(count, len(owners))} {kind}s, such as {redact(owners[0])}"
-    return f", by {redact(owners[0])}" if owners else ", by nobody who still runs"
+    return f", by {redact(owners[0])}" if owners else ", by an unknown owner"
 
 
 def _states(part: Part, states: dict[Handle, str]) -> str:

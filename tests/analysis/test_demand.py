@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.worlds import CARS, SHOP, World, thread
+from whoholds.analysis.asking import Wait
 from whoholds.analysis.demand import KEPT, NOTHING, POOLS, Demand, Present
 from whoholds.analysis.spread import WIDTH, Spread
 from whoholds.ledger.handle import Handle, Request
@@ -244,4 +245,4 @@ def test_what_is_present_is_of_one_pool() -> None:
         world.opens(CARS, kind="checkout", pool=lender)
     world.opens(CARS, pool=pool)
     requests = [Request(lender, world.main, (), world.clock()) for lender in (pool, other)]
-    assert Present.of(pool, world.open, requests, world.clock()).wanted == 2
+    assert Present.of(pool, world.open, Wait.of(requests), world.clock()).wanted == 2

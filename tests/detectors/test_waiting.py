@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.worlds import CARS, REPORT, SHOP, USERS, World, at, ends, job, said, task, thread
+from tests.worlds import CARS, REPORT, SHOP, USERS, Program, World, at, ends, job, said, task, thread
 from whoholds.analysis.inside import unfinished
 from whoholds.detectors.waiting import waiting_too_long
 from whoholds.ledger.callers import awaited
@@ -333,6 +333,20 @@ def test_two_pools_of_one_database_are_two_findings() -> None:
     pool.asks()
     pool.world.requests.append(Request(other, thread("Thread-8"), at(PAGE), pool.world.clock()))
     assert sorted(found.opened.function for found in pool.after(6)) == ["load_cars", "load_users"]
+
+
+def test_a_look_keeps_no_request() -> None:
+    """An interrupt may take one away without an answer: it waits as long as somebody has it, and looks do not count."""
+    program = Program()
+    theirs = type("Theirs", (), {})()
+    pool = program.ledger.pool_made(theirs, "pool", None, 1)
+    request = [program.ledger.asks(pool, None)]
+    program.looks()
+    assert program.watch.snapshot is not None
+    assert len(program.watch.snapshot.requests) == 1
+    request.clear()
+    program.looks()
+    assert program.watch.snapshot.requests == ()
 
 
 def test_the_time_in_which_the_machine_slept_is_not_waited() -> None:

@@ -100,6 +100,22 @@ def test_holders_say_the_same_at_any_moment() -> None:
     assert [pool["sizes"]["no_wait"] for pool in held.pools] == [3]
 
 
+def test_who_waits_now_is_said_below_the_pool() -> None:
+    """With the line at which they ask, and for how long the first of them has waited."""
+    shop = Shop()
+    shop.runs()
+    requests = [shop.ledger.asks(shop.pool, None) for _ in range(2)]
+    shop.clock.advance(1.5)
+    held = holders_of(shop.watch)
+    assert str(held).splitlines()[-1] == "whoholds:   2 wait now, for up to 1.5 s, at /srv/shop/cars.py:42 in load_cars"
+    requests.pop().answered()
+    assert str(holders_of(shop.watch)).splitlines()[-1].startswith("whoholds:   1 waits now, for 1.5 s, at ")
+    ((waiting,),) = [pool["waiting"] for pool in held.pools]
+    assert (waiting["count"], waiting["longest_s"], waiting["asked"]["function"]) == (2, 1.5, "load_cars")
+    requests.clear()
+    assert [pool["waiting"] for pool in holders_of(shop.watch).pools] == [[]]
+
+
 def test_a_pool_whose_database_nobody_knows_yet_is_of_its_system() -> None:
     """Two wait for its first connection: the journal's record of that names a database all the same."""
     shop = Shop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from whoholds.text.redact import shown_name
 
@@ -12,15 +12,33 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from whoholds.analysis.sites import Site, Sites
-    from whoholds.ledger.handle import Handle, Request
+    from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner, Spawn
+
+
+class Wait(NamedTuple):
+    """A request that waited for a pool at the moment of a look.
+
+    A copy: a look must not keep the request itself, which waits as long as somebody has it.
+    """
+
+    pool: Pool
+    owner: Owner | None
+    origin: Origin
+    began: float  # seconds of the ledger's clock
+
+    @classmethod
+    def of(cls, requests: Iterable[Request]) -> tuple[Wait, ...]:
+        """The waits of these requests; those of a server's connection are left out."""
+        return tuple([cls(one.pool, one.owner, one.origin, one.began) for one in requests if one.pool is not None])
 
 
 @dataclass(frozen=True)
 class Asking:
     """The requests that wait at one line for one pool, of owners that one line started; the longest wait first."""
 
-    requests: tuple[Request, ...]
+    requests: tuple[Wait, ...]
     site: Site | None
     spawn: Spawn | None
     longest_s: float
@@ -52,9 +70,9 @@ class Asking:
         return kind_of_owners(self.requests)
 
 
-def asking(requests: Iterable[Request], now: float, sites: Sites) -> tuple[Asking, ...]:
+def asking(requests: Iterable[Wait], now: float, sites: Sites) -> tuple[Asking, ...]:
     """The requests grouped by asking line and spawn line, the largest group first."""
-    groups: dict[tuple[Site | None, Site | None], list[Request]] = {}
+    groups: dict[tuple[Site | None, Site | None], list[Wait]] = {}
     for request in sorted(requests, key=attrgetter("began")):
         spawn = request.owner.spawn if request.owner else None
         line = sites.of(request.origin) if request.origin else None
@@ -66,7 +84,7 @@ def asking(requests: Iterable[Request], now: float, sites: Sites) -> tuple[Askin
     return tuple(sorted(found, key=lambda one: -one.count))
 
 
-def kind_of_owners(held: Iterable[Handle | Request]) -> str:
+def kind_of_owners(held: Iterable[Handle | Wait]) -> str:
     """`thread`, `task`, `worker`, …: what the owners are; `owner` if they are not all of one kind."""
     kinds = {one.owner.kind for one in held if one.owner is not None}
     return {"job": "worker"}.get(*kinds, *kinds) if len(kinds) == 1 else "owner"

@@ -19,10 +19,11 @@ from whoholds.ledger.handle import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from whoholds.analysis.asking import Wait
     from whoholds.analysis.replay import Loan
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
-    from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.handle import Handle, Pool
 
 KEPT = 1024  # loans of the busiest stretch, from which the sizes are computed
 POOLS = 100  # of which the demand is kept
@@ -135,7 +136,7 @@ class Present(NamedTuple):
     waiting: list[float]  # when those who wait asked
 
     @classmethod
-    def of(cls, pool: Pool, held: Iterable[Handle], requests: Iterable[Request], now: float) -> Present:
+    def of(cls, pool: Pool, held: Iterable[Handle], requests: Iterable[Wait], now: float) -> Present:
         """What of `held` is lent by `pool`, and which of the `requests` wait for it."""
         loans = [_loan(handle, now) for handle in held if handle.pool is pool and handle.kind == CHECKOUT]
         return cls(loans, [request.began for request in requests if request.pool is pool])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.asking import Wait
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import cpython, faults
@@ -75,7 +76,7 @@ def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or c
         ending,
         nestings=nestings,
         scopes=taken.scopes,
-        requests=taken.requests,
+        requests=Wait.of(taken.requests),
         lockouts=history.retries.take(
             taken, _over(taken, ending), at_end=ending is not None and ending.kind != "scope"
         ),

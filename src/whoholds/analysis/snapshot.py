@@ -12,9 +12,10 @@ from whoholds.analysis.rules import BITS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from whoholds.analysis.asking import Wait
     from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.entries import Refusal
-    from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.lockouts import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
@@ -53,7 +54,7 @@ class Snapshot:
     ending: Ending | None = None
     scopes: tuple[tuple[Scope, int], ...] = ()  # requests and jobs that have ended, with the stamps of their ends
     nestings: list[Nesting] = field(default_factory=list)  # the nestings that this look found
-    requests: tuple[Request, ...] = ()  # that wait for a pool's connection now
+    requests: tuple[Wait, ...] = ()  # those who wait for a pool's connection now
     stacks: Mapping[Owner, Origin] = field(default_factory=dict)  # of holders for whose loans somebody waits too long
     lockouts: list[Lockout] = field(default_factory=list)  # statements that were locked out and given up
 

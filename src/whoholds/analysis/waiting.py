@@ -15,8 +15,9 @@ from whoholds.ledger.handle import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from whoholds.analysis.asking import Wait
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.handle import Handle, Pool, Request
+    from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.owner import Owner
 
 PAUSE_S = 1.0  # between two uses of a loan; longer pauses are other work, or nobody has the loan any more
@@ -29,7 +30,7 @@ class Queue:
     """The requests that wait for one pool, and the holders of its connections by what they do, oldest first."""
 
     pool: Pool
-    requests: list[Request]
+    requests: list[Wait]
     longest_s: float
     left: list[Handle] = field(default_factory=list)  # unused, and their owners have turned to something else, or ended
     lost: list[Handle] = field(default_factory=list)  # dropped by the program, and their places lost to the pool
@@ -64,12 +65,12 @@ class Queue:
         return not self.busy and not self.moves
 
 
-def pools_waited_for(requests: Iterable[Request], now: float, least: float) -> set[Pool]:
+def pools_waited_for(requests: Iterable[Wait], now: float, least: float) -> set[Pool]:
     """The pools for which somebody has waited longer than `least` seconds."""
-    return {request.pool for request in requests if request.pool is not None and now - request.began > least}
+    return {request.pool for request in requests if now - request.began > least}
 
 
-def queue_of(snapshot: Snapshot, pool: Pool, requests: list[Request], short: float) -> Queue:
+def queue_of(snapshot: Snapshot, pool: Pool, requests: list[Wait], short: float) -> Queue:
     """The queue of `pool`. What happened at most `short` seconds ago happened a short time ago."""
     now = snapshot.now
     queue = Queue(pool, requests, max(now - request.began for request in requests), lost=list(pool.lost))
@@ -133,11 +134,11 @@ def _is_main(owner: Owner) -> bool:
     return owner.kind == "task" and not in_a_loop and (spawn.by is None or spawn.by.kind == "thread")
 
 
-def _is_by(request: Request, owner: Owner) -> bool:
+def _is_by(request: Wait, owner: Owner) -> bool:
     return request.owner is not None and request.owner.whole is owner.whole
 
 
-def _holds_meanwhile(loan: Handle, requests: Sequence[Request]) -> bool:
+def _holds_meanwhile(loan: Handle, requests: Sequence[Wait]) -> bool:
     """True unless the owner has left the loan open in a call that is over, and asks for the next connection."""
     if not loan.origin:
         return True

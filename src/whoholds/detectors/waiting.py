@@ -13,8 +13,9 @@ from whoholds.detectors.crowd import why_lost
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.analysis.asking import Wait
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.ledger.handle import Handle, Request
+    from whoholds.ledger.handle import Handle
     from whoholds.limits import Limits
 
 _NO_LARGER = "A larger pool would only run out later."
@@ -39,7 +40,7 @@ def waiting_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
                 yield _waited_for(queue, snapshot)
 
 
-def _limit(request: Request, snapshot: Snapshot, limits: Limits) -> float:
+def _limit(request: Wait, snapshot: Snapshot, limits: Limits) -> float:
     """How many seconds the request may wait."""
     if not limits.waiting.exceptions or not request.origin:
         return limits.waiting.default

@@ -6,9 +6,10 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis.asking import asking
 from whoholds.analysis.frames import shown_path
 from whoholds.ledger.database import database
-from whoholds.reporting.records import iso, line_record
+from whoholds.reporting.records import asking_record, iso, line_record
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
     """What has been wanted of `pool` up to this look. Times in seconds; the sizes are null if there was no loan."""
     demand, present = snapshot.demand_of(pool)
     sizes, times = demand.sizes(present), demand.times_as_long(present)
+    requests = [request for request in snapshot.requests if request.pool is pool]
     return {
         "type": "pool",
         "time": iso(snapshot.wall),
@@ -40,6 +42,7 @@ def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
         "wait_s": _spread(demand.waits),
         "held_s": _spread(demand.holds),
         "timeouts": pool.timeouts,
+        "waiting": [asking_record(one) for one in asking(requests, snapshot.now, snapshot.history.sites)],
         "sizes": None if sizes is None else sizes._asdict(),
     }
 
@@ -59,7 +62,10 @@ def pool_records(snapshot: Snapshot) -> list[dict[str, Any]]:
 
 
 def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
-    """Three lines for each pool that has lent, at most `SHOWN` pools, those of which most was wanted at once first."""
+    """The lines on each pool that has lent, at most `SHOWN` pools, those of which most was wanted at once first.
+
+    Three lines for each, and one for each line at which somebody waits.
+    """
     lent = sorted((record for record in records if record["sizes"]), key=lambda record: -record["wanted"])
     lines = [line for record in lent[:SHOWN] for line in _lines(record)]
     if len(lent) > SHOWN:
@@ -68,8 +74,8 @@ def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _lines(record: dict[str, Any]) -> list[str]:
-    made, sizes, used, loans = record["made"], record["sizes"], record["used_share"], record["loans"]
-    place = f"{shown_path(made['file'])}:{made['line']} in {made['function']}" if made else "an unknown line"
+    sizes, used, loans = record["sizes"], record["used_share"], record["loans"]
+    place = _place(record["made"])
     most = f", {record['max']} at most" if record["max"] else ""
     wanted = f"{loans} loan{'s' * (loans != 1)}, {record['wanted']} wanted at once"
     if used is not None:
@@ -81,7 +87,18 @@ def _lines(record: dict[str, Any]) -> list[str]:
         f"whoholds: the pool made at {place}{most}: {wanted}",
         f"whoholds:   waited {_spread_text(record['wait_s'])}; held {_spread_text(record['held_s'])}",
         f"whoholds:   large enough: {enough}",
+        *map(_waiting, record.get("waiting") or ()),
     ]
+
+
+def _place(line: dict[str, Any] | None) -> str:
+    return f"{shown_path(line['file'])}:{line['line']} in {line['function']}" if line else "an unknown line"
+
+
+def _waiting(asking: dict[str, Any]) -> str:
+    """`3 wait now, for up to 2.1 s, at shop/page.py:20 in page`."""
+    waits = f"{asking['count']} wait now, for up to" if asking["count"] > 1 else "1 waits now, for"
+    return f"whoholds:   {waits} {asking['longest_s']:.1f} s, at {_place(asking['asked'])}"
 
 
 def _spread_text(spread: dict[str, float]) -> str:

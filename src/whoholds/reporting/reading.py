@@ -61,6 +61,11 @@ def _is_spread(value: object) -> bool:
     return isinstance(value, dict) and _fits(value, dict.fromkeys(("p50", "p99", "longest"), _is_number))
 
 
+def _are_asking(value: object) -> bool:
+    fields: dict[str, Callable[[object], bool]] = {"count": _is_count, "longest_s": _is_number, "asked": _is_line}
+    return isinstance(value, list) and all(isinstance(one, dict) and _fits(one, fields) for one in value)
+
+
 def _are_sizes(value: object) -> bool:
     """True for the sizes of a pool, and for None, if it has lent nothing."""
     fields = {"no_wait": _is_count, "few_waits": _is_count, "only_used": _may_be(_is_count)}
@@ -100,6 +105,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
         "wait_s": _is_spread,
         "held_s": _is_spread,
         "sizes": _are_sizes,
+        "waiting": _may_be(_are_asking),
     },
     "peak": {"count": _is_count, "database": _is_text},
     "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},

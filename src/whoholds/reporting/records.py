@@ -168,10 +168,11 @@ def _queue(finding: Finding) -> dict[str, Any]:
     """The fields that only `waiting-too-long` has."""
     if not finding.verdict:
         return {}
-    return {"verdict": finding.verdict, "waiting": [_asking(asking) for asking in finding.waiting]}
+    return {"verdict": finding.verdict, "waiting": [asking_record(asking) for asking in finding.waiting]}
 
 
-def _asking(asking: Asking) -> dict[str, Any]:
+def asking_record(asking: Asking) -> dict[str, Any]:
+    """Those who wait for a pool at one line, and for how many seconds the first of them has waited."""
     return {
         "count": asking.count,
         "longest_s": round(asking.longest_s, 3),

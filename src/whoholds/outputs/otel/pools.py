@@ -48,9 +48,8 @@ def longest_wait(metrics: Labels, snapshot: Snapshot) -> Iterator[Value]:
     """How long those have waited who wait now, at most; 0 for a pool for which nobody waits."""
     longest = {metrics.label(pool, None): 0.0 for pool in snapshot.pools}
     for request in snapshot.requests:
-        if request.pool is not None:
-            label = metrics.label(request.pool, None)
-            longest[label] = max(longest.get(label, 0.0), snapshot.now - request.began)
+        label = metrics.label(request.pool, None)
+        longest[label] = max(longest.get(label, 0.0), snapshot.now - request.began)
     for label, seconds in longest.items():
         yield seconds, {names.POOL_NAME: label}
 

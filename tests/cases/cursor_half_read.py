@@ -9,7 +9,7 @@ import threading
 import time
 from contextlib import closing
 
-connection = sqlite3.connect("seen.db")
+connection = sqlite3.connect("seen.db")  # opened: locked error x1
 connection.execute("CREATE TABLE device (mac)")
 connection.executemany("INSERT INTO device VALUES (?)", [(number,) for number in range(5000)])
 connection.commit()

@@ -127,6 +127,7 @@ def test_without_a_transaction_in_this_process_none_is_named(
     library.go(lock_out())
 
 
+@pytest.mark.once  # each takes the second after which a server looks for deadlocks
 @each_server
 def test_a_deadlock_names_the_other_transaction(
     kind: type[Library], request: pytest.FixtureRequest, tmp_path: Path

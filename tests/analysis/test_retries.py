@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worlds import AT_EXIT, FILE, World, task, thread
+from tests.worlds import AT_EXIT, FILE, SHOP, World, task, thread
 from whoholds.analysis.retries import LONGEST_S, PATIENCE_S
 from whoholds.analysis.snapshot import Ending
 from whoholds.ledger.lockouts import WAITED, Awaiting, Lockout, plain
@@ -153,6 +153,18 @@ def test_a_commit_of_sqlite_has_succeeded_when_nothing_is_open_any_more() -> Non
         world.handle.calls += 1
         world.handle.in_transaction = left
         assert bool(world.due(AT_EXIT)) is due, left
+
+
+def test_a_commit_that_failed_elsewhere_succeeds_with_its_whole_transaction() -> None:
+    """With the last statement before it, run again; that nothing is open any more proves nothing there."""
+    for again, due in ((False, True), (True, False)):
+        world = World()
+        handle = world.opens(to=SHOP)
+        lockout = Lockout(WAITED, world.clock(), handle, "SerializationFailure", SQL, 1)
+        lockout.owner, lockout.origin = handle.owner, handle.origin
+        world.lockouts.append(lockout)
+        runs(handle, SQL if again else "SELECT 1", world.clock() + 1)
+        assert bool(world.look(AT_EXIT).lockouts) is due
 
 
 def _me() -> object:

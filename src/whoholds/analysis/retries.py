@@ -78,8 +78,9 @@ def _is_of_the_same(handle: Handle, lockout: Lockout) -> bool:
 def _has_succeeded(lockout: Lockout, handles: Iterable[Handle]) -> bool:
     """Whether the same statement was run again by the same caller since the last failure; or its commit was."""
     failed = lockout.handle
-    if not lockout.again and failed.in_transaction is False and failed.calls > lockout.calls:
-        return failed.database.system == "sqlite"  # elsewhere a commit that failed has lost its transaction
+    commits_again = not lockout.again and failed.database.system == "sqlite"  # elsewhere its transaction is lost
+    if commits_again and failed.in_transaction is False and failed.calls > lockout.calls:
+        return True
     return any(
         sql == lockout.sql and began >= lockout.last_at
         for handle in handles

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import needed
 from tests.picture.generated import EPOCH, finding, handles, write_journal
 from whoholds.picture.gathering import Gathered
 from whoholds.picture.page import page, page_of
@@ -122,7 +123,7 @@ def test_a_fan_out_is_a_wall_of_as_many_bars_as_handles(fan_out: Path, opened: O
     numbers = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown.inner_html("#numbers")))
     assert (numbers["at most open at once"], numbers["requests refused"]) == ("30", "10")
     lane = shown.get_by_role(
-        "treeitem", name=re.compile(r"fan_out\.py:11 load_cars: 30 opened, at most 30 at once, 10 ref")
+        "treeitem", name=re.compile(r"fan_out\.py:11 in load_cars 30 opened, at most 30 at once, 10 ref")
     )
     crossed = Counter(bars for bars in lane.locator("canvas").evaluate(CROSSED) if bars > 1)
     assert crossed.most_common(1)[0][0] == 30
@@ -245,6 +246,17 @@ def test_the_table_sorts(tmp_path: Path, opened: Opened) -> None:
     shown.get_by_role("columnheader", name="Opened", exact=True).get_by_role("button").click()
     assert opened_column() == sorted(opened_column())
     assert shown.locator("th[aria-sort=ascending]").inner_text().startswith("Opened")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_whoever_cannot_see_it_can_use_it(fan_out: Path, opened: Opened, theme: str) -> None:
+    """axe-core finds no fault, with a line unfolded and a bar chosen: names, roles, contrasts, order."""
+    axe = needed("axe_playwright_python.sync_playwright").Axe()
+    shown = opened(fan_out, color_scheme=theme, bypass_csp=True)
+    shown.locator("#lanes [role=treeitem]").first.focus()
+    pressed(shown, "n", "ArrowRight")
+    found = axe.run(shown).response["violations"]
+    assert [(fault["id"], [node["html"][:200] for node in fault["nodes"]]) for fault in found] == []
 
 
 def test_dark_and_print(fan_out: Path, opened: Opened) -> None:

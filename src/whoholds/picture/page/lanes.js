@@ -145,10 +145,10 @@ function laneItem(lane, level) {
     owners ? make("button", { class: "fold", type: "button", tabindex: -1, "aria-hidden": "true", onclick: unfold }, unfolded ? "▾" : "▸") : make("span"),
     make("span", { class: "place" }, title),
     make("span", { class: "what" }, owners ? `${where ? `in ${where}` : ""}${sort}` : lane.spawned >= 0 ? `started at ${shortPlace(lane.spawned)}` : ""),
-    make("span", { class: "what" }, what),
+    make("span", { class: "what" }, what, lane.severity ? make("span", { class: "unseen" }, `, ${worst}`) : ""),
     make("span", { class: "dense", hidden: true }));
   const item = make("li", { class: worst, role: "treeitem", tabindex: -1, "data-key": lane.key, "aria-level": lanes.byProcess ? level + 1 : level,
-    "aria-expanded": owners ? String(unfolded) : undefined, "aria-label": `${title} ${where}: ${what}${lane.severity ? `, ${worst}` : ""}` },
+    "aria-expanded": owners ? String(unfolded) : undefined },
     label, make("div", { class: "track" }, canvas));
   Object.assign(item, { lane, fold: owners ? unfold : null, canvas, seen: false });
   takesPointer(canvas, { left: () => 0, drags: true });

@@ -140,7 +140,7 @@ def test_the_report_leads_to_the_dependency(watch: Watch, engine: Any) -> None:
         rf"borrowed \S*{re.escape('test_sqlalchemy_orm.py')}:\d+ in ask .*\n +session  made at \S+:{at} in get_db",
         report,
     )
-    assert "with Session() as session" in report
+    assert "A dependency that yields a session needs that, too." in report
     record = finding_record(finding)
     assert (record["made"]["line"], record["made"]["function"]) == (at, "get_db")
     assert finding_record(finding, source=False)["made"]["source"] == ""

@@ -279,7 +279,9 @@ def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytes
     assert entry["rule"] == "left-open"
     assert entry["opened"] == "app.py in connect"
     options = ("--whoholds=error", "--whoholds-baseline=known.json")
-    suite(text, *options).assert_outcomes(passed=1)
+    known = suite(text, *options)
+    known.assert_outcomes(passed=1)
+    said(known, "2 ×  left-open  app.py:* in connect (in the baseline)")
     result = suite(
         text.replace("leak(); ", "") + "def test_new():\n    kept.append(sqlite3.connect('new.db'))\n",
         *options,

@@ -96,14 +96,7 @@ class Summary:
             f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}" if opened else "an unknown place"
         )
         count = sum(row["count"] for row in rows)
-        known = (
-            ""
-            if first["does"] == ERROR
-            else " (reported only)"
-            if any(record["does"] == ERROR for record in self.records())
-            else ""
-        )
-        reporter.write_line(f"{count:>6} ×  {', '.join(first['rules'])}  {place}{known}")
+        reporter.write_line(f"{count:>6} ×  {', '.join(first['rules'])}  {place}{self._remark(first)}")
         names = list(dict.fromkeys(row["name"] for row in rows))
         shown = names if verbose else names[:2]
         for name in shown:
@@ -113,6 +106,14 @@ class Summary:
         if verbose:
             for line in first["longer"].splitlines():
                 reporter.write_line(f"{'':>10}{line}")
+
+    def _remark(self, record: dict[str, Any]) -> str:
+        """Why a finding fails no test: the baseline has it, or its rule is only reported while others fail tests."""
+        if record["does"] == ERROR:
+            return ""
+        if self.compared is not None and record["fingerprint"] in self.compared.known:
+            return " (in the baseline)"
+        return " (reported only)" if any(one["does"] == ERROR for one in self.records()) else ""
 
     def _by_line(self) -> list[list[dict[str, Any]]]:
         groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}

@@ -270,6 +270,17 @@ def test_a_task_or_job_is_a_piece_of_work() -> None:
         assert [finding.verdict for finding in pool.after(1)] == ["leaked"]
 
 
+def test_what_a_worker_borrowed_for_a_task_is_in_use_while_the_task_runs() -> None:
+    """FastAPI's synchronous endpoints: the stack of the task does not show what its worker thread does."""
+    whole, worker = task("Task-1"), thread("AnyIO worker thread", worker=True)
+    pool = Pool(1)
+    pool.lends(whole.inside(worker), now=ELSEWHERE)
+    pool.asks()
+    assert [finding.verdict for finding in pool.after(6)] == ["too small"]
+    ends(whole)
+    assert [finding.verdict for finding in pool.after(1)] == ["leaked"]
+
+
 def test_a_loan_that_listens_is_in_use() -> None:
     """It waits for notifications, and has its place in the pool."""
     pool = Pool(1)

@@ -399,7 +399,7 @@ def test_the_owner_is_gone_after_the_limit_and_not_before(kind: str) -> None:
     assert gone_for(4.0, kind=kind).found(owner_gone) == []
     (found,) = gone_for(5.0, kind=kind).found(owner_gone)
     assert (found.severity, found.count, found.spawned.frame.function) == ("error", 2, "build")
-    assert found.numbers == (f"their {kind}s", 5.0)
+    assert found.numbers == (f"owner {kind}", 5.0)
 
 
 def test_a_global_made_lazily_in_the_first_task_is_no_finding() -> None:

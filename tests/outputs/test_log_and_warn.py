@@ -227,7 +227,7 @@ def test_rules_that_name_the_same_connections_are_one_matter(capsys: pytest.Capt
     program.looks(9.0)
     later = capsys.readouterr().err
     assert later.startswith(
-        "whoholds: owner-gone: /srv/shop/cars.py:42 in load_cars opened 2 connections; their threads ended 9.0 s ago"
+        "whoholds: owner-gone: /srv/shop/cars.py:42 in load_cars opened 2 connections; owner thread ended 9.0 s ago"
     )
     assert "  Reported before, for the same connections: held-too-long, idle-in-transaction.\n" in later
     assert "how it was opened" not in later

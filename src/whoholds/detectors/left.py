@@ -208,11 +208,17 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             "owner-gone",
             ERROR,
             "{verb} {n}; %s ended %.1f s ago",
-            _owners(part.handles),
+            _owner(part.handles),
             _gone_for(part.handles, snapshot.now),
             why=(_REFERRED_TO.format("it" if part.count == 1 else "them"),),
             advice=how_to_close(part.handles),
         )
+
+
+def _owner(group: tuple[Handle, ...]) -> str:
+    """`owner thread`, the same for one and for several: the finding may be merged with others."""
+    kinds = {handle.owner.kind for handle in group if handle.owner is not None}
+    return f"owner {kinds.pop()}" if len(kinds) == 1 else "owner"
 
 
 def _gone_for(group: tuple[Handle, ...], now: float) -> float:

@@ -83,7 +83,7 @@ class LogOutput:
         return finding.aloud and (finding.severity != INFO or self._limits.verbose)
 
     def _say_matter(self, group: list[Finding], *, source: bool) -> None:
-        """Log the findings of one matter: new ones together if it is new, else each with what it adds."""
+        """Log the findings of one matter: together if it is new, else each new one with what it adds, or one repeat."""
         told = self._told.setdefault(group[0].matter, Told())
         new = [finding for finding in group if finding.id not in told.ids]
         records = [finding_record(finding, source=source) for finding in new]
@@ -94,10 +94,9 @@ class LogOutput:
                 first, known = record["message"], frozenset(told.sentences)
                 brief = text(finding, source=source, first=first, before=tuple(told.rules), known=known)
                 self._say_finding(finding, record, brief)
-        for finding in group:
-            if finding not in new:  # its first line has all that is new
-                record = finding_record(finding, source=source)
-                self._say_finding(finding, record, f"whoholds: {record['message']}")
+        if not new:  # the first line of the worst has all that is new
+            record = finding_record(group[0], source=source)
+            self._say_finding(group[0], record, f"whoholds: {record['message']}")
         told.add(records)
 
     def _say_finding(

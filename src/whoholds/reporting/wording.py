@@ -40,6 +40,8 @@ SHOWN_STATEMENTS = 3
 COLUMNS = 98  # of the sentences of a report
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _UNKNOWN_LINE = "an unknown line"
+_CODE = re.compile(r"`[^`]+`")
+_NO_BREAK = "\u00a0"
 _GROUP = "{n}"  # placeholder of a phrase, for instance for "35 connections"
 
 
@@ -245,20 +247,20 @@ def _who(finding: Finding, *, source: bool) -> list[str]:
 
 
 def paragraph(sentence: str, indent: str = "  ") -> list[str]:
-    """The sentence as indented lines of at most `COLUMNS` columns; words are not broken.
+    """The sentence as indented lines of at most `COLUMNS` columns; words and `code` are not broken.
 
     What follows a line end in the sentence, such as a query to copy, keeps its own lines, indented further.
     """
     words, *verbatim = sentence.split("\n")
     lines = textwrap.wrap(
-        words,
+        _CODE.sub(lambda code: code[0].replace(" ", _NO_BREAK), words),
         COLUMNS,
         initial_indent=indent,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [*lines, *(f"{indent}    {line}" for line in verbatim)]
+    return [*(line.replace(_NO_BREAK, " ") for line in lines), *(f"{indent}    {line}" for line in verbatim)]
 
 
 def stamped(report: str, wall: float, pid: int) -> str:

@@ -176,7 +176,7 @@ def run(case: Case, folder: Path, dsn: str | None, **enabled: str) -> Told:
     seen: set[str] = set()
     for journal in sorted(folder.glob("*.jsonl")):
         lines = [json.loads(line) for line in journal.read_text().splitlines()]
-        seen |= {said["database"].partition(":")[0] for said in lines if "database" in said}
+        seen |= {said["database"].partition(":")[0] for said in lines if said.get("database")}
         journals.append({said["id"]: said for said in lines if said["type"] == "finding"})
     last = [said for journal in journals for said in journal.values()]
     messages = tuple(f"{said['severity']:8} {said['message']}" for said in last)

@@ -26,6 +26,13 @@ def _start(module: object) -> None:  # noqa: ARG001 - which library it was makes
     startup.from_environment()
 
 
+def _watch_spawning(module: object) -> None:  # noqa: ARG001 - threading, which everything imports that starts owners
+    imports.forget(_watch_spawning)
+    from whoholds.hooks import spawning
+
+    spawning.watch()
+
+
 def begin() -> None:
     """Wait for the libraries, if the environment asks for a watch. A second call changes nothing.
 
@@ -33,10 +40,10 @@ def begin() -> None:
     """
     if is_on(os.environ.get("WHOHOLDS", "")) and not stands_aside():
         from whoholds.drivers.table import DRIVERS, WAKES
-        from whoholds.hooks import exits, spawning
+        from whoholds.hooks import exits
 
-        # now, so that a thread started before the first database library is imported has its spawn line
-        spawning.watch()
+        # not with the first database library: a thread that was started before it has its spawn line, too
+        imports.when_imported("threading", _watch_spawning)
         # registered first, hence called last: the program's own exit handlers have closed connections before we look
         exits.watch()
         named = os.environ.get("WHOHOLDS_WATCH", "").replace(" ", "").split(",")

@@ -11,8 +11,6 @@ import os
 import sys
 
 from whoholds.hooks import imports as waiting
-from whoholds.hooks.seams import replace, stands_for
-from whoholds.ledger import cpython, here
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -113,6 +111,8 @@ def _threads(threading: ModuleType) -> None:
     if _heard:  # the hook cannot be removed
         return
     _heard.append(True)
+    from whoholds.ledger import cpython  # a program that imports no threading has no need of it
+
     cpython.before_threads_are_joined(threading, _main_over)
 
 
@@ -126,6 +126,9 @@ def _children(process: ModuleType) -> None:
 
     Finalizers would come too early.
     """
+    from whoholds.hooks.seams import replace, stands_for  # as above
+    from whoholds.ledger import here
+
     original = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -151,6 +154,8 @@ def _last_look_of_child() -> None:
 
 def _celerys_children(pool: ModuleType) -> None:
     """Hooks the worker processes of billiard, Celery's multiprocessing, which call os._exit themselves."""
+    from whoholds.hooks.seams import replace, stands_for  # as above
+
     original = pool.Worker._do_exit
 
     def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from whoholds.hooks.seams import is_the_programs, stays_ours
-from whoholds.text.streams import say
+from whoholds.ledger.faults import is_the_programs, stays_ours
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -129,6 +128,8 @@ def _call_back(name: str, module: ModuleType) -> None:
         except Exception as error:
             if is_the_programs(error):
                 raise
+            from whoholds.text.streams import say  # here, for hardly any program has need of it
+
             say(f"whoholds: {name} is not watched: {type(error).__name__}: {error} [driver-failed]")
     _executed.discard(name)
     _leave()
@@ -151,6 +152,8 @@ def _foreign_comes() -> None:
     except Exception as error:
         if is_the_programs(error):
             raise
+        from whoholds.text.streams import say
+
         say(f"whoholds: drivers of other distributions are not waited for: {type(error).__name__}: {error}")
 
 

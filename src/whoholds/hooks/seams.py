@@ -5,7 +5,7 @@ It must not restore a name that is no longer ours: if other code has replaced it
 
 from __future__ import annotations
 
-from whoholds.ledger.faults import is_the_programs, note
+from whoholds.ledger.faults import is_the_programs, stays_ours
 
 __all__ = ["is_the_programs", "replace", "stands_for", "stays_ours"]
 
@@ -31,30 +31,6 @@ def replace(target: Any, name: str, new: Any) -> Callable[[], None]:
             setattr(target, name, old)
 
     return restore
-
-
-def stays_ours(error: Exception, original: Any = None) -> None:
-    """Note `error`, a fault of a hook of ours, or raise it again if it is the program's, which must not lose it.
-
-    The program's are the exceptions of a signal's handler, which may run in the middle of a hook, and those that
-    another thread has set by `PyThreadState_SetAsyncExc`. `original` is the function that the hook replaces; a look
-    names it. Each hook is guarded in this one way:
-
-        try:
-            … what is ours
-        except Exception as error:
-            stays_ours(error, original)
-    """
-    if is_the_programs(error):
-        try:
-            raise error
-        finally:
-            del error  # its traceback now refers to this frame
-    try:
-        note(error, original)
-    except Exception as again:
-        if is_the_programs(again):
-            raise
 
 
 def stands_for(new: Any, old: Any) -> Any:

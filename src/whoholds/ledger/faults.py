@@ -71,6 +71,30 @@ def note(error: BaseException, original: Any = None) -> None:
     _noted.append((hook, _text(error), at))
 
 
+def stays_ours(error: Exception, original: Any = None) -> None:
+    """Note `error`, a fault of a hook of ours, or raise it again if it is the program's, which must not lose it.
+
+    The program's are the exceptions of a signal's handler, which may run in the middle of a hook, and those that
+    another thread has set by `PyThreadState_SetAsyncExc`. `original` is the function that the hook replaces; a look
+    names it. Each hook is guarded in this one way:
+
+        try:
+            … what is ours
+        except Exception as error:
+            stays_ours(error, original)
+    """
+    if is_the_programs(error):
+        try:
+            raise error
+        finally:
+            del error  # its traceback now refers to this frame
+    try:
+        note(error, original)
+    except Exception as again:
+        if is_the_programs(again):
+            raise
+
+
 def take() -> list[Fault]:
     """What was noted since the last call, each fault once. Called by the thread that ticks."""
     taken: dict[Fault, None] = {}

@@ -63,6 +63,8 @@ def test_a_transaction_begins_after_the_last_call_without_a_statement(
 def test_sqlite3_begins_a_transaction_with_the_first_statement_that_writes() -> None:
     """What was read before that has ended already."""
     assert begun(used("SELECT a", "PRAGMA b", "INSERT c", "SELECT d", to=FILE)).statements == ("INSERT c", "SELECT d")
+    assert begun(used("CREATE TABLE a", "INSERT c", to=FILE)).statements == ("INSERT c",)
+    assert begun(used("SELECT a", "DROP TABLE b", to=FILE)).statements == ("DROP TABLE b",)
     assert begun(used("BEGIN", "SELECT d", to=FILE)).statements == ("BEGIN", "SELECT d")
     assert not begun(used("BEGIN", "SELECT d", to=FILE)).wrote
     assert begun(used("BEGIN IMMEDIATE", to=FILE)).wrote

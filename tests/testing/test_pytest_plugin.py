@@ -44,6 +44,32 @@ def test_reported_only_the_suite_passes_and_hears_of_it(suite: Suite) -> None:
     )
 
 
+def test_what_was_locked_out_is_said_of_its_own_test(suite: Suite) -> None:
+    """Although nothing is open any more at its end; a test that tries again with success hears nothing."""
+    result = suite(
+        "import sqlite3\n"
+        "def two(tmp_path, tries):\n"
+        "    one, other = (sqlite3.connect(tmp_path / 'a.db', timeout=0) for _ in range(2))\n"
+        "    one.execute('INSERT INTO a VALUES (1)') if one.execute('CREATE TABLE a (b)') else None\n"
+        "    for _ in range(tries):\n"
+        "        try:\n"
+        "            other.execute('DELETE FROM a')\n"
+        "        except sqlite3.OperationalError:\n"
+        "            one.commit()\n"
+        "    one.close(); other.close()\n"
+        "def test_gives_up(tmp_path):\n    two(tmp_path, 1)\n"
+        "def test_tries_again(tmp_path):\n    two(tmp_path, 2)\n",
+        "--whoholds",
+    )
+    result.assert_outcomes(passed=2)
+    said(
+        result,
+        "4 connections opened *; 1 finding in 1 test,",
+        "1 ×  locked  test_cars.py:* in two",
+        "test_gives_up",
+    )
+
+
 def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None:
     """A connection in a cycle is found at the end of its own test, whatever runs when the collector comes."""
     result = suite(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle
 
 _BEGINS = frozenset(("BEGIN", "START"))
+_SQLITE_BEGINS = frozenset(("INSERT", "UPDATE", "DELETE", "REPLACE"))
 _ENDS = frozenset(("COMMIT", "END", "ROLLBACK", "ABORT"))
 _READS = frozenset("SELECT PRAGMA EXPLAIN SHOW VALUES FETCH SET DESCRIBE SAVEPOINT RELEASE".split())
 _TAKES_LOCKS = ("IMMEDIATE", "EXCLUSIVE")  # sqlite: BEGIN takes the lock at once
@@ -69,11 +70,19 @@ def begun(handle: Handle) -> Begun:
 
 
 def _from_its_begin(run: list[tuple[Any, float, float]]) -> list[tuple[Any, float, float]]:
-    """Without the queries before the first statement that writes: sqlite3 begins a transaction with that one."""
+    """Without what ran before the statement with which sqlite3 begins a transaction: no query, no CREATE TABLE does."""
     first = first_words(run[0][0])[0] if run else ""
     if first in _BEGINS:
         return run
-    return next((run[place:] for place, (sql, _, _) in enumerate(run) if writes(sql)), run)
+    for begins in (_is_dml, writes):
+        for place, (sql, _, _) in enumerate(run):
+            if begins(sql):
+                return run[place:]
+    return run
+
+
+def _is_dml(sql: Any) -> bool:
+    return first_words(sql)[0] in _SQLITE_BEGINS
 
 
 def writes(sql: Any) -> bool:

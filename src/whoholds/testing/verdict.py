@@ -89,6 +89,8 @@ def judge(
             if kept_by_django(handle):
                 handle.at_home = True
         watch.end(ending)
+    if watch.history.retries.waiting:  # nobody tries again what was locked out in a test that is over
+        watch.tick(ending)
     if watch.ledger.unseen:  # the collector ran by itself, in the middle of our look
         watch.tick()
     return verdict(scope, recorder.leave(scope), choices)

@@ -66,8 +66,8 @@ class Wanted:
 
 
 @pytest.mark.parametrize("program", EXPECTED)
-def test_an_example_hears_exactly_what_is_written_for_it(program: str, tmp_path: Path) -> None:
-    """Each finding is there with its lines and count, a cure hears nothing, the program does as ever."""
+def test_an_example_gets_exactly_the_findings_of_its_row(program: str, tmp_path: Path) -> None:
+    """Each finding is there with its lines and count, a fixed program gets none, and the program runs as ever."""
     said = EXPECTED[program]
     skip_unless_it_can_run(said)
     output = run(program, said.get("settings", {}), tmp_path)

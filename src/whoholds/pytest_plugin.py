@@ -21,16 +21,16 @@ OFF, REPORT, ERROR = "off", "report", "error"
 _OPTIONS = ("--whoholds", *(f"--whoholds={mode}" for mode in (REPORT, ERROR, OFF)))
 _MARKER = (
     "whoholds(mode, max_open=…, max_connects=…, allow=…, left_open=…, …): what whoholds asks of this test: off, report "
-    "or error; how many connections it may have open at once, or open in all; what is meant; a mode for a single rule"
+    "or error; how many connections it may have open at once, or open in all; leaks to accept; a mode for a single rule"
 )
 # One ini key for each option.
 _INI = {
     "whoholds": ("off, report or error", None),
     "whoholds_max_open": ("the most that any test may have open at once", None),
     "whoholds_max_connects": ("the most that any test may open in all", None),
-    "whoholds_rules": ("rule=off|report|error, one a line", "linelist"),
-    "whoholds_allow": ("what is meant: a rule, or rule@path-glob[:function], one a line", "linelist"),
-    "whoholds_baseline": ("file of the leaks that are known", None),
+    "whoholds_rules": ("rule=off|report|error, one on each line", "linelist"),
+    "whoholds_allow": ("leaks to accept: a rule, or rule@path-glob[:function], one on each line", "linelist"),
+    "whoholds_baseline": ("file with the known leaks", None),
     "whoholds_html": ("draw the run: one HTML file that needs no network", None),
     "whoholds_summary": ("whether to print the table at the end", "bool"),
 }
@@ -74,12 +74,12 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     add("--whoholds-max-open", metavar="N", help=_INI["whoholds_max_open"][0])
     add("--whoholds-max-connects", metavar="N", help=_INI["whoholds_max_connects"][0])
     add("--whoholds-rule", metavar="RULE=MODE", action="append", help="off, report or error for one rule")
-    add("--whoholds-allow", metavar="RULE[@PATH[:FUNCTION]]", action="append", help="what is meant")
+    add("--whoholds-allow", metavar="RULE[@PATH[:FUNCTION]]", action="append", help="accept these leaks")
     add("--whoholds-baseline", metavar="FILE", help="fail only for leaks that this file does not know")
     add(
         "--whoholds-update-baseline",
         action="store_true",
-        help="write what was found into that file; fail nothing",
+        help="write the findings into that file; no test fails",
     )
     add("--whoholds-html", metavar="FILE", help=_INI["whoholds_html"][0])
     add("--whoholds-github", action="store_true", help="print annotations for GitHub Actions, too")

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.owner import Owner
 
-PAUSE_S = 1.0  # between two uses of a loan; longer pauses are other work, or nobody has the loan any more
+PAUSE_S = 1.0  # at most, between two uses of a loan: longer pauses are other work, or nobody has the loan any more
+PAUSE_SHARE = 0.2  # the same, as a share of the time that somebody may wait: settings of a second have shorter pauses
 LATE_TIMES = 2  # a loan comes back no more once it is out so many times as long as any that its line gave back
 LEAKED, TOO_SMALL, DEADLOCK = "leaked", "too small", "deadlock"
 
@@ -76,7 +77,7 @@ def queue_of(snapshot: Snapshot, pool: Pool, requests: list[Wait], short: float)
     queue = Queue(pool, requests, max(now - request.began for request in requests), lost=list(pool.lost))
     loans = [handle for handle in snapshot.open if handle.pool is pool and handle.kind == CHECKOUT]
     queue.moves = any(handle.held_s(now) <= short for handle in loans)
-    pause = short if queue.moves else min(short, PAUSE_S)
+    pause = short if queue.moves else min(PAUSE_SHARE * short, PAUSE_S)
     for loan in sorted(loans, key=lambda one: one.opened_stamp):
         _group_of(loan, queue, snapshot, pause).append(loan)
     if queue.moves:  # a loan that the program keeps for good, and uses now and then, has its place

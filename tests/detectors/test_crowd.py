@@ -114,7 +114,7 @@ def test_it_says_whether_the_fan_out_is_bounded() -> None:
     for number in range(20):
         world.opens(by=task(f"Task-{number}"))
     (found,) = world.found(too_many_at_once)
-    assert found.advice[0].startswith("One task per item")
+    assert found.advice[0].startswith("The program starts a task for each item")
     assert "Semaphore" in found.advice[0]
 
 

@@ -38,6 +38,7 @@ class Settings(TypedDict, total=False):
     storm_for: Seconds
     server_limit: Number
     ask_server: Flag
+    tag: Flag
     learn: Flag
     every: Seconds
     repeat: Seconds

@@ -254,6 +254,14 @@ class Limits:
     ask_server: bool = _setting(
         False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query", at_start=True
     )
+    tag: bool = _setting(
+        False,
+        "WHOHOLDS_TAG",
+        _flag,
+        "1 or 0",
+        "1: connections carry program and opening line where the server shows them",
+        at_start=True,
+    )
     learn: str = _setting(
         "",
         "WHOHOLDS_LEARN",

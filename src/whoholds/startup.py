@@ -179,12 +179,7 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - o
         except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
             running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
     running.predicates = _predicates
-    from whoholds.reporting import note
-
-    if limits.ask_server:
-        from whoholds.watching.server_limit import asking
-
-        ledger.ask = asking(ledger.server_limits)
+    _prepare(ledger, limits)
     if limits.learn not in ("", "1"):
         from whoholds.reporting import habits
         from whoholds.reporting.files import expanded
@@ -193,10 +188,24 @@ def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - o
             running.history.habits = Habits(habits.read(expanded(limits.learn)))
         except (OSError, ValueError) as error:
             running.stand_aside("habits-not-read", f"WHOHOLDS_LEARN={limits.learn}: {failure(error)}; it learns anew")
+    return running
+
+
+def _prepare(ledger: Ledger, limits: Limits) -> None:
+    """Give the ledger what settings ask to be done in the user's thread, before a driver stands anywhere."""
+    from whoholds.reporting import note
+
+    if limits.tag:
+        from whoholds.watching.tags import tag
+
+        ledger.tag = tag
+    if limits.ask_server:
+        from whoholds.watching.server_limit import asking
+
+        ledger.ask = asking(ledger.server_limits)
     if limits.notes:
         ledger.on_refused = note.of_refusal
         ledger.on_locked = note.of_lockout
-    return running
 
 
 def _begin(running: Watch) -> None:

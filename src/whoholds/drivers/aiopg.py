@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._loans import Asked, Lender
 from whoholds.ledger.database import database
 from whoholds.ledger.here import OPENED_ABOVE, OpenedFor, opened_for
@@ -40,7 +40,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
     base, cursor, pools = connection.Connection, connection.Cursor, pool.Pool
     lender = _Lender(ledger)
     with kit.open_names() as stand:
-        stand(base, "__init__", kit.around(base.__init__, _connecting, _begun, _not_begun))
+        begin = _tags.for_pool(base.__init__, ledger, lambda _: _filling.get())
+        stand(base, "__init__", kit.around(begin, _connecting, _begun, _not_begun))
         stand(base, "_connect", kit.opening_async(base._connect, ledger, "aiopg", _identify, kit.keep, _target))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed))
         stand(base, "__del__", kit.around(base.__del__, before=_dropping(ledger)))  # it closes a forgotten connection

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._loans import Asked, Lender, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.here import OpenedFor, opened_for
@@ -44,7 +44,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     with kit.open_names() as stand:
         stand(base, "__init__", kit.opening(base.__init__, ledger, "asyncpg", _identify, known.put))
-        stand(connect_utils, "_connect", kit.timed_connect_async(connect_utils._connect, ledger, known.of, _target))
+        connect = _tags.in_server_settings(connect_utils._connect, ledger)
+        stand(connect_utils, "_connect", kit.timed_connect_async(connect, ledger, known.of, _target))
         if "__del__" in vars(base):  # it closes a forgotten connection, through `_cleanup`
             stand(base, "__del__", kit.around(base.__del__, before=_dropping(ledger, known)))
         # `_cleanup` is the end of close, terminate and abort; it may be interrupted before ours is in it

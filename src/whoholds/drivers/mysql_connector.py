@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     with kit.open_names() as stand:
         for base in connections:
             keep = kit.keep_anew(ledger)
+            _name(stand, base, ledger)
             stand(base, "connect", kit.opening(base.connect, ledger, "mysql.connector", _identify, keep, _target))
             closes: dict[Any, Any] = {}  # two names of one method share one stand-in, or pickle would not find it
             for name in _CLOSES:
@@ -58,6 +59,12 @@ def watch(ledger: Ledger) -> Iterator[None]:
                     ours = kit.used(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_broke)
                     stand(each, name, ours)
         yield
+
+
+def _name(stand: kit.OpenNames, base: Any, ledger: Ledger) -> None:
+    """Let the connections of the class `base` carry the line that opens them, if that was asked for."""
+    if ledger.tag is not None:
+        stand(base, "_open_connection", _tags.in_attributes(base._open_connection, ledger, "_conn_attrs"))
 
 
 def _handle_of_cursor(cursor: Any) -> Handle:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("pg8000", pg8000.__version__, "1.29", "2")
     with kit.open_names() as stand:
-        stand(base, "__init__", kit.opening(base.__init__, ledger, "pg8000", _identify, kit.keep, _target))
+        named = _tags.in_constructor(base.__init__, ledger)
+        stand(base, "__init__", kit.opening(named, ledger, "pg8000", _identify, kit.keep, _target))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed))
         for name in _STATEMENTS:
             method = getattr(base, name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CURSOR
 
@@ -43,7 +43,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
         )
         for (base, cursor, server_cursor), (use, close, connect) in zip(kinds, calls, strict=True):
             stand(base, "__init__", kit.opening(base.__init__, ledger, "psycopg", _identify, kit.keep))
-            stand(base, "connect", classmethod(connect(base.connect.__func__, ledger, kit.whoholds_of, _target)))
+            named = _tags.in_keywords(base.connect.__func__, ledger)
+            stand(base, "connect", classmethod(connect(named, ledger, kit.whoholds_of, _target)))
             stand(base, "close", close(base.close, ledger, kit.whoholds_of, _is_closed))
             wait = use(base.wait, ledger, kit.whoholds_of, _in_transaction, broke=_broke)
             stand(base, "wait", kit.unless_inside(base.wait, wait) if use is kit.used else wait)

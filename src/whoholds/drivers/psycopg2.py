@@ -12,7 +12,7 @@ from itertools import repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._importlib_bootstrap.psycopg2_calls import making_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
@@ -44,7 +44,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     layer = _Layer(ledger, extensions.connection, extensions.cursor)
     with kit.open_names() as stand:
         original = psycopg2._connect
-        ours = _connect(ledger, layer, original)
+        ours = _connect(ledger, layer, _tags.in_dsn(original, ledger))
         stand_in = StandIn(original, repeat(ours).__next__)
         for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it in its own module
             stand(module, "_connect", stand_in)

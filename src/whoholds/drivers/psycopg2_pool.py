@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._loans import Lender, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -34,7 +34,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     lender.out_of_patience = (pool.PoolError,)
     hooks = {
         "__init__": kit.around(base.__init__, lender.making),
-        "_connect": kit.around(base._connect, after=lender.stocked),
+        "_connect": kit.around(_tags.for_pool(base._connect, ledger, lender.pool_of), after=lender.stocked),
         "_getconn": kit.around(base._getconn, lender.asking, lender.gave, lender.gave_none),
         "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken),
         "_closeall": kit.around(base._closeall, after=lender.gone, failed=lender.perhaps_gone),

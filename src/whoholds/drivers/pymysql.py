@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
         return kit.used(method, ledger, _of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
 
     with kit.open_names() as stand:
-        stand(base, "connect", kit.opening(base.connect, ledger, "pymysql", _identify, kit.keep_anew(ledger), _target))
+        named = _tags.in_attributes(base.connect, ledger, "_connect_attrs")
+        stand(base, "connect", kit.opening(named, ledger, "pymysql", _identify, kit.keep_anew(ledger), _target))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, _is_closed))
         for name in _ANSWERED_OK:
             stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _after_ok, broke=_broke))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import is_users
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._loans import LOAN, Asked, Lender, Pools, handle_on
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -56,6 +56,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))
         connect = kit.as_if_in(base.connect.__globals__["__name__"], lender.lending(base.connect))
         stand(base, "connect", connect)
+        if ledger.tag is not None:
+            record: Any = vars(pool)["_ConnectionRecord"]
+            name = "_ConnectionRecord__connect"
+            stand(record, name, _tags.for_pool(vars(record)[name], ledger, lender.pool_of_record))
         stand(transaction, "_do_close", lender.ending_of_block(transaction._do_close))  # a rollback, at `close`
         yield
 
@@ -81,6 +85,10 @@ class _Lender(Lender):
     def pool_of(self, theirs: Any) -> Pool | None:
         """The ledger's Pool for the library's pool `theirs`, or None; nothing of ours is stored on a pool."""
         return self._pools.of(theirs)
+
+    def pool_of_record(self, record: Any) -> Pool | None:
+        """The ledger's Pool that a record, the place of one connection, belongs to; None for a NullPool."""
+        return self.pool_of(record._ConnectionRecord__pool)
 
     def making(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
         """The pool's constructor runs: the pool is entered in the ledger."""

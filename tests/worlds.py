@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from whoholds.analysis.finding import Finding
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.plugins import Detector, Output
 

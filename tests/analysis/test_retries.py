@@ -9,7 +9,8 @@ import pytest
 from tests.worlds import AT_EXIT, FILE, SHOP, World, task, thread
 from whoholds.analysis.retries import LONGEST_S, PATIENCE_S
 from whoholds.analysis.snapshot import Ending
-from whoholds.ledger.lockouts import WAITED, Awaiting, Lockout, plain
+from whoholds.ledger.lockout import WAITED, Lockout
+from whoholds.ledger.lockouts import Awaiting, plain
 from whoholds.ledger.scope import Scope
 
 if TYPE_CHECKING:

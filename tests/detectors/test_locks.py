@@ -9,7 +9,7 @@ import pytest
 from tests.worlds import AT_EXIT, CARS, FILE, REPORT, SHOP, USERS, World, at, said, thread
 from whoholds.detectors.locks import locked
 from whoholds.ledger.file_locks import FileLocks
-from whoholds.ledger.lockouts import (
+from whoholds.ledger.lockout import (
     DEADLOCK,
     IN_A_STATEMENT,
     IN_TRANSACTION,

@@ -20,7 +20,7 @@ from whoholds.analysis.blame import user_index
 from whoholds.drivers import sqlite
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
-from whoholds.ledger.lockouts import DEADLOCK, IN_A_STATEMENT, READING, SNAPSHOT, UNREAD, WAITED, Lockout
+from whoholds.ledger.lockout import DEADLOCK, IN_A_STATEMENT, READING, SNAPSHOT, UNREAD, WAITED, Lockout
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

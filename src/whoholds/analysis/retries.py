@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.scope import Scope
 
 PATIENCE_S = 5.0  # after its last failure a statement counts as given up, unless it runs again just then

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.nesting import Nesting
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle, Pool
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
     from whoholds.ledger.scope import Scope

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, Also, Finding, Part, parts_of
 from whoholds.detectors._closing import way_of
-from whoholds.ledger.lockouts import (
+from whoholds.ledger.lockout import (
     DEADLOCK,
     IN_A_STATEMENT,
     IN_TRANSACTION,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle, Pool, Request
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.opener import Opener
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from whoholds.ledger.database import Database
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.blame import user_index
 from whoholds.analysis.frames import shown_path
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
-from whoholds.ledger.lockouts import READING, SNAPSHOT
+from whoholds.ledger.lockout import READING, SNAPSHOT
 from whoholds.ledger.origin import function_at, line_at
 
 if TYPE_CHECKING:
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.origin import Origin
 
 

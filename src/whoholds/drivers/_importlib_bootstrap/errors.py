@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.ledger.lockouts import DEADLOCK, SNAPSHOT, UNREAD, WAITED
+from whoholds.ledger.lockout import DEADLOCK, SNAPSHOT, UNREAD, WAITED
 
 if TYPE_CHECKING:
     from whoholds.drivers._importlib_bootstrap.shapes import Raised

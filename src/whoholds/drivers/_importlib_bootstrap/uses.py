@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from whoholds.drivers._importlib_bootstrap.shapes import Broke, HandleOf, Raised, State
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
-    from whoholds.ledger.lockouts import Lockout
+    from whoholds.ledger.lockout import Lockout
 
 LONGEST_SQL = 4096  # characters remembered of each
 

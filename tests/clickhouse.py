@@ -74,7 +74,6 @@ def main() -> int:
         write_journals(folder)
         views, *asked = blocks("sql.md", folder)
         reference = duckdb.connect()
-        reference.execute("SET TimeZone = 'UTC'")
         reference.execute(views)
         clickhouse = chdb.session.Session()
 

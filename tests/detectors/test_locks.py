@@ -130,7 +130,7 @@ def test_a_thread_that_waits_for_itself_is_told() -> None:
 @pytest.mark.parametrize(
     ("kind", "more", "words", "why"),
     [
-        (WAITED, {"elsewhere": FileLocks((1 << 30,), (), own=False), "command": ["nightly", "backup"]}, "was locked out by another process", "Process 1073741824 wrote there: nightly backup."),
+        (WAITED, {"elsewhere": FileLocks((1 << 30,), (), own=False), "command": ["nightly", "backup", "--password", "hunter2"]}, "was locked out by another process", "Process 1073741824 wrote there: nightly backup --password ***."),
         (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=False)}, "was locked out by another process", "Process 1073741824 read there."),
         (WAITED, {"elsewhere": FileLocks((), (), own=True)}, "by a connection that is not watched", "No connection that"),
         (WAITED, {"elsewhere": FileLocks((), (), own=False)}, "the lock was gone a moment later", "No connection that"),
@@ -169,6 +169,15 @@ def test_the_words_are_those_of_what_was_in_the_way(kind: str, state: str, sql: 
     shop = Shop()
     shop.locks_out(shop.holds(CARS, sql, state, **by("Thread-1")), kind=kind)
     assert words in message(shop.finding())
+
+
+def test_a_long_command_is_cut() -> None:
+    """On one line: a program may be given in it."""
+    shop = Shop()
+    shop.locks_out(elsewhere=FileLocks((1 << 30,), (), own=False), command=["python", "-c", "import x\n" * 100])
+    (sentence,) = [sentence for sentence in shop.finding().why if sentence.startswith("Process")]
+    assert len(sentence) < 150
+    assert "\n" not in sentence
 
 
 def test_a_server_is_asked_where_others_hold_the_lock() -> None:

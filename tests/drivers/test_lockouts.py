@@ -416,6 +416,7 @@ def test_another_process_is_named_by_its_id(wal: bool, tmp_path: Path) -> None: 
         assert lockout.elsewhere is not None
         assert lockout.elsewhere.writers == (process.pid,)
         assert not lockout.elsewhere.own
+        assert lockout.command[0].startswith("python")
         assert lockout.holdings == ()
         process.communicate()
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle
     from whoholds.limits import Limits
 
+COMMAND = 100  # characters shown of another process's command
 SHOWN = 3  # transactions, and cursors, that have a sentence of their own
 ASK_POSTGRESQL = (
     "SELECT pid, pg_blocking_pids(pid), application_name, state, query FROM pg_stat_activity "
@@ -185,7 +186,8 @@ def _elsewhere(lockout: Lockout) -> Iterator[str]:
     seen = lockout.elsewhere
     pids = (*seen.writers, *seen.readers) if seen is not None else ()
     if pids:
-        command = " ".join(["", *redact_argv(lockout.command)]) if any(lockout.command) else ""
+        command = " ".join(" ".join(redact_argv(lockout.command)).split())
+        command = f" {command[:COMMAND]}{' …' * (len(command) > COMMAND)}" if command else ""
         yield f"Process {pids[0]} {'wrote' if seen and seen.writers else 'read'} there{':' * bool(command)}{command}."
     elif lockout.kind != SNAPSHOT:
         yield "No connection that whoholds watches in this process had a transaction open there."

@@ -77,6 +77,14 @@ def locks_on(path: str) -> FileLocks | None:
     return FileLocks(elsewhere, reading, own in writers, memory is not None)
 
 
+def name_of(pid: int) -> str:
+    """The short name of a process, which is known at once; its command line may have to wait for that process."""
+    try:
+        return _read(f"/proc/{pid}/comm").strip()
+    except OSError:
+        return ""
+
+
 def _is_on(at: tuple[int, int], file: tuple[int, int], *narrow: bool) -> bool:
     """Whether a lock at this device and inode is one on `file`.
 
@@ -107,6 +115,6 @@ def _read(path: str) -> str:
         chunks: list[bytes] = []
         while len(chunks) * _READ_AT_ONCE < _MOST and (chunk := os.read(file, _READ_AT_ONCE)):
             chunks.append(chunk)
-        return b"".join(chunks).decode("ascii", "replace")
+        return b"".join(chunks).decode("utf-8", "replace")
     finally:
         os.close(file)

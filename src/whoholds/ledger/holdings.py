@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.ledger import cpython
 from whoholds.ledger.callers import awaited
-from whoholds.ledger.file_locks import locks_on, same_database
+from whoholds.ledger.file_locks import locks_on, name_of, same_database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.lockout import (
     DEADLOCK,
@@ -80,6 +80,7 @@ def _of_the_file(
     known = {handle: begun(handle) for handle in begun_there}
     writing = any(transaction.wrote for transaction in known.values())
     if seen is not None and seen.writers and not seen.own:
+        lockout.command = [name_of(seen.writers[0])]  # it may end before the next look
         return []
     if seen is not None and seen.own and not writing and lockout.again:  # a commit that failed writes itself
         return running  # in its first statement; or nobody, and a connection that is not watched writes

@@ -73,7 +73,7 @@ const COUNTS = [
   { name: "Open at the end", number: true, value: (row) => row.leftOpen, show: (row) => [grouped(row.leftOpen)] },
   { name: "Refused", number: true, value: (row) => row.refused, show: (row) => [grouped(row.refused)] },
 ];
-const placeColumn = { name: "Line", value: (row) => place(row.line), show: (row) => [place(row.line), functionOf(row.line) ? ` in ${functionOf(row.line)}` : "", sourceOf(row.line) ? make("div", { class: "code" }, sourceOf(row.line)) : ""] };
+const placeColumn = { name: "Line", value: (row) => place(row.line), show: (row) => [place(row.line), functionOf(row.line) ? ` in ${functionOf(row.line)}` : "", row.sort === "pool" ? ", a pool's own connections" : "", sourceOf(row.line) ? make("div", { class: "code" }, sourceOf(row.line)) : ""] };
 
 function groupsBy(key, label) {
   const groups = new Map();

@@ -205,14 +205,19 @@ class Limits:
     """Every setting. Durations are in seconds; each field's metadata holds its variable, form and meaning."""
 
     outputs: tuple[str, ...] = _setting(
-        ("log", "otel"), "WHOHOLDS", _outputs, "1, 0 or a comma list of outputs", "where findings go", at_start=True
+        ("log", "otel"),
+        "WHOHOLDS",
+        _outputs,
+        "1, 0 or a comma list of outputs",
+        "the outputs that findings go to",
+        at_start=True,
     )
     journal: str = _setting(
         "",
         "WHOHOLDS_JOURNAL",
         lambda _, text: text,
         "a path",
-        "the journal; {pid} and {host} are filled in",
+        "the journal file; {pid} and {host} are filled in",
         at_start=True,
     )
     journal_mb: float = _setting(
@@ -220,39 +225,59 @@ class Limits:
         "WHOHOLDS_JOURNAL_MB",
         _number(0.001),
         "megabytes",
-        "size at which the journal is rotated, once",
+        "the size at which the journal is rotated, once",
         at_start=True,
     )
     held_too_long: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
-        Threshold(60), "WHOHOLDS_HELD_TOO_LONG", _threshold, "seconds", "held and idle for longer is a finding"
+        Threshold(60),
+        "WHOHOLDS_HELD_TOO_LONG",
+        _threshold,
+        "seconds",
+        "how long a connection may be held without being used",
     )
     idle_in_transaction: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(10),
         "WHOHOLDS_IDLE_IN_TRANSACTION",
         _threshold,
         "seconds",
-        "a transaction idle for longer is a finding",
+        "how long a transaction may stay open without a statement",
     )
     owner_gone: float = _setting(
-        5.0, "WHOHOLDS_OWNER_GONE", _number(0), "seconds", "after its owner's end an open handle is a finding"
+        5.0,
+        "WHOHOLDS_OWNER_GONE",
+        _number(0),
+        "seconds",
+        "how long a connection may stay open after its thread or task has ended",
     )
     waiting: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
-        Threshold(5), "WHOHOLDS_WAITING", _threshold, "seconds", "waiting longer for a pool's connection is a finding"
+        Threshold(5),
+        "WHOHOLDS_WAITING",
+        _threshold,
+        "seconds",
+        "how long a thread or task may wait for a pool's connection",
     )
     too_many: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
-        Threshold(20), "WHOHOLDS_TOO_MANY", _threshold, "a number", "so many open at once to one database are a finding"
+        Threshold(20),
+        "WHOHOLDS_TOO_MANY",
+        _threshold,
+        "a number",
+        "how many connections open at once to one database are reported",
     )
     storm: float = _setting(
-        20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "connections opened in a second that are a storm"
+        20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "how many connections opened in one second are a storm"
     )
     storm_for: float = _setting(
-        5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long a storm lasts; 0: any one second"
+        5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long that rate must last; 0: a single second is enough"
     )
     server_limit: int = _setting(
-        0, "WHOHOLDS_SERVER_LIMIT", _number(0, int), "a number", "connections the server allows this user; 0: unknown"
+        0,
+        "WHOHOLDS_SERVER_LIMIT",
+        _number(0, int),
+        "a number",
+        "how many connections the server allows this user; 0: unknown",
     )
     ask_server: bool = _setting(
-        False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: learn that limit with one query", at_start=True
+        False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: ask the server for that limit, with one query", at_start=True
     )
     tag: bool = _setting(
         False,
@@ -267,15 +292,24 @@ class Limits:
         "WHOHOLDS_LEARN",
         lambda _, text: "" if text.strip().lower() in OFF else "1" if text.strip().lower() in ON else text,
         "1, 0 or the path of a baseline or journal",
-        "1: learn what each line is used to, and report what leaves its habit by far",
+        "1: learn what is usual for each line, and report what is far outside it",
         at_start=True,
     )
-    every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "between ticks")
-    repeat: float = _setting(600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "before a finding is said again")
-    frames: int = _setting(32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "frames kept per origin")
-    source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: no source lines anywhere")
+    every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "the time between two looks")
+    repeat: float = _setting(
+        600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "the time before a finding is reported again"
+    )
+    frames: int = _setting(
+        32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "how many frames of each opening stack are kept"
+    )
+    source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: reports contain no source lines")
     notes: bool = _setting(
-        True, "WHOHOLDS_NOTES", _flag, "1 or 0", "0: no note on the exception of a refusal or a lock", at_start=True
+        True,
+        "WHOHOLDS_NOTES",
+        _flag,
+        "1 or 0",
+        "0: no note is added to the exception of a refusal or a lock",
+        at_start=True,
     )
     log: str = _setting(
         "report",
@@ -285,14 +319,14 @@ class Limits:
         "report: the whole report with each log record, as its stack_info; line: the first line only",
     )
     verbose: bool = _setting(
-        False, "WHOHOLDS_VERBOSE", _flag, "1 or 0", "1: findings of severity info are reported on the log, too"
+        False, "WHOHOLDS_VERBOSE", _flag, "1 or 0", "1: the log also gets findings of severity info"
     )
     spans: str = _setting(
         "connections",
         "WHOHOLDS_SPANS",
         _choice("off", "connections", "queries"),
         "off, connections or queries",
-        "which spans are made",
+        "the spans that are created",
         at_start=True,
     )
     watch: tuple[str, ...] = _setting(
@@ -316,24 +350,29 @@ class Limits:
         "WHOHOLDS_MAX_HANDLES",
         _number(1, int),
         "a number",
-        "handles remembered; beyond it they are counted",
+        "how many connections are remembered; the others are only counted",
         at_start=True,
     )
     dump_signal: str = _setting(
-        "", "WHOHOLDS_DUMP_SIGNAL", _signal, "a signal's name", "prints who holds what now", at_start=True
+        "",
+        "WHOHOLDS_DUMP_SIGNAL",
+        _signal,
+        "a signal's name",
+        "the signal that prints who holds what now",
+        at_start=True,
     )
     sigterm: bool = _setting(
         False,
         "WHOHOLDS_SIGTERM",
         _flag,
         "1 or 0",
-        "1: a last look before SIGTERM ends the process by its default action",
+        "1: take a last look before SIGTERM ends the process, where it has its default action",
         at_start=True,
     )
     exit_collect: bool = _setting(
         True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look"
     )
-    ignore: tuple[IgnoreRule, ...] = _setting((), "WHOHOLDS_IGNORE", _ignore, "rules", "findings that are meant")
+    ignore: tuple[IgnoreRule, ...] = _setting((), "WHOHOLDS_IGNORE", _ignore, "rules", "findings that are not reported")
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, below: Mapping[str, Any] | None = None) -> Limits:

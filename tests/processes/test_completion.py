@@ -43,7 +43,7 @@ def said(program: Programs, *command: str) -> list[str]:
 
 
 IN_BASH = [
-    ("", {"run", "report", "doctor", "completion", "--help", "--version"}, {"runs"}),
+    ("", {"run", "report", "server", "doctor", "completion", "--help", "--version"}, {"runs"}),
     ("rep", {"report"}, {"run"}),
     ("report --r", {"--rule"}, {"--json", "report"}),
     ("report --rule ", set(RULES), {"run.jsonl"}),

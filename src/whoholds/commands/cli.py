@@ -1,4 +1,4 @@
-"""The `whoholds` command: `run` a program watched, `report` on a journal, `doctor` for why nothing is reported."""
+"""The `whoholds` command: `run` a program watched, `report` on a journal, ask a `server`, `doctor`, `completion`."""
 
 from __future__ import annotations
 
@@ -65,13 +65,19 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor(options.color)
 
 
+def _server(options: argparse.Namespace) -> int:
+    from whoholds.commands.server import server
+
+    return server(options.dsn, as_json=options.json, watch=options.watch, color=options.color)
+
+
 def _completion(options: argparse.Namespace) -> int:
     from whoholds.commands.completion import completion
 
     return completion(options.shell, parser())
 
 
-_COMMANDS = {"report": _report, "doctor": _doctor, "completion": _completion}
+_COMMANDS = {"report": _report, "server": _server, "doctor": _doctor, "completion": _completion}
 
 
 _EXAMPLES = """\
@@ -83,6 +89,7 @@ examples:
   whoholds run --journal run.jsonl app.py   keep the run; then: whoholds report run.jsonl
   whoholds report --since 10m run.jsonl     what was reported in the last ten minutes
   whoholds report run.jsonl --html run.html draw it: one HTML file, to be looked at in a browser
+  whoholds server postgresql://host/shop    who holds the connections of that server, on every host
   whoholds doctor                           is it active here, and if not, why
 
 Settings are environment variables that begin with WHOHOLDS_, or stand in [tool.whoholds] of pyproject.toml;
@@ -100,9 +107,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
-    commands = whole.add_subparsers(dest="command", metavar="run | report | doctor | completion")
+    commands = whole.add_subparsers(dest="command", metavar="run | report | server | doctor | completion")
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
     _report_options(commands.add_parser("report", help="print what journals say"))
+    _server_options(commands.add_parser("server", help="ask a database server who holds its connections"))
     commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
     for command in list(commands.choices.values()):
         command.add_argument(
@@ -169,6 +177,28 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     _hosts_options(forms, report)
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
+
+
+def _server_options(server: argparse.ArgumentParser) -> None:
+    server.add_argument("dsn", help="postgresql://user@host/name, mysql://user@host/name, or 'host=… dbname=…'")
+    server.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/server.md")
+    server.add_argument(
+        "--watch", nargs="?", type=_seconds, const=5.0, metavar="SECONDS", help="look again every 5 seconds, or SECONDS"
+    )
+
+
+_LONGEST = 86400.0  # seconds
+
+
+def _seconds(text: str) -> float:
+    wrong = argparse.ArgumentTypeError("takes a number of seconds greater than 0")  # not the text: it may be a DSN
+    try:
+        seconds = float(text)
+    except ValueError:
+        raise wrong from None
+    if not 0 < seconds <= _LONGEST:
+        raise wrong
+    return seconds
 
 
 def _moment(text: str) -> datetime:

@@ -1,0 +1,73 @@
+"""`whoholds server DSN`: who holds the server's connections, by source line, across programs and hosts."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from whoholds.drivers._importlib_bootstrap.errors import is_refusal
+from whoholds.servers.asking import CannotAsk, asked, target_of
+from whoholds.servers.telling import as_data, lines_of
+from whoholds.text.redact import redact
+from whoholds.text.streams import AUTO, has_color, in_color, say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whoholds.servers.asking import Target
+    from whoholds.servers.state import State
+
+_FULL = (
+    "it has no connection left, not even for this question. Ask as a superuser, for whom PostgreSQL keeps some slots "
+    "and MySQL one, or end a program that holds some"
+)
+
+
+def server(dsn: str, *, as_json: bool = False, watch: float | None = None, color: str = AUTO) -> int:
+    """Print who holds the connections of the server at `dsn`, each `watch` seconds if that is given, until Ctrl-C.
+
+    Returns 0, or 2 if the server cannot be asked. The password in `dsn` is never printed.
+    """
+    colored = not as_json and has_color(sys.stdout, color)
+    try:
+        for state in _states(target_of(dsn), watch):
+            text = _text(state, as_json=as_json, watched=watch is not None)
+            sys.stdout.write(f"{in_color(text) if colored else text}\n")
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 0
+    except CannotAsk as error:
+        say(f"whoholds: {error}")
+        return 2
+    return 0
+
+
+def _states(target: Target, watch: float | None) -> Iterator[State]:
+    """The server's state, once or each `watch` seconds. Raises `CannotAsk` for whatever the library raises."""
+    try:
+        with asked(target) as look:
+            yield look()
+            while watch:
+                time.sleep(watch)
+                yield look()
+    except CannotAsk:
+        raise
+    except Exception as error:  # noqa: BLE001 - each library raises its own; the command says it in one line
+        raise CannotAsk(_why(error, target)) from None
+
+
+def _text(state: State, *, as_json: bool, watched: bool) -> str:
+    if as_json:
+        return json.dumps(as_data(state), ensure_ascii=True, indent=None if watched else 1)
+    text = "\n".join(lines_of(state))
+    return f"{time.strftime('%H:%M:%S')}  {text}\n" if watched else text
+
+
+def _why(error: Exception, target: Target) -> str:
+    """Why the server could not be asked, in one line without the password."""
+    why = _FULL if is_refusal(error) else " ".join(str(error).split()) or type(error).__name__
+    if target.password:
+        why = why.replace(target.password, "***")
+    return f"{redact(target.shown)} cannot be asked: {redact(why)}"

@@ -1,0 +1,80 @@
+"""MySQL and MariaDB: reads the process list, InnoDB's transactions and lock waits, and connection attributes.
+
+What the user may not read, or the server does not have, is left out; the process list itself shows a user without the
+right PROCESS only its own connections.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, Limit, Session, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Ask = Callable[[str], list[Any]]
+    May = Callable[[str], list[Any] | None]
+
+BEGIN = ("START TRANSACTION READ ONLY",)
+END = ("ROLLBACK",)
+# MariaDB's time-out, and MySQL's: each server knows one of them
+TIME_OUTS = ("SET SESSION max_statement_time = 5", "SET SESSION max_execution_time = 5000")
+
+_SETTINGS = "SELECT version(), @@max_connections, @@max_user_connections, current_user(), connection_id()"
+_PROCESSES = """
+SELECT id, user, host, coalesce(db, ''), command, time FROM information_schema.processlist
+WHERE command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND user NOT IN ('system user', 'event_scheduler')
+"""
+_CONNECTED = "SHOW GLOBAL STATUS LIKE 'Threads_connected'"
+_TRANSACTIONS = "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx"
+_NAMES = "SELECT processlist_id, attr_value FROM performance_schema.{} WHERE attr_name = 'program_name'"
+_ATTRIBUTES = ("session_connect_attrs", "session_account_connect_attrs")
+_WAITS = (
+    """
+    SELECT DISTINCT waits.processlist_id, blocks.processlist_id FROM performance_schema.data_lock_waits AS locks
+    JOIN performance_schema.threads AS waits ON waits.thread_id = locks.requesting_thread_id
+    JOIN performance_schema.threads AS blocks ON blocks.thread_id = locks.blocking_thread_id
+    """,
+    """
+    SELECT DISTINCT waits.trx_mysql_thread_id, blocks.trx_mysql_thread_id
+    FROM information_schema.innodb_lock_waits AS locks
+    JOIN information_schema.innodb_trx AS waits ON waits.trx_id = locks.requesting_trx_id
+    JOIN information_schema.innodb_trx AS blocks ON blocks.trx_id = locks.blocking_trx_id
+    """,
+)
+
+
+def look(ask: Ask, may: May, where: str) -> State:
+    """The server's state. `ask(sql)` gives the rows of a query, and `may(sql)` None where the server refuses it."""
+    ((version, slots, per_user, user, own),) = ask(_SETTINGS)
+    names = dict(map(tuple, next(filter(None, (may(_NAMES.format(table)) for table in _ATTRIBUTES)), ())))
+    transactions = may(_TRANSACTIONS)
+    in_transaction = {row[0] for row in transactions or ()}
+    blocked: dict[int, set[int]] = {}
+    for waits, blocks in next(filter(None, map(may, _WAITS)), ()):
+        blocked.setdefault(waits, set()).add(blocks)
+    rows = [row for row in ask(_PROCESSES) if row[0] != own]
+    sessions = []
+    for pid, login, host, database, command, seconds in rows:
+        idle = IDLE_IN_TRANSACTION if pid in in_transaction else IDLE
+        state = idle if command == "Sleep" else RUNNING
+        name, by = names.get(pid) or "", tuple(sorted(blocked.get(pid, ())))
+        place = host.rpartition(":")[0] or host
+        sessions.append(Session(pid, name, login, database, place, state, float(seconds or 0), None, by))
+    used = max(int(ask(_CONNECTED)[0][1]), len(rows) + 1)
+    name = user.partition("@")[0]
+    limits = (Limit("user", name, int(per_user), sum(row[1] == name for row in rows) + 1),) if per_user else ()
+    return State(
+        server=f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.partition('-')[0]}",
+        where=where,
+        slots=int(slots),
+        used=used,
+        reserves=(),
+        limits=limits,
+        sessions=tuple(sessions),
+        hidden=used - len(rows) - 1,
+        no_transactions=transactions is None,
+        rights="GRANT PROCESS ON *.* TO this user, or ask as an administrator",
+        can_end="KILL {};",
+    )

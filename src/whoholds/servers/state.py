@@ -1,0 +1,76 @@
+"""What a server says of its connections at one moment, as values."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+IDLE_IN_TRANSACTION = "idle in transaction"
+RUNNING = "running"
+IDLE = "idle"
+HIDDEN = "hidden"
+
+_TAG = re.compile(r"(?P<program>.+): (?P<place>\S.*:\d+|Cell In\[\d+\], line \d+) (?P<function>\S+)")
+
+
+class Session(NamedTuple):
+    """One connection to the server. Durations are in seconds, and None where the server does not tell them."""
+
+    pid: int
+    name: str  # what the program is called there: `application_name`, or the attribute `program_name`
+    user: str
+    database: str
+    host: str  # "" for a local socket, or where it is hidden
+    state: str  # one of the four above
+    state_s: float | None
+    age_s: float | None
+    blocked_by: tuple[int, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """The opening line in the name that `WHOHOLDS_TAG=1` has given, as `shop/cars.py:42 in load_cars`; or ""."""
+        found = _TAG.fullmatch(self.name)
+        return f"{found['place']} in {found['function']}" if found else ""
+
+    @property
+    def program(self) -> str:
+        """The program in that name; of other names the whole name."""
+        found = _TAG.fullmatch(self.name)
+        return found["program"] if found else self.name
+
+
+class Reserve(NamedTuple):
+    """Slots that only some may take."""
+
+    slots: int
+    whom: str  # "superusers"
+
+
+class Limit(NamedTuple):
+    """How many connections a role, a user or a database may have."""
+
+    kind: str
+    name: str
+    allowed: int
+    used: int
+
+
+class State(NamedTuple):
+    """The server at one moment. `sessions` are the connections of clients that it shows, without the asking one."""
+
+    server: str  # "PostgreSQL 16.2"
+    where: str  # user@host:port/name
+    slots: int
+    used: int  # also those that it does not show, and the asking one
+    reserves: tuple[Reserve, ...]
+    limits: tuple[Limit, ...]
+    sessions: tuple[Session, ...]
+    hidden: int  # connections of which it does not tell this user more than that they exist
+    no_transactions: bool  # it does not tell this user who is in a transaction, and who blocks whom
+    rights: str  # what to do to see all that
+    can_end: str  # the statement that ends one, with {} for its pid
+
+    @property
+    def free(self) -> int:
+        """Slots that everybody can still take."""
+        return max(self.slots - sum(one.slots for one in self.reserves) - self.used, 0)

@@ -1,0 +1,272 @@
+"""`whoholds server`: real servers whose connections are known, and what the command says of them."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import ExitStack, contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from tests import servers
+from tests.conftest import _installed
+from tests.needs import needed
+from whoholds.commands.cli import main
+from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, Session, State
+from whoholds.servers.telling import lines_of, trees_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+LINE = "shop.py: shop/cars.py:42 load_cars"
+PASSWORD = "s3cr:et@"  # noqa: S105 - of a server that lives as long as the test
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[str]:
+    """Give the URL of a PostgreSQL with 20 slots that asks for a password, with a role `limited` that may have 2."""
+    psycopg2 = needed("psycopg2")
+    with _installed(servers.postgres(password=PASSWORD, max_connections=20)) as dsn:
+        connection = psycopg2.connect(dsn)
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute(f"CREATE ROLE limited LOGIN CONNECTION LIMIT 2 PASSWORD '{PASSWORD}'")
+        cursor.execute("CREATE TABLE cars (a integer)")
+        cursor.execute("INSERT INTO cars VALUES (1)")
+        connection.close()
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[servers.MySQLArguments]:
+    """Give a MariaDB that keeps the attributes of its connections, with a table."""
+    pymysql = needed("pymysql")
+    with _installed(servers.mariadb(settings={"performance_schema": "ON"})) as arguments:
+        connection = pymysql.connect(**arguments, autocommit=True)
+        connection.cursor().execute("CREATE TABLE cars (a integer) ENGINE=InnoDB")
+        connection.cursor().execute("INSERT INTO cars VALUES (1)")
+        connection.close()
+        yield arguments
+
+
+@contextmanager
+def blocking(connect: Callable[[], Any], waits: str) -> Iterator[None]:
+    """Two connections to a server: one has changed a row and is idle, the other waits for it. `waits` sees that it does."""
+    with ExitStack() as end:
+        first, second, looking = connect(), connect(), connect()
+        looking.autocommit = True
+        first.cursor().execute("UPDATE cars SET a = 2")
+        thread = threading.Thread(target=second.cursor().execute, args=("UPDATE cars SET a = 3",))
+        thread.start()
+        end.callback(second.close)
+        end.callback(thread.join)
+        end.callback(first.rollback)
+        cursor = looking.cursor()
+        while True:
+            cursor.execute(waits)
+            if cursor.fetchone()[0]:
+                break
+        looking.close()
+        yield
+
+
+def said(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> str:
+    """Run the command, and give what it printed; the password is in none of it."""
+    assert main(["server", *arguments]) == code
+    captured = capsys.readouterr()
+    text = captured.out if code == 0 else captured.err
+    assert PASSWORD not in captured.out + captured.err
+    assert quote(PASSWORD, safe="") not in captured.out + captured.err
+    return text
+
+
+POSTGRES_WAITS = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+MYSQL_WAITS = "SELECT count(*) FROM information_schema.processlist WHERE state = 'Updating'"
+
+
+def test_who_holds_and_who_blocks(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Idle in transaction first, lines as nodes, slots, what is reserved, limits, and untagged ones by their names."""
+    psycopg2 = needed("psycopg2")
+
+    def tagged() -> Any:
+        return psycopg2.connect(guarded, application_name=LINE)
+
+    crons = [psycopg2.connect(guarded, application_name="cron") for _ in range(3)]
+    with blocking(tagged, POSTGRES_WAITS):
+        text = said(capsys, guarded)
+        data = json.loads(said(capsys, guarded, "--json"))
+    first, *lines = text.splitlines()
+    assert first.endswith(
+        "6 of 20 connections are in use, this one included; 11 are free, 3 are reserved for superusers."
+    )
+    assert "The role limited may have 2, and has 0." in lines
+    tree = lines.index("Who blocks whom:")
+    assert lines[tree + 1].startswith("  shop/cars.py:42 in load_cars (shop.py) on 127.0.0.1, idle in transaction for ")
+    assert ", blocks 1 (process " in lines[tree + 1]
+    assert lines[tree + 2].startswith(
+        "      shop/cars.py:42 in load_cars (shop.py) on 127.0.0.1, waits for a lock for "
+    )
+    assert text.index("     2  shop/cars.py:42") < text.index("     3  cron on 127.0.0.1")
+    assert f"pg_terminate_backend({data['blocking'][0]['pid']})" in text
+    assert "3 connections have no opening line" in text
+    assert [(group["count"], group["program"], group["opened"]) for group in data["groups"]] == [
+        (2, "shop.py", "shop/cars.py:42 in load_cars"),
+        (3, "cron", None),
+    ]
+    assert data["groups"][0]["states"] == {IDLE_IN_TRANSACTION: 1, RUNNING: 1}
+    assert (data["slots"], data["used"], data["free"], data["hidden"]) == (20, 6, 11, 0)
+    assert data["blocking"][0]["waiting"][0]["state"] == RUNNING
+    for connection in crons:
+        connection.close()
+
+
+@pytest.mark.parametrize("library", ["psycopg2", "psycopg", "pg8000", "asyncpg"])
+def test_each_library_asks_the_same(library: str, guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever is installed; the URL may name it, as SQLAlchemy's do."""
+    needed(library)
+    asked = import_module("whoholds.servers.asking")
+    psycopg2 = needed("psycopg2")
+    other = psycopg2.connect(guarded, application_name=LINE)
+    url = guarded.replace("postgresql:", f"postgresql+{library}:")
+    data = json.loads(said(capsys, url, "--json"))
+    assert [group["opened"] for group in data["groups"]] == ["shop/cars.py:42 in load_cars"]
+    assert asked.target_of(url).library == library
+    other.close()
+
+
+def test_it_changes_nothing_and_cannot(guarded: str) -> None:
+    """Its transaction is read only and short."""
+    asking, postgres = import_module("whoholds.servers.asking"), import_module("whoholds.servers.postgres")
+    psycopg2 = needed("psycopg2")
+    ask, close = asking._by_dbapi("psycopg2", psycopg2, asking.target_of(guarded))
+    for sql in postgres.BEGIN:
+        ask(sql)
+    assert ask("SHOW statement_timeout")[0][0] == "5s"
+    with pytest.raises(psycopg2.Error, match="read-only"):
+        ask("DELETE FROM cars")
+    close()
+
+
+def test_without_the_right_to_see_others_it_says_so(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    psycopg2 = needed("psycopg2")
+    other = psycopg2.connect(guarded, application_name="cron")
+    text = said(capsys, guarded.replace("//postgres:", "//limited:"))
+    assert "You may not see what 1 connection of others does: GRANT pg_read_all_stats TO this role" in text
+    assert "The role limited may have 2, and has 1." in text
+    assert "1 hidden" in text
+    other.close()
+
+
+def test_through_pgbouncer_it_is_one_transaction(pgbouncer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """In both of its modes, nothing of the question is left behind on the server's connection."""
+    psycopg2 = needed("psycopg2")
+    assert said(capsys, pgbouncer).startswith("PostgreSQL ")
+    connection = psycopg2.connect(pgbouncer)
+    cursor = connection.cursor()
+    cursor.execute("SELECT current_setting('statement_timeout'), current_setting('transaction_read_only')")
+    assert cursor.fetchone() == ("0", "off")
+    connection.close()
+
+
+def test_a_role_without_a_connection_left_is_told_what_to_do(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    psycopg2 = needed("psycopg2")
+    url = guarded.replace("//postgres:", "//limited:")
+    held = [psycopg2.connect(url) for _ in range(2)]
+    text = said(capsys, url, code=2)
+    assert "cannot be asked: it has no connection left, not even for this question. Ask as a superuser" in text
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.parametrize("library", ["pymysql", "mysql.connector"])
+def test_mysql(library: str, mariadb: servers.MySQLArguments, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names from connection attributes, transactions and lock waits from InnoDB."""
+    pymysql = needed("pymysql")
+    needed(library)
+
+    def tagged() -> Any:
+        return pymysql.connect(**mariadb, program_name=LINE)
+
+    url = f"mysql+{library}://root@127.0.0.1:{mariadb['port']}/test"
+    with blocking_mysql(tagged):
+        text = said(capsys, url)
+        data = json.loads(said(capsys, url, "--json"))
+        blind = said(capsys, url.replace("root@", "app@"))
+    assert "3 of 151 connections are in use, this one included; 148 are free." in text
+    assert data["groups"][0]["states"] == {IDLE_IN_TRANSACTION: 1, RUNNING: 1}
+    assert data["blocking"][0]["opened"] == "shop/cars.py:42 in load_cars"
+    assert data["blocking"][0]["blocks"] == 1
+    assert f"KILL {data['blocking'][0]['pid']};" in text
+    assert "You may not see who is idle in a transaction, nor who blocks whom: GRANT PROCESS" in blind
+    assert "Who blocks whom:" not in blind
+
+
+@contextmanager
+def blocking_mysql(connect: Callable[[], Any]) -> Iterator[None]:
+    """As `blocking`: PyMySQL's `autocommit` is a method."""
+
+    class Looking:
+        def __init__(self) -> None:
+            self.__dict__["inner"] = connect()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.inner, name)
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            getattr(self.inner, name)(value)
+
+    with blocking(Looking, MYSQL_WAITS):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("dsn", "expected"),
+    [
+        ("sqlite:///cars.db", "only PostgreSQL and MySQL can be asked"),
+        ("nonsense", "the connection string is not understood"),
+        (f"host='{PASSWORD}", "the connection string is not understood"),
+        (f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
+        (f"host=127.0.0.1 port=1 user=me password={PASSWORD} dbname=shop", "me@127.0.0.1:1/shop cannot be asked: "),
+    ],
+)
+def test_what_cannot_be_asked(dsn: str, expected: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One line, exit code 2, and never the password."""
+    text = said(capsys, dsn, code=2)
+    assert text.startswith(f"whoholds: {expected}")
+    assert text.count("\n") == 1
+
+
+def test_a_dsn_in_the_place_of_seconds_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """argparse would quote it, with its password."""
+    with pytest.raises(SystemExit):
+        main(["server", "--watch", f"postgresql://me:{PASSWORD}@there/shop"])
+    assert PASSWORD not in capsys.readouterr().err
+
+
+def session(pid: int, *blocked_by: int, state: str = RUNNING) -> Session:
+    return Session(pid, LINE, "app", "shop", "web-3", state, 93.0, 100.0, blocked_by)
+
+
+def state_of(*sessions: Session) -> State:
+    return State("PostgreSQL 16.2", "app@db/shop", 100, len(sessions) + 1, (), (), sessions, 0, False, "", "end {}")  # noqa: FBT003
+
+
+def test_a_queue_of_many_is_one_level_and_quickly_drawn() -> None:
+    """Each that waits for a table is blocked by all before it: 2 ** 40 ways lead to the last."""
+    state = state_of(session(1, state=IDLE_IN_TRANSACTION), *(session(n, *range(1, n)) for n in range(2, 42)))
+    (tree,) = trees_of(state)
+    assert (tree.pid, tree.blocks, len(tree.waiting)) == (1, 40, 40)
+    text = list(lines_of(state))
+    assert "      … and 20 more, which --json lists" in text
+    assert any("on web-3, idle in transaction for 93 s, blocks 40 (process 1)" in line for line in text)
+
+
+def test_a_circle_and_what_is_not_listed_end() -> None:
+    """A deadlock that the server has not broken yet, and a prepared transaction."""
+    circle = trees_of(state_of(session(1, 2), session(2, 1), session(3, 0)))
+    assert [(tree.pid, tree.blocks) for tree in circle] == [(0, 1), (1, 1)]
+    assert any("a prepared transaction" in line for line in lines_of(state_of(session(3, 0))))
+    assert trees_of(state_of(session(1, state=IDLE))) == []

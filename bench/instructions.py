@@ -1,6 +1,7 @@
 """`python bench/instructions.py`: how many instructions whoholds adds to each operation, counted by callgrind.
 
-Instructions are counted, not timed: what else the machine does changes nothing, and two checkouts can be compared.
+Instructions are counted, not timed: what else the machine does hardly matters, and two checkouts can be compared.
+Runs differ by one or two per cent, rows that wait for a server or a thread by five.
 `--against PATH` counts the checkout at that path too, and prints both with their ratio. Valgrind must be installed;
 the libraries are those of this environment, the PostgreSQL server is one of the tests' own.
 

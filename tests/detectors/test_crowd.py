@@ -689,7 +689,9 @@ def test_refused_by_a_server_whose_limit_is_unknown_does_not_claim_to_know_it() 
     world.refuses()
     (found,) = world.found(refused)
     assert found.why[0].startswith(
-        "This process holds 1; if the server allows more than that, others hold the rest. Ask the server who they are:\nSELECT pid"
+        "This process holds 1; if the server allows more than that, others hold the rest. "
+        "Ask the server who they are, with this command or this query:\n"
+        f"whoholds server {found.database}\nSELECT pid"
     )
 
 

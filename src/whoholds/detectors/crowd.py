@@ -42,6 +42,7 @@ ASK_POSTGRESQL = (
     "FROM pg_stat_activity ORDER BY state_change"
 )
 ASK_MYSQL = "SHOW FULL PROCESSLIST"
+_ASKED = {"postgresql": ASK_POSTGRESQL, "mysql": ASK_MYSQL, "mariadb": ASK_MYSQL}  # those that `whoholds server` knows
 _NO_POOL = "Connect once and reuse the connection, or take it from a pool."
 _OVERFLOW = "The pool keeps fewer connections than the program uses at once, and closes the others: let it keep more."
 _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
@@ -321,12 +322,21 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
     if pool is not None:
         why.append(f"The pool lends at most {pool.max}." if pool.max else "The pool has no limit of its own.")
     elif not allowed or len(held) < FEW * allowed:
-        ask = ASK_MYSQL if refusal.database.system in ("mysql", "mariadb") else ASK_POSTGRESQL
         few = f"This process holds {len(held)}"
         few += (
             f" of the {allowed} that the server allows; others hold the rest."
             if allowed
             else "; if the server allows more than that, others hold the rest."
         )
-        why.append(f"{few} Ask the server who they are:\n{ask}")
+        why.append(f"{few} {_how_to_ask(refusal.database)}")
     return tuple(why)
+
+
+def _how_to_ask(database: Database) -> str:
+    """How to ask the server who holds its connections: with the command, and without it."""
+    if database.system not in _ASKED:
+        return f"Ask the server who they are:\n{ASK_POSTGRESQL}"
+    is_url = not database.host.startswith("/") and "***" not in str(database)
+    dsn = str(database) if is_url else "DSN"
+    query = _ASKED[database.system]
+    return f"Ask the server who they are, with this command or this query:\nwhoholds server {dsn}\n{query}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NAME = "application_name"  # also a part of `fallback_application_name`
 _PROGRAM = "program_name"  # of MySQL's connection attributes
 _ATTRIBUTES = 250  # bytes of all connection attributes together that mysql-connector's pure form can send
+_LEAST, _MOST = 24, 63  # bytes of a name: less than the first could not hold a line
 _PG8000_NAME = 10  # place of `application_name` among the arguments of pg8000's connection, without `self`
 
 # The line of the pool that connects now. Only pools whose drivers do not set `opened_for` need it.
@@ -139,8 +140,8 @@ def in_attributes(original: Callable[..., Any], ledger: Ledger, attribute: str) 
             return
         used = sum(len(str(key).encode()) + len(str(value or "").encode()) + 2 for key, value in attributes.items())
         room = _ATTRIBUTES - used - len(_PROGRAM) - 2
-        if room > 0:
-            setattr(connection, attribute, {**attributes, _PROGRAM: make(_origin(ledger))[:room]})
+        if room >= _LEAST:
+            setattr(connection, attribute, {**attributes, _PROGRAM: make(_origin(ledger), min(room, _MOST))})
 
     return kit.around(original, naming)
 

@@ -75,8 +75,9 @@ class Ledger:
         self.on_statement: Callable[..., None] | None = None
         self.on_connect_failed: Callable[[Database, BaseException, int, int], None] | None = None
         self.ask: Callable[[Handle, Any], None] | None = None  # set only by WHOHOLDS_ASK_SERVER
-        # set only by WHOHOLDS_TAG, before a driver stands anywhere: the name of a connection opened at this origin
-        self.tag: Callable[[Origin], str] | None = None
+        # set only by WHOHOLDS_TAG, before a driver stands anywhere: the name of a connection opened at an origin,
+        # in so many bytes at most
+        self.tag: Callable[..., str] | None = None
         self.server_limits: dict[str, int] = {}  # server → connections that it said it allows
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
         self._owner = owner

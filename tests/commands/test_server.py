@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
@@ -14,6 +17,7 @@ import pytest
 from tests import servers
 from tests.conftest import _installed
 from tests.needs import needed
+from tests.processes.leaks import posix
 from whoholds.commands.cli import main
 from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, Session, State
 from whoholds.servers.telling import lines_of, trees_of
@@ -179,6 +183,20 @@ def test_a_role_without_a_connection_left_is_told_what_to_do(guarded: str, capsy
     assert "cannot be asked: it has no connection left, not even for this question. Ask as a superuser" in text
     for connection in held:
         connection.close()
+
+
+@posix
+def test_it_looks_again_over_the_same_connection_until_ctrl_c(guarded: str) -> None:
+    """One JSON object on each line."""
+    command = [sys.executable, "-m", "whoholds", "server", guarded, "--json", "--watch", "0.05"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        looks = [json.loads(process.stdout.readline()) for _ in range(3)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        assert process.stderr.read() == ""
+    assert [look["used"] for look in looks] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("library", ["pymysql", "mysql.connector"])

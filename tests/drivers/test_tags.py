@@ -175,6 +175,32 @@ def test_a_malformed_string_is_refused_in_the_same_words(
     assert refusal() == bare
 
 
+def test_what_a_role_was_given_gives_way(postgres: str, tagging: Callable[..., None]) -> None:
+    """A client cannot know of it."""
+    psycopg2 = needed("psycopg2")
+
+    def shown() -> str:
+        connection = psycopg2.connect(postgres.replace("//postgres@", "//tagged@"))
+        cursor = connection.cursor()
+        cursor.execute("SHOW application_name")
+        (name,) = cursor.fetchone()
+        connection.close()
+        return str(name)
+
+    connection = psycopg2.connect(postgres)
+    connection.autocommit = True
+    cursor = connection.cursor()
+    cursor.execute("CREATE ROLE tagged LOGIN")
+    cursor.execute("ALTER ROLE tagged SET application_name = 'of the role'")
+    try:
+        assert shown() == "of the role"
+        tagging(*known.Psycopg2.drivers())
+        assert shown().endswith("shown")
+    finally:
+        cursor.execute("DROP ROLE tagged")
+        connection.close()
+
+
 def test_only_the_name_differs(postgres: str, tagging: Callable[..., None]) -> None:
     """Of all that psycopg2 tells about its connection."""
     psycopg2 = needed("psycopg2")

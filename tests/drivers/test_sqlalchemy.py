@@ -366,10 +366,8 @@ def test_a_second_while_holding_names_both_lines(watch: Watch, url: str) -> None
             thread.join()
         (finding,) = said(watch, "second-while-holding")
         assert opened_at(finding) == max(lines)
-        what, first = finding.also
-        assert what
-        assert first is not None
-        assert first.frame.line == min(lines)
+        assert finding.also.what
+        assert finding.also.site.frame.line == min(lines)
 
 
 def test_an_engine_for_each_request_grows(watch: Watch, url: str) -> None:
@@ -647,9 +645,7 @@ def test_an_async_pool_that_runs_out(watch: Watch, tmp_path: Path) -> None:
             pytest.fail("it had one only")
         (finding,) = said(watch, "refused")
         assert opened_at(finding) == at
-        _, asked = finding.also
-        assert asked is not None
-        assert asked.frame.line > at
+        assert finding.also.site.frame.line > at
         await connection.close()
         await engine.dispose()
 

@@ -321,7 +321,7 @@ def test_a_finding_is_a_log_record_in_the_openers_trace(told: Tallies) -> None:
     assert (record.trace_id, record.span_id) == (expected.trace_id, expected.span_id)
     assert record.trace_flags.sampled
     assert record.timestamp == (EPOCH + 61) * 1e9
-    assert record.body.startswith("held-too-long: shop/cars.py:42 in load_cars opened 2 connections held for 61 s")
+    assert record.body.startswith("held-too-long: shop/cars.py:42 in load_cars opened 2 connections, idle for 61 ")
     assert said["whoholds.count"] == 2
     assert said["code.line.number"] == 42
     assert said["db.namespace"] == "shop"

@@ -100,6 +100,7 @@ def is_a_request(owner: Owner | None) -> bool:
 
 def _owners_name(owner: Owner | None) -> str:
     """`thread mailer`, for a thread, task or greenlet to which the program gave a name."""
-    if owner is None or owner.kind == "job" or _UNNAMED.fullmatch(owner.name):
+    if owner is None or owner.kind == "job":
         return ""
-    return f"{owner.kind} {shown_name(owner.name)}"
+    name = shown_name(owner.name)
+    return "" if _UNNAMED.fullmatch(name) else f"{owner.kind} {name}"

@@ -6,6 +6,7 @@ Locally a test whose server is not installed is skipped, with the reason; where 
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", once)
     for name in ("FORCE_COLOR", "NO_COLOR"):  # a CI sets them for its own log; tests read plain text
         os.environ.pop(name, None)
+    if hasattr(signal, "SIGQUIT"):  # a job in a shell's background ignores it, and so would the programs of the tests
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

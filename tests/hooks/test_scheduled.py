@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import inspect
 import sqlite3
+import sys
 import threading
 from contextlib import closing
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.needs import needed
-from whoholds.hooks import spawning
+from whoholds.hooks import scheduled, spawning
 from whoholds.ledger import faults
 from whoholds.ledger.here import current_owner
 from whoholds.ledger.origin import function_at
@@ -163,6 +165,21 @@ def test_every_name_is_given_back() -> None:
     spawning.forget()
     assert [getattr(module, name) for module, name in names] + [Job.__init__] == before
     spawning.watch()
+
+
+def test_before_3_11_the_coroutine_function_has_a_module_of_its_own() -> None:
+    """Each of the two modules is hooked for what it has."""
+    plain, coroutine = ModuleType("apscheduler.executors.base"), ModuleType("apscheduler.executors.base_py3")
+    plain.run_job = work  # type: ignore[attr-defined]
+    coroutine.run_coroutine_job = work_async  # type: ignore[attr-defined]
+    for module, name in ((plain, "run_job"), (coroutine, "run_coroutine_job")):
+        with pytest.MonkeyPatch.context() as loaded:
+            loaded.setitem(sys.modules, module.__name__, module)
+            before = getattr(module, name)
+            restore = scheduled.runs(module)
+            assert getattr(module, name) is not before
+            restore()
+            assert getattr(module, name) is before
 
 
 def test_what_a_scheduler_of_before_runs_keeps_its_own_line() -> None:

@@ -39,10 +39,15 @@ def jobs(module: ModuleType) -> Callable[[], None]:
 
 
 def runs(module: ModuleType) -> Callable[[], None]:
-    """Hook the functions that run a job, in `module` and in the executors that have imported them by name."""
+    """Hook the functions that run a job, in `module` and in the executors that have imported them by name.
+
+    Before APScheduler 3.11 the coroutine function has a module of its own.
+    """
     undo: list[Callable[[], None]] = []
     for name, standing in (("run_job", _running), ("run_coroutine_job", _running_coroutine)):
-        original = getattr(module, name)
+        original = getattr(module, name, None)
+        if original is None:
+            continue
         ours = standing(original)
         for place, loaded in list(sys.modules.items()):
             if place.startswith(_EXECUTORS) and vars(loaded).get(name) is original:

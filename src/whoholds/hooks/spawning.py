@@ -316,4 +316,5 @@ _STANDS: dict[str, Callable[[ModuleType], None]] = {
     "anyio._backends._asyncio": _anyio_workers,
     "apscheduler.job": _scheduled_jobs,
     "apscheduler.executors.base": _runs_of_scheduled_jobs,
+    "apscheduler.executors.base_py3": _runs_of_scheduled_jobs,
 }

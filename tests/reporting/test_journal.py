@@ -90,6 +90,20 @@ def test_what_is_dropped_is_said(tmp_path: Path) -> None:
     assert [remark for remark in told[-1].remarks if "journal" in remark and "dropped" in remark]
 
 
+def test_its_file_is_closed_at_the_end(tmp_path: Path) -> None:
+    """A program that starts and stops watching again and again keeps no descriptor."""
+    path = tmp_path / "run.jsonl"
+    descriptors = []
+    for _ in range(3):
+        program, _output = run(path)
+        program.looks()
+        program.exits()
+        descriptors.append(os.open(path, os.O_RDONLY))
+        os.close(descriptors[-1])
+    assert len(set(descriptors)) == 1
+    assert len(records(path, "end")) == 3
+
+
 def test_one_record_larger_than_all_is_written(tmp_path: Path) -> None:
     """Into an empty file: better one line too long than none."""
     path = tmp_path / "run.jsonl"

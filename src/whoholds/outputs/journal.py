@@ -72,6 +72,8 @@ class JournalOutput:
                 records.append(held)
         if self._writer is not None:
             self._writer.write(records)
+            if look.last:
+                self._writer.close()
 
     def _pools_of(self, look: Look) -> list[dict[str, Any]]:
         """The records of the pools: at the end, and before it whenever more than ever are wanted at once."""

@@ -82,8 +82,11 @@ def show_everything(*streams: Any) -> None:
 def forget(stream: Any) -> None:
     """Discard the text still in a stream's buffer, which the interpreter would try to write again as it ends."""
     try:
+        descriptor = stream.fileno()
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+        try:
+            os.dup2(nowhere, descriptor)
+        finally:
+            os.close(nowhere)
     except (AttributeError, OSError, ValueError):  # not a stream, or a stream without a descriptor
         pass

@@ -182,6 +182,54 @@ def test_not_all_nest() -> None:
     assert verdicts(pool.after(6)) == [("warning", "too small", 2)]
 
 
+def crossed(size: int = 1) -> tuple[Pool, list[tuple[Handle, Request]]]:
+    """Give two pools whose holders ask the other one, and the loan and the request of each holder."""
+    pool = Pool(size)
+    other = pool.world.pool(most=size)
+    holders = []
+    for lender, asked in ((pool.pool, other), (other, pool.pool)):
+        for _ in range(size):
+            pool.pool = lender
+            loan = pool.lends(now=INSIDE)
+            pool.pool = asked
+            holders.append((loan, pool.asks(loan.owner)))
+            holders[-1][1].origin = stack(AUDIT, "/srv/shop/cars.py:44 load_cars", CALLED_AT)
+    return pool, holders
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_two_pools_that_wait_for_each_other(size: int) -> None:
+    """Nobody goes on: each pool is in a deadlock."""
+    pool, _ = crossed(size)
+    found = pool.after(6)
+    assert verdicts(found) == [("error", "deadlock", size)] * 2
+    assert all("of a pool whose holders are waiting too" in one.why[0] for one in found)
+    assert all(one.advice[0].startswith("Borrow from the pools in the same order") for one in found)
+
+
+def test_two_pools_that_wait_for_each_other_while_a_holder_goes_on() -> None:
+    """It gives back some time, and then everybody goes on: both pools are too small."""
+    pool, holders = crossed(2)
+    loan, request = holders[0]
+    pool.world.requests.remove(request)
+    loan.parent.caller = 1
+    assert [verdict for _, verdict, _ in verdicts(pool.after(6))] == ["too small"] * 2
+
+
+def test_a_pool_whose_holders_wait_for_one_that_is_slow_is_in_no_deadlock() -> None:
+    """The other pool gives back some time, and then these holders do."""
+    pool = Pool(1)
+    lender, other = pool.pool, pool.world.pool(most=1)
+    loan = pool.lends(now=INSIDE)
+    pool.asks()
+    pool.pool = other
+    pool.lends(line=USERS, caller=1)
+    pool.asks(loan.owner).origin = stack(AUDIT, "/srv/shop/cars.py:44 load_cars", CALLED_AT)
+    found = {one.opened.function: one.verdict for one in pool.after(6)}
+    assert lender is not other
+    assert found == {"load_cars": "too small", "load_users": "too small"}
+
+
 def test_whoever_leaks_and_asks_again_at_the_same_line_is_no_deadlock() -> None:
     """A worker that forgets to give back on one path: it comes again to the line, or has left the function."""
     for origin in (stack(CARS, CALLED_AT), stack(AUDIT)):

@@ -259,6 +259,16 @@ class Actors:
         self.all_there.wait(PATIENCE)
         self.asks()
 
+    def nests_in(self, other: Pool) -> Callable[[], None]:
+        """Borrow here and then there, once everybody has the first."""
+
+        def nests() -> None:
+            self.kept.append(self.pool.take())
+            self.all_there.wait(PATIENCE)
+            other.give(other.take())
+
+        return nests
+
     def asks(self) -> None:
         self.pool.give(self.pool.take())
 
@@ -306,6 +316,24 @@ def test_threads_that_nest(pool: Any, scene: Scene, postgres: str) -> None:
         for connection in actors.kept:
             lent.give(connection)
         actors.end()
+
+
+@pytest.mark.parametrize("pool", [psycopg_pool, sqlalchemy_pool], ids=lambda one: one.__name__)
+def test_threads_of_two_pools_that_wait_for_each_other(pool: Any, scene: Scene, postgres: str) -> None:
+    """Whoever has one of the first pool asks the second, and the other way round: each pool is in a deadlock."""
+    with pool(postgres) as first, pool(postgres) as second:
+        here, there = Actors(first), Actors(second)
+        here.all_there = there.all_there = threading.Barrier(2 * PLACES)
+        here.starts(here.nests_in(second), PLACES)
+        there.starts(there.nests_in(first), PLACES)
+        assert waited_for(lambda: len(here.kept) == len(there.kept) == PLACES)
+        found = scene.found(2 * PLACES)
+        assert [(one.severity, one.verdict, one.count) for one in found] == [("error", "deadlock", PLACES)] * 2
+        for actors in (here, there):
+            for connection in actors.kept:
+                actors.pool.give(connection)
+        here.end()
+        there.end()
 
 
 @pytest.mark.parametrize("pool", THREADS, ids=lambda one: one.__name__)

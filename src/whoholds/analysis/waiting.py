@@ -1,4 +1,4 @@
-"""Queue: those who wait too long for one pool, what each holder of its connections does, and the verdict on that.
+"""Queue: those who wait for one pool, what each holder of its connections does, and the verdict on that.
 
 A value that is computed from one snapshot, without side effects.
 """
@@ -6,6 +6,7 @@ A value that is computed from one snapshot, without side effects.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.inside import unfinished
@@ -13,7 +14,7 @@ from whoholds.analysis.standing import listens, took_up_again
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from whoholds.analysis.asking import Wait
     from whoholds.analysis.snapshot import Snapshot
@@ -35,7 +36,7 @@ class Queue:
     longest_s: float
     left: list[Handle] = field(default_factory=list)  # unused, and their owners have turned to something else, or ended
     lost: list[Handle] = field(default_factory=list)  # dropped by the program, and their places lost to the pool
-    waiting: list[Handle] = field(default_factory=list)  # of owners that wait for a second connection of this pool
+    waiting: list[Handle] = field(default_factory=list)  # of owners that wait for a second connection, of any pool
     working: list[Handle] = field(default_factory=list)  # unused, while their owners do other work
     busy: list[Handle] = field(default_factory=list)  # in a call, or used a short time ago
     moves: bool = False  # the pool has lent a connection a short time ago
@@ -61,6 +62,21 @@ class Queue:
         return LEAKED if gone else TOO_SMALL
 
     @property
+    def waiting_owners(self) -> set[Owner]:
+        """The owners of the connections in `waiting`."""
+        return {loan.owner.whole for loan in self.waiting if loan.owner is not None}
+
+    @property
+    def waits_for_itself(self) -> bool:
+        """True if these owners all wait for this pool, and for no other."""
+        return self.waiting_owners <= {request.owner.whole for request in self.requests if request.owner is not None}
+
+    @property
+    def is_deadlocked(self) -> bool:
+        """True if no connection comes back before another comes back for which a holder waits."""
+        return self.is_exhausted and self.verdict == DEADLOCK
+
+    @property
     def is_stuck(self) -> bool:
         """True if no holder uses its connection: each is idle, or waits itself."""
         return not self.busy and not self.moves
@@ -71,29 +87,53 @@ def pools_waited_for(requests: Iterable[Wait], now: float, least: float) -> set[
     return {request.pool for request in requests if now - request.began > least}
 
 
-def queue_of(snapshot: Snapshot, pool: Pool, requests: list[Wait], short: float) -> Queue:
-    """The queue of `pool`. What happened at most `short` seconds ago happened a short time ago."""
+def queues_of(snapshot: Snapshot, short: Mapping[Pool, float]) -> list[Queue]:
+    """The queues of these pools. What happened at most `short[pool]` seconds ago happened a short time ago.
+
+    Pools may wait for each other. Each is taken to be deadlocked until one of its holders goes on; then whoever waits
+    for that pool will go on too.
+    """
+    requests: dict[Pool, list[Wait]] = {pool: [] for pool in short}
+    for request in snapshot.requests:
+        if request.pool in requests:
+            requests[request.pool].append(request)
+    deadlocked = set(requests)
+    while True:
+        queues = [_queue_of(snapshot, pool, waits, short[pool], deadlocked) for pool, waits in requests.items()]
+        still = {queue.pool for queue in queues if queue.is_deadlocked}
+        if still == deadlocked:
+            return queues
+        deadlocked = still
+
+
+def _queue_of(snapshot: Snapshot, pool: Pool, waits: list[Wait], short: float, deadlocked: Container[Pool]) -> Queue:
     now = snapshot.now
-    queue = Queue(pool, requests, max(now - request.began for request in requests), lost=list(pool.lost))
+    queue = Queue(pool, waits, max(now - request.began for request in waits), lost=list(pool.lost))
     loans = [handle for handle in snapshot.open if handle.pool is pool and handle.kind == CHECKOUT]
     queue.moves = any(handle.held_s(now) <= short for handle in loans)
     pause = short if queue.moves else min(PAUSE_SHARE * short, PAUSE_S)
-    for loan in sorted(loans, key=lambda one: one.opened_stamp):
-        _group_of(loan, queue, snapshot, pause).append(loan)
+    for loan in sorted(loans, key=attrgetter("opened_stamp")):
+        _group_of(loan, queue, snapshot, pause, deadlocked).append(loan)
     if queue.moves:  # a loan that the program keeps for good, and uses now and then, has its place
         queue.busy += [loan for loan in queue.left if snapshot.stands(loan) and took_up_again(loan, now)]
         queue.left = [loan for loan in queue.left if loan not in queue.busy]
     return queue
 
 
-def _group_of(loan: Handle, queue: Queue, snapshot: Snapshot, pause: float) -> list[Handle]:
+def _group_of(
+    loan: Handle, queue: Queue, snapshot: Snapshot, pause: float, deadlocked: Container[Pool]
+) -> list[Handle]:
     """The list of `queue` to which the loan belongs. A use that ended at most `pause` seconds ago may go on."""
     owner = loan.owner
     if loan.running:
         return queue.busy
-    own = [request for request in queue.requests if owner is not None and _is_by(request, owner)]
-    if own:
-        return queue.waiting if _holds_meanwhile(loan, own) else queue.left
+    asked = [request for request in snapshot.requests if owner is not None and _is_by(request, owner)]
+    again = [request for request in asked if request.pool is queue.pool]
+    if again:
+        return queue.waiting if _holds_meanwhile(loan, again) else queue.left
+    elsewhere = [request for request in asked if request.pool in deadlocked]
+    if elsewhere and _holds_meanwhile(loan, elsewhere):
+        return queue.waiting
     if listens(loan) or (loan.idle_s(snapshot.now) <= pause and not _is_orphan(loan, snapshot)):
         return queue.busy
     return queue.working if owner is not None and _works(owner, loan, snapshot) else queue.left

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import asking
 from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
-from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queue_of
+from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queues_of
 from whoholds.detectors._closing import how_to_close
 from whoholds.detectors.crowd import why_lost
 
@@ -22,6 +22,7 @@ _NO_LARGER = "A larger pool would only run out later."
 _HOLD_SHORTER = "Give each connection back before slow work that does not need it; only then consider a larger pool."
 _FASTER = "Make the statements faster, or let fewer callers run at once; or enlarge the pool, if the server allows it."
 _ONE_IS_ENOUGH = "Pass the first connection to the code that asks for the second, or give the first back before."
+_SAME_ORDER = "Borrow from the pools in the same order everywhere, or give the first connection back before the second."
 
 
 def waiting_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -29,15 +30,18 @@ def waiting_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
 
     There is no finding while the queue moves on, unless some of the connections that are lent will not come back.
     """
-    for pool in pools_waited_for(snapshot.requests, snapshot.now, limits.waiting.least):
-        requests = [request for request in snapshot.requests if request.pool is pool]
-        exceeded = [
-            limit for request in requests if snapshot.now - request.began > (limit := _limit(request, snapshot, limits))
-        ]
-        if exceeded:
-            queue = queue_of(snapshot, pool, requests, min(*exceeded, limits.waiting.default))
-            if queue.is_exhausted and queue.verdict:
-                yield _waited_for(queue, snapshot)
+    if not pools_waited_for(snapshot.requests, snapshot.now, limits.waiting.least):
+        return
+    short = dict.fromkeys([request.pool for request in snapshot.requests], limits.waiting.default)
+    too_long = set()
+    for request in snapshot.requests:
+        limit = _limit(request, snapshot, limits)
+        if snapshot.now - request.began > limit:
+            too_long.add(request.pool)
+            short[request.pool] = min(short[request.pool], limit)
+    for queue in queues_of(snapshot, short):
+        if queue.pool in too_long and queue.is_exhausted and queue.verdict:
+            yield _waited_for(queue, snapshot)
 
 
 def _limit(request: Wait, snapshot: Snapshot, limits: Limits) -> float:
@@ -53,7 +57,7 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
     first = parts[0]
     groups = asking(queue.requests, snapshot.now, snapshot.history.sites)
     if queue.verdict == DEADLOCK:  # first the line at which the holders themselves wait
-        owners = {handle.owner.whole for handle in queue.waiting if handle.owner is not None}
+        owners = queue.waiting_owners
         groups = tuple(sorted(groups, key=lambda group: owners.isdisjoint(group.of)))
     return Finding(
         "waiting-too-long",
@@ -106,8 +110,9 @@ def _why(queue: Queue, snapshot: Snapshot) -> Iterator[str]:
     if queue.verdict == DEADLOCK:
         yield (
             f"Deadlock: {_share(len(queue.waiting), size)} {_are(queue.waiting)} held by "
-            f"{'owners that wait' if len(queue.waiting) > 1 else 'an owner that waits'} for another one of the same "
-            "pool, and nobody else will give one back."
+            f"{'owners that wait' if len(queue.waiting) > 1 else 'an owner that waits'} for another connection of "
+            f"{'the same pool' if queue.waits_for_itself else 'a pool whose holders are waiting too'}, "
+            "so that none comes back."
         )
         return
     if queue.working:
@@ -147,6 +152,6 @@ def _advice(queue: Queue, snapshot: Snapshot) -> tuple[str, ...]:
     if queue.verdict == LEAKED:
         return (*how_to_close(queue.left or queue.lost), _NO_LARGER)
     if queue.verdict == DEADLOCK:
-        return (_ONE_IS_ENOUGH,)
+        return (_ONE_IS_ENOUGH if queue.waits_for_itself else _SAME_ORDER,)
     demand, present = snapshot.demand_of(queue.pool)
     return (_HOLD_SHORTER if queue.working or demand.is_held_too_long(present) else _FASTER,)

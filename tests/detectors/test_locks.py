@@ -127,6 +127,17 @@ def test_a_thread_that_waits_for_itself_is_told() -> None:
     assert finding.advice == ("Pass the first connection on, or commit on it first.",)
 
 
+@pytest.mark.parametrize("kind", [WAITED, DEADLOCK])
+def test_a_thread_that_has_another_transaction_open_does_not_wait_for_itself(kind: str) -> None:
+    """Somebody else wrote, or the server saw a deadlock, which takes two."""
+    shop = Shop(SHOP)
+    mine = shop.holds(USERS, "SELECT * FROM users")
+    shop.locks_out(mine, shop.holds(CARS, "UPDATE cars SET sold = 0", **by("Thread-1")), kind=kind)
+    finding = shop.finding()
+    assert not any("same thread" in sentence for sentence in finding.why)
+    assert finding.advice[0].startswith("End the transaction" if kind == WAITED else "Take locks")
+
+
 @pytest.mark.parametrize(
     ("kind", "more", "words", "why"),
     [

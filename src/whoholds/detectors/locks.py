@@ -155,10 +155,16 @@ def _why(lockout: Lockout, holdings: Sequence[Holding], snapshot: Snapshot) -> I
     if len(holdings) > SHOWN:
         yield f"{len(holdings) - SHOWN} more had a transaction open."
     owner = lockout.owner
-    if owner is not None and lockout.kind != UNREAD and any(one.handle.owner is owner for one in holdings):
+    if owner is not None and _waits_for_itself(lockout, holdings):
         yield f"The same {'thread' if owner.kind == 'job' else owner.kind} holds both: it waited for itself."
     if not holdings:
         yield from _elsewhere(lockout)
+
+
+def _waits_for_itself(lockout: Lockout, holdings: Sequence[Holding]) -> bool:
+    """True if whoever was locked out has the most suspect transaction, too. A server sees no deadlock in that."""
+    first = holdings[0].handle.owner if holdings and lockout.kind not in (UNREAD, DEADLOCK) else None
+    return first is not None and first is lockout.owner
 
 
 def _of_holding(lockout: Lockout, holding: Holding, *, many: bool) -> Iterator[str]:
@@ -201,7 +207,7 @@ def _advice(lockout: Lockout, holdings: Sequence[Holding]) -> tuple[str, ...]:
         return (_IN_ORDER,)
     if lockout.kind == UNREAD or (holdings and holdings[0].state == READING):
         return (_READ_ALL,)
-    if any(holding.handle.owner is lockout.owner for holding in holdings):
+    if _waits_for_itself(lockout, holdings):
         return (_ONE_CONNECTION,)
     at_once = lockout.was_begun and lockout.again and lockout.waited < _AT_ONCE_S
     if lockout.kind == SNAPSHOT or (at_once and lockout.handle.database.system == "sqlite"):

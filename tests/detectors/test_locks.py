@@ -71,14 +71,14 @@ def test_the_one_with_the_transaction_is_named_with_the_line_that_failed() -> No
     finding = shop.finding()
     assert said([finding]) == [("error", 1)]
     assert message(finding) == (
-        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection holding the lock, failed "
+        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection holding the lock; a statement failed "
         "at /srv/shop/web.py:31 in buy, spawned at /srv/shop/report.py:17 in build, to shop.db (3 times)"
     )
     assert finding.also is not None
     assert finding.also.what == "failed"
     report = text(finding)
     assert "UPDATE cars failed after 5.0 s." in report
-    assert "Its transaction had begun 2.5 s before, with INSERT cars." in report
+    assert "Its transaction began 2.5 s earlier, with INSERT cars." in report
     assert "idle in transaction" in report
     assert "secret" not in report
 
@@ -95,7 +95,7 @@ def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
     ]
     assert finding.opened is not None
     assert finding.opened.function == "load_cars"
-    assert "opened 1 of 4 connections in a transaction, failed at" in message(finding)
+    assert "opened 1 of 4 connections in a transaction; a statement failed at" in message(finding)
 
 
 def test_who_touched_the_same_table_comes_first_on_a_server() -> None:
@@ -115,7 +115,7 @@ def test_a_transaction_longer_than_its_last_calls_says_so() -> None:
     assert holding.begun is not None
     shop.locks_out(holding._replace(begun=holding.begun._replace(whole=False)))
     why = " ".join(shop.finding().why)
-    assert "Its transaction had been open for more than 2.5 s; what is known of it begins with INSERT cars." in why
+    assert "Its transaction had been open for more than 2.5 s. The earliest call still on record is INSERT cars." in why
 
 
 def test_a_thread_that_waits_for_itself_is_told() -> None:
@@ -123,8 +123,10 @@ def test_a_thread_that_waits_for_itself_is_told() -> None:
     shop = Shop()
     shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES (1)"))
     finding = shop.finding()
-    assert "The same thread holds both: it waited for itself." in finding.why
-    assert finding.advice == ("Pass the first connection on, or commit on it first.",)
+    assert "The same thread holds both connections, so it was waiting for itself." in finding.why
+    assert finding.advice == (
+        "Pass the first connection to the code that uses the second, or end the first transaction beforehand.",
+    )
 
 
 @pytest.mark.parametrize("kind", [WAITED, DEADLOCK])
@@ -141,8 +143,8 @@ def test_a_thread_that_has_another_transaction_open_does_not_wait_for_itself(kin
 @pytest.mark.parametrize(
     ("kind", "more", "words", "why"),
     [
-        (WAITED, {"elsewhere": FileLocks((1 << 30,), (), own=False), "command": ["nightly", "backup", "--password", "hunter2"]}, "was locked out by another process", "Process 1073741824 wrote there: nightly backup --password ***."),
-        (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=False)}, "was locked out by another process", "Process 1073741824 read there."),
+        (WAITED, {"elsewhere": FileLocks((1 << 30,), (), own=False), "command": ["nightly", "backup", "--password", "hunter2"]}, "was locked out by another process", "Process 1073741824 held a write lock: nightly backup --password ***."),
+        (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=False)}, "was locked out by another process", "Process 1073741824 held a read lock."),
         (WAITED, {"elsewhere": FileLocks((), (), own=True)}, "by a connection that is not watched", "No connection that"),
         (WAITED, {"elsewhere": FileLocks((), (), own=False)}, "the lock was gone a moment later", "No connection that"),
         (WAITED, {}, "was locked out by another process", "No connection that"),
@@ -168,11 +170,11 @@ def test_where_nobody_here_is_to_blame_the_failed_line_is_named(
 @pytest.mark.parametrize(
     ("kind", "state", "sql", "words"),
     [
-        (WAITED, IN_A_STATEMENT, None, "opened 1 connection in a statement, failed at"),
-        (WAITED, READING, None, "opened 1 connection with rows still to read, failed at"),
-        (UNREAD, READING, None, "opened 1 connection with rows still to read, failed at"),
-        (DEADLOCK, IN_A_STATEMENT, SQL, "opened 1 connection in a deadlock, ended at"),
-        (WAITED, IN_TRANSACTION, SQL, "opened 1 connection holding the lock, failed at"),
+        (WAITED, IN_A_STATEMENT, None, "opened 1 connection in a statement; a statement failed at"),
+        (WAITED, READING, None, "opened 1 connection with rows still to read; a statement failed at"),
+        (UNREAD, READING, None, "opened 1 connection with rows still to read; a statement failed at"),
+        (DEADLOCK, IN_A_STATEMENT, SQL, "opened 1 connection in a deadlock; a statement failed at"),
+        (WAITED, IN_TRANSACTION, SQL, "opened 1 connection holding the lock; a statement failed at"),
     ],
 )
 def test_the_words_are_those_of_what_was_in_the_way(kind: str, state: str, sql: str | None, words: str) -> None:
@@ -203,8 +205,8 @@ def test_the_cursor_that_was_not_read_is_named() -> None:
     shop = Shop()
     shop.locks_out(shop.holds(CARS, None, READING, **by("Thread-1"))._replace(unread=(at(USERS),)))
     finding = shop.finding()
-    assert "The cursor made at /srv/shop/users.py:7 in load_users still has rows to give." in finding.why
-    assert finding.advice == ("Read the result to its end (fetchall), or close the cursor.",)
+    assert "The cursor made at /srv/shop/users.py:7 in load_users still has unread rows." in finding.why
+    assert finding.advice == ("Read the result to the end (fetchall), or close the cursor.",)
 
 
 def test_another_line_that_fails_is_another_finding() -> None:

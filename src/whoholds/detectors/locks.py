@@ -36,15 +36,15 @@ ASK_POSTGRESQL = (
 ASK_MYSQL = "SELECT * FROM information_schema.innodb_trx"
 _COMMIT = "End the transaction right after its last write ({}), and do slow work before or after it."
 _IMMEDIATE = (
-    "sqlite does not wait where a transaction that has read wants to write: begin such a transaction with "
-    "BEGIN IMMEDIATE, and run it again if it fails."
+    "sqlite does not wait for a lock if a transaction that has already read starts to write: begin such a transaction "
+    "with BEGIN IMMEDIATE, and run it again if it fails."
 )
-_READ_ALL = "Read the result to its end (fetchall), or close the cursor."
+_READ_ALL = "Read the result to the end (fetchall), or close the cursor."
 _IN_ORDER = (
-    "Take locks in the same order everywhere (for rows: ORDER BY the key), keep transactions short, and run the one "
-    "that failed again from its beginning."
+    "Take locks in the same order everywhere (for rows: ORDER BY the key), keep transactions short, and run the failed "
+    "transaction again from the beginning."
 )
-_ONE_CONNECTION = "Pass the first connection on, or commit on it first."
+_ONE_CONNECTION = "Pass the first connection to the code that uses the second, or end the first transaction beforehand."
 
 
 def _summary(sql: object) -> str:
@@ -79,7 +79,7 @@ def locked(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts=parts,
             why=tuple(_why(lockout, holdings, snapshot)),
             advice=_advice(lockout, holdings),
-            also=Also.at("ended" if lockout.kind == DEADLOCK else "failed", failed_at),
+            also=Also.at("ended" if lockout.kind == DEADLOCK else "failed", failed_at, "; a statement failed at "),
             doing=tuple((holding.handle, holding.stack) for holding in holdings if holding.stack),
             states=tuple((holding.handle, holding.state) for holding in holdings),
             error=lockout.error.partition("\n")[0],
@@ -156,7 +156,8 @@ def _why(lockout: Lockout, holdings: Sequence[Holding], snapshot: Snapshot) -> I
         yield f"{len(holdings) - SHOWN} more had a transaction open."
     owner = lockout.owner
     if owner is not None and _waits_for_itself(lockout, holdings):
-        yield f"The same {'thread' if owner.kind == 'job' else owner.kind} holds both: it waited for itself."
+        kind = "thread" if owner.kind == "job" else owner.kind
+        yield f"The same {kind} holds both connections, so it was waiting for itself."
     if not holdings:
         yield from _elsewhere(lockout)
 
@@ -177,15 +178,15 @@ def _of_holding(lockout: Lockout, holding: Holding, *, many: bool) -> Iterator[s
     first += f", then {wrote}" if wrote and wrote != first and not first.startswith(wrote) else ""
     seconds = max(lockout.at - begun.at, 0.0)
     if begun.whole:
-        yield f"{whose} had begun {seconds:.1f} s before, with {first}."
+        yield f"{whose} began {seconds:.1f} s earlier, with {first}."
     else:
-        yield f"{whose} had been open for more than {seconds:.1f} s; what is known of it begins with {first}."
+        yield f"{whose} had been open for more than {seconds:.1f} s. The earliest call still on record is {first}."
 
 
 def _cursors(holding: Holding, snapshot: Snapshot) -> Iterator[str]:
     sites: list[Site] = [snapshot.history.sites.of(origin) for origin in holding.unread if origin]
     for site in dict.fromkeys(sites[:SHOWN]):
-        yield f"The cursor made at {site.frame.place} in {site.frame.function} still has rows to give."
+        yield f"The cursor made at {site.frame.place} in {site.frame.function} still has unread rows."
 
 
 def _elsewhere(lockout: Lockout) -> Iterator[str]:
@@ -194,9 +195,10 @@ def _elsewhere(lockout: Lockout) -> Iterator[str]:
     if pids:
         command = " ".join(" ".join(redact_argv(lockout.command)).split())
         command = f" {command[:COMMAND]}{' …' * (len(command) > COMMAND)}" if command else ""
-        yield f"Process {pids[0]} {'wrote' if seen and seen.writers else 'read'} there{':' * bool(command)}{command}."
+        lock = f"{'write' if seen and seen.writers else 'read'} lock"
+        yield f"Process {pids[0]} held a {lock}{':' * bool(command)}{command}."
     elif lockout.kind != SNAPSHOT:
-        yield "No connection that whoholds watches in this process had a transaction open there."
+        yield "No connection that whoholds watches in this process had a transaction open on this database."
     system = lockout.handle.database.system
     if system != "sqlite":
         yield f"Ask the server while it happens: {ASK_MYSQL if system in ('mysql', 'mariadb') else ASK_POSTGRESQL}"

@@ -157,9 +157,18 @@ def test_those_who_wait_and_those_who_were_refused_are_wanted_too() -> None:
 @pytest.mark.parametrize(
     ("used", "sentence"),
     [
-        (0.0, "6 were wanted at once; not used at all: hold them shorter before you enlarge the pool."),
-        (0.1, "6 were wanted at once; held 10 times as long as used: hold them shorter before you enlarge the pool."),
-        (0.8, "6 were wanted at once; used for 80% of the time they are held: a pool of 6 would do."),
+        (
+            0.0,
+            "6 connections were wanted at once. They are held without being used: give them back sooner before you enlarge the pool.",
+        ),
+        (
+            0.1,
+            "6 connections were wanted at once. They are held 10 times as long as they are used: give them back sooner before you enlarge the pool.",
+        ),
+        (
+            0.8,
+            "6 connections were wanted at once. They are in use for 80% of the time they are held: a pool of 6 would do.",
+        ),
     ],
 )
 def test_one_sentence_says_what_to_do_first(used: float, sentence: str) -> None:
@@ -180,7 +189,7 @@ def test_what_is_out_and_who_waits_count_at_this_moment() -> None:
     demand, present = shop.world.look().demand_of(shop.pool)
     assert (
         demand.sentence(present)
-        == "6 were wanted at once; used for 100% of the time they are held: a pool of 6 would do."
+        == "6 connections were wanted at once. They are in use for 100% of the time they are held: a pool of 6 would do."
     )
 
 
@@ -190,7 +199,7 @@ def test_a_loan_whose_uses_cannot_be_seen_gives_no_size_for_its_use() -> None:
     shop.world.closes(shop.world.opens(CARS, kind="checkout", pool=shop.pool))
     shop.world.look()
     assert shop.demand.sizes(NOTHING) == (1, 1, None)
-    assert shop.demand.sentence(NOTHING) == "1 was wanted at once."
+    assert shop.demand.sentence(NOTHING) == "1 connection was wanted at once."
     assert Demand().sizes(NOTHING) is None
 
 

@@ -790,5 +790,5 @@ def test_a_refusal_by_a_pool_says_how_many_were_wanted_unless_a_holder_itself_wa
         asker = owners[0] if nests else thread("Thread-9", REPORT)
         world.refuses(pool=pool).requests.append(Request(None, asker, at(USERS), world.clock()))
         (found,) = world.found(refused)
-        sentence = "3 were wanted at once; not used at all: hold them shorter before you enlarge the pool."
+        sentence = "3 connections were wanted at once. They are held without being used: give them back sooner before you enlarge the pool."
         assert (sentence in found.why) != nests

@@ -88,7 +88,7 @@ def test_a_leak_of_all() -> None:
     (found,) = pool.after(1.0)
     assert verdicts([found]) == [("error", "leaked", 3)]
     assert (found.opened.function, found.also.what, found.also.site.frame.function) == ("load_cars", "waiting", "page")
-    assert found.why[0].startswith("Leaked: both connections of the pool are idle for 6.0 s or longer")
+    assert found.why[0].startswith("Leaked: both connections of the pool have been idle for at least 6.0 s")
     assert [(part.count, part.site.frame.function) for part in found.parts] == [(2, "load_cars")]
     assert [(group.count, group.site.frame.function, group.longest_s) for group in found.waiting] == [(3, "page", 6.0)]
 
@@ -134,14 +134,14 @@ def test_all_busy_with_statements(caller: int) -> None:
     assert verdicts([found]) == [("warning", "too small", 4)]
     assert found.why == (
         "Too small: both connections of the pool are in use.",
-        "6 were wanted at once; used for 100% of the time they are held: a pool of 6 would do."
+        "6 connections were wanted at once. They are in use for 100% of the time they are held: a pool of 6 would do."
         if caller
-        else "6 were wanted at once; not used at all: hold them shorter before you enlarge the pool.",
+        else "6 connections were wanted at once. They are held without being used: give them back sooner before you enlarge the pool.",
     )
 
 
 def test_all_busy_with_work_that_is_not_the_database() -> None:
-    """Each holder is in the call that borrowed, further down: hold them shorter. All are idle: an error."""
+    """Each holder is in the call that borrowed, further down: give back sooner. All are idle: an error."""
     pool = Pool()
     for _ in range(2):
         pool.lends(now=INSIDE)
@@ -149,9 +149,9 @@ def test_all_busy_with_work_that_is_not_the_database() -> None:
     (found,) = pool.after(6)
     assert verdicts([found]) == [("error", "too small", 1)]
     assert found.why == (
-        "Too small for the way it is used: both connections of the pool are idle for 6.0 s or longer while the owners do "
+        "Too small for the way it is used: both connections of the pool have been idle for at least 6.0 s while their owners do "
         "other work.",
-        "3 were wanted at once; not used at all: hold them shorter before you enlarge the pool.",
+        "3 connections were wanted at once. They are held without being used: give them back sooner before you enlarge the pool.",
     )
     assert found.advice[0].startswith("Give each connection back before slow work")
 
@@ -169,7 +169,10 @@ def test_nested_loans() -> None:
     (found,) = pool.after(6)
     assert verdicts([found]) == [("error", "deadlock", 5)]
     assert found.also.site.frame.function == "write"
-    assert "both connections of the pool are held by owners that wait for another" in found.why[0]
+    assert (
+        "both connections of the pool are held by threads that wait for another connection of the same pool"
+        in found.why[0]
+    )
 
 
 def test_not_all_nest() -> None:
@@ -368,9 +371,9 @@ def test_asking_lines_have_limits_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (1, "borrowed the pool's only connection: leaked; 1 waits 6.0 s at page.py:20 in page"),
-        (2, "borrowed both connections of the pool: leaked; 2 wait up to 6.0 s at page.py:20 in page"),
-        (3, "borrowed all 3 connections of the pool: leaked; 3 wait up to 6.0 s at page.py:20 in page"),
+        (1, "borrowed the pool's only connection: leaked; 1 has waited for 6.0 s at page.py:20 in page"),
+        (2, "borrowed both connections of the pool: leaked; 2 have waited for up to 6.0 s at page.py:20 in page"),
+        (3, "borrowed all 3 connections of the pool: leaked; 3 have waited for up to 6.0 s at page.py:20 in page"),
     ],
 )
 def test_the_first_line_names_holders_verdict_and_those_who_wait(size: int, message: str) -> None:

@@ -100,7 +100,7 @@ class Demand:
         return held / used if used else math.inf
 
     def is_held_too_long(self, present: Present) -> bool:
-        """True if holding the loans shorter helps more than a larger pool."""
+        """True if giving the loans back sooner helps more than a larger pool."""
         times = self.times_as_long(present)
         return times is not None and times >= MUCH_LONGER
 
@@ -117,16 +117,17 @@ class Demand:
         return sizes_of(max(_loans(self._busiest), recent, key=most_at_once))
 
     def sentence(self, present: Present) -> str:
-        """How many are wanted at once, and what to do first, in one sentence."""
+        """How many connections were wanted at once, and what to do first."""
         wanted = max(self.wanted, present.wanted)
         times, sizes = self.times_as_long(present), self.sizes(present)
-        said = f"{wanted} {'was' if wanted == 1 else 'were'} wanted at once"
+        said = f"{wanted} {'connection was' if wanted == 1 else 'connections were'} wanted at once"
         if self.is_held_too_long(present):
-            ratio = "not used at all" if times == math.inf else f"held {times:.0f} times as long as used"
-            return f"{said}; {ratio}: hold them shorter before you enlarge the pool."
+            held = "without being used" if times == math.inf else f"{times:.0f} times as long as they are used"
+            return f"{said}. They are held {held}: give them back sooner before you enlarge the pool."
         if sizes is None or times is None:
             return f"{said}."
-        return f"{said}; used for {1 / times:.0%} of the time they are held: a pool of {sizes.few_waits} would do."
+        use = f"{1 / times:.0%} of the time they are held"
+        return f"{said}. They are in use for {use}: a pool of {sizes.few_waits} would do."
 
 
 class Present(NamedTuple):

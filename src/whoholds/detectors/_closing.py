@@ -30,6 +30,10 @@ class Way(NamedTuple):
     with_ends_only: bool = False  # `with connection:` ends the transaction, and does not close
 
 
+ONE_IS_ENOUGH: Final = (
+    "Pass the first connection to the code that asks for the second, or give the first one back beforehand."
+)
+
 _CLOSING: Final = "`with contextlib.closing({}(…)) as connection`"
 _BACK: Final = "Give {the} connection back"
 _DBAPI_COMMIT: Final = "`connection.commit()` or `connection.rollback()`"

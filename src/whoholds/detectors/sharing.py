@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding
+from whoholds.detectors._closing import ONE_IS_ENOUGH
 from whoholds.ledger.handle import Handle, Pool
 from whoholds.text.redact import shown_name
 
@@ -82,7 +83,7 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
             *lends,
             _STARVES.format(owners=owners, s="s" * (owners != 1), at_once=at_once, safe=safe),
         ),
-        advice=("Pass the first connection to the code that asks for the second, or give the first back before.",),
+        advice=(ONE_IS_ENOUGH,),
     )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.asking import asking
+from whoholds.analysis.asking import asking, kind_of_owners
 from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
 from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queues_of
-from whoholds.detectors._closing import how_to_close
+from whoholds.detectors._closing import ONE_IS_ENOUGH, how_to_close
 from whoholds.detectors.crowd import why_lost
 
 if TYPE_CHECKING:
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 _NO_LARGER = "A larger pool would only run out later."
 _HOLD_SHORTER = "Give each connection back before slow work that does not need it; only then consider a larger pool."
-_FASTER = "Make the statements faster, or let fewer callers run at once; or enlarge the pool, if the server allows it."
-_ONE_IS_ENOUGH = "Pass the first connection to the code that asks for the second, or give the first back before."
-_SAME_ORDER = "Borrow from the pools in the same order everywhere, or give the first connection back before the second."
+_FASTER = "Make the statements faster, let fewer callers run at once, or enlarge the pool if the server allows it."
+_SAME_ORDER = "Borrow from the pools in the same order everywhere, or give the first connection back beforehand."
 
 
 def waiting_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -65,12 +64,12 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
         first.handles[0].database,
         tuple(handle for part in parts for handle in part.handles),
         len(queue.requests),
-        "{verb} %s: %s; %d wait%s %.1f s",
+        "{verb} %s: %s; %d %s waited for %s%.1f s",
         (
             _share(first.count, len(holders)),
             queue.verdict,
             len(queue.requests),
-            " up to" if len(queue.requests) > 1 else "s",
+            *(("have", "up to ") if len(queue.requests) > 1 else ("has", "")),
             queue.longest_s,
         ),
         first.site,
@@ -100,25 +99,26 @@ def _why(queue: Queue, snapshot: Snapshot) -> Iterator[str]:
         if queue.left:
             several = len(queue.left) > 1
             yield (
-                f"Leaked: {_share(len(queue.left), size)} {_are(queue.left)} idle for "
-                f"{_least_idle(queue.left, now)}, and the call{'s' * several} that borrowed "
-                f"{'them have' if several else 'it has'} gone on without giving {'them' if several else 'it'} back."
+                f"Leaked: {_share(len(queue.left), size)} {_idle(queue.left, now)}, and the call{'s' * several} that "
+                f"borrowed {'them have' if several else 'it has'} moved on without giving "
+                f"{'them' if several else 'it'} back."
             )
         else:
             yield f"Leaked: {_share(len(queue.lost), size)} will not come back."
         return
     if queue.verdict == DEADLOCK:
+        kind = kind_of_owners(queue.waiting)
         yield (
             f"Deadlock: {_share(len(queue.waiting), size)} {_are(queue.waiting)} held by "
-            f"{'owners that wait' if len(queue.waiting) > 1 else 'an owner that waits'} for another connection of "
+            f"{f'{kind}s that wait' if len(queue.waiting) > 1 else f'a {kind} that waits'} for another connection of "
             f"{'the same pool' if queue.waits_for_itself else 'a pool whose holders are waiting too'}, "
-            "so that none comes back."
+            "so none comes back."
         )
         return
     if queue.working:
         yield (
-            f"Too small for the way it is used: {_share(len(queue.working), size)} {_are(queue.working)} idle for "
-            f"{_least_idle(queue.working, now)} while the {_do(queue.working)} other work."
+            f"Too small for the way it is used: {_share(len(queue.working), size)} {_idle(queue.working, now)} while "
+            f"{'its owner does' if len(queue.working) == 1 else 'their owners do'} other work."
         )
     else:
         yield f"Too small: {_share(size, size)} {_are(holders)} in use."
@@ -139,19 +139,16 @@ def _are(handles: list[Handle]) -> str:
     return "is" if len(handles) == 1 else "are"
 
 
-def _do(handles: list[Handle]) -> str:
-    return "owner does" if len(handles) == 1 else "owners do"
-
-
-def _least_idle(handles: list[Handle], now: float) -> str:
+def _idle(handles: list[Handle], now: float) -> str:
+    """`have been idle for at least 6.0 s`."""
     seconds = min(handle.idle_s(now) for handle in handles)
-    return f"{seconds:.1f} s{' or longer' * (len(handles) > 1)}"
+    return f"have been idle for at least {seconds:.1f} s" if len(handles) > 1 else f"has been idle for {seconds:.1f} s"
 
 
 def _advice(queue: Queue, snapshot: Snapshot) -> tuple[str, ...]:
     if queue.verdict == LEAKED:
         return (*how_to_close(queue.left or queue.lost), _NO_LARGER)
     if queue.verdict == DEADLOCK:
-        return (_ONE_IS_ENOUGH if queue.waits_for_itself else _SAME_ORDER,)
+        return (ONE_IS_ENOUGH if queue.waits_for_itself else _SAME_ORDER,)
     demand, present = snapshot.demand_of(queue.pool)
     return (_HOLD_SHORTER if queue.working or demand.is_held_too_long(present) else _FASTER,)

@@ -121,7 +121,7 @@ def test_somebody_elses_success_is_not_its_own() -> None:
 def test_its_ring_notices_the_success() -> None:
     """Also where no look comes before the statement has left the ring; it is a plain list again afterwards."""
     world = Locked()
-    world.handle.ring = Awaiting([None] * 5, world.lockout)
+    world.handle.ring = Awaiting([None] * 5, world.handle, world.lockout)
     world.lockout.owner = None  # whoever runs this test
     runs(world.handle, "SELECT 1", 1.0)
     assert not world.lockout.succeeded
@@ -134,14 +134,30 @@ def test_its_ring_notices_the_success() -> None:
     assert world.due(AT_EXIT) == []
 
 
+def test_each_ring_is_its_own_handles() -> None:
+    """Also where the statement was tried again on another connection, and failed there, too."""
+    world = Locked()
+    first, second = world.handle, world.opens(to=FILE)
+    first.ring = Awaiting([None] * 5, first, world.lockout)
+    world.lockout.handle = second
+    second.ring = Awaiting([None] * 5, second, world.lockout)
+    world.lockout.owner = _me()
+    runs(second, SQL, 2.0)
+    runs(first, "SELECT 1", 3.0)
+    assert [(type(handle.ring), handle.ring[0]) for handle in (first, second)] == [
+        (list, ("SELECT 1", 3.0, 0.01)),
+        (list, (SQL, 2.0, 0.01)),
+    ]
+
+
 def test_its_ring_is_plain_again_once_it_was_judged() -> None:
     """With the next statement, whatever that is; a failure gives it back at once."""
     world = Locked()
-    world.handle.ring = Awaiting([None] * 5, world.lockout)
+    world.handle.ring = Awaiting([None] * 5, world.handle, world.lockout)
     assert world.due(AT_EXIT) == [world.lockout]
     runs(world.handle, "SELECT 1", 1.0)
     assert type(world.handle.ring) is list
-    world.handle.ring = Awaiting([None] * 5, world.lockout)
+    world.handle.ring = Awaiting([None] * 5, world.handle, world.lockout)
     assert plain(world.handle) is world.lockout
     assert plain(world.handle) is None
 

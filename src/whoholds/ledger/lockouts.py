@@ -33,10 +33,11 @@ class Awaiting(list[Any]):
     one before and after, pay nothing for it.
     """
 
-    __slots__ = ("lockout",)
+    __slots__ = ("handle", "lockout")
 
-    def __init__(self, ring: Iterable[Any], lockout: Lockout) -> None:
+    def __init__(self, ring: Iterable[Any], handle: Handle, lockout: Lockout) -> None:
         super().__init__(ring)
+        self.handle = handle  # not always the lockout's, which is the last on which it was tried
         self.lockout = lockout
 
     def __setitem__(self, place: Any, statement: Any) -> None:
@@ -45,7 +46,7 @@ class Awaiting(list[Any]):
         if lockout.again and statement[0] == lockout.sql and _is_same_work(lockout):
             lockout.succeeded = True
         if lockout.succeeded or lockout.over:
-            plain = lockout.handle.ring = list(self)
+            plain = self.handle.ring = list(self)
             plain[place] = statement
         else:
             list.__setitem__(self, place, statement)
@@ -122,13 +123,13 @@ class Lockouts:
                 self._latest.clear()
             self._latest[key] = lockout
             self.queue.append(lockout)
-        self.await_success(lockout)
+        self.await_success(handle, lockout)
         return lockout
 
     @staticmethod
-    def await_success(lockout: Lockout) -> None:
+    def await_success(handle: Handle, lockout: Lockout) -> None:
         """From now on the handle's statements are compared with the one that was locked out."""
-        lockout.handle.ring = Awaiting(lockout.handle.ring, lockout)
+        handle.ring = Awaiting(handle.ring, handle, lockout)
 
     def clear(self) -> None:
         """Forget all, in a forked child."""

@@ -101,8 +101,7 @@ class Uses:
         awaited, was_begun = plain(handle), bool(handle.in_transaction)
         sql: Any = ()
         if self._sql:
-            remember(handle, args[0] if args else None, began, now - began)
-            sql = handle.ring[handle.calls % RING][0]
+            sql = remember(handle, args[0] if args else None, began, now - began)
         handle.calls += 1
         if self._broke is not None:
             if is_refusal(exc):  # poolers and proxies refuse a statement
@@ -127,7 +126,7 @@ class Uses:
         if lock:
             self.ledger.locked_out(lock, handle, exc, sql, frame, **more)
         elif awaited is not None and not awaited.over:
-            self.ledger.lockouts.await_success(awaited)
+            self.ledger.lockouts.await_success(handle, awaited)
 
     def has_spans(self, name: str) -> bool:
         """Whether statements have spans, and the method `name` runs one."""
@@ -182,8 +181,8 @@ _OURS = __file__.rpartition("drivers")[0]  # the folder of the package
 _ABSENT = (AttributeError, KeyError, ReferenceError)
 
 
-def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
-    """Keep the statement in the handle's ring: its text only, never parameters, never a long one whole."""
+def remember(handle: Handle, sql: Any, began: float, seconds: float) -> Any:
+    """Keep the statement in the handle's ring: its text only, never parameters, never a long one whole. Returns it."""
     kind = type(sql)
     if kind is not str and kind is not bytes:
         sql = None
@@ -193,6 +192,7 @@ def remember(handle: Handle, sql: Any, began: float, seconds: float) -> None:
     if not ring:
         ring = handle.ring = [None] * RING
     ring[handle.calls % RING] = (sql, began, seconds)
+    return sql
 
 
 def met(ledger: Ledger, handle: Any, me: Any, frame: Any, original: Any) -> None:

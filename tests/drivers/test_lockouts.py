@@ -466,7 +466,8 @@ def test_a_retry_that_succeeds_is_noticed(same_connection: bool, tmp_path: Path)
         del handles
 
 
-def test_a_task_that_awaits_aiosqlite_is_named_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["execute", "execute_insert", "execute_fetchall"])
+def test_a_task_that_awaits_aiosqlite_is_named_with_its_line(method: str, tmp_path: Path) -> None:
     """The statement fails in a worker thread; who was locked out is the task, at the line that awaits."""
     aiosqlite: Any = needed("aiosqlite")
     from whoholds.drivers import aiosqlite as driver
@@ -474,7 +475,7 @@ def test_a_task_that_awaits_aiosqlite_is_named_with_its_line(tmp_path: Path) -> 
     path = table(tmp_path / "shop.db")
 
     async def save(connection: Any) -> None:
-        await connection.execute(SQL)
+        await getattr(connection, method)(SQL)
 
     async def main(watch: Watch) -> None:
         async with aiosqlite.connect(path, timeout=0) as connection:

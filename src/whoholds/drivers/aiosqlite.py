@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.owner import Owner
 
 _CORE = os.path.join("aiosqlite", "core.py")
+_FUTURE = "future"  # the variable of the worker's loop that has what the task awaits
 _FRAMES = 32
 
 
@@ -66,12 +67,12 @@ def _who_awaits(frame: FrameType | None) -> tuple[Owner | None, Origin] | None:
 
     Called in the worker thread, for a statement that failed.
     """
-    while frame is not None and not frame.f_code.co_filename.endswith(_CORE):
+    while frame is not None and not (_FUTURE in frame.f_code.co_varnames and frame.f_code.co_filename.endswith(_CORE)):
         frame = frame.f_back
     if frame is None:
         return None
     names = frame.f_locals
-    future = names.get("future")
+    future = names.get(_FUTURE)
     if type(names) is dict:  # before 3.13 a copy, which the frame would keep
         names.clear()
     task = task_awaiting(future) if future is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -250,6 +250,31 @@ def test_a_loan_and_a_refusal(kind: Kind, watch: Watch) -> None:
             assert (len(loans(watch)), ours.timeouts) == (1, 1)
             await maybe(kind.give(pool, again))
         assert watch.handles == []
+
+    asyncio.run(contract())
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Psycopg2Pool, PsycopgPool, AsyncPsycopgPool, AsyncpgPool, AiopgPool],
+    ids=lambda kind: kind.__name__,
+    indirect=True,
+)
+def test_what_another_pool_does_not_take_is_lent_as_before(kind: Kind, watch: Watch) -> None:
+    """Given to the wrong pool and then to its own: the loan is over with the second, and nobody is left with one."""
+
+    async def contract() -> None:
+        async with kind.pool() as other, kind.pool() as pool:
+            taken = await maybe(kind.take(pool))
+            try:
+                await maybe(kind.give(other, taken))
+            except Exception:  # noqa: BLE001 - each library's own
+                assert [loan.open for loan in loans(watch)] == [True]
+                await maybe(kind.give(pool, taken))
+            assert loans(watch) == []
+            with suppress(Exception):
+                await maybe(kind.give(pool, taken))  # twice
+            assert loans(watch) == []
 
     asyncio.run(contract())
 

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._loans import Asked, Lender
+from whoholds.drivers._loans import LOAN, Asked, Lender
 from whoholds.ledger.database import database
 from whoholds.ledger.here import OPENED_ABOVE, OpenedFor, opened_for
 
@@ -54,7 +54,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
                 pools._fill_free_pool, lender.filling, lender.filled, lender.not_filled
             ),
             "_acquire": lender.lending(pools._acquire, awaited=True),
-            "release": kit.around(pools.release, lender.taking, failed=lender.not_taken),
+            "release": kit.around(pools.release, lender.taking, lender.taken, lender.not_taken),
             "terminate": kit.around(pools.terminate, lender.terminating),
             "wait_closed": kit.around_async(pools.wait_closed, after=lender.gone, failed=lender.gone),
         }
@@ -153,23 +153,35 @@ class _Lender(Lender):
         """A loan is opened. The borrower gets the connection itself, which the pool keeps in its set of lent ones."""
         del theirs
         handle: Handle | None = connection.__dict__.get("_whoholds")
-        connection._whoholds_loan = self.lend(connection, handle, pool, frame, asked.request)
+        setattr(connection, LOAN, self.lend(connection, handle, pool, frame, asked.request))
 
-    def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Handle | None:
-        """The borrower gives the connection back. Returns its loan, which is closed."""
-        connection = args[0] if args else kwargs["conn"]
-        loan: Handle | None = connection.__dict__.pop("_whoholds_loan", None)
-        self.back(loan)
-        return loan
+    def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
+        """A loan is about to come back. Returns the connection and its loan."""
+        connection = args[0] if args else kwargs.get("conn")
+        loan = self.loan_of(connection)
+        if loan is not None:
+            loan.settle()
+        return connection, loan
 
-    def not_taken(self, _theirs: Any, loan: Handle | None, _exc: Any, _frame: Any) -> None:
-        """The pool would not take it: another pool's."""
-        self.not_back(loan)
+    def taken(self, _theirs: Any, kept: Any, _result: Any, _frame: Any) -> None:
+        """It came back."""
+        if kept is not None and kept[1] is not None:
+            self.back(kept[0].__dict__.pop(LOAN, None))
+
+    def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
+        """The pool would not take it, as another pool's; or it had, and a signal's handler raised after that."""
+        if kept is None:
+            return
+        connection, loan = kept
+        if loan is not None and (connection.closed or connection in theirs._free):
+            self.taken(theirs, kept, None, frame)
+        else:
+            self.still_out(loan)
 
     def terminating(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The pool is about to close what it has lent, whose loans are over with that."""
         for connection in list(theirs._used):
-            self.back(connection.__dict__.pop("_whoholds_loan", None))
+            self.back(connection.__dict__.pop(LOAN, None))
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """`wait_closed` has ended: the ledger counts the pool as gone if it is closed."""

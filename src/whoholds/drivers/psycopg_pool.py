@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import Asked, Lender
+from whoholds.drivers._loans import LOAN, Asked, Lender
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
@@ -95,7 +95,7 @@ class _Lender(Lender):
         handle: Handle | None = getattr(connection, "_whoholds", None)
         if handle is not None:
             pool.max = theirs.max_size or None
-            connection._whoholds_loan = self.lend(connection, handle, pool, frame, asked.request)
+            setattr(connection, LOAN, self.lend(connection, handle, pool, frame, asked.request))
             theirs._whoholds_database = handle.database
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
@@ -117,7 +117,7 @@ class _Lender(Lender):
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back. It ends before the call, for the next borrower may get it during the call."""
         connection = args[0] if args else kwargs.get("conn")
-        loan: Handle | None = getattr(connection, "__dict__", {}).pop("_whoholds_loan", None)
+        loan: Handle | None = getattr(connection, "__dict__", {}).pop(LOAN, None)
         self.back(loan)
         return connection, loan
 
@@ -126,7 +126,7 @@ class _Lender(Lender):
         if kept is not None and kept[1] is not None:
             connection, loan = kept
             self.not_back(loan)
-            connection._whoholds_loan = loan
+            setattr(connection, LOAN, loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed: the ledger counts it as gone."""

@@ -162,6 +162,25 @@ def test_what_fails_in_a_look_reaches_nobody(watched: Watch, monkeypatch: pytest
     assert {aside.slug for aside in watched.asides.all} == {"output-failed", "predicate-failed", "look-failed"}
 
 
+def test_each_holder_is_shown_with_its_line(watched: Watch) -> None:
+    """Even if another thread opens a connection while `holders()` looks: it is in the next answer."""
+    import sqlite3
+
+    kept = [sqlite3.connect(":memory:")]
+
+    def opens_meanwhile(_look: object) -> None:
+        thread = threading.Thread(target=lambda: kept.append(sqlite3.connect(":memory:", check_same_thread=False)))
+        thread.start()
+        thread.join()
+        watched.outputs.remove(opens_meanwhile)
+
+    watched.outputs.append(opens_meanwhile)
+    first, second = whoholds.holders(), whoholds.holders()
+    assert [str(held).count("opened  ") for held in (first, second)] == [len(first), len(second)] == [1, 2]
+    for connection in kept:
+        connection.close()
+
+
 def test_what_cannot_be_shown_of_holders_is_counted(watched: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     """The text is asked for by the program, or by a signal's thread: neither gets an exception of ours."""
     import sqlite3

@@ -92,9 +92,11 @@ def holders_of(watch: Watch | None) -> Holders:
     """
     if watch is None:
         return Holders([], 0.0)
-    watch.tick()
     try:
-        held = [one for one in watch.handles if not one.at_home and (one.pool is None or one.kind != "connection")]
+        known = watch.handles  # before the tick, which finds each one's line: later handles have none yet
+        watch.tick()
+        open_ = [handle for handle in known if handle.open]
+        held = [one for one in open_ if not one.at_home and (one.pool is None or one.kind != "connection")]
         pools = pool_records(watch.snapshot) if watch.snapshot is not None else []
         doing = stacks_of(held, {})
         return Holders(held, watch.ledger.clock(), doing=doing, pools=pools, source=watch.limits.source)

@@ -235,8 +235,8 @@ def _advice(state: State) -> Iterator[str]:
     if idle:
         worst = max(idle, key=lambda one: one.state_s or 0)
         end = state.can_end.format(blocking[0] if blocking else worst.pid)
-        yield "Whoever is idle in a transaction keeps its locks until its program commits, rolls back or ends."
-        yield f"whoholds ends none of them. To end one by hand, which its program gets as an error:  {end}"
+        yield "An idle transaction keeps its locks until its program commits, rolls back or ends."
+        yield f"whoholds ends no connection. To end one yourself (its program gets an error):  {end}"
     if unnamed:
         many = f"{_count(unnamed, 'connection')} {'has' if unnamed == 1 else 'have'}"
         yield f"{many} no opening line: start the programs with WHOHOLDS=1 WHOHOLDS_TAG=1."

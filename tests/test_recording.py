@@ -11,7 +11,7 @@ from tests.worlds import CARS, REPORT, SHOP, USERS, Program, ends, job, task, th
 from whoholds.detectors import ALL
 from whoholds.ledger.handle import CHECKOUT, COLLECTED
 from whoholds.ledger.scope import Scope
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 from whoholds.testing.recording import Recording, restored
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 AGAIN = """
 import sys, pathlib
 from whoholds.limits import Limits
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 from whoholds.testing.recording import Recording
 
 looks = [path.read_bytes() for path in sorted(pathlib.Path(sys.argv[1]).iterdir())]

@@ -13,7 +13,7 @@ from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_a
 from whoholds.ledger import database as databases
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import FREED, OVER, Handle, Request
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 
 
 def crowd(count: int, **limits: object) -> World:

@@ -12,8 +12,8 @@ from whoholds.analysis.habits import HOLDS, LOOKS, MANY, RECENT, Habit, Habits
 from whoholds.detectors.crowd import too_many_at_once
 from whoholds.detectors.idle import held_too_long
 from whoholds.reporting import habits as files
+from whoholds.reporting.first_line import message
 from whoholds.reporting.reading import Journal
-from whoholds.reporting.wording import message
 from whoholds.testing import baseline
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from whoholds.detectors.left import collected_open, given_back, left_open, owner
 from whoholds.ledger.database import Database
 from whoholds.ledger.entries import ORPHANED
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 from whoholds.scopes import Scope
 
 # --- left-open --------------------------------------------------------------------------------------------------

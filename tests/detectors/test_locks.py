@@ -21,7 +21,8 @@ from whoholds.ledger.lockout import (
     Lockout,
 )
 from whoholds.ledger.transactions import Begun
-from whoholds.reporting.wording import message, text
+from whoholds.reporting.first_line import message
+from whoholds.reporting.report import text
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding

@@ -15,7 +15,7 @@ from whoholds.ledger.database import database
 from whoholds.ledger.entries import Sharing
 from whoholds.ledger.handle import Request
 from whoholds.ledger.ledger import Ledger
-from whoholds.reporting.wording import text
+from whoholds.reporting.report import text
 
 if TYPE_CHECKING:
     from types import CodeType

@@ -14,7 +14,7 @@ from whoholds.detectors.waiting import waiting_too_long
 from whoholds.ledger.callers import awaited
 from whoholds.ledger.handle import Request
 from whoholds.ledger.origin import capture, from_lines
-from whoholds.reporting.wording import message as first_line_of
+from whoholds.reporting.first_line import message as first_line_of
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding

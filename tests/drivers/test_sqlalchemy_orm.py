@@ -21,7 +21,7 @@ from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.origin import function_at, line_at
 from whoholds.limits import Limits
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import text as report_of
+from whoholds.reporting.report import text as report_of
 from whoholds.watching.watch import Watch
 
 sqlalchemy = needed("sqlalchemy")

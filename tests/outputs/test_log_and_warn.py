@@ -19,8 +19,9 @@ from whoholds.analysis.snapshot import Ending
 from whoholds.limits import Limits
 from whoholds.outputs.log import LogOutput
 from whoholds.outputs.warn import HeldConnectionWarning, warn
+from whoholds.reporting.first_line import message
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import message, stamped
+from whoholds.reporting.report import stamped
 from whoholds.scopes import Scope
 from whoholds.testing.fakes import fake_dbapi
 from whoholds.watching.watch import PATIENCE_S

@@ -17,7 +17,7 @@ import pytest
 
 from tests.needs import needed
 from whoholds import startup
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 from whoholds.scopes import Scope, current, entered
 from whoholds.scopes.units import Unit, begin, end, folded, route
 

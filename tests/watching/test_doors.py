@@ -26,8 +26,9 @@ from whoholds.ledger.origin import capture, from_lines
 from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.outputs.log import LogOutput
+from whoholds.reporting.first_line import message
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import message, text
+from whoholds.reporting.report import text
 from whoholds.testing.policy import Policy
 from whoholds.watching.watch import Watch
 

@@ -269,7 +269,7 @@ def _named(finding: Finding) -> str:
     return f"{finding.rule}: {finding.count}"
 
 
-# `reporting.wording`, which knows the words, puts its own functions here.
+# `reporting`, which knows the words, puts its own functions here: `first_line.message` and `report.text`.
 as_message: Callable[[Finding], str] = _named
 as_report: Callable[[Finding], str] = _named
 

@@ -22,8 +22,8 @@ from whoholds.reporting.document import Document
 from whoholds.reporting.matters import matters_of_records, report_of
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
+from whoholds.reporting.report import stamped
 from whoholds.reporting.summary import Told, lines_of
-from whoholds.reporting.wording import stamped
 from whoholds.text.streams import AUTO, NEVER, forget, has_color, in_color, say, shown_on
 from whoholds.text.visible import visible
 

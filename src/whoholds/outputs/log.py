@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO, SEVERITIES
+from whoholds.reporting.first_line import first_line
 from whoholds.reporting.matters import matters, report_of
 from whoholds.reporting.records import finding_record
+from whoholds.reporting.report import stamped, text
 from whoholds.reporting.summary import busiest_lines, headline, run_of, worst_line
-from whoholds.reporting.wording import first_line, stamped, text
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:

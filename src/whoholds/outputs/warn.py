@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import INFO
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,7 +17,8 @@ from whoholds.analysis.finding import made_at, owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT, CURSOR
-from whoholds.reporting.wording import message, reason, text
+from whoholds.reporting.first_line import message, reason
+from whoholds.reporting.report import text
 from whoholds.text.redact import redact, redact_argv, shown_name
 from whoholds.version import VERSION
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.analysis.frames import shown_path
+from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, matters_of_records, worst_finding, worst_record
 from whoholds.reporting.pools import pool_lines
-from whoholds.reporting.wording import message, named_database
+from whoholds.reporting.words import named_database
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:

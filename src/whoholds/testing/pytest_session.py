@@ -20,8 +20,8 @@ from whoholds.ledger import scope as scoping
 from whoholds.ledger.scope import Scope
 from whoholds.matching import WrongSetting
 from whoholds.plugins import is_quiet_in_blocks
+from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, reports
-from whoholds.reporting.wording import message
 from whoholds.testing import baseline
 from whoholds.testing.policy import ERROR, Policy, WrongPolicy
 from whoholds.testing.pytest_failure import Failure, passed_no_more, report_of_failure

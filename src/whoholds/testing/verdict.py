@@ -20,7 +20,7 @@ from whoholds.analysis.snapshot import Ending
 from whoholds.ledger.cpython import current_task
 from whoholds.ledger.here import current_owner
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import text
+from whoholds.reporting.report import text
 from whoholds.testing.policy import ERROR, OFF, REPORT, Policy
 from whoholds.watching.repeats import merged
 

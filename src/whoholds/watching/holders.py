@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import parts_of
 from whoholds.ledger import faults
 from whoholds.reporting.pools import pool_lines, pool_records
-from whoholds.reporting.wording import holders_text
+from whoholds.reporting.report import holders_text
 from whoholds.text.streams import say
 from whoholds.watching.stacks import stacks_of
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.outputs.otel import sdk
 from whoholds.outputs.otel.named import Told, note_of
 from whoholds.outputs.otel.statements import Statements
-from whoholds.reporting.wording import message
+from whoholds.reporting.first_line import message
 
 if TYPE_CHECKING:
     from collections.abc import Callable

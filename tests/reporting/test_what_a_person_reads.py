@@ -15,8 +15,9 @@ from whoholds.analysis.sites import Sites
 from whoholds.ledger.database import Database
 from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.origin import from_lines
+from whoholds.reporting.first_line import first_line, message
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.wording import first_line, holders_text, message, text
+from whoholds.reporting.report import holders_text, text
 from whoholds.watching.holders import Holders
 
 if TYPE_CHECKING:

@@ -1,0 +1,52 @@
+"""The words for handles, numbers and databases that several reports share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.frames import shown_path
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Handle
+
+_STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+
+
+def plural(count: int) -> str:
+    """The ending of a noun for so many: "s", or "" for one."""
+    return "s" * (count != 1)
+
+
+def noun(kind: str, count: int) -> str:
+    """`connection` or `cursor` for handles of this kind, in the plural unless it is one."""
+    return f"{'cursor' if kind == 'cursor' else 'connection'}{plural(count)}"
+
+
+def verb_of(handles: Sequence[Handle]) -> str:
+    """The verb for what the opening line did: `borrowed` if the handles are loans of a pool, else `opened`."""
+    return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
+
+
+def database_name(database: Database) -> str:
+    """`app@127.0.0.1/shop`, with the port unless it is the standard port; for a file, the path from `shown_path`."""
+    if not database.host:
+        name = shown_path(database.name) if database.name.startswith(("/", "\\")) else database.name
+        return name or database.text
+    user = f"{database.user}@" if database.user else ""
+    usual = database.port is None or database.port == _STANDARD_PORTS.get(database.system)
+    host = database.host if usual else f"{database.host}:{database.port}"
+    return f"{user}{host}/{database.name}"
+
+
+def named_database(text: str) -> str:
+    """The same name from the text of a `Database`, as journals have it: `postgresql://app@127.0.0.1:5432/shop`."""
+    system, _, rest = text.partition("://")
+    where, slash, name = rest.partition("/")
+    if not slash or not name:
+        return text
+    if not where:
+        return shown_path(name)
+    return f"{where.removesuffix(f':{_STANDARD_PORTS.get(system)}')}/{name}"

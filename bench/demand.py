@@ -1,9 +1,9 @@
-"""What it costs to count the demand of pools: CPU time and memory, in the thread that looks. Nothing runs elsewhere.
+"""What it costs to count the demand of pools: CPU time and memory, all in the thread that looks.
 
     python bench/demand.py
 
-Prints for looks with few and many loans the best of several rounds in µs a loan, beside the whole of the look's own
-bookkeeping; then what the sizes cost when somebody asks for them, and how much memory one pool's demand takes.
+For looks with few and with many loans, it prints the best of several rounds in µs for each loan, and the same for all of
+the look's bookkeeping; then the time to compute the sizes, and the memory that one pool's demand takes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROUNDS = 15
 
 
 def look_at(world: World, loans: int) -> Entries:
-    """So many loans of one pool, two at once, that came back before the look."""
+    """The entries of a look for so many loans of one pool, two at once, which came back before the look."""
     pool = world.pools[0]
     stock = [world.opens(pool=pool) for _ in range(2)]
     out = []

@@ -200,7 +200,7 @@ def freed() -> Run:
 
 
 def look(*, first: bool, nested: bool = False) -> Run:
-    """One look over many handles: the first at them, or a later one; of one line, or of owners that nest lines."""
+    """One look over many handles, their first or a later one; they are of one line, or of owners that nest lines."""
     kept: list[Thing] = []
     opened, watch = opener(kept), import_module("whoholds").start()
     if nested:
@@ -294,7 +294,7 @@ def mark() -> None:
 
 
 def counted(command: list[str], environ: dict[str, str]) -> list[int]:
-    """The instructions of a command from mark to mark, and the last number those after the last mark."""
+    """The instructions of a command from mark to mark; the last number is that of the instructions after the last mark."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "counts"
         callgrind = ["valgrind", "--tool=callgrind", "--dump-before=getpriority", f"--callgrind-out-file={out}"]
@@ -320,7 +320,7 @@ def _environment(checkout: Path | None) -> dict[str, str]:
 
 
 def operations(titles: list[str], checkout: Path | None) -> dict[str, float]:
-    """Instructions of each operation, bare where there is no checkout."""
+    """Instructions of each operation; without whoholds if there is no checkout."""
     titles = [title for title in titles if title in ROWS]
     if checkout is None:
         titles = [title for title in titles if not any(word in title for word in NEEDS_WATCH)]

@@ -1,6 +1,6 @@
-"""What the site does beyond MkDocs: it includes the examples, takes in pages from outside docs/, and leads links there.
+"""What the site does beyond MkDocs: it includes the examples, takes in pages from outside docs/, and adapts the links.
 
-The pages are written for a reader of the repository, whose links lead to files. A link that stands alone on its line
+The pages are written for readers of the repository, so their links lead to files. A link that is alone on its line
 and leads to a program, a report or a file of settings is replaced by that file; in a `_cure` program, the lines that
 differ from the `_bug` program beside it are marked. Links to files that are no pages become plain text.
 """
@@ -47,7 +47,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
-    """Put the programs and reports in place of the links to them, and lead every other link to its page."""
+    """Replace the links to programs and reports by their text, and point every other link to its page."""
     here = source_of(page.file.src_uri)
     with_programs = _INCLUDED.sub(
         lambda link: included(posixpath.join(posixpath.dirname(here), link["path"])), markdown
@@ -86,7 +86,7 @@ def changed_lines(cure: Path) -> str:
 
 
 def led(link: re.Match[str], here: str) -> str:
-    """A link as the site has it: to the page that a file has become, or as text where a file is no page."""
+    """A link as the site has it: to the page that a file has become, or as text if the file is not a page."""
     path, anchor = unquote(link["path"]), link["anchor"] or ""
     if not path or link["path"].startswith("/"):
         return link[0]

@@ -40,7 +40,7 @@ HEIGHT = 620  # pixels of the picture below a cell
 
 
 def load(shell: Any) -> None:
-    """Let `shell`, IPython's InteractiveShell, know the magic. Twice is once."""
+    """Register the magic with `shell`, IPython's InteractiveShell. A second call does nothing."""
     if without_magic in shell.input_transformers_cleanup:
         return
     running: list[Recorder] = []

@@ -218,7 +218,7 @@ def _begin(running: Watch) -> None:
         running.enter(driver)
     in_file = running.limits.config and not os.environ.get("WHOHOLDS_WATCH", "").strip()
     for module in running.limits.watch:
-        if not (in_file or is_installed(module)):  # a file stands for many programs, which need not have them all
+        if not (in_file or is_installed(module)):  # a file may serve several programs, not all with every module
             near = nearest(module, table.WAKES) if module not in table.WAKES else ""
             running.stand_aside("setting-not-applied", f"WHOHOLDS_WATCH={module}: no such module is installed{near}")
         _enter_when_imported(running, module, partial(_by_its_connect, module))

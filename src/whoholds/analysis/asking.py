@@ -1,4 +1,4 @@
-"""Asking: the requests of one line that wait for a pool, as `Part` is the handles of one line. A value."""
+"""Asking: the requests that wait for a pool at one line, as a `Part` has the handles of one line. A value."""
 
 from __future__ import annotations
 

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle, Pool
 
 KEPT = 1024  # loans of the busiest stretch, from which the sizes are computed
-POOLS = 100  # of which the demand is kept
-MUCH_LONGER = 2.0  # held so many times as long as used: holding shorter helps more than a larger pool
+POOLS = 100  # pools whose demand is kept
+MUCH_LONGER = 2.0  # held so many times as long as used: giving back sooner helps more than a larger pool
 _TIMES = 3  # numbers that are kept of each loan: when it was asked for, how long it was out, how long it was used
-_HALF = _TIMES * KEPT // 2  # numbers after which the busiest stretch is looked for anew
+_HALF = _TIMES * KEPT // 2  # after so many further numbers, the busiest stretch is determined again
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Demand:
     _most: int = 0  # loans of the busiest stretch that are wanted at once
 
     def came_back(self, loans: list[Handle]) -> None:
-        """Count loans that have come back. Called at each look: a property or a call for each loan would count."""
+        """Count loans that have come back. Called at each look: a property or a call for each would be too slow."""
         waits: list[float] = []
         holds: list[float] = []
         times: list[float] = []
@@ -86,9 +86,9 @@ class Demand:
             self._most, self._busiest = most, stretch[:]
 
     def times_as_long(self, present: Present) -> float | None:
-        """How many times as long as they are used the loans are held, those that are out included.
+        """The time for which loans are held, those that are out included, divided by the time for which they are used.
 
-        Infinite if they are not used at all; None if nothing is known of it.
+        Infinite if they are not used at all; None if their use cannot be seen.
         """
         held, used = self.held_s, self.used_s
         for _, out_s, used_s in present.out:
@@ -107,8 +107,8 @@ class Demand:
     def sizes(self, present: Present) -> Sizes | None:
         """The sizes that would have been enough; None if there was no loan.
 
-        What is out counts as if it came back now, and who waits as if it were lent for as long as what is out. This
-        takes some 10 ms at most, and is computed when it is asked for.
+        A loan that is out counts as if it came back now, and a request that waits as if it were lent for as long as
+        those that are out. This takes some 10 ms at most, and is computed when it is asked for.
         """
         recent = [*_loans(self._recent), *present.out]
         if recent:
@@ -138,7 +138,7 @@ class Present(NamedTuple):
 
     @classmethod
     def of(cls, pool: Pool, held: Iterable[Handle], requests: Iterable[Wait], now: float) -> Present:
-        """What of `held` is lent by `pool`, and which of the `requests` wait for it."""
+        """The loans of `pool` among `held`, and those of the `requests` that wait for it."""
         loans = [_loan(handle, now) for handle in held if handle.pool is pool and handle.kind == CHECKOUT]
         return cls(loans, [request.began for request in requests if request.pool is pool])
 
@@ -186,7 +186,7 @@ def take(demands: dict[Pool, Demand], taken: Entries, new: Iterable[Handle], sin
 
 
 def _requests(changes: dict[Pool, _Changes], taken: Entries) -> None:
-    """Those who wait now, and those who were refused since the look before."""
+    """The requests that wait now, and those that were refused since the look before."""
     for request in taken.requests:
         if request.pool is not None:
             changed = _of(changes, request.pool, _Changes)
@@ -201,7 +201,7 @@ def _requests(changes: dict[Pool, _Changes], taken: Entries) -> None:
 
 @dataclass
 class _Changes:
-    """What a look has brought for one pool."""
+    """What one look has seen of one pool."""
 
     lent: int = 0
     database: Database | None = None  # of what was lent
@@ -236,7 +236,7 @@ def _of(by_pool: dict[Pool, Any], pool: Pool, make: Callable[[], Any]) -> Any:
 
 
 def _forget(demands: dict[Pool, Demand], taken: Entries) -> None:
-    """Forget the pools that are gone and of which the fewest loans were made, as of engines that are made anew."""
+    """Forget the pools that are gone and lent least, such as those of engines that are made again and again."""
     there = set(taken.pools)
     gone = sorted((pool for pool in demands if pool not in there), key=lambda pool: demands[pool].loans)
     for pool in gone[: len(demands) - POOLS]:

@@ -155,7 +155,7 @@ class Finding:
     now: float = 0.0  # seconds of the ledger's clock at that moment
     since: int = 0  # growth of the count since the last report
     matter: str = ""  # the `id` of the first finding that named its handles: all of them are one matter
-    aloud: bool = True  # False: a repeat for the records only, because a person was told not long ago
+    aloud: bool = True  # False: a repeat for the records only, because the report was printed not long ago
     scope: str = ""  # the name of the test, request or job that ended
 
     @classmethod

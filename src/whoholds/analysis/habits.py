@@ -1,6 +1,6 @@
-"""What each opening line is used to: how many connections it has open at once, and for how long it holds one.
+"""What is usual for each opening line: how many connections it has open at once, and for how long it holds one.
 
-Brought up to date once a tick, if `WHOHOLDS_LEARN` asks for it. What earlier runs were used to is given at the start.
+Brought up to date once a tick, if `WHOHOLDS_LEARN` asks for it. The habits of earlier runs are given at the start.
 Memory is bounded: four numbers for each of `MANY` lines.
 """
 
@@ -95,5 +95,5 @@ class Habits:
 
 
 def place_of(file: str, function: str) -> str:
-    """`shop/cars.py in load_cars`: the same in each run, for lines move. Two lines of one function are one place."""
+    """`shop/cars.py in load_cars`: the same in each run, if lines move too. Two lines of a function are one place."""
     return f"{shown_path(file)} in {function}".replace("\\", "/")

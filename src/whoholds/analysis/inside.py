@@ -21,7 +21,7 @@ _GENERATOR = CO_GENERATOR | CO_ASYNC_GENERATOR
 
 
 def keeper_index(origin: Origin) -> int:
-    """Index of the frame of whoever has what was taken: the line's own, or that of the caller of its generator."""
+    """Index of the frame that has what was taken: that of the line, or of the caller of its generator."""
     at = user_index(origin)
     worst = kind_of(_code(origin, at).co_filename)
     while _code(origin, at).co_flags & _GENERATOR:

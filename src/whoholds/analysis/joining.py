@@ -1,4 +1,4 @@
-"""Which findings are about the same handles: they are one matter, which a person is told of once.
+"""Which findings are about the same handles: they are one matter, and are reported together.
 
 The ticking thread and the end of a test run this. Its memory is bounded, and it keeps no handle.
 """

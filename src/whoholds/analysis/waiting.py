@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.owner import Owner
 
 PAUSE_S = 1.0  # at most, between two uses of a loan: longer pauses are other work, or nobody has the loan any more
-PAUSE_SHARE = 0.2  # the same, as a share of the time that somebody may wait: settings of a second have shorter pauses
-LATE_TIMES = 2  # a loan comes back no more once it is out so many times as long as any that its line gave back
+PAUSE_SHARE = 0.2  # the same, as a share of `WHOHOLDS_WAITING`: a short setting has short pauses
+LATE_TIMES = 2  # out so many times as long as any loan that its line gave back: it will not come back
 LEAKED, TOO_SMALL, DEADLOCK = "leaked", "too small", "deadlock"
 
 
@@ -114,7 +114,7 @@ def _queue_of(snapshot: Snapshot, pool: Pool, waits: list[Wait], short: float, d
     pause = short if queue.moves else min(PAUSE_SHARE * short, PAUSE_S)
     for loan in sorted(loans, key=attrgetter("opened_stamp")):
         _group_of(loan, queue, snapshot, pause, deadlocked).append(loan)
-    if queue.moves:  # a loan that the program keeps for good, and uses now and then, has its place
+    if queue.moves:  # a loan that the program keeps for good, and uses now and then, is no leak
         queue.busy += [loan for loan in queue.left if snapshot.stands(loan) and took_up_again(loan, now)]
         queue.left = [loan for loan in queue.left if loan not in queue.busy]
     return queue

@@ -59,7 +59,7 @@ def work_of(handles: Iterable[Handle]) -> str:
 
 
 def _name_of(handle: Handle) -> str:
-    if handle.scope is not None:  # a test's report stands below its name anyhow
+    if handle.scope is not None:  # a test's report is below the test's name anyway
         return "" if handle.scope.kind in JUDGED else str(handle.scope.name)
     return _span_name(handle) or _called_function(handle) or _owners_name(handle.owner)
 

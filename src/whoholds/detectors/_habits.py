@@ -22,7 +22,7 @@ LEAST_S = 10.0  # … and at least for so many seconds
 
 
 def crowds(snapshot: Snapshot, said: Container[Database]) -> Iterator[Finding]:
-    """Findings of lines that have many more connections open than usual, to databases of which nothing is `said`."""
+    """Findings of lines that have many more connections open than usual, except to the databases in `said`."""
     habits = snapshot.history.habits
     if habits is None:
         return

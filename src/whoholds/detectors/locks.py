@@ -1,4 +1,4 @@
-"""Detector of statements that failed because somebody else's lock did not go in time."""
+"""Detector of statements that failed because another connection held a lock for too long."""
 
 from __future__ import annotations
 

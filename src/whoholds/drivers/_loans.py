@@ -100,7 +100,7 @@ class Lender:
         return database("other_sql")
 
     def loan_of(self, thing: Any) -> Handle | None:
-        """The loan whose block ends with a call on `thing`; None where it is none of a pool's."""
+        """The loan whose block ends with a call on `thing`; None where no pool lent it."""
         loan: Handle | None = getattr(thing, LOAN, None)
         return loan
 

@@ -1,7 +1,7 @@
 """WHOHOLDS_TAG=1: connections carry the line that opens them, where the library lets a program name its connections.
 
 Each function here wraps a library's connect for one way of naming. Without the setting a driver gets its `original`
-back, and nothing stands in the way. What the program itself named is never changed, and no statement is sent.
+back, and nothing is added to it. What the program itself named is never changed, and no statement is sent.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _ADDED = "_whoholds_added"  # attribute of a scheduler: the id of a job → what makes the Spawn of the call that added it
-_MOST = 1000  # jobs of a scheduler that are remembered; beyond them the one that has not run for the longest is not
+_MOST = 1000  # jobs of a scheduler that are remembered; beyond, the one that has not run for longest goes
 _EXECUTORS = "apscheduler.executors."
 
 

@@ -1,4 +1,4 @@
-"""Who had a transaction open on a database at the instant when a statement was locked out there.
+"""Who had a transaction open on a database at the moment when a statement there failed because of a lock.
 
 Called in the thread whose statement failed. It is the one place where a hook reads files: the identity of a sqlite
 file, and /proc/locks.

@@ -1,4 +1,4 @@
-"""Lockout, a statement that somebody else's lock made fail, and Holding, what may have been in its way: values.
+"""Lockout, a statement that failed because of a lock, and Holding, what may have been in its way: values.
 
 Filled in by the thread whose statement failed, and read by the look.
 """

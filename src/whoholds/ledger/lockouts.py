@@ -1,4 +1,4 @@
-"""Statements that somebody else's lock made fail, as the ledger keeps them until a look takes them.
+"""Statements that failed because of a lock, as the ledger keeps them until a look takes them.
 
 Everything here runs in the user's thread after such a failure, or after a statement that succeeds when it is run again.
 """

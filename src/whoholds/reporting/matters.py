@@ -1,4 +1,4 @@
-"""Matters: findings about the same handles, which a person is told of as one, and counted as one.
+"""Matters: findings about the same handles, which are reported together and counted once.
 
 A matter is a list of its findings, or of their records, the worst first. The journal keeps a record for each finding.
 """

@@ -133,7 +133,7 @@ class Told:
                 self._places[place] += 1
 
     def _refused(self, record: dict[str, Any]) -> None:
-        """Nothing: the finding `refused` says it."""
+        """Does nothing: the finding `refused` reports it."""
 
     def _pool(self, record: dict[str, Any]) -> None:
         key = (self._journal, record.get("pid") or 0), record["key"]

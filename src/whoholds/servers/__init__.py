@@ -1,1 +1,1 @@
-"""What a database server says of its connections: the questions for PostgreSQL and MySQL, and the answers in words."""
+"""Asks a database server about its connections: the queries for PostgreSQL and MySQL, and the answers in words."""

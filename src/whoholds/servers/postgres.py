@@ -21,7 +21,7 @@ _SETTINGS = """
 SELECT name, setting FROM pg_settings WHERE name IN
 ('server_version', 'max_connections', 'superuser_reserved_connections', 'reserved_connections')
 """
-# Whoever may not see a connection of another role gets no type, state, host or times of it. `pg_blocking_pids` stops
+# A user who may not see another role's connection gets no type, state, host or times of it. `pg_blocking_pids` stops
 # the lock manager for a moment, so only connections that wait for a lock are asked about.
 _SESSIONS = """
 SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), coalesce(datname::text, ''),

@@ -1,7 +1,7 @@
 """The picture of a pytest run: what its tests opened, with the verdicts as findings, drawn at the end of the run.
 
 Each process writes a journal of its own into a temporary folder; the process that ends last draws them all. This module
-must not judge: the findings are those of the verdicts, and no test passes or fails by a picture.
+must not judge: the findings are those of the verdicts, and no test passes or fails because of the picture.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Picture:
         return f"{address}#handle-{os.getpid()}-{finding.handles[0].opened_stamp}" if finding.handles else address
 
     def leave(self) -> None:
-        """Keep what is open now, and nothing after it. Twice is once."""
+        """Keep what is open now, and nothing after it. A second call does nothing."""
         journal, self._journal = self._journal, None
         if journal is not None:
             journal.leave()

@@ -332,7 +332,7 @@ class Session:
         return result
 
     def _draw(self) -> None:
-        """Write what is open at the end, and draw the picture, unless this is a worker. A failure is only said."""
+        """Write what is open at the end, and draw the picture, unless this is a worker. A failure is only reported."""
         if self._picture is None:
             return
         self._picture.leave()

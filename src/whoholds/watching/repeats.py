@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MOST = 1000  # different findings that are kept
 KEPT_HANDLES = 100  # handles of one finding that are kept, for display
-LOUDER = 10  # a person hears of a repeat if the count has grown so many times since, though records are doubled counts
+LOUDER = 10  # a repeat is printed if the count has grown so many times since; records follow when it doubles
 
 
 @dataclass
@@ -31,9 +31,9 @@ class _Running:
     said_severity: str = ""
     said_at: float = 0.0
     unsaid: int = 0
-    loud_count: int = 0  # the same two for the reports that persons read
+    loud_count: int = 0  # the same two, for printed reports
     loud_at: float = 0.0
-    unheard: int = 0  # the growth that only records have
+    unheard: int = 0  # the growth that was recorded and not printed
 
 
 class Repeats:

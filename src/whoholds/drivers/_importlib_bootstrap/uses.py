@@ -121,7 +121,7 @@ class Uses:
     def _await_a_lock(
         self, handle: Handle, exc: Raised, sql: Any, frame: Any, awaited: Lockout | None, **more: Any
     ) -> None:
-        """If a lock made the statement fail, tell the ledger; if one of before did, its success is still awaited."""
+        """Tell the ledger if a lock made the statement fail. If one failed before, its success is still awaited."""
         lock = lock_of(exc, handle.database.system)
         if lock:
             self.ledger.locked_out(lock, handle, exc, sql, frame, **more)

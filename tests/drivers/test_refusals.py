@@ -51,6 +51,8 @@ def test_a_refusal_names_the_database_that_was_asked_for_and_who_holds_it(
             assert str(refusal.database) == library.where
             assert len(refusal.open) == len(held) >= 2
             assert refusal.owner is not None
+            assert refusal.owner.kind == ("task" if library.is_async else "thread")
+            assert refusal.count == 1
         finally:
             for connection in held:
                 await maybe(library.close(connection))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,20 @@ def test_every_statement_has_a_span(told: Tallies, postgres: str) -> None:
     assert said[names.SERVER] == said[names.PEER] == "127.0.0.1"
     assert said[names.PORT] == said[names.PEER_PORT]
     assert said[names.QUERY_TEXT] == "SELECT * FROM cars WHERE vin = ?"
+
+
+def test_aiopgs_statements_have_one_span(told: Tallies, postgres: str) -> None:
+    """Although psycopg2, whose driver stands here too, runs each of them."""
+    aiopg: Any = needed("aiopg")
+    from whoholds.drivers import aiopg as driver
+
+    async def main() -> None:
+        async with aiopg.connect(postgres) as connection, connection.cursor() as cursor:
+            await cursor.execute("SELECT 1")
+
+    told.watch.enter(driver.watch)
+    asyncio.run(main())
+    assert [name for name, _ in statements(told)].count("SELECT") == 1
 
 
 def test_an_sqlstate_and_a_refused_connect_are_told(told: Tallies, postgres: str) -> None:

@@ -72,13 +72,14 @@ class Uses:
         self._broke = broke
 
     def outermost(self, thing: Any) -> Handle | None:
-        """The handle of `thing`, unless it is not ours, not open yet, or this is a part of a call on it."""
+        """The handle of `thing`, unless it is not watched, not open yet, or this is a part of a call on it."""
         try:
             handle = self.handle_of(thing)
-            return None if handle.caller == self.caller() else handle
+            inside = handle.caller == self.caller()
         except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
             not_ours(error, self.original)
             return None
+        return None if inside or handle.ledger is None else handle
 
     def leave(self, thing: Any, handle: Handle, began: float, args: tuple[Any, ...]) -> None:
         """The call that began then has returned: nobody is inside any more."""
@@ -104,7 +105,7 @@ class Uses:
             sql = remember(handle, args[0] if args else None, began, now - began)
         handle.calls += 1
         if self._broke is not None:
-            if is_refusal(exc):  # poolers and proxies refuse a statement
+            if handle.ledger is not None and is_refusal(exc):  # poolers and proxies refuse a statement
                 self.ledger.refused(exc, handle.database, frame)
             if self._broke(thing, exc):
                 self.ledger.closed(handle)

@@ -156,6 +156,21 @@ def test_what_a_pool_does_when_it_takes_a_loan_back_is_no_use_of_the_borrower() 
     assert (loan.uses, loan.busy_s, connection.uses) == (0, 0, 1)
 
 
+def test_what_the_library_does_at_a_block_s_end_is_no_use_of_the_borrower() -> None:
+    """Told twice, as where a signal's handler raises in between, it is left out once."""
+    ledger = ledger_of()
+    connection = opened(ledger)
+    loan = lent(ledger, connection)
+    used(connection, 2, ledger.clock)
+    uses, busy_s = loan.uses, loan.busy_s
+    used(connection, 1, ledger.clock)
+    for _ in range(2):
+        loan.leave_out(uses, busy_s)
+        assert (loan.uses, loan.busy_s) == (2, 1)
+    used(connection, 1, ledger.clock)
+    assert (loan.uses, loan.busy_s, connection.uses) == (3, 1.5, 4)
+
+
 def test_a_loan_that_the_pool_would_not_take_back_goes_on_counting() -> None:
     """Settled too early: the connection is still the borrower's."""
     ledger = ledger_of()

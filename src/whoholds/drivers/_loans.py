@@ -160,15 +160,12 @@ class Lender:
 
     def _ends_block(self, thing: Any, _args: Any, _kwargs: Any, _frame: Any) -> tuple[Handle, int, float] | None:
         loan = self.loan_of(thing)
-        connection = loan.parent if loan is not None else None
-        if loan is None or connection is None:
-            return None
-        return loan, connection.calls, connection.calls_s
+        return None if loan is None else (loan, loan.uses, loan.busy_s)
 
     def _ended_block(self, _thing: Any, kept: tuple[Handle, int, float] | None, _end: Any, _frame: Any) -> None:
         if kept is not None:
-            loan, calls, seconds = kept
-            loan.leave_out(calls, seconds)
+            loan, uses, busy_s = kept
+            loan.leave_out(uses, busy_s)
 
     # --- what drivers call --------------------------------------------------------------------------------------
 

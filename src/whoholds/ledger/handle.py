@@ -229,11 +229,11 @@ class Handle:
         if connection is not None and self.after is None:
             self.after = (connection.calls, connection.calls_s, connection.used_at)
 
-    def leave_out(self, calls: int, seconds: float) -> None:
-        """What was called since its connection had so many calls and seconds in them was the library's own doing."""
+    def leave_out(self, uses: int, busy_s: float) -> None:
+        """What was called since it had so many uses and seconds in them was the library's own doing. Twice is once."""
         connection = self.parent
         if connection is not None and self.after is None:
-            self.before = (self.before[0] + connection.calls - calls, self.before[1] + connection.calls_s - seconds)
+            self.before = (connection.calls - uses, connection.calls_s - busy_s)
 
     @property
     def uses(self) -> int:

@@ -50,7 +50,7 @@ def examine(
         return
     since = lockout.at - lockout.waited
     if lockout.kind == DEADLOCK:  # the others go on at once, and may have ended by now
-        open_ += ended_since(since)
+        open_ = list(dict.fromkeys(open_ + ended_since(since)))  # one may end between the two questions
     loans = {handle.parent: handle for handle in open_ if handle.kind == CHECKOUT and handle.parent is not None}
     databases = {handle.database for handle in open_}
     same = {database for database in databases if same_database(database, failed.database)}

@@ -275,7 +275,7 @@ class Ledger:
 
     def ended_since(self, at: float) -> list[Handle]:
         """What ended at `at` or later and no look has taken yet. Called in the user's thread."""
-        return [handle for handle in list(self._ended) if handle.closed_at is not None and handle.closed_at >= at]
+        return [handle for handle in self._ended.copy() if handle.closed_at is not None and handle.closed_at >= at]
 
     def shared_at_once(self, handle: Handle, caller: int, frame: FrameType | None, inside: int = 0) -> None:
         """`caller` came into a call on `handle`, at the line of `frame`, while `inside` was in one.

@@ -87,7 +87,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     for name, (means, kind) in _INI.items():
         parser.addini(name, means, type=kind, default=True if kind == "bool" else None)  # type: ignore[arg-type]
     for name in settings():
-        parser.addini(f"whoholds_{name}", f"as WHOHOLDS_{name.upper()} in the environment, which it wins over")
+        parser.addini(f"whoholds_{name}", f"overrides WHOHOLDS_{name.upper()} of the environment")
 
 
 def _refuse_other_modes(invocation: Any) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from tests.needs import needed
 from tests.programs import Programs
-from whoholds.detectors._closing import WAYS, WHEN
+from tests.worlds import World
+from whoholds.detectors._closing import WAYS, WHEN, how_to_close
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.once
 SQLITE = """
 import asyncio, sqlite3, threading
 from concurrent.futures import ThreadPoolExecutor
-import dbutils.pooled_db, django.conf, peewee, sqlalchemy, sqlalchemy.orm
+import dbutils.pooled_db, django.conf, peewee, playhouse.pool, sqlalchemy, sqlalchemy.orm
 import whoholds.scopes.units as units
 kept = []
 
@@ -51,6 +52,11 @@ def close__():
 async def aiosqlite__():
     import aiosqlite
     kept.append(await aiosqlite.connect("b.db"))
+
+def peewee_pool():
+    database = playhouse.pool.PooledSqliteDatabase("g.db")
+    database.connect()
+    kept.append(database)
 
 def peewee__():
     database = peewee.SqliteDatabase("c.db")
@@ -112,7 +118,7 @@ def scope_of(job, kind):
     units.end(unit)
 
 for _ in range(2):
-    sqlite3__(), with__(), with_around_a_helper(), close__(), peewee__(), dbutils__(), sqlalchemy__()
+    sqlite3__(), with__(), with_around_a_helper(), close__(), peewee__(), peewee_pool(), dbutils__(), sqlalchemy__()
     sqlalchemy_session__(), django__(), thread_of(thread__)
 with ThreadPoolExecutor(1) as executor:
     list(executor.map(lambda _: job__(), range(2)))
@@ -131,10 +137,15 @@ gevent.joinall([gevent.spawn(greenlet__) for _ in range(2)])
 """
 POSTGRES = """
 import asyncio
-import aiopg, asyncpg, psycopg, psycopg2.pool, psycopg_pool, sqlalchemy
+from urllib.parse import urlsplit
+import aiopg, asyncpg, pg8000.dbapi, psycopg, psycopg2.pool, psycopg_pool, sqlalchemy
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 DSN = os.environ["DSN"]
+PLACE = urlsplit(DSN)
 kept = []
+
+def pg8000__():
+    kept.append(pg8000.dbapi.connect(PLACE.username, PLACE.hostname, PLACE.path[1:], PLACE.port))
 
 def psycopg2__():
     kept.append(psycopg2.connect(DSN))
@@ -153,6 +164,9 @@ async def psycopg_async__():
 
 async def psycopg_pool_async__(pool):
     kept.append(await pool.getconn())
+
+async def sync_pool_in_a_task(pool):
+    kept.append(pool.getconn())
 
 async def asyncpg__():
     kept.append(await asyncpg.connect(DSN))
@@ -179,7 +193,7 @@ async def sqlalchemy_async_session__(engine):
 first = psycopg2.pool.ThreadedConnectionPool(1, 4, DSN)
 second = psycopg_pool.ConnectionPool(DSN, min_size=1, max_size=4, open=True)
 for _ in range(2):
-    psycopg2__(), psycopg2_pool__(first), psycopg__(), psycopg_pool__(second)
+    psycopg2__(), psycopg2_pool__(first), psycopg__(), psycopg_pool__(second), pg8000__()
 
 async def main():
     third = psycopg_pool.AsyncConnectionPool(DSN, min_size=1, max_size=4, open=False)
@@ -190,6 +204,7 @@ async def main():
     for _ in range(2):
         await psycopg_async__()
         await psycopg_pool_async__(third)
+        await sync_pool_in_a_task(second)
         await asyncpg__()
         await asyncpg_pool__(fourth)
         await aiopg__()
@@ -214,6 +229,25 @@ def mysql_connector__():
 for _ in range(2):
     pymysql__(), mysql_connector__()
 """
+MYSQLCLIENT = """
+import MySQLdb
+ADDRESS = eval(os.environ["ADDRESS"])
+kept = []
+
+def MySQLdb__():
+    kept.append(MySQLdb.connect(**ADDRESS))
+
+MySQLdb__(), MySQLdb__()
+"""
+WITHOUT_A_ROW = """
+import duckdb
+kept = []
+
+def None__():
+    kept.append(duckdb.connect("a.duckdb"))
+
+None__(), None__()
+"""
 END = """
 import os, sys, time
 def end():
@@ -224,9 +258,11 @@ def end():
     os._exit(0)
 """
 IN_SQLITE = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalchemy session", "django"}
-IN_POSTGRES = {row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "sqlalchemy async"))}
+IN_POSTGRES = {
+    row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "pg8000", "sqlalchemy async"))
+}
 IN_MARIADB = {"pymysql", "mysql.connector"}
-UNTRIED = {None, "MySQLdb", "pg8000"}  # their connections are closed as PyMySQL's are
+IN_MYSQLCLIENT = {"MySQLdb"}
 
 
 def advice(folder: Path, source: str, **environ: object) -> dict[str, str]:
@@ -259,6 +295,8 @@ def test_sqlite_programs_and_every_kind_of_owner(tmp_path: Path) -> None:
     close = next(number for number, line in enumerate(lines, 1) if line.strip() == "connection.close()")
     ends = "ends the transaction and does not close the connection."
     assert f"`with connection:` at app.py:{within} {ends}" in got["with__"]
+    assert got["peewee_pool"].startswith("Give each connection back")
+    assert WAYS["peewee"].code in got["peewee_pool"]
     assert f"`with connection:` at app.py:{around} {ends}" in got["helper__"]
     assert f"The close at app.py:{close} has not run" in got["close__"]
     assert "has not run" not in got["sqlite3__"]
@@ -276,7 +314,9 @@ def test_a_program_of_greenlets(tmp_path: Path) -> None:
 
 def test_postgresql_programs(tmp_path: Path, postgres: str) -> None:
     """Drivers and their pools, synchronous and not; SQLAlchemy with asyncio."""
-    told(tmp_path, POSTGRES, IN_POSTGRES, DSN=postgres)
+    got = told(tmp_path, POSTGRES, IN_POSTGRES, DSN=postgres)
+    assert WAYS["psycopg_pool"].code in got["sync_pool_in_a_task"]
+    assert "async with" not in got["sync_pool_in_a_task"]
 
 
 def test_mariadb_programs(tmp_path: Path, mariadb: MySQLArguments) -> None:
@@ -284,6 +324,26 @@ def test_mariadb_programs(tmp_path: Path, mariadb: MySQLArguments) -> None:
     told(tmp_path, MARIADB, IN_MARIADB, ADDRESS=dict(mariadb))
 
 
+def test_a_mysqlclient_program(tmp_path: Path, mariadb: MySQLArguments) -> None:
+    """It must be compiled, and may be missing."""
+    needed("MySQLdb")
+    told(tmp_path, MYSQLCLIENT, IN_MYSQLCLIENT, ADDRESS=dict(mariadb))
+
+
+def test_a_program_of_a_library_without_a_row(tmp_path: Path) -> None:
+    """One that `WHOHOLDS_WATCH` names."""
+    told(tmp_path, WITHOUT_A_ROW, {None}, WHOHOLDS_WATCH="duckdb")
+
+
+def test_a_loan_of_a_pool_without_a_row() -> None:
+    """One that somebody else's driver watches."""
+    world = World()
+    loan = world.opens(kind="checkout", pool=world.pool(), driver="cars_pool")
+    assert how_to_close([loan]) == (
+        f"Give the connection back {WHEN['']}: borrow in a `with` block, or give back in a finally.",
+    )
+
+
 def test_every_row_is_tried() -> None:
-    """By a real program, but for the few that are named."""
-    assert set(WAYS) == IN_SQLITE | IN_POSTGRES | IN_MARIADB | UNTRIED
+    """By a real program."""
+    assert set(WAYS) == {None} | IN_SQLITE | IN_POSTGRES | IN_MARIADB | IN_MYSQLCLIENT

@@ -18,7 +18,7 @@ from whoholds.ledger.handle import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.handle import Handle, Pool
 
 
 class Way(NamedTuple):
@@ -143,8 +143,10 @@ def how_to_commit(group: Sequence[Handle]) -> tuple[str, ...]:
 
 def way_of(handle: Handle) -> Way:
     """What to write for this handle, by its library."""
-    way = WAYS.get(library_of(handle), WAYS[None])
-    return _A_POOL if handle.kind == CHECKOUT and way.does == Way("").does else way
+    if handle.kind != CHECKOUT:
+        return WAYS.get(library_of(handle), WAYS[None])
+    way = WAYS.get(library_of(handle), _A_POOL)
+    return way if way.does != Way("").does else way._replace(does=_BACK)  # a pool below Django or peewee
 
 
 def library_of(handle: Handle) -> str:
@@ -162,11 +164,17 @@ def library_of(handle: Handle) -> str:
         "aiopg": handle.kind == CHECKOUT,
         "asyncpg": handle.kind == CHECKOUT,
         "psycopg": "psycopg/connection_async.py" in paths,
-        "psycopg_pool": handle.owner is not None and handle.owner.kind == "task",
+        "psycopg_pool": handle.pool is not None and _is_async(handle.pool),
         # sqlite3's own connect is never awaited
         "sqlite3": handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None,
     }
     return _AWAITS[driver] if awaits.get(driver) else driver
+
+
+def _is_async(pool: Pool) -> bool:
+    """True for an asynchronous pool, by the module of its class or of a class above that."""
+    theirs = pool.ref() if pool.ref is not None else None
+    return any(str(kind.__module__).endswith("_async") for kind in type(theirs).__mro__)
 
 
 def _paths_between(handle: Handle) -> list[str]:

@@ -18,7 +18,7 @@ from whoholds.ledger.handle import CHECKOUT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from whoholds.ledger.handle import Handle, Pool
+    from whoholds.ledger.handle import Handle
 
 
 class Way(NamedTuple):
@@ -30,6 +30,7 @@ class Way(NamedTuple):
     with_ends_only: bool = False  # `with connection:` ends the transaction, and does not close
 
 
+READ_ALL: Final = "Read the result to the end (fetchall), or close the cursor."
 ONE_IS_ENOUGH: Final = (
     "Pass the first connection to the code that asks for the second, or give the first one back beforehand."
 )
@@ -160,21 +161,15 @@ def library_of(handle: Handle) -> str:
         in_async = any(path.startswith("sqlalchemy/ext/asyncio/") for path in paths)
         session = bool(handle.made) or any(path.startswith("sqlalchemy/orm/") for path in paths)
         return f"sqlalchemy{' async' * in_async}{' session' * session}"
+    is_awaited = handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None
     awaits = {
         "aiopg": handle.kind == CHECKOUT,
         "asyncpg": handle.kind == CHECKOUT,
         "psycopg": "psycopg/connection_async.py" in paths,
-        "psycopg_pool": handle.pool is not None and _is_async(handle.pool),
-        # sqlite3's own connect is never awaited
-        "sqlite3": handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None,
+        "psycopg_pool": is_awaited or any(path.endswith("pool_async.py") for path in paths),
+        "sqlite3": is_awaited,  # its own connect is never awaited
     }
     return _AWAITS[driver] if awaits.get(driver) else driver
-
-
-def _is_async(pool: Pool) -> bool:
-    """True for an asynchronous pool, by the module of its class or of a class above that."""
-    theirs = pool.ref() if pool.ref is not None else None
-    return any(str(kind.__module__).endswith("_async") for kind in type(theirs).__mro__)
 
 
 def _paths_between(handle: Handle) -> list[str]:

@@ -11,7 +11,7 @@ from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts
 from whoholds.analysis.rules import BITS
 from whoholds.analysis.standing import is_stock, listens, of_a_cell, of_a_worker_task
 from whoholds.detectors import _habits
-from whoholds.detectors._closing import how_to_commit, how_to_hold
+from whoholds.detectors._closing import READ_ALL, how_to_commit, how_to_hold
 from whoholds.ledger.handle import CURSOR, Handle
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ _KEEPS = {
     "sqlite": "It keeps its lock on the file: others who write wait, and fail with “database is locked”.",
 }
 _KEEPS_LOCKS = "It keeps its locks: other transactions wait."
-_UNREAD = "Read the result to its end (fetchall), or close the cursor."
 _REGULAR = 2  # pauses between statements that show a regular use
 _AS_LONG = 2.0  # until so many times the shortest pause the next statement may still come
 HIGH, LOW = 0.8, 0.2  # shares of the server's limit: from HIGH the severity is error, below LOW it is info
@@ -185,5 +184,5 @@ def _half_read(part: Part, now: float) -> Iterator[Finding]:
             words = (count, seconds)
             phrase = "left %d statements half read for %.0f s, which keeps a lock"
         part_ = Part(holders, site, part.spawn)
-        finding = Finding.of(part_, "cursor-left-open", WARNING, phrase, *words, advice=(_UNREAD,))
+        finding = Finding.of(part_, "cursor-left-open", WARNING, phrase, *words, advice=(READ_ALL,))
         yield replace(finding, count=count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, Also, Finding, Part, parts_of
-from whoholds.detectors._closing import way_of
+from whoholds.detectors._closing import READ_ALL, way_of
 from whoholds.ledger.lockout import (
     DEADLOCK,
     IN_A_STATEMENT,
@@ -39,7 +39,6 @@ _IMMEDIATE = (
     "sqlite does not wait for a lock if a transaction that has already read starts to write: begin such a transaction "
     "with BEGIN IMMEDIATE, and run it again if it fails."
 )
-_READ_ALL = "Read the result to the end (fetchall), or close the cursor."
 _IN_ORDER = (
     "Take locks in the same order everywhere (for rows: ORDER BY the key), keep transactions short, and run the failed "
     "transaction again from the beginning."
@@ -208,7 +207,7 @@ def _advice(lockout: Lockout, holdings: Sequence[Holding]) -> tuple[str, ...]:
     if lockout.kind == DEADLOCK:
         return (_IN_ORDER,)
     if lockout.kind == UNREAD or (holdings and holdings[0].state == READING):
-        return (_READ_ALL,)
+        return (READ_ALL,)
     if _waits_for_itself(lockout, holdings):
         return (_ONE_CONNECTION,)
     at_once = lockout.was_begun and lockout.again and lockout.waited < _AT_ONCE_S

@@ -60,11 +60,6 @@ class Asking:
         return tuple(dict.fromkeys(names))
 
     @property
-    def of(self) -> set[Owner]:
-        """The owners."""
-        return {request.owner.whole for request in self.requests if request.owner is not None}
-
-    @property
     def kind(self) -> str:
         """`thread`, `task`, …: what the owners are; `owner` if they are not all of one kind."""
         return kind_of_owners(self.requests)
@@ -82,6 +77,11 @@ def asking(requests: Iterable[Wait], now: float, sites: Sites) -> tuple[Asking, 
         for (line, _), group in groups.items()
     ]
     return tuple(sorted(found, key=lambda one: -one.count))
+
+
+def owners_of(held: Iterable[Handle | Wait | Request]) -> set[Owner]:
+    """The owners; of what a worker thread holds or asks for a task, the task."""
+    return {one.owner.whole for one in held if one.owner is not None}
 
 
 def kind_of_owners(held: Iterable[Handle | Wait]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.asking import owners_of
 from whoholds.analysis.inside import unfinished
 from whoholds.analysis.standing import listens, took_up_again
 from whoholds.ledger.handle import CHECKOUT
@@ -62,14 +63,9 @@ class Queue:
         return LEAKED if gone else TOO_SMALL
 
     @property
-    def waiting_owners(self) -> set[Owner]:
-        """The owners of the connections in `waiting`."""
-        return {loan.owner.whole for loan in self.waiting if loan.owner is not None}
-
-    @property
     def waits_for_itself(self) -> bool:
-        """True if these owners all wait for this pool, and for no other."""
-        return self.waiting_owners <= {request.owner.whole for request in self.requests if request.owner is not None}
+        """True if the owners of the connections in `waiting` all wait for this pool."""
+        return owners_of(self.waiting) <= owners_of(self.requests)
 
     @property
     def is_deadlocked(self) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.asking import owners_of
 from whoholds.analysis.demand import Present
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding, Part, parts_of, share
 from whoholds.analysis.history import SLOTS
@@ -308,8 +309,7 @@ def _lost_at(site: Site, count: int) -> str:
 def _how_big(refusal: Refusal, held: tuple[Handle, ...], snapshot: Snapshot) -> tuple[str, ...]:
     """A sentence on how many were wanted of the pool; empty if a server refused, or a holder itself was refused."""
     pool = refusal.by_pool
-    refused_ones = {request.owner.whole for request in refusal.requests if request.owner is not None}
-    if pool is None or any(handle.owner is not None and handle.owner.whole in refused_ones for handle in held):
+    if pool is None or not owners_of(held).isdisjoint(owners_of(refusal.requests)):
         return ()
     demand, _ = snapshot.demand_of(pool)
     present = Present.of(pool, held, (), refusal.at)

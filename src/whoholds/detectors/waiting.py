@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.asking import asking, kind_of_owners
+from whoholds.analysis.asking import asking, kind_of_owners, owners_of
 from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
 from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queues_of
 from whoholds.detectors._closing import ONE_IS_ENOUGH, how_to_close
@@ -56,8 +56,8 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
     first = parts[0]
     groups = asking(queue.requests, snapshot.now, snapshot.history.sites)
     if queue.verdict == DEADLOCK:  # first the line at which the holders themselves wait
-        owners = queue.waiting_owners
-        groups = tuple(sorted(groups, key=lambda group: owners.isdisjoint(group.of)))
+        owners = owners_of(queue.waiting)
+        groups = tuple(sorted(groups, key=lambda group: owners.isdisjoint(owners_of(group.requests))))
     return Finding(
         "waiting-too-long",
         ERROR if queue.is_stuck else WARNING,
@@ -66,7 +66,7 @@ def _waited_for(queue: Queue, snapshot: Snapshot) -> Finding:
         len(queue.requests),
         "{verb} %s: %s; %d %s waited for %s%.1f s",
         (
-            _share(first.count, len(holders)),
+            _of_the_pool(first.count, len(holders)),
             queue.verdict,
             len(queue.requests),
             *(("have", "up to ") if len(queue.requests) > 1 else ("has", "")),
@@ -91,52 +91,51 @@ def _blamed(queue: Queue) -> set[Handle]:
     return set(queue.waiting if queue.verdict == DEADLOCK else queue.working or queue.busy)
 
 
-def _why(queue: Queue, snapshot: Snapshot) -> Iterator[str]:
+def _why(queue: Queue, snapshot: Snapshot) -> tuple[str, ...]:
     """The sentence that gives the verdict, with the numbers that prove it; then what the pool would need."""
-    holders, now = queue.holders, snapshot.now
-    size = len(holders)
     if queue.verdict == LEAKED:
-        if queue.left:
-            several = len(queue.left) > 1
-            yield (
-                f"Leaked: {_share(len(queue.left), size)} {_idle(queue.left, now)}, and the call{'s' * several} that "
-                f"borrowed {'them have' if several else 'it has'} moved on without giving "
-                f"{'them' if several else 'it'} back."
-            )
-        else:
-            yield f"Leaked: {_share(len(queue.lost), size)} will not come back."
-        return
+        return (_leaked(queue, snapshot.now),)
     if queue.verdict == DEADLOCK:
-        kind = kind_of_owners(queue.waiting)
-        yield (
-            f"Deadlock: {_share(len(queue.waiting), size)} {_are(queue.waiting)} held by "
-            f"{f'{kind}s that wait' if len(queue.waiting) > 1 else f'a {kind} that waits'} for another connection of "
-            f"{'the same pool' if queue.waits_for_itself else 'a pool whose holders are waiting too'}, "
-            "so none comes back."
-        )
-        return
-    if queue.working:
-        yield (
-            f"Too small for the way it is used: {_share(len(queue.working), size)} {_idle(queue.working, now)} while "
-            f"{'its owner does' if len(queue.working) == 1 else 'their owners do'} other work."
-        )
-    else:
-        yield f"Too small: {_share(size, size)} {_are(holders)} in use."
+        return (_deadlocked(queue),)
     demand, present = snapshot.demand_of(queue.pool)
-    yield demand.sentence(present)
+    return _too_small(queue, snapshot.now), demand.sentence(present)
 
 
-def _share(some: int, count: int) -> str:
+def _leaked(queue: Queue, now: float) -> str:
+    left, size = queue.left, len(queue.holders)
+    if not left:
+        return f"Leaked: {_of_the_pool(len(queue.lost), size)} will not come back."
+    idle = f"{_of_the_pool(len(left), size)} {_idle(left, now)}"
+    if len(left) == 1:
+        return f"Leaked: {idle}, and the call that borrowed it has moved on without giving it back."
+    return f"Leaked: {idle}, and the calls that borrowed them have moved on without giving them back."
+
+
+def _deadlocked(queue: Queue) -> str:
+    waiting = queue.waiting
+    kind = kind_of_owners(waiting)
+    held = f"are held by {kind}s that wait" if len(waiting) > 1 else f"is held by a {kind} that waits"
+    pool = "the same pool" if queue.waits_for_itself else "a pool whose holders are waiting too"
+    share = _of_the_pool(len(waiting), len(queue.holders))
+    return f"Deadlock: {share} {held} for another connection of {pool}, so none comes back."
+
+
+def _too_small(queue: Queue, now: float) -> str:
+    working, size = queue.working, len(queue.holders)
+    if not working:
+        return f"Too small: {_of_the_pool(size, size)} {'is' if size == 1 else 'are'} in use."
+    work = "its owner does" if len(working) == 1 else "their owners do"
+    idle = f"{_of_the_pool(len(working), size)} {_idle(working, now)}"
+    return f"Too small for the way it is used: {idle} while {work} other work."
+
+
+def _of_the_pool(some: int, count: int) -> str:
     """How many of the pool's `count` connections, in words."""
     if some < count:
         return f"{some} of the pool's {count} connections"
     return {1: "the pool's only connection", 2: "both connections of the pool"}.get(
         count, f"all {count} connections of the pool"
     )
-
-
-def _are(handles: list[Handle]) -> str:
-    return "is" if len(handles) == 1 else "are"
 
 
 def _idle(handles: list[Handle], now: float) -> str:

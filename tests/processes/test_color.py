@@ -134,6 +134,8 @@ def test_a_place_is_a_link_in_kitty_only(program: Programs) -> None:
         ("whoholds: clean: 0 connections opened", "whoholds: <32>clean<0>: 0 connections opened"),
         ("    30  opened   a.py:3 in f  x = y()", "    <1>30<0>  <2>opened<0>   <36>a.py:3<0> in f  <32>x = y()<0>"),
         ("        waiting  for 3.0 s", "        <2>waiting<0>  for 3.0 s"),
+        (f"  left at a.py:3 {'a' * 3000}", f"  left at a.py:3 {'a' * 3000}"),
+        ("  left at a.py:3, b.py:4(c.py:5)", "  left at <36>a.py:3<0>, <36>b.py:4<0>(<36>c.py:5<0>)"),
         ("        last statement: SELECT", "        last statement: SELECT"),
         ("  Also owner-gone: left at line 7.", "  Also <1>owner-gone<0>: left at <36>line 7<0>."),
         (

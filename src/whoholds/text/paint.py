@@ -18,8 +18,10 @@ _SEVERITIES = {"error": ERROR, "warning": WARNING, "info": INFO}
 _FIRST = re.compile(r"(whoholds: (?:worst: )?|  Also )([a-z]+(?:-[a-z]+)*)(?=: )")
 _PART = re.compile(r"( *)(\d*)( +)([a-z]+) +(?=\S)")  # as `    30  opened   `
 _PART_WIDTH = 17
-_PLACE = re.compile(
-    r"(?:[^\s:()\x1b]|(?<=[A-Za-z]):(?=[\\/]))+\.py[wx]?:\d+|Cell In\[\d+\], line \d+|(?<= at )line \d+"
+_LONGEST = 2000  # characters of a line that is painted: a longer one is data, and slow to search
+_PLACE = re.compile(  # a path is looked for once in each word: from each letter of it would take quadratic time
+    r"(?<![^\s:()\x1b])(?:[^\s:()\x1b]|(?<=[A-Za-z]):(?=[\\/]))+\.py[wx]?:\d+"
+    r"|Cell In\[\d+\], line \d+|(?<= at )line \d+"
 )
 _SOURCE = re.compile(r"( in \S+(?: \([^)]*\))? {2,})(\S.*)$")
 _STAMP = re.compile(r" \[[^\]]*, process \d+\]$")
@@ -50,6 +52,8 @@ def painted(text: str, severity: str = "") -> str:
 
 
 def _line(line: str, severity: str, *, links: bool) -> str:
+    if len(line) > _LONGEST:
+        return line
     if _FOLDED.fullmatch(line):
         return _styled(line, FAINT)
     if _EXCEPTION.fullmatch(line):

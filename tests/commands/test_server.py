@@ -257,11 +257,24 @@ def test_what_cannot_be_asked(dsn: str, expected: str, capsys: pytest.CaptureFix
     assert text.count("\n") == 1
 
 
-def test_a_dsn_in_the_place_of_seconds_is_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """argparse would quote it, with its password."""
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("server", "--watch", f"postgresql://me:{PASSWORD}@there/shop"),
+        ("server", "--color", f"postgresql://me:{PASSWORD}@there/shop"),
+        (f"postgresql://me:{PASSWORD}@there/shop",),
+        ("server", "host=there", "user=me", f"password={PASSWORD}"),
+    ],
+)
+def test_a_wrong_command_line_is_quoted_without_the_password(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A DSN in the place of something else, and one that the shell has split."""
     with pytest.raises(SystemExit):
-        main(["server", "--watch", f"postgresql://me:{PASSWORD}@there/shop"])
-    assert PASSWORD not in capsys.readouterr().err
+        main(arguments)
+    said = capsys.readouterr().err
+    assert PASSWORD not in said
+    assert "error: " in said
 
 
 def session(pid: int, *blocked_by: int, state: str = RUNNING) -> Session:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from whoholds.commands.pictures import asked
+from whoholds.text.redact import redact
 from whoholds.text.streams import AUTO, CHOICES, forget, say, show_everything
 from whoholds.version import VERSION
 
@@ -98,9 +99,15 @@ Settings are environment variables that begin with WHOHOLDS_, or stand in [tool.
 _RUN_USAGE = "whoholds run [options] script | -m module | -c code | console-script [args …]"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As argparse says it, but without the password of a DSN in the wrong place."""
+        super().error(redact(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, from which the help and the shells' completion come, too."""
-    whole = argparse.ArgumentParser(
+    whole = _Parser(
         prog="whoholds",
         description="Who holds my database connections? The line, the thread or task, and the line that started it.",
         epilog=_EXAMPLES,

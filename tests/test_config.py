@@ -175,6 +175,12 @@ def test_a_file_of_somebody_else_in_a_folder_of_everybodys_is_passed_over(here: 
     assert limits_from({"WHOHOLDS_CONFIG": "../pyproject.toml"}).every == 3
     here.parent.chmod(0o755)
     assert limits_from({}).every == 3
+    here.parent.chmod(0o777)
+    link = path.rename(here.parents[1] / "ours.toml")
+    os.chown(link, 0, -1)
+    path.symlink_to(link)
+    os.lchown(path, 12345, -1)
+    assert limits_from({}).every == 1
 
 
 def test_an_error_is_one_line_without_control_characters(here: Path) -> None:
@@ -211,15 +217,25 @@ def test_where_each_setting_comes_from(here: Path) -> None:
         'watch = ["duckdb", "snowflake.connector"]  # both',
         'watch = [\n  "duckdb",\n  "snowflake.connector",\n]\nevery = 3',
         "watch='duckdb, snowflake.connector'",
+        'watch = [\n  "duckdb",  # for [analytics]\n  # and, for the warehouse:\n  "snowflake.connector",\n]',
+        '# watch = [\nwatch = ["duckdb", "snowflake.connector"]',
+        '[tool]\nwhoholds.watch = ["duckdb", "snowflake.connector"]',
+        '[tool]\nwhoholds = { every = 3, watch = ["duckdb", "snowflake.connector"] }',
     ],
 )
 def test_the_modules_that_a_file_names_are_waited_for(here: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Before the file is parsed; WHOHOLDS_WATCH wins."""
-    written(here, f"[tool.whoholds]\n{text}\n")
+    written(here, text if text.startswith("[tool]") else f"[tool.whoholds]\n{text}\n")
     wanted = {"duckdb", "snowflake.connector"}
     assert set(names_to_watch()) == wanted == set(limits_from({}).watch)
     monkeypatch.setenv("WHOHOLDS_WATCH", "pyodbc")
     assert names_to_watch() == []
+
+
+def test_the_watch_of_another_table_hides_none(here: Path) -> None:
+    """Its value is waited for in vain."""
+    written(here, '[tool.tasks]\nwatch = "ptw"\n[tool.whoholds]\nwatch = ["duckdb"]\n')
+    assert names_to_watch() == ["ptw", "duckdb"]
 
 
 def test_every_setting_but_the_file_itself_may_stand_in_a_file(here: Path) -> None:

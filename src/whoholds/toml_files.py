@@ -53,10 +53,10 @@ def _may_have_table(text: str) -> bool:
 
 
 def _is_somebody_elses(folder: str, path: str) -> bool:
-    """Whether another user put the file into a folder that everybody can write to, such as /tmp."""
+    """Whether another user put the file, or a link to one, into a folder that everybody can write to, such as /tmp."""
     try:
         everybody_writes = os.stat(folder).st_mode & stat.S_IWOTH  # noqa: PTH116 - pathlib is not imported
-        return bool(everybody_writes) and os.stat(path).st_uid not in (0, os.geteuid())  # noqa: PTH116
+        return bool(everybody_writes) and os.lstat(path).st_uid not in (0, os.geteuid())
     except (OSError, AttributeError):  # the file is gone; Windows has no user ids
         return False
 
@@ -68,7 +68,8 @@ def _bare(line: str) -> str:
 def names_to_watch() -> list[str]:
     """The modules that the setting `watch` may name in the settings file; none where WHOHOLDS_WATCH is set, which wins.
 
-    A wrong guess does no harm: the import of such a module only starts the watch, which reads the settings properly.
+    Values of other tables' `watch` are among them. A wrong guess does no harm: the import of such a module only starts
+    the watch, which reads the settings properly.
     """
     if os.environ.get("WHOHOLDS_WATCH", "").strip():
         return []
@@ -77,10 +78,21 @@ def names_to_watch() -> list[str]:
         text = regular_text(named) if named else next((text for _, text in pyprojects()), "")
     except (OSError, ValueError):
         return []
-    for line in text.splitlines():
-        name, equals, _ = line.partition("=")
-        if equals and _bare(name) == "watch":
-            value = text[text.index(line) + len(name) + 1 :].lstrip()
-            value = value[1:].partition("]")[0] if value.startswith("[") else value.partition("\n")[0]
-            return [name for part in value.split("#")[0].split(",") if (name := _bare(part).strip())]
-    return []
+    lines = [line.partition("#")[0] for line in text.splitlines()]
+    names: list[str] = []
+    for number, line in enumerate(lines):
+        before, key, value = line.partition("watch")
+        if key and _bare(value).startswith("=") and _bare(before)[-1:] in ("", ".", "{", ","):
+            names += _listed([value.partition("=")[2], *lines[number + 1 :]])
+    return names
+
+
+def _listed(lines: list[str]) -> list[str]:
+    """The names in the value that begins with these lines: a text, or an array that may end on a later line."""
+    value = lines[0]
+    if value.lstrip().startswith("["):
+        rest = iter(lines[1:])
+        while "]" not in value and (line := next(rest, None)) is not None:
+            value = f"{value},{line}"
+        value = value.partition("]")[0].partition("[")[2]
+    return [name for part in value.split(",") if (name := _bare(part))]

@@ -199,6 +199,35 @@ def test_it_looks_again_over_the_same_connection_until_ctrl_c(guarded: str) -> N
     assert [look["used"] for look in looks] == [1, 1, 1]
 
 
+@posix
+@pytest.mark.parametrize("library", ["psycopg2", "psycopg", "pg8000", "asyncpg"])
+def test_ctrl_c_in_the_middle_of_a_question_is_quiet(library: str, guarded: str) -> None:
+    """The library cannot go on with that connection, and the server ends the transaction."""
+    needed(library)
+    psycopg2 = needed("psycopg2")
+    url = guarded.replace("postgresql:", f"postgresql+{library}:")
+    command = [sys.executable, "-m", "whoholds", "server", url, "--json", "--watch", "0.05"]
+    with ExitStack() as end:
+        locking, looking = psycopg2.connect(guarded), psycopg2.connect(guarded)
+        end.callback(looking.close)
+        end.callback(locking.close)
+        looking.autocommit = True
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        end.callback(process.communicate)
+        end.callback(process.kill)
+        assert process.stdout is not None
+        json.loads(process.stdout.readline())
+        locking.cursor().execute("LOCK pg_db_role_setting")  # which the view pg_roles reads
+        cursor = looking.cursor()
+        waits = 0
+        while not waits and process.poll() is None:
+            cursor.execute(POSTGRES_WAITS)
+            (waits,) = cursor.fetchone()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (0, "")
+
+
 @pytest.mark.parametrize("library", ["pymysql", "mysql.connector"])
 def test_mysql(library: str, mariadb: servers.MySQLArguments, capsys: pytest.CaptureFixture[str]) -> None:
     """Names from connection attributes, transactions and lock waits from InnoDB."""
@@ -246,6 +275,8 @@ def blocking_mysql(connect: Callable[[], Any]) -> Iterator[None]:
         ("sqlite:///cars.db", "only PostgreSQL and MySQL can be asked"),
         ("nonsense", "the connection string is not understood"),
         (f"host='{PASSWORD}", "the connection string is not understood"),
+        (f"postgresql://me:1/{PASSWORD}there/shop", "the connection string is not understood: in a user name"),
+        (f"postgresql://me:1#{PASSWORD}127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
         (f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
         (f"host=127.0.0.1 port=1 user=me password={PASSWORD} dbname=shop", "me@127.0.0.1:1/shop cannot be asked: "),
     ],
@@ -293,6 +324,12 @@ def test_a_queue_of_many_is_one_level_and_quickly_drawn() -> None:
     text = list(lines_of(state))
     assert "      … and 20 more, which --json lists" in text
     assert any("on web-3, idle in transaction for 93 s, blocks 40 (process 1)" in line for line in text)
+
+
+def test_a_server_sends_no_control_characters_to_the_terminal() -> None:
+    """Whatever it calls itself."""
+    state = state_of(session(1))._replace(server="PostgreSQL \x1b[2J16")
+    assert "\x1b" not in "".join(lines_of(state))
 
 
 def test_a_circle_and_what_is_not_listed_end() -> None:

@@ -12,6 +12,7 @@ from whoholds.servers.asking import CannotAsk, asked, target_of
 from whoholds.servers.telling import as_data, lines_of
 from whoholds.text.redact import redact
 from whoholds.text.streams import AUTO, has_color, in_color, say
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,4 +71,4 @@ def _why(error: Exception, target: Target) -> str:
     why = _FULL if is_refusal(error) else " ".join(str(error).split()) or type(error).__name__
     if target.password:
         why = why.replace(target.password, "***")
-    return f"{redact(target.shown)} cannot be asked: {redact(why)}"
+    return visible(f"{redact(target.shown)} cannot be asked: {redact(why)}")

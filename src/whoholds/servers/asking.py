@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,7 +58,9 @@ def target_of(dsn: str) -> Target:
 
 
 def _of_url(dsn: str) -> Target:
-    parts = urlsplit(dsn)
+    parts = urlsplit(dsn.replace("#", "%23"))  # a DSN has no fragment, but a password may have a #
+    if "@" in parts.path:  # whatever stands before it may be a password
+        raise CannotAsk("the connection string is not understood: in a user name or password, write %2F for /")
     system, _, library = parts.scheme.partition("+")
     if system not in _SYSTEMS:
         raise CannotAsk("only PostgreSQL and MySQL can be asked: postgresql://… or mysql://…")
@@ -100,21 +102,22 @@ def asked(target: Target) -> Iterator[Callable[[], State]]:
                 _may(ask, sql)
         yield partial(_look, ask, target)
     finally:
-        close()
+        with suppress(Exception):  # after Ctrl-C the library may be in the middle of a query
+            close()
 
 
 def _look(ask: Ask, target: Target) -> State:
-    """One look, in a transaction that is read only."""
+    """One look, in a transaction that is read only. If it fails, the caller closes the connection, which ends it."""
     system = postgres if target.system == "postgresql" else mysql
     for sql in system.BEGIN:
         ask(sql)
-    try:
-        if target.system == "postgresql":
-            return postgres.look(ask, target.shown)
-        return mysql.look(ask, partial(_may, ask), target.shown)
-    finally:
-        for sql in system.END:
-            ask(sql)
+    if target.system == "postgresql":
+        state = postgres.look(ask, target.shown)
+    else:
+        state = mysql.look(ask, partial(_may, ask), target.shown)
+    for sql in system.END:
+        ask(sql)
+    return state
 
 
 def _may(ask: Ask, sql: str) -> list[Any] | None:
@@ -143,6 +146,7 @@ def _asyncpgs(module: Any, target: Target) -> tuple[Ask, Callable[[], None]]:
     import asyncio
 
     loop = asyncio.new_event_loop()
+    loop.set_exception_handler(lambda *_: None)  # it would print what becomes of a question that Ctrl-C interrupts
     given = {"user": target.user, "password": target.password, "host": target.host, "database": target.name}
     named: dict[str, Any] = {"server_settings": {"application_name": NAME}, "timeout": CONNECT_S}
     if "://" in target.dsn:
@@ -156,8 +160,10 @@ def _asyncpgs(module: Any, target: Target) -> tuple[Ask, Callable[[], None]]:
         raise
 
     def close() -> None:
-        loop.run_until_complete(connection.close())
-        loop.close()
+        try:
+            loop.run_until_complete(connection.close())
+        finally:
+            loop.close()
 
     return lambda sql: list(loop.run_until_complete(connection.fetch(sql))), close
 

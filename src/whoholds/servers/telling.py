@@ -139,7 +139,7 @@ def as_data(state: State) -> dict[str, Any]:
 
 def lines_of(state: State) -> Iterator[str]:
     """The state as a person reads it, line by line."""
-    yield f"{state.server} at {redact(state.where)}: {_slots(state)}"
+    yield f"{_shown(state.server)} at {_shown(state.where)}: {_slots(state)}"
     for limit in state.limits:
         full = ", and so can open no more" if limit.used >= limit.allowed else ""
         yield f"The {limit.kind} {_shown(limit.name)} may have {limit.allowed}, and has {limit.used}{full}."

@@ -8,14 +8,13 @@ from whoholds.analysis import finding as _finding
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.work import work_of
 from whoholds.ledger import faults
-from whoholds.reporting.words import database_name, noun, plural, verb_of
+from whoholds.reporting.words import UNKNOWN_LINE, database_name, noun, plural, verb_of
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
     from whoholds.analysis.sites import Site
 
-_UNKNOWN_LINE = "an unknown line"
 _GROUP = "{n}"  # placeholder of a phrase, for instance for "35 connections"
 
 
@@ -39,7 +38,7 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     if finding.site is not None and finding.site.origin:
         place, function = finding.site.frame.place, f" in {_escaped(finding.site)}"
     else:
-        place, function = _UNKNOWN_LINE, ""
+        place, function = UNKNOWN_LINE, ""
     predicate, numbers = _predicate(finding)
     template = f"{finding.rule}: %s{function} {predicate}"
     arguments: list[object] = [place, *numbers]

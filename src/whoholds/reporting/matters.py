@@ -32,23 +32,18 @@ def matters_of_records(records: Iterable[Record]) -> list[list[Record]]:
     return _grouped(
         records,
         lambda record: (record.get("journal"), record.get("pid"), record.get("matter") or record["id"]),
-        lambda record: (record["severity"], record.get("rule", "")),
+        _rank_of_record,
     )
-
-
-def worst(groups: Iterable[Sequence[T]], rank: Callable[[T], tuple[str, str]]) -> T | None:
-    """The first finding of the worst matter, or None. `rank` gives the severity and the rule of a finding."""
-    return max((group[0] for group in groups), key=lambda first: _weight(rank(first)), default=None)
 
 
 def worst_finding(groups: Iterable[Sequence[Finding]]) -> Finding | None:
     """The finding by which the worst of the matters is named, or None if there is none."""
-    return worst(groups, _RANK)
+    return _worst(groups, _RANK)
 
 
 def worst_record(groups: Iterable[Sequence[Record]]) -> Record | None:
     """The record by which the worst of the matters is named, or None if there is none."""
-    return worst(groups, lambda record: (record["severity"], record.get("rule", "")))
+    return _worst(groups, _rank_of_record)
 
 
 def report_of(group: Sequence[Record]) -> str:
@@ -71,6 +66,15 @@ def reports(findings: Iterable[Finding]) -> list[str]:
 
 
 _RANK: Callable[[Finding], tuple[str, str]] = attrgetter("severity", "rule")
+
+
+def _rank_of_record(record: Record) -> tuple[str, str]:
+    return record["severity"], record.get("rule", "")
+
+
+def _worst(groups: Iterable[Sequence[T]], rank: Callable[[T], tuple[str, str]]) -> T | None:
+    """The first finding of the worst matter, or None. `rank` gives the severity and the rule of a finding."""
+    return max((group[0] for group in groups), key=lambda first: _weight(rank(first)), default=None)
 
 
 def _weight(rank: tuple[str, str]) -> tuple[int, bool]:

@@ -7,9 +7,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.asking import asking
-from whoholds.analysis.frames import shown_path
 from whoholds.ledger.database import database
 from whoholds.reporting.records import asking_record, iso, line_record
+from whoholds.reporting.words import number_of, recorded_place
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
 
 def _lines(record: dict[str, Any]) -> list[str]:
     sizes, used, loans = record["sizes"], record["used_share"], record["loans"]
-    place = _place(record["made"])
+    place = recorded_place(record["made"])
     most = f", {record['max']} at most" if record["max"] else ""
-    wanted = f"{loans} loan{'s' * (loans != 1)}, {record['wanted']} wanted at once"
+    wanted = f"{number_of(loans, 'loan')}, {record['wanted']} wanted at once"
     if used is not None:
         wanted += f", used for {used:.0%} of the time they were held" if used else ", never used"
     enough = f"{sizes['no_wait']} if nobody may wait, {sizes['few_waits']} if 1 % may wait for 10 ms or longer"
@@ -91,14 +91,10 @@ def _lines(record: dict[str, Any]) -> list[str]:
     ]
 
 
-def _place(line: dict[str, Any] | None) -> str:
-    return f"{shown_path(line['file'])}:{line['line']} in {line['function']}" if line else "an unknown line"
-
-
 def _waiting(asking: dict[str, Any]) -> str:
     """`3 wait now, for up to 2.1 s, at shop/page.py:20 in page`."""
     waits = f"{asking['count']} wait now, for up to" if asking["count"] > 1 else "1 waits now, for"
-    return f"whoholds:   {waits} {asking['longest_s']:.1f} s, at {_place(asking['asked'])}"
+    return f"whoholds:   {waits} {asking['longest_s']:.1f} s, at {recorded_place(asking['asked'])}"
 
 
 def _spread_text(spread: dict[str, float]) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.frames import frames
+from whoholds.reporting.words import number_of
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def stack_lines(title: str, origin: Origin, most: int, *, least: int = 1) -> lis
             folded += 1
             continue
         if folded:
-            lines.append(f"    … {folded} library frame{'s' * (folded > 1)}")
+            lines.append(f"    … {number_of(folded, 'library frame')}")
             folded = 0
         lines.append(f"    {frame.place} in {frame.function}")
         count += 1

@@ -11,7 +11,7 @@ from whoholds.analysis.frames import shown_path
 from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, matters_of_records, worst_finding, worst_record
 from whoholds.reporting.pools import pool_lines
-from whoholds.reporting.words import named_database
+from whoholds.reporting.words import named_database, number_of, recorded_place
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def headline(run: Run) -> str:
     """The line that ends every run, with findings or clean."""
     most, database = run.peak
     held = "" if run.ended else "at least "
-    held += f"{run.connections} connection{'s' * (run.connections != 1)} opened"
+    held += f"{number_of(run.connections, 'connection')} opened"
     held += f", at most {most} at once to {named_database(database)}" if run.connections and most else ""
     processes = f" in {run.processes} processes" if run.processes > 1 else ""
     if not run.severities:
@@ -229,9 +229,9 @@ def headline(run: Run) -> str:
 def counted(severities: Iterable[str]) -> str:
     """`3 findings (1 error, 2 warnings)`."""
     counts = Counter(severities)
-    parts = [f"{counts[one]} {one}{'s' * (counts[one] != 1)}" for one in reversed(SEVERITIES) if counts[one]]
+    parts = [number_of(counts[one], one) for one in reversed(SEVERITIES) if counts[one]]
     total = sum(counts.values())
-    return f"{total} finding{'s' * (total != 1)} ({', '.join(parts)})"
+    return f"{number_of(total, 'finding')} ({', '.join(parts)})"
 
 
 def busy_line(place: str, function: str, count: int, *, loan: bool) -> str:
@@ -274,7 +274,6 @@ def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
         return [first + "nothing was open when it was last looked at"]
     lines = [first + f"when it was last looked at, it held {held['count']}:"]
     for line in held["lines"][:BUSIEST]:
-        at = line.get("opened") or {"file": "?", "line": 0, "function": "?"}
-        place = f"{shown_path(at['file'])}:{at['line']} in {at['function']}"
+        place = recorded_place(line.get("opened"))
         lines.append(f"whoholds:   {place} holds {line['count']}, to {named_database(line['database'])}")
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import shown_path
 
@@ -12,12 +12,23 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle
 
+UNKNOWN_LINE = "an unknown line"
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
 def plural(count: int) -> str:
     """The ending of a noun for so many: "s", or "" for one."""
     return "s" * (count != 1)
+
+
+def number_of(count: int, what: str) -> str:
+    """`1 finding`, `3 findings`."""
+    return f"{count} {what}{plural(count)}"
+
+
+def recorded_place(line: dict[str, Any] | None) -> str:
+    """`shop/cars.py:42 in load_cars`, of a line as records have it; None stands for an unknown line."""
+    return f"{shown_path(line['file'])}:{line['line']} in {line['function']}" if line else UNKNOWN_LINE
 
 
 def noun(kind: str, count: int) -> str:

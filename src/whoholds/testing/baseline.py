@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.frames import shown_path
+from whoholds.analysis.habits import place_of
 from whoholds.reporting.files import open_for_reading, write_whole
 from whoholds.text.visible import visible
 
@@ -152,4 +152,4 @@ def _known(record: Tally) -> Known:
 
 
 def _place(line: Mapping[str, Any] | None) -> str:
-    return f"{shown_path(line['file'])} in {line['function']}".replace("\\", "/") if line else ""
+    return place_of(line["file"], line["function"]) if line else ""

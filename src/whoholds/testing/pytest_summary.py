@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR as FAILURE
 from whoholds.analysis.finding import WARNING
-from whoholds.analysis.frames import shown_path
 from whoholds.reporting.ci import github_lines
 from whoholds.reporting.matters import matters_of_records
+from whoholds.reporting.words import number_of, recorded_place
 from whoholds.testing.policy import ERROR
 
 if TYPE_CHECKING:
@@ -80,21 +80,18 @@ class Summary:
 
     def _headline(self, groups: list[list[dict[str, Any]]]) -> str:
         connects = sum(entry["connects"] for entry in self._entries)
-        said = f"{_n(connects, 'connection')} opened by tests and fixtures"
+        said = f"{number_of(connects, 'connection')} opened by tests and fixtures"
         if not groups:
             return f"{said}, nothing found"
         judged = {(entry["kind"], entry["name"]) for entry in self._entries if entry["findings"]}
         kinds = Counter(kind for kind, _ in judged)
-        where = " and ".join(_n(count, kind) for kind, count in sorted(kinds.items(), reverse=True))
+        where = " and ".join(number_of(count, kind) for kind, count in sorted(kinds.items(), reverse=True))
         found = sum(len(matters_of_records(entry["findings"])) for entry in self._entries)
-        return f"{said}; {_n(found, 'finding')} in {where}, by opening line:"
+        return f"{said}; {number_of(found, 'finding')} in {where}, by opening line:"
 
     def _leak(self, reporter: pytest.TerminalReporter, rows: list[dict[str, Any]], *, verbose: bool) -> None:
         first = rows[0]
-        opened = first["opened"]
-        place = (
-            f"{shown_path(opened['file'])}:{opened['line']} in {opened['function']}" if opened else "an unknown place"
-        )
+        place = recorded_place(first["opened"])
         count = sum(row["count"] for row in rows)
         reporter.write_line(f"{count:>6} ×  {', '.join(first['rules'])}  {place}{self._remark(first)}")
         names = list(dict.fromkeys(row["name"] for row in rows))
@@ -128,7 +125,3 @@ class Summary:
             rows
             for _, rows in sorted(groups.items(), key=lambda item: (item[0][0], -sum(row["count"] for row in item[1])))
         ]
-
-
-def _n(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

@@ -85,6 +85,7 @@ class Told:
         self._open: dict[Process, dict[str, Any]] = {}  # the last `open` record of a process without an end
         self._connections = self._handles = 0
         self._first = ""  # the database of the first handle
+        self._pooled = False  # whether a connection is a pool's own: peaks leave out those of bounded pools
         self._peak = (0, "")
         self._pools: dict[tuple[Process, int], dict[str, Any]] = {}  # the last record of each pool
         self._places: Counter[tuple[str, int, str, bool]] = Counter()
@@ -125,6 +126,7 @@ class Told:
             return
         self._first = self._first or record["database"]
         self._handles += 1
+        self._pooled = self._pooled or (record["kind"] == "connection" and record.get("pool") is not None)
         self._connections += record["kind"] == "connection"
         at = record.get("opened")
         if at is not None:
@@ -196,7 +198,9 @@ class Told:
         """All processes together as one run."""
         still_open = [line for record in self.held.values() for line in record["lines"]]
         highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
-        peak = self._peak if self._peak[0] else (min(self._handles, 1), self._first)
+        peak = self._peak
+        if not peak[0] and not self._pooled:  # a number of one has no record
+            peak = (min(self._handles, 1), self._first)
         groups = matters_of_records(self.above_info)
         worst = worst_record(groups)
         return Run(

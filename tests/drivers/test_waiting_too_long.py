@@ -223,6 +223,7 @@ class Actors:
         self.go_on = threading.Event()
         self.kept: list[Any] = []
         self.all_there = threading.Barrier(PLACES)
+        self.second = self  # where `nests` asks for another
         self.threads: list[threading.Thread] = []
 
     def starts(self, act: Callable[[], None], count: int) -> None:
@@ -257,17 +258,7 @@ class Actors:
     def nests(self) -> None:
         self.kept.append(self.pool.take())
         self.all_there.wait(PATIENCE)
-        self.asks()
-
-    def nests_in(self, other: Pool) -> Callable[[], None]:
-        """Borrow here and then there, once everybody has the first."""
-
-        def nests() -> None:
-            self.kept.append(self.pool.take())
-            self.all_there.wait(PATIENCE)
-            other.give(other.take())
-
-        return nests
+        self.second.asks()
 
     def asks(self) -> None:
         self.pool.give(self.pool.take())
@@ -324,8 +315,9 @@ def test_threads_of_two_pools_that_wait_for_each_other(pool: Any, scene: Scene, 
     with pool(postgres) as first, pool(postgres) as second:
         here, there = Actors(first), Actors(second)
         here.all_there = there.all_there = threading.Barrier(2 * PLACES)
-        here.starts(here.nests_in(second), PLACES)
-        there.starts(there.nests_in(first), PLACES)
+        here.second, there.second = there, here
+        here.starts(here.nests, PLACES)
+        there.starts(there.nests, PLACES)
         assert waited_for(lambda: len(here.kept) == len(there.kept) == PLACES)
         found = scene.found(2 * PLACES)
         assert [(one.severity, one.verdict, one.count) for one in found] == [("error", "deadlock", PLACES)] * 2
@@ -438,6 +430,13 @@ class Tasks:
         await self.pool.give(await self.pool.take())
 
 
+async def judged(scene: Scene, actors: Tasks) -> tuple[str, str, int, str, str]:
+    """Let `ASKERS` tasks ask, and give what is found once all of them wait."""
+    actors.starts(actors.asks, ASKERS)
+    assert await settled(lambda: scene.pending == ASKERS)
+    return verdict_of(scene.later())
+
+
 async def settled(happens: Callable[[], bool]) -> bool:
     """Say whether it came to be within the patience."""
     for _ in range(int(PATIENCE / 0.005)):
@@ -456,9 +455,7 @@ def test_tasks_that_leak_or_nest(pool: Any, scene: Scene, postgres: str) -> None
             actors = Tasks(lent)
             actors.starts(actors.forgets, PLACES)
             await actors.end()
-            actors.starts(actors.asks, ASKERS)
-            assert await settled(lambda: scene.pending == ASKERS)
-            assert verdict_of(scene.later()) == ("error", "leaked", ASKERS, *lent.named("forgets", "asks"))
+            assert await judged(scene, actors) == ("error", "leaked", ASKERS, *lent.named("forgets", "asks"))
             for connection in actors.kept:
                 await maybe(lent.give(connection))
             await actors.end()
@@ -484,17 +481,13 @@ def test_tasks_that_are_all_busy(pool: Any, scene: Scene, postgres: str) -> None
             actors = Tasks(lent)
             actors.starts(actors.does_other_work, PLACES)
             assert await settled(lambda: len(actors.kept) == PLACES)
-            actors.starts(actors.asks, ASKERS)
-            assert await settled(lambda: scene.pending == ASKERS)
-            assert verdict_of(scene.later()) == ("error", "too small", ASKERS, *lent.named("does_other_work", "asks"))
+            assert await judged(scene, actors) == ("error", "too small", ASKERS, *lent.named("does_other_work", "asks"))
             await actors.end()
 
             actors = Tasks(lent)
             actors.starts(actors.is_slow, PLACES)
             assert await settled(lambda: scene.running == PLACES)
-            actors.starts(actors.asks, ASKERS)
-            assert await settled(lambda: scene.pending == ASKERS)
-            assert verdict_of(scene.later()) == ("warning", "too small", ASKERS, *lent.named("is_slow", "asks"))
+            assert await judged(scene, actors) == ("warning", "too small", ASKERS, *lent.named("is_slow", "asks"))
             scene.unlock()
             await actors.end()
 

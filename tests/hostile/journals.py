@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.commands.report import report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PROGRAM = """
 import sqlite3, threading
@@ -47,6 +47,16 @@ def journal_of_a_program(folder: Path) -> bytes:
     env = {"WHOHOLDS": "journal", "WHOHOLDS_JOURNAL": str(path), "PATH": "/usr/bin:/bin"}
     subprocess.run([sys.executable, "-c", PROGRAM], env=env, cwd=folder, check=True, timeout=60)  # noqa: S603
     return path.read_bytes()
+
+
+def damaged_journals(folder: Path, what: str, count: int, seed: object = None) -> Iterator[Path]:
+    """Give a journal, damaged in another way each time. `what` and `seed`, by default the date, choose the ways."""
+    rng = random.Random(f"{what} {seed if seed is not None else time.strftime('%Y-%m-%d')}")
+    real = journal_of_a_program(folder)
+    path = folder / "damaged.jsonl"
+    for _ in range(count):
+        path.write_bytes(mutated(real, rng))
+        yield path
 
 
 def mutated(journal: bytes, rng: random.Random) -> bytes:
@@ -104,12 +114,8 @@ _MUTATIONS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 def faults(folder: Path, mutations: int, seed: object) -> Counter[str]:
     """Read so many damaged journals; give what was wrong: an exception, or a control character that got out."""
-    rng = random.Random(f"journals {seed}")
-    journal = journal_of_a_program(folder)
-    path = folder / "damaged.jsonl"
     found: Counter[str] = Counter()
-    for _ in range(mutations):
-        path.write_bytes(mutated(journal, rng))
+    for path in damaged_journals(folder, "journals", mutations, seed):
         out = io.TextIOWrapper(io.BytesIO(), "utf-8")
         try:
             with redirect_stdout(out), redirect_stderr(out):

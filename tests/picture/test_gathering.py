@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
 import subprocess
 import sys
-import time
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hostile.journals import journal_of_a_program, mutated
+from tests.hostile.journals import damaged_journals
 from tests.picture.generated import EPOCH, finding, handles, line, write_journal
 from whoholds.commands.cli import main
 from whoholds.picture.gathering import MOST_STILL_HELD, Gathered
@@ -130,11 +128,7 @@ def test_paths_are_short(file: str, shown: str) -> None:
 
 def test_no_damaged_journal_stops_the_picture(tmp_path: Path) -> None:
     """Values of any type in any field. Each day damages another way."""
-    rng = random.Random(f"pictures {time.strftime('%Y-%m-%d')}")
-    real = journal_of_a_program(tmp_path)
-    path = tmp_path / "damaged.jsonl"
-    for _ in range(300):
-        path.write_bytes(mutated(real, rng))
+    for path in damaged_journals(tmp_path, "pictures", 300):
         assert page_of([Journal(path)]).startswith(b"<!DOCTYPE html>")
 
 

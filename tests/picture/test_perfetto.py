@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import socket
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hostile.journals import journal_of_a_program, mutated
+from tests.hostile.journals import damaged_journals
 from tests.needs import needed
 from tests.picture.generated import finding, handles, write_journal
 from tests.worlds import CARS, REPORT, SHOP, Program, thread
@@ -133,11 +132,7 @@ def test_equal_pids_are_two_processes(tmp_path: Path) -> None:
 
 def test_no_damaged_journal_stops_the_trace(tmp_path: Path) -> None:
     """Whatever is in it, the trace is of the format. Each day damages another way."""
-    rng = random.Random(f"traces {time.strftime('%Y-%m-%d')}")
-    real = journal_of_a_program(tmp_path)
-    path = tmp_path / "damaged.jsonl"
-    for _ in range(150):
-        path.write_bytes(mutated(real, rng))
+    for path in damaged_journals(tmp_path, "traces", 150):
         events_of(path)
 
 

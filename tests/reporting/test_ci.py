@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.hostile.journals import journal_of_a_program, mutated
+from tests.hostile.journals import damaged_journals
 from tests.needs import needed
 from tests.picture.generated import finding, handles, line, write_journal
 from tests.programs import Programs
@@ -102,11 +100,7 @@ def test_the_code_quality_report_is_as_gitlab_asks(monkeypatch: pytest.MonkeyPat
 
 def test_no_damaged_journal_stops_them(tmp_path: Path) -> None:
     """Each day damages another way."""
-    rng = random.Random(f"hosts {time.strftime('%Y-%m-%d')}")
-    real = journal_of_a_program(tmp_path)
-    path = tmp_path / "damaged.jsonl"
-    for _ in range(150):
-        path.write_bytes(mutated(real, rng))
+    for path in damaged_journals(tmp_path, "hosts", 150):
         findings = Told([Journal(path)]).findings
         valid(sarif(findings))
         assert all(set(issue) == GITLAB for issue in json.loads(code_quality(findings)))

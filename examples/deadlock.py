@@ -18,7 +18,7 @@ def transfer(url: str, source: int, target: int) -> None:
     try:
         with connection, connection.cursor() as cursor:
             change(cursor, source, -10)
-            both.wait()  # a busy day in one line: the other transfer has come just as far
+            both.wait()  # stands for a busy day: the other transfer has come just as far
             change(cursor, target, +10)
     except psycopg2.errors.DeadlockDetected:
         print(f"the transfer from {source} to {target} was ended by a deadlock")

@@ -158,7 +158,7 @@ def test_a_named_file_that_cannot_be_read_is_an_error_of_its_variable(here: Path
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs")
 def test_a_search_is_never_held_up(here: Path) -> None:
-    """By a FIFO of that name, or a folder."""
+    """A FIFO of that name, or a folder, does not hold it up."""
     os.mkfifo(here / "pyproject.toml")
     (here.parent / "pyproject.toml").mkdir()
     written(here.parents[1], "[tool.whoholds]\nevery = 3")

@@ -1,4 +1,4 @@
-"""A shop's totals from an executor: eight workers, and yet a connection for each job, for `with` does not close it."""
+"""A shop's totals from an executor: eight workers, but a connection for each job, as `with` does not close it."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A shop's function on AWS Lambda: a token that expires, and a connection kept for every token that there was."""
+"""A shop's function on AWS Lambda: its tokens expire, and it keeps a connection for every token."""
 
 import os
 from functools import cache

@@ -118,7 +118,7 @@ def test_the_sizes_are_enough_and_one_less_is_not(seed: int, size: int) -> None:
 
 @pytest.mark.parametrize("every", [0.01, 0.7, 1000.0])
 def test_the_most_wanted_at_once_is_exact(every: float) -> None:
-    """However rarely a look comes: lent or waited for, from the moments at which each was asked for and came back."""
+    """Even if looks are rare: it is computed from the moments at which each loan was asked for and came back."""
     wanted, size = bursts(7, 200), 3
     shop = Shop(size)
     shop.runs(wanted, every)

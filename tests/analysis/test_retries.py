@@ -48,7 +48,7 @@ def runs(handle: Handle, sql: str, at: float) -> None:
 
 
 def test_it_is_reported_when_nobody_has_tried_again_for_a_while() -> None:
-    """And once only."""
+    """It is reported once only."""
     world = Locked()
     assert world.due() == []
     world.clock.advance(PATIENCE_S)
@@ -59,7 +59,7 @@ def test_it_is_reported_when_nobody_has_tried_again_for_a_while() -> None:
 
 @pytest.mark.parametrize("kind", ["process", "watch", "test"])
 def test_the_end_waits_for_nobody(kind: str) -> None:
-    """Of the process, of a watch or of a test: whoever would have tried again does so no more."""
+    """At the end of a process, a watch or a test it is reported at once: nobody tries again after that."""
     world = Locked()
     assert world.due(Ending(kind)) == [world.lockout]
 
@@ -84,7 +84,7 @@ def test_another_failure_begins_the_wait_anew() -> None:
 
 
 def test_a_retry_that_runs_just_now_is_waited_for() -> None:
-    """On its own connection or a new one, but not for ever."""
+    """It may run on its own connection or a new one; the look does not wait for ever."""
     world = Locked()
     again = world.opens(to=FILE, caller=1)
     world.clock.advance(PATIENCE_S + 1)
@@ -98,7 +98,7 @@ def test_a_retry_that_runs_just_now_is_waited_for() -> None:
 
 
 def test_a_statement_that_succeeds_on_a_new_connection_is_no_problem() -> None:
-    """Of the same owner, and of the same file; it may have been closed since."""
+    """The connection has the same owner and the same file; it may have been closed since."""
     world = Locked()
     world.clock.advance(1)
     again = world.opens(to=FILE)
@@ -109,7 +109,7 @@ def test_a_statement_that_succeeds_on_a_new_connection_is_no_problem() -> None:
 
 
 def test_somebody_elses_success_is_not_its_own() -> None:
-    """Nor is a statement of before, or another one."""
+    """Nor does an earlier statement count, or a different one."""
     world = Locked()
     runs(world.handle, SQL, world.clock() - 1)
     runs(world.handle, "SELECT 1", world.clock())
@@ -119,7 +119,7 @@ def test_somebody_elses_success_is_not_its_own() -> None:
 
 
 def test_its_ring_notices_the_success() -> None:
-    """Also where no look comes before the statement has left the ring; it is a plain list again afterwards."""
+    """Even if no look comes before the statement has left the ring; afterwards the ring is a plain list again."""
     world = Locked()
     world.handle.ring = Awaiting([None] * 5, world.handle, world.lockout)
     world.lockout.owner = None  # whoever runs this test
@@ -151,7 +151,7 @@ def test_each_ring_is_its_own_handles() -> None:
 
 
 def test_its_ring_is_plain_again_once_it_was_judged() -> None:
-    """With the next statement, whatever that is; a failure gives it back at once."""
+    """The next statement gives the plain list back, whatever it is; a failure gives it back at once."""
     world = Locked()
     world.handle.ring = Awaiting([None] * 5, world.handle, world.lockout)
     assert world.due(AT_EXIT) == [world.lockout]
@@ -163,7 +163,7 @@ def test_its_ring_is_plain_again_once_it_was_judged() -> None:
 
 
 def test_a_commit_of_sqlite_has_succeeded_when_nothing_is_open_any_more() -> None:
-    """Unless by a rollback: then the work is lost."""
+    """Unless a rollback ended it: then the work is lost."""
     for left, due in ((False, False), (None, True), (True, True)):
         world = Locked()
         world.lockout.again = False
@@ -173,7 +173,7 @@ def test_a_commit_of_sqlite_has_succeeded_when_nothing_is_open_any_more() -> Non
 
 
 def test_a_commit_that_failed_elsewhere_succeeds_with_its_whole_transaction() -> None:
-    """With the last statement before it, run again; that nothing is open any more proves nothing there."""
+    """The last statement before it must run again; that no transaction is open proves nothing on a server."""
     for again, due in ((False, True), (True, False)):
         world = World()
         handle = world.opens(to=SHOP)

@@ -92,7 +92,7 @@ MYSQL_WAITS = "SELECT count(*) FROM information_schema.processlist WHERE state =
 
 
 def test_who_holds_and_who_blocks(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Idle in transaction first, lines as nodes, slots, what is reserved, limits, and untagged ones by their names."""
+    """It shows who is idle in a transaction first, then lines, slots, reserved slots, limits, and untagged connections."""
     psycopg2 = needed("psycopg2")
 
     def tagged() -> Any:
@@ -165,7 +165,7 @@ def test_without_the_right_to_see_others_it_says_so(guarded: str, capsys: pytest
 
 
 def test_through_pgbouncer_it_is_one_transaction(pgbouncer: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """In both of its modes, nothing of the question is left behind on the server's connection."""
+    """In both modes of PgBouncer, nothing of the question is left behind on the server's connection."""
     psycopg2 = needed("psycopg2")
     assert said(capsys, pgbouncer).startswith("PostgreSQL ")
     connection = psycopg2.connect(pgbouncer)

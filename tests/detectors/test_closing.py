@@ -325,7 +325,7 @@ def test_mariadb_programs(tmp_path: Path, mariadb: MySQLArguments) -> None:
 
 
 def test_a_mysqlclient_program(tmp_path: Path, mariadb: MySQLArguments) -> None:
-    """It must be compiled, and may be missing."""
+    """mysqlclient must be compiled, and may be missing."""
     needed("MySQLdb")
     told(tmp_path, MYSQLCLIENT, IN_MYSQLCLIENT, ADDRESS=dict(mariadb))
 
@@ -345,5 +345,5 @@ def test_a_loan_of_a_pool_without_a_row() -> None:
 
 
 def test_every_row_is_tried() -> None:
-    """By a real program."""
+    """Each is tried by a real program."""
     assert set(WAYS) == {None} | IN_SQLITE | IN_POSTGRES | IN_MARIADB | IN_MYSQLCLIENT

@@ -779,7 +779,7 @@ def test_stamps_are_unique_so_that_openings_and_closings_have_an_order() -> None
 
 
 def test_a_refusal_by_a_pool_says_how_many_were_wanted_unless_a_holder_itself_was_refused() -> None:
-    """Whoever holds one and asks for a second holds the first for as long as it waits: shorter is no advice."""
+    """A holder that asks for a second holds the first for as long as it waits: giving back sooner is no advice."""
     for nests in (False, True):
         world = World()
         pool = world.pool(most=2)

@@ -49,7 +49,7 @@ class Learning(World):
 
 
 def test_a_line_that_holds_for_much_longer_than_ever_is_reported() -> None:
-    """Long before the limit for all lines, and with what it is used to."""
+    """It is reported long before the limit for all lines, with what is usual for it."""
     world = Learning()
     world.lends(HOLDS, 1.5)
     world.pair()
@@ -109,7 +109,7 @@ def test_few_looks_and_few_connections_are_no_crowd(looks: int, count: int) -> N
 
 
 def test_earlier_runs_are_known_from_the_first_look() -> None:
-    """By file and function, for lines move; what they were used to is no crowd."""
+    """Lines are recognised by file and function, because lines move; what was usual is no crowd."""
     for most, expected in ((3, 1), (4, 0)):
         world = Learning({PLACE: Habit(most, 0.2, 1000)})
         world.crowd(10)
@@ -153,7 +153,7 @@ def test_habits_are_read_from_a_journal_and_kept_in_a_baseline(tmp_path: Path) -
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 1, "habits": [{"opened": "x"}]}', "no JSON"])
 def test_another_file_is_refused(text: str, tmp_path: Path) -> None:
-    """It is no baseline and no journal; a baseline without habits knows none."""
+    """A file that is neither a baseline nor a journal; a baseline without habits is accepted, and knows none."""
     path = tmp_path / "habits.json"
     path.write_text(text)
     with pytest.raises(ValueError):  # noqa: PT011 - of JSON, or ours

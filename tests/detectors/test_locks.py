@@ -85,7 +85,7 @@ def test_the_one_with_the_transaction_is_named_with_the_line_that_failed() -> No
 
 
 def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
-    """However many read."""
+    """However many readers there are."""
     shop = Shop()
     readers = [shop.holds(USERS, "SELECT 1", **by(f"Thread-{number}")) for number in range(3)]
     shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES (1)", **by("Thread-9")), *readers)
@@ -100,7 +100,7 @@ def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
 
 
 def test_who_touched_the_same_table_comes_first_on_a_server() -> None:
-    """Before those that wrote elsewhere."""
+    """It comes before those that wrote elsewhere."""
     shop = Shop(SHOP)
     shop.locks_out(shop.holds(USERS, "INSERT INTO users VALUES (1)"), shop.holds(CARS, "SELECT * FROM cars FOR UPDATE"))
     finding = shop.finding()
@@ -120,7 +120,7 @@ def test_a_transaction_longer_than_its_last_calls_says_so() -> None:
 
 
 def test_a_thread_that_waits_for_itself_is_told() -> None:
-    """And what to do then."""
+    """The report also says what to do then."""
     shop = Shop()
     shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES (1)"))
     finding = shop.finding()
@@ -156,7 +156,7 @@ def test_a_thread_that_has_another_transaction_open_does_not_wait_for_itself(kin
 def test_where_nobody_here_is_to_blame_the_failed_line_is_named(
     kind: str, more: dict[str, Any], words: str, why: str
 ) -> None:
-    """Once, and with whatever is known of the others."""
+    """It is named once, with whatever is known of the others."""
     shop = Shop()
     shop.locks_out(kind=kind, **more)
     finding = shop.finding()
@@ -186,7 +186,7 @@ def test_the_words_are_those_of_what_was_in_the_way(kind: str, state: str, sql: 
 
 
 def test_a_long_command_is_cut() -> None:
-    """On one line: a program may be given in it."""
+    """The command is shown on one line: it may contain a whole program."""
     shop = Shop()
     shop.locks_out(elsewhere=FileLocks((1 << 30,), (), own=False), command=["python", "-c", "import x\n" * 100])
     (sentence,) = [sentence for sentence in shop.finding().why if sentence.startswith("Process")]
@@ -202,7 +202,7 @@ def test_a_server_is_asked_where_others_hold_the_lock() -> None:
 
 
 def test_the_cursor_that_was_not_read_is_named() -> None:
-    """With its line, which is not the opening line."""
+    """The report has its line, which is not the opening line."""
     shop = Shop()
     shop.locks_out(shop.holds(CARS, None, READING, **by("Thread-1"))._replace(unread=(at(USERS),)))
     finding = shop.finding()

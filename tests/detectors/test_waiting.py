@@ -211,7 +211,7 @@ def test_two_pools_that_wait_for_each_other(size: int) -> None:
 
 
 def test_two_pools_that_wait_for_each_other_while_a_holder_goes_on() -> None:
-    """It gives back some time, and then everybody goes on: both pools are too small."""
+    """The holder will give back, and then everybody goes on: both pools are too small."""
     pool, holders = crossed(2)
     loan, request = holders[0]
     pool.world.requests.remove(request)

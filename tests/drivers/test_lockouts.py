@@ -226,7 +226,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 @pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
 def test_each_call_of_sqlite3_can_be_locked_out(call: Any, wal: bool, tmp_path: Path) -> None:  # noqa: FBT001 - of pytest
-    """At `execute` and its like, of cursors and of connections; `BEGIN IMMEDIATE` too."""
+    """`execute` and its like, of cursors and of connections; `BEGIN IMMEDIATE` too."""
     path = table(tmp_path / "shop.db", wal=wal)
     with watching(sqlite.watch) as watch, closing(writer(path)), closing(other(path)) as second:
         error = fails(call, second)
@@ -268,7 +268,7 @@ def test_the_file_is_known_by_any_of_its_names(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.parametrize("name", ["file:shop?mode=memory&cache=shared", "file:{}?cache=shared"])
 def test_a_shared_cache_locks_tables(name: str, tmp_path: Path) -> None:
-    """There the error names the table, and no busy handler waits."""
+    """In a shared cache the error names the table, and no busy handler waits."""
     name = name.format(tmp_path / "shop.db")
     with watching(sqlite.watch) as watch, closing(sqlite3.connect(name, uri=True)) as first:
         first.execute("CREATE TABLE cars (id INTEGER PRIMARY KEY, price INTEGER)")
@@ -345,7 +345,7 @@ def test_a_statement_of_its_own_connection_can_be_in_the_way(tmp_path: Path) -> 
 
 
 def test_a_snapshot_that_is_out_of_date_is_told_apart(tmp_path: Path) -> None:
-    """In WAL mode whoever has read may not write once another has written: nobody need hold anything then."""
+    """In WAL mode a reader may not write once another connection has written, even if nobody holds a lock."""
     path = table(tmp_path / "shop.db", wal=True)
     with (
         watching(sqlite.watch) as watch,
@@ -398,7 +398,7 @@ sys.stdin.read()
 @pytest.mark.skipif(not os.access("/proc/locks", os.R_OK), reason="there is no /proc/locks")
 @pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
 def test_another_process_is_named_by_its_id(wal: bool, tmp_path: Path) -> None:  # noqa: FBT001 - of pytest
-    """Although this process has a transaction open on the file, too, which only reads."""
+    """This process has a transaction open on the file, too, but only reads."""
     path = table(tmp_path / "shop.db", wal=wal)
     with (
         subprocess.Popen(
@@ -425,7 +425,7 @@ def test_another_process_is_named_by_its_id(wal: bool, tmp_path: Path) -> None: 
 
 
 def test_the_failures_of_one_line_are_one_lockout(tmp_path: Path) -> None:
-    """Also where each attempt has a connection of its own; of another line or thread they are another."""
+    """Each attempt may have a connection of its own; failures at another line or thread are another lockout."""
     path = table(tmp_path / "shop.db")
 
     def attempt() -> None:
@@ -444,7 +444,7 @@ def test_the_failures_of_one_line_are_one_lockout(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("same_connection", [True, False], ids=["same", "new"])
 def test_a_retry_that_succeeds_is_noticed(same_connection: bool, tmp_path: Path) -> None:  # noqa: FBT001 - of pytest
-    """Although a hundred other statements follow; the ring is a plain list again."""
+    """A hundred other statements may follow; the ring is a plain list again."""
     path = table(tmp_path / "shop.db")
     with watching(sqlite.watch) as watch, closing(writer(path)) as first, closing(other(path)) as second:
         fails(second.execute, SQL)

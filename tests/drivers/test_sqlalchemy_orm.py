@@ -128,7 +128,7 @@ def test_a_block_of_a_maker(watch: Watch, engine: Any) -> None:
 
 
 def test_the_report_leads_to_the_dependency(watch: Watch, engine: Any) -> None:
-    """Below the opening line stands the line that made the session; the journal's field `made` has it too."""
+    """The line that made the session is below the opening line; the journal's field `made` has it too."""
     kept = [get_db(engine, "Session") for _ in range(2)]
     for session in kept:
         ask(session)
@@ -201,7 +201,7 @@ def test_a_session_keeps_nobody_s_frame(watch: Watch, engine: Any) -> None:
 
 
 def test_listeners_are_as_before(engine: Any) -> None:
-    """Theirs hear what they heard, in their order, and ours is gone after the end."""
+    """The program's listeners are called as before, in their order, and ours is gone after the end."""
     heard = []
 
     def began(*_: Any) -> None:

@@ -87,7 +87,7 @@ def made(kind: type[Library], request: pytest.FixtureRequest) -> Library:
 def test_the_server_shows_the_line(
     kind: type[Library], request: pytest.FixtureRequest, tagging: Callable[..., None]
 ) -> None:
-    """And without the setting what the library itself says."""
+    """Without the setting, it shows the library's own name."""
     library = made(kind, request)
     bare = named(library)
     tagging(*library.drivers())
@@ -202,7 +202,7 @@ def test_what_a_role_was_given_gives_way(postgres: str, tagging: Callable[..., N
 
 
 def test_only_the_name_differs(postgres: str, tagging: Callable[..., None]) -> None:
-    """Of all that psycopg2 tells about its connection."""
+    """Nothing else differs that psycopg2 tells about its connection."""
     psycopg2 = needed("psycopg2")
 
     def told(dsn: str) -> tuple[str, dict[str, str]]:
@@ -220,7 +220,7 @@ def test_only_the_name_differs(postgres: str, tagging: Callable[..., None]) -> N
 
 @pytest.mark.parametrize("kind", [known.Psycopg2, known.Asyncpg], ids=lambda kind: kind.name)
 def test_through_pgbouncer(kind: type[Library], pgbouncer: str, tagging: Callable[..., None]) -> None:
-    """It takes the name in both of its modes, and shows it to the server."""
+    """PgBouncer takes the name in both of its modes, and shows it to the server."""
     if not kind.there():
         lacking(f"{kind.module} is not installed")
     library = kind(pgbouncer)
@@ -344,7 +344,7 @@ def test_without_the_setting_nothing_stands_in_the_way() -> None:
 
 @pytest.mark.parametrize("name", ["shop.py: cars.py:42 load", "a'b\\c: x.py:1 f", "50%: x.py:1 f&g=h"])
 def test_a_name_in_a_connection_string_is_quoted(name: str) -> None:
-    """In each of the two forms, and in an empty string."""
+    """The string may have either form, or be empty."""
     parse = needed("psycopg2").extensions.parse_dsn
     for dsn in ("", "host=there user=me", "postgresql://me@there/shop", f"postgres://there/?user={quote('m e')}"):
         parsed = parse(tags.with_name(dsn, name))

@@ -114,7 +114,7 @@ def test_a_decorated_job() -> None:
 
 
 def test_a_job_of_a_store_is_made_anew_for_each_run(tmp_path: Path) -> None:
-    """It is known by its id."""
+    """The job is known by its id."""
     store = SQLAlchemyJobStore(engine=create_engine(f"sqlite:///{tmp_path / 'jobs.db'}", poolclass=NullPool))
     scheduler = BackgroundScheduler(jobstores={"default": store})
     scheduler.start()
@@ -151,7 +151,7 @@ def test_jobs_that_are_added_for_ever_are_forgotten() -> None:
 
 
 def test_every_name_is_given_back() -> None:
-    """In each module that has imported it, and what stands there looks like the original."""
+    """Each module that has imported a name gets it back, and the replacement looks like the original."""
     spawning.forget()
     names = [(base, "run_job"), (pool, "run_job"), (asyncio_executor, "run_job"), (base, "run_coroutine_job")]
     before = [getattr(module, name) for module, name in names] + [Job.__init__]

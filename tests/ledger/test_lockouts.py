@@ -80,7 +80,7 @@ def test_a_call_without_a_statement_ends_no_transaction_of_asyncpgs() -> None:
 
 
 def test_one_that_has_just_ended_is_told_all_the_same() -> None:
-    """Of a deadlock's survivor, which goes on at once."""
+    """The survivor of a deadlock goes on at once, so its transaction may have ended."""
     found = begun(used("UPDATE x", None, "UPDATE a", "UPDATE b", None, in_transaction=False))
     assert found.statements == ("UPDATE a", "UPDATE b")
 
@@ -108,7 +108,7 @@ def test_which_statements_take_a_writers_lock(sql: Any, wrote: bool) -> None:  #
 
 
 def test_the_first_words_leave_out_comments() -> None:
-    """However many there are; one that is not closed leaves none."""
+    """There may be any number of them; one that is not closed leaves no words."""
     assert first_words("/* a */ /* b */ (Select 1") == ["SELECT", "1"]
     assert first_words("/* never closed") == [""]
 

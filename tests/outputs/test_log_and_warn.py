@@ -211,7 +211,7 @@ def test_a_repeat_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_rules_that_name_the_same_connections_are_one_matter(capsys: pytest.CaptureFixture[str]) -> None:
-    """What comes together is told together; what comes later says what was told before; the summary counts one."""
+    """Findings that come together are reported together, a later one names the earlier, and the summary counts one."""
     program = Program(Configured(), idle_in_transaction=2, held_too_long=2, owner_gone=8)
     lost = thread("Thread-9", REPORT)
     for _ in range(2):

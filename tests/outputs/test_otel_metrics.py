@@ -101,7 +101,7 @@ def test_the_wait_for_a_loan_is_its_own_histogram(told: Tallies) -> None:
 
 
 def test_how_large_a_pool_must_be_is_told(told: Tallies) -> None:
-    """Three loans at once, each used for a quarter of the time, of a pool of two; one more waits since ten seconds."""
+    """Three loans at once, each used for a quarter of the time, of a pool of two; one more has waited for ten seconds."""
     connections = [told.open() for _ in range(2)]
     pool = told.ledger.pool_made(connections[0], "main pool", None, 2)
     told.watch.tick()

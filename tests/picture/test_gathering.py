@@ -57,7 +57,7 @@ def test_every_handle_is_a_bar(tmp_path: Path) -> None:
 
 
 def test_the_order_is_that_of_the_stamps(tmp_path: Path) -> None:
-    """One closes and the next opens within one tick of the clock: never two at once."""
+    """One closes and the next opens within one tick of the clock: they are never two at once."""
     records = handles(3, over=0.001, held=1, lines=1)
     for number, record in enumerate(records):
         record.update(key=2 * number + 1, end_key=2 * number + 2, held_s=0.0)
@@ -69,7 +69,7 @@ def test_the_order_is_that_of_the_stamps(tmp_path: Path) -> None:
 
 
 def test_equal_texts_stand_once(tmp_path: Path) -> None:
-    """And so a hundred thousand handles make a small page."""
+    """So a hundred thousand handles make a small page."""
     data = data_of(write_journal(tmp_path / "run.jsonl", handles(100, over=10, held=2, lines=2)))
     assert len(data["strings"]) == len(set(data["strings"]))
     assert len(data["lines"]) == 3
@@ -133,7 +133,7 @@ def test_no_damaged_journal_stops_the_picture(tmp_path: Path) -> None:
 
 
 def test_no_text_can_end_the_data() -> None:
-    """In the data no character stands that HTML or a script could read."""
+    """The data contains no character that HTML or a script could read."""
     hostile = "</script><!--<script>\u2028\u2029&lt;{{ data }}{{ style }}"
     made = page({"strings": [hostile]}).decode()
     empty = page({"strings": []}).decode()
@@ -179,7 +179,7 @@ def test_a_run_is_drawn_at_its_end(program: Programs) -> None:
 
 
 def test_a_picture_that_cannot_be_written_stops_the_run_at_once(program: Programs) -> None:
-    """Before the program has run."""
+    """It stops before the program has run."""
     program.write("print('ran')")
     ran = program.whoholds("run", "--html", ".", "app.py")
     assert (ran.code, ran.out) == (2, "")
@@ -199,7 +199,7 @@ def test_the_library_is_whole_and_of_the_version_that_is_named() -> None:
 
 
 def test_a_watched_program_imports_nothing_of_it() -> None:
-    """Not before its end, with every output on."""
+    """Nothing is imported before the program's end, with every output on."""
     code = (
         "import sqlite3, sys, whoholds; c = sqlite3.connect(':memory:'); c.execute('select 1'); whoholds.holders();"
         "whoholds.current().tick(); print([m for m in sys.modules if m.startswith('whoholds.picture')])"

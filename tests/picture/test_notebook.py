@@ -106,7 +106,7 @@ class TestCells:
         assert "1 connection opened, at most 1 at once" in data["line"]
 
     def test_a_cell_that_opens_nothing_says_so(self, outputs: dict[str, list[dict[str, Any]]]) -> None:
-        """In a line of text."""
+        """A line of text says so."""
         assert outputs["nothing"][-1]["data"] == {"text/plain": "whoholds: this cell opened no connection"}
 
     def test_a_cell_may_await_and_raise(self, outputs: dict[str, list[dict[str, Any]]]) -> None:
@@ -117,7 +117,7 @@ class TestCells:
         assert {output.get("ename") for output in outputs["raises"]} == {None, "OperationalError"}
 
     def test_the_magic_takes_no_argument(self, outputs: dict[str, list[dict[str, Any]]]) -> None:
-        """And says what it got."""
+        """The error says what it got."""
         error = next(output for output in outputs["takes nothing"] if output["output_type"] == "error")
         assert (error["ename"], "got %%whoholds --fast" in error["evalue"]) == ("SyntaxError", True)
 
@@ -130,7 +130,7 @@ class TestCells:
         assert re.search(r"Cell In\[\d\], line 5 in work", shown["finding"])
 
     def test_nothing_stays_behind(self, outputs: dict[str, list[dict[str, Any]]]) -> None:
-        """Not one folder of journals."""
+        """No folder of journals is left."""
         assert outputs["left"][-1]["data"]["text/plain"] == "[]"
 
     def test_the_frame_is_drawn_in_a_browser(

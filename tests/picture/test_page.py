@@ -260,7 +260,7 @@ def test_whoever_cannot_see_it_can_use_it(fan_out: Path, opened: Opened, theme: 
 
 
 def test_dark_and_print(fan_out: Path, opened: Opened) -> None:
-    """The shown follows the system and its button; on paper it is light, with every report unfolded."""
+    """The page follows the system and its button; on paper it is light, with every report unfolded."""
     shown = opened(fan_out, color_scheme="dark")
     background = "getComputedStyle(document.body).backgroundColor"
     dark = shown.evaluate(background)
@@ -324,7 +324,7 @@ def hostile_records(seed: int) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_text_becomes_markup(tmp_path: Path, opened: Opened, seed: int) -> None:
-    """Names, lines, SQL, reports: text that is shown, in every part of the shown."""
+    """Names, lines, SQL, reports: text that is shown, in every part of the page."""
     shown = opened(drawn(tmp_path / "run.jsonl", hostile_records(seed)))
     for lane in shown.locator("#lanes [role=treeitem]").all()[:6]:
         lane.focus()
@@ -397,7 +397,7 @@ def test_a_hundred_thousand_handles(tmp_path: Path, opened: Opened) -> None:
 
 
 def test_the_data_of_the_page_is_the_journals(fan_out: Path, opened: Opened) -> None:
-    """What a script that reads the shown gets: the same texts, no password."""
+    """A script that reads the page gets the same texts, and no password."""
     shown = opened(fan_out)
     data = json.loads(shown.inner_text("#data") or shown.evaluate("document.getElementById('data').textContent"))
     assert data["version"] == 1

@@ -95,7 +95,7 @@ def test_every_handle_is_a_slice_of_its_owner(tmp_path: Path) -> None:
 
 
 def test_an_arrow_leads_from_who_started_to_who_opened(tmp_path: Path) -> None:
-    """One for each owner, from the track of whoever started it."""
+    """There is one for each owner, from the track of the owner that started it."""
     path = tmp_path / "run.jsonl"
     program = Program(JournalOutput(Limits().with_settings(journal=str(path))))
     starter = thread("MainThread")

@@ -116,7 +116,7 @@ def test_the_commands_have_colour_in_a_terminal_or_when_they_are_told(program: P
 
 
 def test_a_place_is_a_link_in_kitty_only(program: Programs) -> None:
-    """Which finds none by itself and goes to the line; the others make one of `app.py:5`."""
+    """kitty finds no links by itself, and goes to the line; other terminals make a link of `app.py:5`."""
     program.write(LEAK)
     path = re.escape(str(program.folder / "app.py"))
     assert re.search(rf"\x1b\]8;;file://[^/]+{path}#5\x1b\\", shown(program, TERM="xterm-kitty"))

@@ -73,7 +73,7 @@ def test_bash_completes(program: Programs, script: Path, typed: str, offered: se
 
 @pytest.mark.parametrize("shell", ["bash"])
 def test_bash_completes_when_tab_is_pressed(program: Programs, script: Path) -> None:
-    """In an interactive shell on a pseudo-terminal, with the line that the help tells to put into ~/.bashrc."""
+    """In an interactive shell on a pseudo-terminal, with the line that the help says to put into ~/.bashrc."""
     import pty  # noqa: PLC0415 - there is none on Windows
 
     controller, terminal = pty.openpty()

@@ -53,7 +53,7 @@ def test_the_exception_carries_one_note_unless_that_is_switched_off(
 
 
 def test_the_exception_is_the_librarys_own(program: Programs) -> None:
-    """Its type, arguments, codes and the program's lines of its traceback are as without us."""
+    """Its type, arguments, codes and the program's lines of its traceback are as without whoholds."""
     shown = """
 except sqlite3.OperationalError as error:
     import traceback
@@ -69,7 +69,7 @@ finally:"""
 
 @pytest.mark.parametrize("timeout", ["0.5", "0"])
 def test_whoever_waits_and_then_succeeds_hears_nothing(program: Programs, timeout: str) -> None:
-    """By a busy handler that waits, or by a loop that tries again; a journal has no word of it."""
+    """A busy handler waits, or a loop tries again; the journal has no word of it."""
     source = DIES.replace("timeout=0.01", f"timeout={timeout}").replace(
         "    save(connection)\n",
         """    threading.Timer(0.1, done.set).start()

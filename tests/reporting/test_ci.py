@@ -69,7 +69,7 @@ def test_the_log_is_as_the_schema_asks() -> None:
 
 
 def test_a_fingerprint_stays_when_lines_move() -> None:
-    """In both reports."""
+    """It stays the same in both reports."""
     moved = crowd(opened={**line(0), "line": 999})
     for make in (sarif, code_quality):
         texts = [make([record]).decode() for record in (crowd(), moved)]
@@ -138,7 +138,7 @@ def test_a_suite_is_annotated(suite: Suite) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="paths there have other forms")
 def test_a_path_outside_of_the_repository_is_whole(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """And is not said to be below its root."""
+    """The report does not say that it is below the root."""
     monkeypatch.chdir(tmp_path)
     artifact = valid(sarif([crowd()]))["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
     assert artifact == {"uri": "/srv/shop/view_0.py"}

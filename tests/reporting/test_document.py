@@ -93,7 +93,7 @@ def test_refused_requests_are_beside_the_handles(tmp_path: Path, capsys: pytest.
 def test_handles_beyond_a_number_are_left_out(
     journal: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And a remark says how many: the journal may be larger than the memory."""
+    """A remark says how many: the journal may be larger than the memory."""
     monkeypatch.setattr(document, "MOST_HANDLES", 1)
     data = told(capsys, journal, "--handles")
     assert len(data["handles"]) == 1

@@ -80,7 +80,7 @@ def place(record: dict[str, Any]) -> str:
 
 
 def most_at_once(records: list[dict[str, Any]]) -> int:
-    """By the stamps."""
+    """The most that were open at once, counted by the stamps."""
     changes = [(record["key"], 1) for record in records]
     changes += [(record["end_key"], -1) for record in records if record["end_key"]]
     count = most = 0
@@ -91,7 +91,7 @@ def most_at_once(records: list[dict[str, Any]]) -> int:
 
 
 def test_there_are_ten() -> None:
-    """And one block of views before them."""
+    """One block of views comes before them."""
     assert len(QUERIES) == 10
 
 

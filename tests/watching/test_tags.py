@@ -43,7 +43,7 @@ def test_it_keeps_the_line_whatever_the_length(file: str, function: str, expecte
 
 
 def test_a_long_program_gives_way_to_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its beginning stays."""
+    """The beginning of the program's name stays."""
     monkeypatch.setattr(sys, "argv", ["/srv/" + "nightly-import-" * 9])
     name = tag(from_lines([("/srv/cars.py", 42, "load_cars")]))
     assert name == "nightly-import-nightly-import-nightly-imp: cars.py:42 load_cars"

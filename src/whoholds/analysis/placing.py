@@ -45,7 +45,6 @@ def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or c
         if spawn is not None and spawn.site is None:
             _place_spawn(spawn, history)
     _note_the_gone(taken)
-    _note_the_dropped(taken)
     for handle in taken.open:
         owner = handle.owner
         if (
@@ -97,14 +96,6 @@ def _note_the_gone(taken: Entries) -> None:
     for owner in owners:
         if owner is not None and owner.ended_at is None and owner.gone():
             owner.ended_at = taken.now
-
-
-def _note_the_dropped(taken: Entries) -> None:
-    """What an owner left behind that has ended may be let go already, and only wait for the collector."""
-    for handle in taken.open:
-        owner = handle.owner
-        if handle.driver == "sqlite3" and owner is not None and owner.ended_at is not None and handle.ref is not None:
-            handle.dropped = cpython.only_garbage(handle.ref)
 
 
 def _forgive_sleep(taken: Entries, history: History, every: float) -> None:

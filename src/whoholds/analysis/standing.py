@@ -234,6 +234,13 @@ def is_stock(handle: Handle) -> bool:
     return kept is not None and (kept.in_turn or kept.chain.by_pool)
 
 
+def is_let_go(handle: Handle) -> bool:
+    """Whether its owner has ended and it only waits for the collector. Asked last, for it looks at the object."""
+    owner, reference = handle.owner, handle.ref
+    ended = owner is not None and owner.ended_at is not None
+    return ended and handle.driver == "sqlite3" and reference is not None and cpython.only_garbage(reference)
+
+
 def of_a_cell(handle: Handle) -> bool:
     """Whether the top level of a notebook's cell, or of a module, opened it while a task ran that: no owner at all."""
     owner, kept = handle.owner, handle.kept

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of
 from whoholds.analysis.rules import BITS
-from whoholds.analysis.standing import is_stock, listens, of_a_cell, of_a_worker_task
+from whoholds.analysis.standing import is_let_go, is_stock, listens, of_a_cell, of_a_worker_task
 from whoholds.detectors import _habits
 from whoholds.detectors._closing import READ_ALL, how_to_commit, how_to_hold
 from whoholds.ledger.handle import CURSOR, Handle
@@ -88,7 +88,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and not is_stock(handle)
         and not _is_used_regularly(handle, now)
         and not of_a_worker_task(handle, snapshot.open, now)
-        and not handle.dropped
+        and not is_let_go(handle)
     ]
     for part in parts_of(late):
         yield Finding.of(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS, RULES
-from whoholds.analysis.standing import is_stock, of_a_cell, thread_of
+from whoholds.analysis.standing import is_let_go, is_stock, of_a_cell, thread_of
 from whoholds.detectors._closing import how_to_close
 from whoholds.ledger.entries import ORPHANED, THREAD_ENDED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CURSOR, FREED, Handle
@@ -200,7 +200,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and _unused_since(handle, handle.owner.ended_at)
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
-        and not handle.dropped
+        and not is_let_go(handle)
     ]
     for part in parts_of(late):
         yield Finding.of(

@@ -127,7 +127,6 @@ class Handle:
         "context",
         "database",
         "driver",
-        "dropped",
         "home_at",
         "how",
         "in_transaction",
@@ -197,7 +196,6 @@ class Handle:
         self.user = 0  # likewise: the last caller that a look saw
         self.kept: Any = None  # likewise: what its chain of lines opened to its database, counted
         self.told = 0  # bits of the rules that a finding has named it for
-        self.dropped = False  # filled in on the tick: its owner has ended, and it only waits for the collector
         self.lost_s = 0.0  # seconds in which the machine slept: nobody held anything then
 
     @property

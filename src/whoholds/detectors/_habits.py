@@ -1,4 +1,4 @@
-"""Findings of lines that have left their own habit by far, if habits are learned (`WHOHOLDS_LEARN`)."""
+"""Findings of lines that are far above what is usual for them, if habits are learned (`WHOHOLDS_LEARN`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle
 
-TIMES_MORE = 3  # a line leaves its habit by far with so many times its usual number …
+TIMES_MORE = 3  # a line is far above its habit with so many times its usual number …
 LEAST = 8  # … and at least so many connections
 TIMES_LONGER = 10  # or if it holds one, unused, for so many times as long as usual …
 LEAST_S = 10.0  # … and at least for so many seconds
@@ -45,7 +45,7 @@ def crowds(snapshot: Snapshot, said: Container[Database]) -> Iterator[Finding]:
             site,
             parts[0].spawn,
             parts=parts,
-            why=(f"This line usually has at most {usual} open at once: it has left its habit by far.",),
+            why=(f"This line usually has at most {usual} open at once: this is far more than usual.",),
             advice=advice(parts),
             adds_up=False,
         )

@@ -58,7 +58,7 @@ def test_a_line_that_holds_for_much_longer_than_ever_is_reported() -> None:
     world.after(2)
     (finding,) = world.found(held_too_long)
     assert said([finding]) == [("warning", 2)]
-    assert finding.why == ("This line usually holds a connection for at most 1.5 s: this is far more than usual.",)
+    assert finding.why == ("This line usually holds a connection for at most 1.5 s; this time it is far longer.",)
 
 
 def test_a_few_times_are_no_habit() -> None:
@@ -93,7 +93,7 @@ def test_a_line_that_opens_many_more_than_ever_is_reported() -> None:
     (finding,) = world.found(too_many_at_once)
     assert said([finding]) == [("warning", 12)]
     assert "opened 12 connections at once, usually 2, " in message(finding)
-    assert "This line usually has at most 2 open at once: this is far more than usual." in finding.why
+    assert "This line usually has at most 2 open at once; now it has far more." in finding.why
 
 
 @pytest.mark.parametrize(("looks", "count"), [(LOOKS - 2, 10), (LOOKS + RECENT, 5), (LOOKS + RECENT, 3)])

@@ -45,7 +45,7 @@ def crowds(snapshot: Snapshot, said: Container[Database]) -> Iterator[Finding]:
             site,
             parts[0].spawn,
             parts=parts,
-            why=(f"This line usually has at most {usual} open at once: this is far more than usual.",),
+            why=(f"This line usually has at most {usual} open at once; now it has far more.",),
             advice=advice(parts),
             adds_up=False,
         )

@@ -108,7 +108,7 @@ def _why_long(snapshot: Snapshot, limits: Limits, handle: Handle) -> tuple[str, 
     if _longer(handle, handle.idle_s(snapshot.now), limits.held_too_long):
         return ()
     usual = _habits.longest_usual(snapshot, handle)
-    return (f"This line usually holds a connection for at most {usual:.1f} s: this is far more than usual.",)
+    return (f"This line usually holds a connection for at most {usual:.1f} s; this time it is far longer.",)
 
 
 def _is_used_regularly(handle: Handle, now: float) -> bool:

@@ -72,7 +72,7 @@ def test_the_one_with_the_transaction_is_named_with_the_line_that_failed() -> No
     finding = shop.finding()
     assert said([finding]) == [("error", 1)]
     assert message(finding) == (
-        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection holding the lock; a statement failed "
+        "locked: /srv/shop/cars.py:42 in load_cars opened 1 connection holding the lock; failure "
         "at /srv/shop/web.py:31 in buy, spawned at /srv/shop/report.py:17 in build, to shop.db (3 times)"
     )
     assert finding.also is not None
@@ -96,7 +96,7 @@ def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
     ]
     assert finding.opened is not None
     assert finding.opened.function == "load_cars"
-    assert "opened 1 of 4 connections in a transaction; a statement failed at" in message(finding)
+    assert "opened 1 of 4 connections in a transaction; failure at" in message(finding)
 
 
 def test_who_touched_the_same_table_comes_first_on_a_server() -> None:
@@ -171,11 +171,11 @@ def test_where_nobody_here_is_to_blame_the_failed_line_is_named(
 @pytest.mark.parametrize(
     ("kind", "state", "sql", "words"),
     [
-        (WAITED, IN_A_STATEMENT, None, "opened 1 connection in a statement; a statement failed at"),
-        (WAITED, READING, None, "opened 1 connection with rows still to read; a statement failed at"),
-        (UNREAD, READING, None, "opened 1 connection with rows still to read; a statement failed at"),
-        (DEADLOCK, IN_A_STATEMENT, SQL, "opened 1 connection in a deadlock; a statement failed at"),
-        (WAITED, IN_TRANSACTION, SQL, "opened 1 connection holding the lock; a statement failed at"),
+        (WAITED, IN_A_STATEMENT, None, "opened 1 connection in a statement; failure at"),
+        (WAITED, READING, None, "opened 1 connection with rows still to read; failure at"),
+        (UNREAD, READING, None, "opened 1 connection with rows still to read; failure at"),
+        (DEADLOCK, IN_A_STATEMENT, SQL, "opened 1 connection in a deadlock; failure at"),
+        (WAITED, IN_TRANSACTION, SQL, "opened 1 connection holding the lock; failure at"),
     ],
 )
 def test_the_words_are_those_of_what_was_in_the_way(kind: str, state: str, sql: str | None, words: str) -> None:

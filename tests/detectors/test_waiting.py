@@ -371,9 +371,9 @@ def test_asking_lines_have_limits_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("size", "message"),
     [
-        (1, "borrowed the pool's only connection: leaked; 1 has waited for 6.0 s at page.py:20 in page"),
-        (2, "borrowed both connections of the pool: leaked; 2 have waited for up to 6.0 s at page.py:20 in page"),
-        (3, "borrowed all 3 connections of the pool: leaked; 3 have waited for up to 6.0 s at page.py:20 in page"),
+        (1, "borrowed the pool's only connection: leaked; 1 waiting 6.0 s at page.py:20 in page"),
+        (2, "borrowed both connections of the pool: leaked; 2 waiting up to 6.0 s at page.py:20 in page"),
+        (3, "borrowed all 3 connections of the pool: leaked; 3 waiting up to 6.0 s at page.py:20 in page"),
     ],
 )
 def test_the_first_line_names_holders_verdict_and_those_who_wait(size: int, message: str) -> None:

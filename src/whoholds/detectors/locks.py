@@ -78,7 +78,7 @@ def locked(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             parts=parts,
             why=tuple(_why(lockout, holdings, snapshot)),
             advice=_advice(lockout, holdings),
-            also=Also.at("ended" if lockout.kind == DEADLOCK else "failed", failed_at, "; a statement failed at "),
+            also=Also.at("ended" if lockout.kind == DEADLOCK else "failed", failed_at, "; failure at "),
             doing=tuple((holding.handle, holding.stack) for holding in holdings if holding.stack),
             states=tuple((holding.handle, holding.state) for holding in holdings),
             error=lockout.error.partition("\n")[0],

@@ -359,8 +359,8 @@ def starts(titles: list[str], checkout: Path | None) -> dict[str, float]:
 def table(titles: list[str], checkouts: list[Path]) -> list[str]:
     """The lines of a Markdown table, a row for each title."""
     bare, *watched = [operations(titles, checkout) | starts(titles, checkout) for checkout in (None, *checkouts)]
-    names = ["added"] if len(checkouts) == 1 else ["added", "added there", "here / there"]
-    lines = ["| instructions of | bare | " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) + 1)]
+    names = ["added"] if len(checkouts) == 1 else ["added", "added there", "ratio"]
+    lines = ["| instructions of | without whoholds | " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) + 1)]
     for title in titles:
         without = bare.get(title, 0.0)
         added = [figures[title] - without for figures in watched]

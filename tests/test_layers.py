@@ -25,7 +25,7 @@ ROOMS = (
     ("version", "switch", "registry", "text", "toml_files"),
     ("ledger",),
     ("hooks", "analysis"),
-    ("matching", "limits", "plugins", "config", "keywords"),
+    ("matching", "parsers", "limits", "plugins", "config", "keywords"),
     ("drivers",),
     ("detectors", "reporting", "servers"),
     ("picture",),

@@ -2,17 +2,16 @@
 
 It must not read any environment but the mapping that it is given, and changes nothing.
 
-The file is long because it is the one list of all settings, with the parsers that they share.
+The file is long because it is the one list of all settings, each with its meaning.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.rules import RULES
+from whoholds import parsers
 from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
 
@@ -44,9 +43,6 @@ def _setting(
     return field(default=default, metadata=metadata)
 
 
-MOST = 1_000_000_000  # largest number that a setting takes; in seconds 31 years, longer than any system call can wait
-
-
 def given(one: Field[Any], value: Any, label: str) -> Any:
     """The value of a setting that code or a file gives, checked by the same rules as in the environment.
 
@@ -58,8 +54,8 @@ def given(one: Field[Any], value: Any, label: str) -> Any:
     elif isinstance(value, os.PathLike) and one.name in ("journal", "config"):
         value = os.fspath(value)
     elif isinstance(value, bool | int | float):
-        if isinstance(value, int) and abs(value) > MOST:  # str() raises for a number of thousands of digits
-            raise WrongSetting(label, value, f"{takes}, {MOST} at most")
+        if isinstance(value, int) and abs(value) > parsers.MOST:  # str() raises for a number of thousands of digits
+            raise WrongSetting(label, value, f"{takes}, {parsers.MOST} at most")
         value = f"{value:d}" if isinstance(value, int) else repr(value)
     elif isinstance(value, type(default)) and not isinstance(value, str):
         return value
@@ -71,48 +67,6 @@ def given(one: Field[Any], value: Any, label: str) -> Any:
 def _is_plain(values: Iterable[Any]) -> bool:
     """Whether these are texts and numbers, which a comma list can hold."""
     return all(isinstance(value, str | int | float) and not isinstance(value, bool) for value in values)
-
-
-def _number(least: float, kind: type = float) -> Callable[[str, str], Any]:
-    def parse(name: str, text: str) -> Any:
-        try:
-            value = kind(text)
-        except (ValueError, OverflowError):
-            raise WrongSetting(name, text, _NUMBERS[kind, least]) from None
-        if not least <= value <= MOST:
-            raise WrongSetting(name, text, f"{_NUMBERS[kind, least]}, {MOST} at most")
-        return value
-
-    return parse
-
-
-_NUMBERS = {
-    (float, 0): "seconds, 0 or more, such as 30 or 0.5",
-    (float, 0.001): "a number greater than 0, such as 1 or 0.5",
-    (int, 0): "a whole number, 0 or more",
-    (int, 1): "a whole number, 1 or more",
-}
-
-
-def _threshold(name: str, text: str) -> Threshold:
-    takes = "a number and, if wanted, others for some files: 60 or 60,600@jobs/*.py"
-    default: float | None = None
-    exceptions: list[tuple[float, str]] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        number, at, pattern = part.partition("@")
-        try:
-            value = float(number)
-        except ValueError:
-            raise WrongSetting(name, text, takes) from None
-        if not 0 <= value <= MOST or (at and not pattern) or (not at and default is not None):
-            raise WrongSetting(name, text, takes)
-        if at:
-            exceptions.append((value, pattern))
-        else:
-            default = value
-    if default is None:
-        raise WrongSetting(name, text, takes)
-    return Threshold(default, tuple(exceptions))
 
 
 def _outputs(name: str, text: str) -> tuple[str, ...]:
@@ -131,75 +85,6 @@ def _outputs(name: str, text: str) -> tuple[str, ...]:
     return wanted
 
 
-def _flag(name: str, text: str) -> bool:
-    low = text.strip().lower()
-    if low in ON:
-        return True
-    if low in OFF:
-        return False
-    raise WrongSetting(name, text, "1 or 0")
-
-
-def _choice(*choices: str) -> Callable[[str, str], str]:
-    def parse(name: str, text: str) -> str:
-        low = text.strip().lower()
-        if low not in choices:
-            raise WrongSetting(name, text, f"one of {', '.join(choices)}{nearest(low, choices)}")
-        return low
-
-    return parse
-
-
-def _signal(name: str, text: str) -> str:
-    wanted = text.strip().upper()
-    wanted = wanted if wanted.startswith("SIG") or not wanted else f"SIG{wanted}"
-    known = [one.name for one in signal.Signals if one.name not in ("SIGKILL", "SIGSTOP")]
-    if wanted and wanted not in known:
-        raise WrongSetting(name, text, f"the name of a signal, such as SIGUSR1{nearest(wanted, known)}")
-    return wanted
-
-
-def _lines_of(name: str, part: str) -> list[str]:
-    """The lines of the file of ignore rules that `@path` names. Raises `WrongSetting`; never blocks, even on a FIFO."""
-    from whoholds.text.regular import regular_text  # pytest imports this module in every run
-
-    try:
-        return regular_text(part[1:]).splitlines()
-    except OSError as error:
-        raise WrongSetting(name, part, f"a file that can be read after @ ({error.strerror})") from None
-    except ValueError as error:  # also a NUL in the path
-        raise WrongSetting(name, part, f"a text file of rules after @, {error}") from None
-
-
-def _modules(name: str, text: str) -> tuple[str, ...]:
-    wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not all(part.isidentifier() for one in wanted for part in one.split(".")):
-        raise WrongSetting(name, text, "a comma list of modules, such as duckdb,snowflake.connector")
-    return wanted
-
-
-def _ignore(name: str, text: str) -> tuple[IgnoreRule, ...]:
-    rules: list[IgnoreRule] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        lines = _lines_of(name, part) if part.startswith("@") else [part]
-        for line in lines:
-            rule, _, reason = line.partition("#")
-            if rule.strip():
-                rules.append(_ignore_rule(name, rule.strip(), reason.strip()))
-    return tuple(rules)
-
-
-def _ignore_rule(name: str, text: str, reason: str) -> IgnoreRule:
-    rule, at, pattern = text.partition("@")
-    from whoholds import registry
-
-    known = ("*", *RULES, *registry.names(registry.RULES))
-    if not at or not pattern or rule not in known:
-        hint = nearest(rule, known) if rule not in known else ""
-        raise WrongSetting(name, text, f"rule@path-glob[:function], such as left-open@jobs/*.py:load{hint}")
-    return IgnoreRule(rule, pattern, reason)
-
-
 @dataclass(frozen=True)
 class Limits:
     """Every setting. Durations are in seconds; each field's metadata holds its variable, form and meaning."""
@@ -215,7 +100,7 @@ class Limits:
     journal: str = _setting(
         "",
         "WHOHOLDS_JOURNAL",
-        lambda _, text: text,
+        parsers.unchanged,
         "a path",
         "the journal file; {pid} and {host} are filled in",
         at_start=True,
@@ -223,7 +108,7 @@ class Limits:
     journal_mb: float = _setting(
         100.0,
         "WHOHOLDS_JOURNAL_MB",
-        _number(0.001),
+        parsers.number(0.001),
         "megabytes",
         "the size at which the journal is rotated, once",
         at_start=True,
@@ -231,58 +116,71 @@ class Limits:
     held_too_long: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(60),
         "WHOHOLDS_HELD_TOO_LONG",
-        _threshold,
+        parsers.threshold,
         "seconds",
         "how long a connection may be held without being used",
     )
     idle_in_transaction: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(10),
         "WHOHOLDS_IDLE_IN_TRANSACTION",
-        _threshold,
+        parsers.threshold,
         "seconds",
         "how long a transaction may stay open without a statement",
     )
     owner_gone: float = _setting(
         5.0,
         "WHOHOLDS_OWNER_GONE",
-        _number(0),
+        parsers.number(0),
         "seconds",
         "how long a connection may stay open after its thread or task has ended",
     )
     waiting: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(5),
         "WHOHOLDS_WAITING",
-        _threshold,
+        parsers.threshold,
         "seconds",
         "how long a thread or task may wait for a pool's connection",
     )
     too_many: Threshold = _setting(  # noqa: RUF009 - a frozen value as a default
         Threshold(20),
         "WHOHOLDS_TOO_MANY",
-        _threshold,
+        parsers.threshold,
         "a number",
         "how many connections open at once to one database are reported",
     )
     storm: float = _setting(
-        20.0, "WHOHOLDS_STORM", _number(0.001), "a number", "how many connections opened in one second are a storm"
+        20.0,
+        "WHOHOLDS_STORM",
+        parsers.number(0.001),
+        "a number",
+        "how many connections opened in one second are a storm",
     )
     storm_for: float = _setting(
-        5.0, "WHOHOLDS_STORM_FOR", _number(0), "seconds", "how long that rate must last; 0: a single second is enough"
+        5.0,
+        "WHOHOLDS_STORM_FOR",
+        parsers.number(0),
+        "seconds",
+        "how long that rate must last; 0: a single second is enough",
     )
     server_limit: int = _setting(
         0,
         "WHOHOLDS_SERVER_LIMIT",
-        _number(0, int),
+        parsers.number(0, int),
         "a number",
         "how many connections the server allows this user; 0: unknown",
     )
     ask_server: bool = _setting(
-        False, "WHOHOLDS_ASK_SERVER", _flag, "1 or 0", "1: ask the server for that limit, with one query", at_start=True
+        False,
+        "WHOHOLDS_ASK_SERVER",
+        parsers.flag,
+        "1 or 0",
+        "1: ask the server for that limit, with one query",
+        at_start=True,
     )
     tag: bool = _setting(
         False,
         "WHOHOLDS_TAG",
-        _flag,
+        parsers.flag,
         "1 or 0",
         "1: connections carry program and opening line where the server shows them",
         at_start=True,
@@ -290,23 +188,23 @@ class Limits:
     learn: str = _setting(
         "",
         "WHOHOLDS_LEARN",
-        lambda _, text: "" if text.strip().lower() in OFF else "1" if text.strip().lower() in ON else text,
+        parsers.learn,
         "1, 0 or the path of a baseline or journal",
         "1: learn what is usual for each line, and report what is far outside it",
         at_start=True,
     )
-    every: float = _setting(1.0, "WHOHOLDS_EVERY", _number(0.001), "seconds", "the time between two looks")
+    every: float = _setting(1.0, "WHOHOLDS_EVERY", parsers.number(0.001), "seconds", "the time between two looks")
     repeat: float = _setting(
-        600.0, "WHOHOLDS_REPEAT", _number(0), "seconds", "the time before a finding is reported again"
+        600.0, "WHOHOLDS_REPEAT", parsers.number(0), "seconds", "the time before a finding is reported again"
     )
     frames: int = _setting(
-        32, "WHOHOLDS_FRAMES", _number(1, int), "a number", "how many frames of each opening stack are kept"
+        32, "WHOHOLDS_FRAMES", parsers.number(1, int), "a number", "how many frames of each opening stack are kept"
     )
-    source: bool = _setting(True, "WHOHOLDS_SOURCE", _flag, "1 or 0", "0: reports contain no source lines")
+    source: bool = _setting(True, "WHOHOLDS_SOURCE", parsers.flag, "1 or 0", "0: reports contain no source lines")
     notes: bool = _setting(
         True,
         "WHOHOLDS_NOTES",
-        _flag,
+        parsers.flag,
         "1 or 0",
         "0: no note is added to the exception of a refusal or a lock",
         at_start=True,
@@ -314,17 +212,17 @@ class Limits:
     log: str = _setting(
         "report",
         "WHOHOLDS_LOG",
-        _choice("report", "line"),
+        parsers.choice("report", "line"),
         "report or line",
         "report: the whole report with each log record, as its stack_info; line: the first line only",
     )
     verbose: bool = _setting(
-        False, "WHOHOLDS_VERBOSE", _flag, "1 or 0", "1: the log also gets findings of severity info"
+        False, "WHOHOLDS_VERBOSE", parsers.flag, "1 or 0", "1: the log also gets findings of severity info"
     )
     spans: str = _setting(
         "connections",
         "WHOHOLDS_SPANS",
-        _choice("off", "connections", "queries"),
+        parsers.choice("off", "connections", "queries"),
         "off, connections or queries",
         "the spans that are created",
         at_start=True,
@@ -332,7 +230,7 @@ class Limits:
     watch: tuple[str, ...] = _setting(
         (),
         "WHOHOLDS_WATCH",
-        _modules,
+        parsers.modules,
         "a comma list of modules",
         "DB-API modules to watch that have no driver of their own",
         at_start=True,
@@ -340,7 +238,7 @@ class Limits:
     config: str = _setting(
         "",
         "WHOHOLDS_CONFIG",
-        lambda _, text: text,
+        parsers.unchanged,
         "the path of a TOML file",
         "the file with settings; by default the nearest pyproject.toml with [tool.whoholds]",
         at_start=True,
@@ -348,7 +246,7 @@ class Limits:
     max_handles: int = _setting(
         100_000,
         "WHOHOLDS_MAX_HANDLES",
-        _number(1, int),
+        parsers.number(1, int),
         "a number",
         "how many connections are remembered; the others are only counted",
         at_start=True,
@@ -356,7 +254,7 @@ class Limits:
     dump_signal: str = _setting(
         "",
         "WHOHOLDS_DUMP_SIGNAL",
-        _signal,
+        parsers.signal_name,
         "a signal's name",
         "the signal that prints who holds what now",
         at_start=True,
@@ -364,15 +262,17 @@ class Limits:
     sigterm: bool = _setting(
         False,
         "WHOHOLDS_SIGTERM",
-        _flag,
+        parsers.flag,
         "1 or 0",
         "1: take a last look before SIGTERM ends the process, where it has its default action",
         at_start=True,
     )
     exit_collect: bool = _setting(
-        True, "WHOHOLDS_EXIT_COLLECT", _flag, "1 or 0", "0: no garbage collection at the last look"
+        True, "WHOHOLDS_EXIT_COLLECT", parsers.flag, "1 or 0", "0: no garbage collection at the last look"
     )
-    ignore: tuple[IgnoreRule, ...] = _setting((), "WHOHOLDS_IGNORE", _ignore, "rules", "findings that are not reported")
+    ignore: tuple[IgnoreRule, ...] = _setting(
+        (), "WHOHOLDS_IGNORE", parsers.ignore_rules, "rules", "findings that are not reported"
+    )
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], *, below: Mapping[str, Any] | None = None) -> Limits:

@@ -22,7 +22,9 @@ _LATER = re.compile(  # where the holders are; the last statements; what other r
     r"|^  Reported before.*\n|^  Also [a-z-]+: .*\n(?:^    \S.*\n)*",
     re.MULTILINE,
 )
-_NUMBER = re.compile(r"(?P<line>(?:\w+_(?:bug|cure)|fan_out)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?")
+_NUMBER = re.compile(
+    r"(?P<line>(?:\w+_(?:bug|cure)|fan_out|prices|shop)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?"
+)
 
 
 def kept_beside(program: str) -> Path:

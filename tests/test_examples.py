@@ -197,6 +197,25 @@ def test_a_report_is_compared_without_what_differs_from_run_to_run() -> None:
         assert example_texts.normalised(report) != example_texts.normalised(wrong)
 
 
+def test_a_server_says_of_the_shop_what_its_page_shows() -> None:
+    """`whoholds server` asks a real one; but for numbers and times, ask.txt is the whole of what it prints."""
+    skip_unless_it_can_run({})
+    command = [sys.executable, "examples/server/ask.py"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("WHOHOLDS", "PG", "COV"))}
+    ran = subprocess.run(
+        command,
+        cwd=EXAMPLES.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    kept = (EXAMPLES / "server" / "ask.txt").read_text(encoding="utf-8")
+    printed = example_texts.normalised(ran.stdout)
+    assert example_texts.normalised(kept) == printed, f"python examples/server/ask.py 95 writes it again\n{ran.stderr}"
+
+
 def place(line: dict[str, Any] | None) -> str:
     """Write a line of the journal as the table does: `file:function`, or `none`."""
     return f"{Path(line['file']).name}:{line['function']}" if line else "none"

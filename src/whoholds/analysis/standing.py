@@ -140,7 +140,7 @@ class Standing:
         return changes
 
     def end(self, now: float) -> None:
-        """The process ends: threads that a look finds gone from now on lived until the end. Twice is once."""
+        """The process ends: threads that a look finds gone from now on lived until the end. Can be called twice."""
         if self.ends_at is None:
             self.ends_at = now
 

@@ -219,16 +219,16 @@ class Handle:
         self.parent = connection
 
     def settle(self) -> None:
-        """The borrower's uses are over: what is called on the connection from now on is the pool's, or the next one's.
+        """End the borrower's uses: later calls on the connection are the pool's, or those of the next borrower.
 
-        Twice is once. Told when the loan is given back, before the pool resets the connection.
+        A second call changes nothing. Called when the loan is given back, before the pool resets the connection.
         """
         connection = self.parent
         if connection is not None and self.after is None:
             self.after = (connection.calls, connection.calls_s, connection.used_at)
 
     def leave_out(self, uses: int, busy_s: float) -> None:
-        """What was called since it had so many uses and seconds in them was the library's own doing. Twice is once."""
+        """Leave out the library's own calls: those since the loan had so many uses, and so many seconds in them."""
         connection = self.parent
         if connection is not None and self.after is None:
             self.before = (connection.calls - uses, connection.calls_s - busy_s)

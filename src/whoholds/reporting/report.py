@@ -43,7 +43,7 @@ def text(
     """
     try:
         below = _below(finding, source=source, most_frames=most_frames, before=before, known=known)
-    except Exception as error:  # noqa: BLE001 - the first line is told, and the other findings
+    except Exception as error:  # noqa: BLE001 - the first line is reported, and the other findings
         faults.note(error, "whoholds.report")
         below = [f"  The rest of this report cannot be shown ({type(error).__name__})."]
     return "\n".join([f"whoholds: {first or message(finding)}", *below])

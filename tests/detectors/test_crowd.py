@@ -778,17 +778,19 @@ def test_stamps_are_unique_so_that_openings_and_closings_have_an_order() -> None
     assert len(set(stamps)) == 6
 
 
-def test_a_refusal_by_a_pool_says_how_many_were_wanted_unless_a_holder_itself_was_refused() -> None:
+@pytest.mark.parametrize("holder", ["works", "was refused", "waits for another pool"])
+def test_a_refusal_by_a_pool_says_how_many_were_wanted_unless_a_holder_itself_asks_a_pool(holder: str) -> None:
     """A holder that asks for a second holds the first for as long as it waits: giving back sooner is no advice."""
-    for nests in (False, True):
-        world = World()
-        pool = world.pool(most=2)
-        owners = [thread(f"Thread-{number}", REPORT) for number in range(2)]
-        for owner in owners:
-            world.opens(CARS, by=owner, kind="checkout", pool=pool, parent=world.opens(pool=pool))
-        world.clock.advance(3)
-        asker = owners[0] if nests else thread("Thread-9", REPORT)
-        world.refuses(pool=pool).requests.append(Request(None, asker, at(USERS), world.clock()))
-        (found,) = world.found(refused)
-        sentence = "3 connections were wanted at once. They are held without being used: give them back sooner before you enlarge the pool."
-        assert (sentence in found.why) != nests
+    world = World()
+    pool = world.pool(most=2)
+    owners = [thread(f"Thread-{number}", REPORT) for number in range(2)]
+    for owner in owners:
+        world.opens(CARS, by=owner, kind="checkout", pool=pool, parent=world.opens(pool=pool))
+    world.clock.advance(3)
+    asker = owners[0] if holder == "was refused" else thread("Thread-9", REPORT)
+    world.refuses(pool=pool).requests.append(Request(None, asker, at(USERS), world.clock()))
+    if holder == "waits for another pool":
+        world.requests.append(Request(world.pool(most=2), owners[0], at(USERS), world.clock()))
+    (found,) = world.found(refused)
+    sentence = "3 connections were wanted at once. They are held without being used: give them back sooner before you enlarge the pool."
+    assert (sentence in found.why) == (holder == "works")

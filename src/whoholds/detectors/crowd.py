@@ -307,9 +307,13 @@ def _lost_at(site: Site, count: int) -> str:
 
 
 def _how_big(refusal: Refusal, held: tuple[Handle, ...], snapshot: Snapshot) -> tuple[str, ...]:
-    """A sentence on how many were wanted of the pool; empty if a server refused, or a holder itself was refused."""
+    """A sentence on how many were wanted of the pool.
+
+    Empty if a server refused, or if a holder itself asked a pool, this one or another: it cannot give back sooner.
+    """
     pool = refusal.by_pool
-    if pool is None or not owners_of(held).isdisjoint(owners_of(refusal.requests)):
+    given_up = [request for other in snapshot.refusals for request in other.requests]
+    if pool is None or not owners_of(held).isdisjoint(owners_of(given_up) | owners_of(snapshot.requests)):
         return ()
     demand, _ = snapshot.demand_of(pool)
     present = Present.of(pool, held, (), refusal.at)

@@ -28,13 +28,11 @@ if TYPE_CHECKING:
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-
-
 _REASON = ("id", "rule", "severity", "message")  # fields of the other findings of a matter
 
 
 @dataclass
-class Told:
+class Logged:
     """What has been logged of one matter: the ids and rules of its findings, and the sentences of their reports."""
 
     ids: set[str] = field(default_factory=set)
@@ -62,7 +60,7 @@ class LogOutput:
         self._limits = limits
         self._in_run = bool(os.environ.get("_WHOHOLDS_RUN"))  # `whoholds run` prints the summary itself
         self._logging = logging
-        self._told: dict[str, Told] = {}  # by matter; the watch bounds their number
+        self._logged: dict[str, Logged] = {}  # by matter; the watch bounds their number
 
     def __call__(self, look: Look) -> None:
         """Log the new findings of `look`. The ticking thread calls this."""
@@ -70,7 +68,7 @@ class LogOutput:
             self._say_matter(group, source=look.source)
         ending = look.snapshot.ending
         if ending is not None and ending.kind == "process":
-            whole = run_of(look, self._told)
+            whole = run_of(look, self._logged)
             remarks = [f"whoholds:   {remark}" for remark in look.remarks]
             if whole.severities and not self._in_run:
                 lines = [headline(whole), *busiest_lines(whole), *remarks, *worst_line(whole)]
@@ -85,20 +83,20 @@ class LogOutput:
 
     def _say_matter(self, group: list[Finding], *, source: bool) -> None:
         """Log the findings of one matter: together if it is new, else each new one with what it adds, or one repeat."""
-        told = self._told.setdefault(group[0].matter, Told())
-        new = [finding for finding in group if finding.id not in told.ids]
+        logged = self._logged.setdefault(group[0].matter, Logged())
+        new = [finding for finding in group if finding.id not in logged.ids]
         records = [finding_record(finding, source=source) for finding in new]
-        if not told.ids:
+        if not logged.ids:
             self._say_finding(new[0], records[0], report_of(records), reasons=records[1:])
         else:
             for finding, record in zip(new, records, strict=True):
-                first, known = record["message"], frozenset(told.sentences)
-                brief = text(finding, source=source, first=first, before=tuple(told.rules), known=known)
+                first, known = record["message"], frozenset(logged.sentences)
+                brief = text(finding, source=source, first=first, before=tuple(logged.rules), known=known)
                 self._say_finding(finding, record, brief)
         if not new:  # the first line of the worst has all that is new
             record = finding_record(group[0], source=source)
             self._say_finding(group[0], record, f"whoholds: {record['message']}")
-        told.add(records)
+        logged.add(records)
 
     def _say_finding(
         self, finding: Finding, record: dict[str, Any], said: str, *, reasons: Sequence[dict[str, Any]] = ()

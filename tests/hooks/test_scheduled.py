@@ -7,6 +7,7 @@ import inspect
 import sqlite3
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,24 @@ def test_jobs_that_are_added_for_ever_are_forgotten() -> None:
         scheduler.add_job(work, "interval", hours=1)
     assert len(scheduler._whoholds_added) == 1000
     scheduler.shutdown()
+
+
+def test_threads_add_jobs_at_once() -> None:
+    """Nothing fails where several of them forget the oldest, and hardly more than the bound is remembered."""
+    added: dict[Any, Any] = {}
+
+    def add_many(thread: int) -> None:
+        for number in range(5000):
+            scheduled._remember(added, (thread, number), ())
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(add_many, range(4)))  # raises what one of them raised
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(added) <= 1000
 
 
 def test_every_name_is_given_back() -> None:

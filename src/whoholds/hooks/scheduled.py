@@ -101,4 +101,5 @@ def _remember(added: dict[Any, Any], number: Any, adding: tuple[Any, ...]) -> No
     added.pop(number, None)
     added[number] = adding
     if len(added) > _MOST:
-        added.pop(next(iter(added)), None)
+        for oldest in list(added)[:-_MOST]:  # a copy, for other threads add and run jobs meanwhile
+            added.pop(oldest, None)

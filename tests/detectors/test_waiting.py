@@ -222,15 +222,14 @@ def test_two_pools_that_wait_for_each_other_while_a_holder_goes_on() -> None:
 def test_a_pool_whose_holders_wait_for_one_that_is_slow_is_in_no_deadlock() -> None:
     """The other pool gives back some time, and then these holders do."""
     pool = Pool(1)
-    lender, other = pool.pool, pool.world.pool(most=1)
     loan = pool.lends(now=INSIDE)
     pool.asks()
-    pool.pool = other
+    pool.pool = pool.world.pool(most=1)
     pool.lends(line=USERS, caller=1)
     pool.asks(loan.owner).origin = stack(AUDIT, "/srv/shop/cars.py:44 load_cars", CALLED_AT)
-    found = {one.opened.function: one.verdict for one in pool.after(6)}
-    assert lender is not other
-    assert found == {"load_cars": "too small", "load_users": "too small"}
+    found = {one.opened.function: one for one in pool.after(6)}
+    assert {name: one.verdict for name, one in found.items()} == {"load_cars": "too small", "load_users": "too small"}
+    assert found["load_cars"].why[0].endswith("idle for 6.0 s while its owner waits for another pool.")
 
 
 def test_whoever_leaks_and_asks_again_at_the_same_line_is_no_deadlock() -> None:

@@ -98,7 +98,7 @@ def _why(queue: Queue, snapshot: Snapshot) -> tuple[str, ...]:
     if queue.verdict == DEADLOCK:
         return (_deadlocked(queue),)
     demand, present = snapshot.demand_of(queue.pool)
-    return _too_small(queue, snapshot.now), demand.sentence(present)
+    return _too_small(queue, snapshot), demand.sentence(present)
 
 
 def _leaked(queue: Queue, now: float) -> str:
@@ -120,13 +120,16 @@ def _deadlocked(queue: Queue) -> str:
     return f"Deadlock: {share} {held} for another connection of {pool}, so none comes back."
 
 
-def _too_small(queue: Queue, now: float) -> str:
+def _too_small(queue: Queue, snapshot: Snapshot) -> str:
     working, size = queue.working, len(queue.holders)
     if not working:
         return f"Too small: {_of_the_pool(size, size)} {'is' if size == 1 else 'are'} in use."
-    work = "its owner does" if len(working) == 1 else "their owners do"
-    idle = f"{_of_the_pool(len(working), size)} {_idle(working, now)}"
-    return f"Too small for the way it is used: {idle} while {work} other work."
+    if owners_of(working) <= owners_of(snapshot.requests):
+        work = "its owner waits for another pool" if len(working) == 1 else "their owners wait for another pool"
+    else:
+        work = "its owner does other work" if len(working) == 1 else "their owners do other work"
+    idle = f"{_of_the_pool(len(working), size)} {_idle(working, snapshot.now)}"
+    return f"Too small for the way it is used: {idle} while {work}."
 
 
 def _of_the_pool(some: int, count: int) -> str:

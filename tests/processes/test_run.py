@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.processes.leaks import LEAK, WAIT, posix, quiet
+from whoholds.commands.doctor import reads_pth
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.programs import Programs
 
 
@@ -296,6 +299,17 @@ def test_whoever_reads_the_doctor_may_have_read_enough() -> None:
     command = f"{sys.executable} -m whoholds doctor | true"
     ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=30, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_pth_file_counts_only_where_python_reads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a folder on PYTHONPATH, where `pip install --target` puts it."""
+    for name in ("vendor", "site-packages"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "whoholds.pth").touch()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "vendor")])
+    assert not reads_pth()
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site-packages")])
+    assert reads_pth()
 
 
 def test_doctor_says_whether_it_is_active_and_why_not(program: Programs) -> None:

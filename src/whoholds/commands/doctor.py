@@ -81,7 +81,7 @@ def _reasons() -> tuple[list[str], Limits | None]:
     if value.strip().lower() in OFF:
         state = f"is {value!r}" if value else "is unset"
         reasons.append(f"WHOHOLDS {state}: set WHOHOLDS=1, or import whoholds.auto in the program")
-    if not _pth():
+    if not reads_pth():
         reasons.append(
             "whoholds.pth lies in no site-packages of this Python (a folder on PYTHONPATH is not read for it): "
             "install whoholds with pip, or import whoholds.auto in the program"
@@ -95,8 +95,9 @@ def _reasons() -> tuple[list[str], Limits | None]:
     return reasons, limits
 
 
-def _pth() -> bool:
-    return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path)
+def reads_pth() -> bool:
+    """Whether this Python reads the `.pth` line, so that a program starts whoholds by itself."""
+    return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path if folder.endswith("-packages"))
 
 
 def _libraries() -> list[tuple[str, str]]:

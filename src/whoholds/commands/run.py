@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import ERROR, INFO
+from whoholds.commands.doctor import reads_pth
 from whoholds.commands.pictures import asked, draw
 from whoholds.config import settings_file
 from whoholds.matching import WrongSetting
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     known = _known(options, wrong)
     _settings_are_right(options, wrong)
     _files_can_be_written(options, wrong)
-    if not _starts_by_itself():
+    if not reads_pth():
         sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
     folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
     try:
@@ -167,11 +168,6 @@ def _settings_file() -> Mapping[str, Any]:
 _NO_PTH = (
     "whoholds.pth is in no site-packages that this Python reads; install whoholds with pip, or import whoholds.auto"
 )
-
-
-def _starts_by_itself() -> bool:
-    """Whether this Python reads the `.pth` line, so that the program starts whoholds by itself."""
-    return any((Path(folder) / "whoholds.pth").exists() for folder in sys.path if folder.endswith("-packages"))
 
 
 def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, str], Callable[[], list[Path]]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from whoholds.switch import is_on
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -36,9 +38,6 @@ except ImportError:
             raise NotImplementedError
 
 
-OFF = ("0", "false", "off", "no")
-
-
 class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untyped, or not installed
     """`instrument(**settings)` is `whoholds.start(**settings)`; without WHOHOLDS the only output is `otel`.
 
@@ -55,7 +54,7 @@ class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untype
         An exception here would keep the other instrumentations from starting.
         """
         said = os.environ.get("WHOHOLDS", "").strip().lower()
-        if said in OFF:
+        if said and not is_on(said):
             return
         from whoholds import startup
         from whoholds.limits import Limits

@@ -1,4 +1,4 @@
-"""The pytest plug-in: options, marker and fixture. Importing it patches nothing and imports no other module of ours.
+"""The pytest plug-in: options, marker and fixture. Importing it patches nothing, and imports next to nothing of ours.
 
 `--whoholds` reports leaks, `--whoholds=error` fails the tests that leak. The work is done by `pytest_session`, which
 is imported only if an option, a key, a marker or the fixture asks for it.
@@ -12,6 +12,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from whoholds.switch import is_on
 
 if TYPE_CHECKING:
     from whoholds.testing.pytest_session import Session
@@ -142,7 +144,7 @@ def _mode(config: pytest.Config) -> str:
     given = config.getoption("whoholds", None) or config.getini("whoholds")
     if given:
         return str(given).strip().lower()
-    on = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
+    on = is_on(os.environ.get("WHOHOLDS", ""))
     draws = config.getoption("whoholds_html", None) or config.getini("whoholds_html")
     return REPORT if on or draws else ""
 

@@ -22,6 +22,7 @@ from whoholds.matching import WrongSetting
 from whoholds.plugins import is_quiet_in_blocks
 from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, reports
+from whoholds.switch import is_on
 from whoholds.testing import baseline
 from whoholds.testing.policy import ERROR, Policy, WrongPolicy
 from whoholds.testing.pytest_failure import Failure, passed_no_more, report_of_failure
@@ -107,7 +108,7 @@ class Session:
         running = current()
         self._ours = running is None
         if running is None:
-            wanted = os.environ.get("WHOHOLDS", "").strip().lower() not in ("", "0", "false", "off", "no")
+            wanted = is_on(os.environ.get("WHOHOLDS", ""))
             settings["outputs"] = startup.limits_for(**settings).outputs if wanted else ()
             running = startup.start(**settings)
         else:

@@ -1,1 +1,1 @@
-"""The command line: `run`, `report` and `doctor`."""
+"""The command line: `run`, `report`, `server`, `doctor` and `completion`."""

@@ -170,6 +170,20 @@ def test_a_connection_that_a_session_was_given_is_not_its_loan(watch: Watch, eng
         assert loan(watch).made == ()
 
 
+def test_a_connection_that_a_session_s_class_chooses_is_not_its_loan(watch: Watch, engine: Any) -> None:
+    """A class for each tenant, or for tests, answers with a connection of its own."""
+
+    class Joined(Session):
+        def get_bind(self, *_: Any, **__: Any) -> Any:
+            return connection
+
+    with engine.connect() as connection, Joined(engine) as session:
+        ask(session)
+        session.begin_nested()
+        ask(session)
+        assert loan(watch).made == ()
+
+
 def test_a_session_made_before_the_start(engine: Any) -> None:
     """Where it was made is not known, and nothing fails."""
     session = Session(engine)

@@ -47,9 +47,10 @@ def _making(session: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> 
     session.__dict__[_MADE] = nearest_own(frame)
 
 
-def _began(session: Any, _transaction: Any, connection: Any, _frame: Any) -> None:
-    """The event `after_begin`: the session has a connection; unless it was made with one, it has borrowed it."""
-    if session.bind is connection:
+def _began(session: Any, transaction: Any, connection: Any, _frame: Any) -> None:
+    """The event `after_begin`: the session has a connection; unless it was given one, it has borrowed it."""
+    *_, closes = getattr(transaction, "_connections", {}).get(connection) or (session.bind is not connection,)
+    if not closes:  # what a session was given, as `bind`, in `binds` or by its `get_bind`, it does not give back
         return
     record = getattr(getattr(connection, "_dbapi_connection", None), "_connection_record", None)
     loan = record.__dict__.get(LOAN) if record is not None else None  # a detached connection has none

@@ -132,7 +132,7 @@ def _firsts(held: Iterable[Handle]) -> dict[Owner | None, Handle]:
     """One for each owner: what it held first."""
     firsts: dict[Owner | None, Handle] = {}
     for handle in held:
-        owner = handle.owner  # as `_whole`, written out
+        owner = handle.owner  # as `Owner.whole`, written out
         if owner is not None:
             owner = owner.part_of or owner
         if owner not in firsts:
@@ -160,12 +160,6 @@ def _borrowed(taken: Entries, new: list[Handle]) -> dict[tuple[Owner, Lender], l
             else:
                 handles.append(handle)
     return borrowed
-
-
-def _whole(handle: Handle) -> Owner | None:
-    """Its owner; the task itself, where a worker thread opened it for a task."""
-    owner = handle.owner
-    return owner if owner is None else owner.part_of or owner
 
 
 def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, Handle]]:
@@ -204,7 +198,8 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
         held = [
             one
             for one in (*taken.ended, *taken.open)
-            if _whole(one) is request.owner.whole
+            if one.owner is not None
+            and one.owner.whole is request.owner.whole
             and one.must_be_returned
             and (one.pool or one.database) is lender
             and one.opened_at <= request.began < (one.closed_at or _NEVER)

@@ -195,10 +195,11 @@ def test_a_long_command_is_cut() -> None:
 
 
 def test_a_server_is_asked_where_others_hold_the_lock() -> None:
-    """With its own query."""
+    """With the command or with a query, each on a line of its own."""
     shop = Shop(SHOP)
     shop.locks_out()
-    assert "pg_blocking_pids" in " ".join(shop.finding().why)
+    asked = next(sentence for sentence in shop.finding().why if sentence.startswith("Ask the server"))
+    assert f"\nwhoholds server {SHOP}\nSELECT pid, pg_blocking_pids(pid)" in asked
 
 
 def test_the_cursor_that_was_not_read_is_named() -> None:

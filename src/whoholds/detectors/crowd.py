@@ -14,6 +14,7 @@ from whoholds.analysis.rules import BITS
 from whoholds.detectors import _habits
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
 from whoholds.detectors._closing import how_to_close
+from whoholds.detectors._server import how_to_ask
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
@@ -38,12 +39,11 @@ GROWN = 5  # handles (or pools) that a growing line has at least
 LEAST = 2  # the smallest number of handles that can be too many
 INFINITE = float("inf")
 FEW = 0.5  # share of the server's limit below which this process holds few connections, and others hold the rest
-ASK_POSTGRESQL = (
-    "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query\n"
-    "FROM pg_stat_activity ORDER BY state_change"
-)
-ASK_MYSQL = "SHOW FULL PROCESSLIST"
-_ASKED = {"postgresql": ASK_POSTGRESQL, "mysql": ASK_MYSQL, "mariadb": ASK_MYSQL}  # those that `whoholds server` knows
+_WHO_HOLDS = {
+    "postgresql": "SELECT pid, usename, application_name, client_addr, state, now() - state_change AS since, query\n"
+    "FROM pg_stat_activity ORDER BY state_change",
+    "mysql": "SHOW FULL PROCESSLIST",
+}
 _NO_POOL = "Connect once and reuse the connection, or take it from a pool."
 _OVERFLOW = "The pool keeps fewer connections than the program uses at once, and closes the others: let it keep more."
 _STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
@@ -332,15 +332,5 @@ def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tu
             if allowed
             else "; if the server allows more than that, others hold the rest."
         )
-        why.append(f"{few} {_how_to_ask(refusal.database)}")
+        why.append(f"{few} {how_to_ask(refusal.database, 'who they are', _WHO_HOLDS)}")
     return tuple(why)
-
-
-def _how_to_ask(database: Database) -> str:
-    """How to ask the server who holds its connections: with the command, and without it."""
-    if database.system not in _ASKED:
-        return f"Ask the server who they are:\n{ASK_POSTGRESQL}"
-    is_url = not database.host.startswith("/") and "***" not in str(database)
-    dsn = str(database) if is_url else "DSN"
-    query = _ASKED[database.system]
-    return f"Ask the server who they are, with this command or this query:\nwhoholds server {dsn}\n{query}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, Also, Finding, Part, parts_of
 from whoholds.detectors._closing import READ_ALL, way_of
+from whoholds.detectors._server import how_to_ask
 from whoholds.ledger.lockout import (
     DEADLOCK,
     IN_A_STATEMENT,
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 COMMAND = 100  # characters shown of another process's command
 SHOWN = 3  # transactions, and cursors, that have a sentence of their own
-ASK_POSTGRESQL = (
-    "SELECT pid, pg_blocking_pids(pid), application_name, state, query FROM pg_stat_activity "
-    "WHERE cardinality(pg_blocking_pids(pid)) > 0"
-)
-ASK_MYSQL = "SELECT * FROM information_schema.innodb_trx"
+_AT_ONCE_S = 0.05  # a statement that failed sooner did not wait
+_WHO_BLOCKS = {
+    "postgresql": "SELECT pid, pg_blocking_pids(pid), application_name, state, query\n"
+    "FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0",
+    "mysql": "SELECT * FROM information_schema.innodb_trx",
+}
 _COMMIT = "End the transaction right after its last write ({}), and do slow work before or after it."
 _IMMEDIATE = (
     "sqlite does not wait for a lock if a transaction that has already read starts to write: begin such a transaction "
@@ -198,9 +200,9 @@ def _elsewhere(lockout: Lockout) -> Iterator[str]:
         yield f"Process {pids[0]} held a {lock}{':' * bool(command)}{command}."
     elif lockout.kind != SNAPSHOT:
         yield "No connection that whoholds watches in this process had a transaction open on this database."
-    system = lockout.handle.database.system
-    if system != "sqlite":
-        yield f"Ask the server while it happens: {ASK_MYSQL if system in ('mysql', 'mariadb') else ASK_POSTGRESQL}"
+    database = lockout.handle.database
+    if database.system != "sqlite":
+        yield how_to_ask(database, "while it happens", _WHO_BLOCKS)
 
 
 def _advice(lockout: Lockout, holdings: Sequence[Holding]) -> tuple[str, ...]:
@@ -216,6 +218,3 @@ def _advice(lockout: Lockout, holdings: Sequence[Holding]) -> tuple[str, ...]:
     if holdings and holdings[0].state in (IN_TRANSACTION, IN_A_STATEMENT):
         return (_COMMIT.format(way_of(holdings[0].handle).commit),)
     return ()
-
-
-_AT_ONCE_S = 0.05  # a statement that failed sooner did not wait

@@ -102,12 +102,13 @@ class History:
         self.standing.take(taken, new)
         _given_back(taken)
         demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
-        _peaks(taken, new, self)
+        counting = Counting(taken, self.sites)
+        _peaks(taken, new, self, counting)
         _rates(taken, self)
         _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
         _climb(self.pool_climbs, (pool.site for pool in taken.pools), now)
         if self.habits is not None:
-            self.habits.take(taken, Counting(taken, self.sites).of(taken.open))
+            self.habits.take(taken, counting.of(taken.open))
         self.last_at = now
         return self.nestings.take(taken, new, self.sites)
 
@@ -119,12 +120,11 @@ def _given_back(taken: Entries) -> None:
             handle.site.longest_s = max(handle.site.longest_s, handle.held_s(taken.now))
 
 
-def _peaks(taken: Entries, new: list[Handle], history: History) -> None:
+def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counting) -> None:
     """The exact peak of each database since the last look, by a sweep over the stamps."""
     for trend in history.trends.values():
         if trend.latest.count:
             trend.habit.append(trend.latest.count)
-    counting = Counting(taken, history.sites)
     counted = counting.of(taken.open)
     now_open = Counter([handle.database for handle in counted])
     stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative

@@ -31,7 +31,9 @@ class Wait(NamedTuple):
     @classmethod
     def of(cls, requests: Iterable[Request]) -> tuple[Wait, ...]:
         """The waits of these requests; those of a server's connection are left out."""
-        return tuple([cls(one.pool, one.owner, one.origin, one.began) for one in requests if one.pool is not None])
+        return tuple(
+            [cls(each.pool, each.owner, each.origin, each.began) for each in requests if each.pool is not None]
+        )
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,19 @@ def asking(requests: Iterable[Wait], now: float, sites: Sites) -> tuple[Asking, 
         spawn = request.owner.spawn if request.owner else None
         line = sites.of(request.origin) if request.origin else None
         groups.setdefault((line, spawn.site if spawn else None), []).append(request)
-    found = [
+    askings = [
         Asking(tuple(group), line, group[0].owner.spawn if group[0].owner else None, now - group[0].began)
         for (line, _), group in groups.items()
     ]
-    return tuple(sorted(found, key=lambda one: -one.count))
+    return tuple(sorted(askings, key=lambda group: -group.count))
 
 
 def owners_of(held: Iterable[Handle | Wait | Request]) -> set[Owner]:
     """The owners; of what a worker thread holds or asks for a task, the task."""
-    return {one.owner.whole for one in held if one.owner is not None}
+    return {each.owner.whole for each in held if each.owner is not None}
 
 
 def kind_of_owners(held: Iterable[Handle | Wait]) -> str:
     """`thread`, `task`, `worker`, …: what the owners are; `owner` if they are not all of one kind."""
-    kinds = {one.owner.kind for one in held if one.owner is not None}
+    kinds = {each.owner.kind for each in held if each.owner is not None}
     return {"job": "worker"}.get(*kinds, *kinds) if len(kinds) == 1 else "owner"

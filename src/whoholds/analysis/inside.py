@@ -26,7 +26,7 @@ def keeper_index(origin: Origin) -> int:
     worst = kind_of(_code(origin, at).co_filename)
     while _code(origin, at).co_flags & _GENERATOR:
         callers = range(at + 2, len(origin), 2)
-        above = next((one for one in callers if kind_of(_code(origin, one).co_filename) <= worst), None)
+        above = next((caller for caller in callers if kind_of(_code(origin, caller).co_filename) <= worst), None)
         if above is None:
             break
         at = above

@@ -119,12 +119,14 @@ class Nestings:
     def _count(self, key: Key, pair: Pair, outers: list[Handle]) -> None:
         """The owners of `outers` have nested at the two lines of `key`."""
         if len(self._pairs) >= MANY and key not in self._pairs:
-            self._pairs = {one: pair for one, pair in self._pairs.items() if any(held.open for held in pair.held)}
+            self._pairs = {
+                pair_key: pair for pair_key, pair in self._pairs.items() if any(held.open for held in pair.held)
+            }
         self._pairs[key] = pair
-        held = list(dict.fromkeys([*[one for one in pair.held if one.closed_stamp is None], *outers]))
+        held = list(dict.fromkeys([*[handle for handle in pair.held if handle.closed_stamp is None], *outers]))
         firsts = _firsts(held)
         pair.most = max(pair.most, len(most_at_once(firsts.values())))
-        pair.held = [one for one in held if one.closed_stamp is None][:MANY]
+        pair.held = [handle for handle in held if handle.closed_stamp is None][:MANY]
         pair.owners.update(map(id, list(firsts)[: MANY - len(pair.owners)]))
 
 
@@ -187,7 +189,9 @@ def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handl
 
 def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
     """(held, request) for each request that waits or was refused, and that no look has seen before."""
-    asked: list[tuple[Request, Lender]] = [(one, one.pool) for one in taken.requests if one.pool is not None]
+    asked: list[tuple[Request, Lender]] = [
+        (request, request.pool) for request in taken.requests if request.pool is not None
+    ]
     for refusal in taken.refusals:
         lender = refusal.by_pool if refusal.by_pool is not None else refusal.database
         asked += [(request, lender) for request in refusal.requests]
@@ -196,13 +200,13 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
             continue
         request.seen = True
         held = [
-            one
-            for one in (*taken.ended, *taken.open)
-            if one.owner is not None
-            and one.owner.whole is request.owner.whole
-            and one.must_be_returned
-            and (one.pool or one.database) is lender
-            and one.opened_at <= request.began < (one.closed_at or _NEVER)
+            handle
+            for handle in (*taken.ended, *taken.open)
+            if handle.owner is not None
+            and handle.owner.whole is request.owner.whole
+            and handle.must_be_returned
+            and (handle.pool or handle.database) is lender
+            and handle.opened_at <= request.began < (handle.closed_at or _NEVER)
         ]
         for outer in held[-FEW:]:
             yield outer, request, lender

@@ -31,7 +31,7 @@ class Spread:
     def add(self, seconds: Iterable[float]) -> None:
         """Count these."""
         seconds = list(seconds)
-        buckets = [ceil(log(one) * _PER_BUCKET - _FIRST) if one > SHORTEST_S else 0 for one in seconds]
+        buckets = [ceil(log(second) * _PER_BUCKET - _FIRST) if second > SHORTEST_S else 0 for second in seconds]
         self.buckets.update(buckets)
         self.count += len(seconds)
         self.longest = max(self.longest, max(seconds, default=0.0))

@@ -96,7 +96,7 @@ def _most_suspect_first(lockout: Lockout) -> list[Holding]:
     holdings = list(lockout.holdings)
     if lockout.handle.database.system != "sqlite":
         mine = set(_words(lockout.sql))
-        holdings.sort(key=lambda one: mine.isdisjoint(_touched(one)))
+        holdings.sort(key=lambda holding: mine.isdisjoint(_touched(holding)))
     return holdings
 
 

@@ -42,7 +42,7 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
     for nesting in snapshot.nestings:
         if nesting.inners and _starves(nesting):
             groups.setdefault((nesting.held_at, nesting.asked_at), []).append(nesting)
-    held = Counter([id(one) for group in groups.values() for nesting in group for one in nesting.inners])
+    held = Counter([id(inner) for group in groups.values() for nesting in group for inner in nesting.inners])
     for group in groups.values():
         yield _nested(group, held)
 
@@ -58,10 +58,10 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
     `held` has, by id of each second handle or request, the number of handles that its owner held at that time.
     """
     first = group[0]
-    inners = dict.fromkeys([one for nesting in group for one in nesting.inners])  # each once
-    handles = tuple([one for one in inners if isinstance(one, Handle)])
+    inners = dict.fromkeys([inner for nesting in group for inner in nesting.inners])  # each once
+    handles = tuple([inner for inner in inners if isinstance(inner, Handle)])
     owners = max(*(nesting.pair.most for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
-    at_once = 1 + max([held[id(one)] for one in inners])
+    at_once = 1 + max([held[id(inner)] for inner in inners])
     safe = owners * (at_once - 1) + 1
     in_vain = len(inners) - len(handles)
     asker = first.inners[0].owner
@@ -71,7 +71,7 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
         "second-while-holding",
         INFO if room >= _ROOM * safe and not in_vain else WARNING,
         first.outers[0].database,
-        handles or tuple(dict.fromkeys([one for nesting in group for one in nesting.outers])),
+        handles or tuple(dict.fromkeys([outer for nesting in group for outer in nesting.outers])),
         len(inners),
         f"asked for %d more{_in_vain(in_vain, len(inners))} while holding %d",
         (len(inners), *((in_vain,) if 0 < in_vain < len(inners) else ()), at_once - 1),
@@ -116,7 +116,7 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         first, second = _site(sharing.inside, snapshot), _site(sharing.came_in, snapshot)
         together = first is second
         names = [
-            shown_name(one) or "another" for one in (sharing.inside_name, sharing.owner.name if sharing.owner else "")
+            shown_name(name) or "another" for name in (sharing.inside_name, sharing.owner.name if sharing.owner else "")
         ]
         at = [f" at {site.frame.place}" if site is not None else "" for site in (first, second)]
         yield Finding(

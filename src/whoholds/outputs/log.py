@@ -107,7 +107,7 @@ class LogOutput:
         extra = {"report": record["report"], **{_free(name): value for name, value in record.items()}}
         if reasons:
             extra["report"] = said
-            extra["reasons"] = [{name: one.get(name) for name in _REASON} for one in reasons]
+            extra["reasons"] = [{name: record.get(name) for name in _REASON} for record in reasons]
         self._say(LEVELS[finding.severity], f"whoholds: {template}", arguments, said, extra, finding, stamp=True)
 
     def _say(

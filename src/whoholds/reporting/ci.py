@@ -52,7 +52,11 @@ def sarif(records: Iterable[Record]) -> bytes:
         "semanticVersion": VERSION,
         "rules": [{"id": rule} for rule in dict.fromkeys(map(_rule, records))],
     }
-    run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [_result(one) for one in records]}
+    run = {
+        "tool": {"driver": driver},
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(record) for record in records],
+    }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1).encode()
 
 

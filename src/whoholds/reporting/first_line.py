@@ -51,7 +51,7 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         arguments.append(_beside(finding.spawned, finding.site))
     template += "%s, to %s%s"
     arguments += [_for_work(finding), _databases(finding), _again(finding)]
-    return template, tuple(redact(one) if isinstance(one, str) else one for one in arguments)
+    return template, tuple(redact(argument) if isinstance(argument, str) else argument for argument in arguments)
 
 
 def _predicate(finding: Finding) -> tuple[str, tuple[object, ...]]:

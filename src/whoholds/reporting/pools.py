@@ -42,7 +42,7 @@ def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
         "wait_s": _spread(demand.waits),
         "held_s": _spread(demand.holds),
         "timeouts": pool.timeouts,
-        "waiting": [asking_record(one) for one in asking(requests, snapshot.now, snapshot.history.sites)],
+        "waiting": [asking_record(group) for group in asking(requests, snapshot.now, snapshot.history.sites)],
         "sizes": None if sizes is None else sizes._asdict(),
     }
 

@@ -230,7 +230,9 @@ def open_record(snapshot: Snapshot) -> dict[str, Any]:
     If a process is killed, this is the last that its journal says. Cursors are left out, and so are a pool's own
     connections, because the pool's loans are included.
     """
-    held = [one for one in snapshot.open if one.kind != CURSOR and (one.pool is None or one.kind == CHECKOUT)]
+    held = [
+        handle for handle in snapshot.open if handle.kind != CURSOR and (handle.pool is None or handle.kind == CHECKOUT)
+    ]
     counts = Counter(map(_HOLDS, held))
     oldest = dict(zip(map(_HOLDS, reversed(held)), reversed(held), strict=True))
     return {

@@ -233,7 +233,7 @@ def headline(run: Run) -> str:
 def counted(severities: Iterable[str]) -> str:
     """`3 findings (1 error, 2 warnings)`."""
     counts = Counter(severities)
-    parts = [number_of(counts[one], one) for one in reversed(SEVERITIES) if counts[one]]
+    parts = [number_of(counts[severity], severity) for severity in reversed(SEVERITIES) if counts[severity]]
     total = sum(counts.values())
     return f"{number_of(total, 'finding')} ({', '.join(parts)})"
 

@@ -37,9 +37,9 @@ class Sizes:
         """The sizes by goal, for the loans that came back."""
         loans, sizes = self._known.get(pool.key, (0, {}))
         if demand.loans > loans:
-            found = demand.sizes(NOTHING)
-            known = found._asdict() if found is not None else {}
-            sizes = {goal: size for goal, size in known.items() if size is not None}
+            enough = demand.sizes(NOTHING)
+            by_goal = enough._asdict() if enough is not None else {}
+            sizes = {goal: size for goal, size in by_goal.items() if size is not None}
             self._known[pool.key] = (demand.loans, sizes)
         return sizes
 

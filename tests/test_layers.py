@@ -32,7 +32,7 @@ ROOMS = (
     ("watching",),
     ("outputs",),
     ("scopes",),
-    ("startup",),
+    ("assembling", "startup"),
     ("testing",),
     ("commands",),
     ("", "auto", "autostart", "instrumentor", "pytest_plugin", "notebook", "__main__"),
@@ -164,14 +164,14 @@ def test_siblings_do_not_know_one_another(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["drivers", "outputs"])
-def test_only_startup_imports_drivers_and_outputs_and_only_when_they_are_wanted(family: str) -> None:
+def test_only_assembling_imports_drivers_and_outputs_and_only_when_they_are_wanted(family: str) -> None:
     """Inside functions, so that nothing is imported that the program does not use."""
     # strings; `warn_caller` for the end of a scope; what a refusal looks like
     light = {"drivers.table", "outputs.warn", "drivers._importlib_bootstrap.errors"}
     foreign = [arrow for arrow in ARROWS if top(arrow.imports) == family != top(arrow.module)]
     foreign = [arrow for arrow in foreign if arrow.imports not in light]
-    assert {arrow.module for arrow in foreign} <= {"startup"}
-    tree = ast.parse((SOURCE / "startup.py").read_text(encoding="utf-8"))
+    assert {arrow.module for arrow in foreign} <= {"assembling"}
+    tree = ast.parse((SOURCE / "assembling.py").read_text(encoding="utf-8"))
     at_top = {node.lineno for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
     assert not at_top & {arrow.line for arrow in foreign}
 

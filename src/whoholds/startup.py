@@ -1,28 +1,22 @@
-"""The only module that knows all rooms: it makes a running Watch from the environment, and holds the public calls."""
+"""The public calls: they start a Watch from the environment, stop it, and add to the one that runs."""
 
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
-from importlib.machinery import PathFinder
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whoholds import registry
 from whoholds.analysis import frames
-from whoholds.analysis.habits import Habits
+from whoholds.assembling import assembled, begin, driver_for
 from whoholds.config import limits_from
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
 from whoholds.hooks import forks, signals
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
-from whoholds.ledger.ledger import Ledger
-from whoholds.limits import OUTPUTS, Limits
-from whoholds.matching import WrongSetting, nearest
-from whoholds.plugins import is_quiet_in_blocks
+from whoholds.matching import WrongSetting
 from whoholds.switch import OFF, is_on, stands_aside
 from whoholds.text.streams import say
 from whoholds.watching import ticker as ticking
@@ -38,7 +32,8 @@ if TYPE_CHECKING:
 
     from whoholds.analysis.finding import Finding
     from whoholds.keywords import Settings
-    from whoholds.plugins import Driver, Output, OutputMaker, Predicate
+    from whoholds.limits import Limits
+    from whoholds.plugins import Driver, Predicate
     from whoholds.watching.holders import Holders
 
 
@@ -75,10 +70,10 @@ def start(**settings: Unpack[Settings]) -> Watch:
     limits = limits_for(**settings)
     if stands_aside():
         return Watch(limits)
-    watch = _made(limits)
+    watch = assembled(limits, _predicates)
     _current.append(watch)
     ticking.attend(watch)
-    _begin(watch)
+    begin(watch, _added)
     _listen_for_dump(limits)
     return watch
 
@@ -133,9 +128,9 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
     if stands_aside():
         yield Watch(limits)
         return
-    running = _made(limits, in_block=True)
+    running = assembled(limits, _predicates, in_block=True)
     ticking.attend(running)
-    _begin(running)
+    begin(running, _added)
     try:
         yield running
     finally:
@@ -155,109 +150,6 @@ def _within(running: Watch, settings: Settings) -> Iterator[Watch]:
     finally:
         if settings:
             running.use(before)
-
-
-def _made(limits: Limits, *, in_block: bool = False) -> Watch:  # noqa: C901 - one sequence: parts of it would cost calls or clarity
-    """A Watch with its outputs, not started; `in_block` is true for a block, whose end raises findings as warnings."""
-    ledger = Ledger(frames=limits.frames, most=limits.max_handles)
-    running = Watch(limits, ledger=ledger)
-    for name in limits.outputs:
-        try:
-            ready = output(name, limits)
-        except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from reporting
-            running.stand_aside("output-failed", f"output {name} is switched off: {failure(error)}")
-        else:
-            if not (in_block and is_quiet_in_blocks(ready)):
-                running.outputs.append(ready)
-    if not in_block:
-        running.fallback = partial(_stderr, limits)
-        if running.failed and not running.outputs:
-            running.outputs.append(_stderr(limits))
-    for point in registry.registered(registry.RULES):
-        try:
-            running.add_rule(point.load())
-        except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
-            running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
-    running.predicates = _predicates
-    _prepare(ledger, limits)
-    if limits.learn not in ("", "1"):
-        from whoholds.reporting import habits
-        from whoholds.reporting.files import expanded
-
-        try:
-            running.history.habits = Habits(habits.read(expanded(limits.learn)))
-        except (OSError, ValueError) as error:
-            running.stand_aside("habits-not-read", f"WHOHOLDS_LEARN={limits.learn}: {failure(error)}; it learns anew")
-    return running
-
-
-def _prepare(ledger: Ledger, limits: Limits) -> None:
-    """Give the ledger what settings ask to be done in the user's thread, before a driver stands anywhere."""
-    from whoholds.reporting import note
-
-    if limits.tag:
-        from whoholds.watching.tags import tag
-
-        ledger.tag = tag
-    if limits.ask_server:
-        from whoholds.watching.server_limit import asking
-
-        ledger.ask = asking(ledger.server_limits)
-    if limits.notes:
-        ledger.on_refused = note.of_refusal
-        ledger.on_locked = note.of_lockout
-
-
-def _begin(running: Watch) -> None:
-    frames.shown_below_here()
-    spawn.watch()
-    running.start()
-    for module, where in table.DRIVERS.items():
-        _enter_when_imported(running, module, partial(_named, where))
-    for driver in _added:
-        running.enter(driver)
-    in_file = running.limits.config and not os.environ.get("WHOHOLDS_WATCH", "").strip()
-    for module in running.limits.watch:
-        if not (in_file or is_installed(module)):  # a file may serve several programs, not all with every module
-            near = nearest(module, table.WAKES) if module not in table.WAKES else ""
-            running.stand_aside("setting-not-applied", f"WHOHOLDS_WATCH={module}: no such module is installed{near}")
-        _enter_when_imported(running, module, partial(_by_its_connect, module))
-    for point in registry.registered(registry.DRIVERS):
-        _enter_when_imported(running, point.name, point.load)
-
-
-def _named(where: str) -> Any:
-    """The object that a table's `module:name` names; the module is imported."""
-    module, _, name = where.partition(":")
-    return getattr(import_module(module), name)
-
-
-def _by_its_connect(name: str) -> Driver:
-    """The driver for a DB-API module that is imported. Raises TypeError if it has no `connect`."""
-    from whoholds.drivers import generic
-
-    return generic.driver_for(sys.modules[name])
-
-
-def is_installed(module: str) -> bool:
-    """Whether the top-level package of `module` is imported or on `sys.path`; only the path itself is searched."""
-    top = module.partition(".")[0]
-    return top in sys.modules or PathFinder.find_spec(top) is not None
-
-
-def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) -> None:
-    def enter(module: ModuleType) -> None:
-        del module
-        if running.ledger.active:
-            try:
-                driver = load()
-            except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's import error
-                running.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
-            else:
-                running.enter(driver, name)
-
-    running.waits.append(enter)
-    waiting.when_imported(name, enter)
 
 
 def _stopped(running: Watch) -> list[Finding]:
@@ -292,24 +184,6 @@ def warn_caller(findings: Iterable[Finding]) -> None:
     warn.warn_caller(findings)
 
 
-def output(name: str, limits: Limits) -> Output:
-    """The output of that name, made from the settings. Raises whatever its import or its maker raises."""
-    maker: OutputMaker
-    if name in OUTPUTS:
-        maker = _named(OUTPUTS[name])
-    else:
-        (point,) = (point for point in registry.registered(registry.OUTPUTS) if point.name == name)
-        maker = point.load()
-    return maker(limits)
-
-
-def _stderr(limits: Limits) -> Output:
-    """The output on stderr that is used where every other output has failed."""
-    from whoholds.outputs.log import LogOutput
-
-    return LogOutput(limits, logging=False)
-
-
 _added: list[Driver] = []
 
 
@@ -336,14 +210,12 @@ def watch_module(module: ModuleType, system: str = "") -> None:
     name. Raises TypeError if the module has no `connect`, and ValueError if it has a driver, for each of its
     connections would count twice. A module that `WHOHOLDS_WATCH` names is watched already, and nothing is done.
     """
-    from whoholds.drivers import generic
-
     library = _watched_already(module.__name__)
     if not library and any(module.__name__ in running.limits.watch for running in watches()):
         return
     if library:
         raise ValueError(f"watch_module({module.__name__}): {library} is watched already by whoholds' own driver")
-    add_driver(generic.driver_for(module, system))
+    add_driver(driver_for(module, system))
 
 
 def _watched_already(module: str) -> str:

@@ -14,11 +14,11 @@ from tests.conftest import _installed
 from tests.drivers import libraries as known
 from tests.drivers.libraries import Library, maybe
 from tests.needs import lacking, needed
+from whoholds.assembling import imported
 from whoholds.drivers import _tags as tags
 from whoholds.drivers.table import DRIVERS
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
-from whoholds.startup import _named
 from whoholds.watching.tags import tag
 from whoholds.watching.watch import Watch
 
@@ -234,7 +234,7 @@ def test_through_pgbouncer(kind: type[Library], pgbouncer: str, tagging: Callabl
 def drivers_of(*modules: str) -> list[Any]:
     for module in modules:
         needed(module)
-    return [_named(DRIVERS[module]) for module in modules]
+    return [imported(DRIVERS[module]) for module in modules]
 
 
 def line_of_pool(name: str) -> str:

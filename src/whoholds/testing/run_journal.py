@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from whoholds import startup
 from whoholds.analysis.finding import Look
 from whoholds.analysis.snapshot import Ending
+from whoholds.assembling import output
 from whoholds.reporting.journal import Writer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class RunJournal:
         self._folder = folder
         self._choose = choose
         path = os.path.join(folder, "{pid}.jsonl")
-        self._journal = startup.output("journal", watch.limits.with_settings(journal=path))
+        self._journal = output("journal", watch.limits.with_settings(journal=path))
         watch.outputs.append(self)
 
     def __call__(self, look: Look) -> None:

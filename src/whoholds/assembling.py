@@ -1,0 +1,163 @@
+"""Assembles a Watch: its outputs, the rules of other packages, what the ledger does for it, and its drivers.
+
+Only this module imports drivers and outputs, each when it is wanted. What goes wrong with one of them is said, and the
+rest works on.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from importlib import import_module
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any
+
+from whoholds import registry
+from whoholds.analysis import frames
+from whoholds.analysis.habits import Habits
+from whoholds.drivers import table
+from whoholds.hooks import imports as waiting
+from whoholds.hooks import spawning as spawn
+from whoholds.ledger.ledger import Ledger
+from whoholds.limits import OUTPUTS, Limits
+from whoholds.matching import nearest
+from whoholds.plugins import is_quiet_in_blocks
+from whoholds.watching.aside import failure
+from whoholds.watching.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from types import ModuleType
+
+    from whoholds.plugins import Driver, Output, OutputMaker, Predicate
+
+
+def assembled(limits: Limits, predicates: list[Predicate], *, in_block: bool = False) -> Watch:  # noqa: C901 - one sequence: parts of it would cost calls or clarity
+    """A Watch with its outputs, not started; `in_block` is true for a block, whose end raises findings as warnings.
+
+    It asks `predicates` whether a finding is intended, those also that are added later.
+    """
+    ledger = Ledger(frames=limits.frames, most=limits.max_handles)
+    running = Watch(limits, ledger=ledger)
+    for name in limits.outputs:
+        try:
+            ready = output(name, limits)
+        except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from reporting
+            running.stand_aside("output-failed", f"output {name} is switched off: {failure(error)}")
+        else:
+            if not (in_block and is_quiet_in_blocks(ready)):
+                running.outputs.append(ready)
+    if not in_block:
+        running.fallback = partial(_stderr, limits)
+        if running.failed and not running.outputs:
+            running.outputs.append(_stderr(limits))
+    for point in registry.registered(registry.RULES):
+        try:
+            running.add_rule(point.load())
+        except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
+            running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
+    running.predicates = predicates
+    _prepare(ledger, limits)
+    if limits.learn not in ("", "1"):
+        from whoholds.reporting import habits
+        from whoholds.reporting.files import expanded
+
+        try:
+            running.history.habits = Habits(habits.read(expanded(limits.learn)))
+        except (OSError, ValueError) as error:
+            running.stand_aside("habits-not-read", f"WHOHOLDS_LEARN={limits.learn}: {failure(error)}; it learns anew")
+    return running
+
+
+def _prepare(ledger: Ledger, limits: Limits) -> None:
+    """Give the ledger what settings ask to be done in the user's thread, before a driver stands anywhere."""
+    from whoholds.reporting import note
+
+    if limits.tag:
+        from whoholds.watching.tags import tag
+
+        ledger.tag = tag
+    if limits.ask_server:
+        from whoholds.watching.server_limit import asking
+
+        ledger.ask = asking(ledger.server_limits)
+    if limits.notes:
+        ledger.on_refused = note.of_refusal
+        ledger.on_locked = note.of_lockout
+
+
+def begin(running: Watch, added: Iterable[Driver]) -> None:
+    """Start the Watch, and enter its drivers: those `added` in code now, the others when their modules are imported."""
+    frames.shown_below_here()
+    spawn.watch()
+    running.start()
+    for module, where in table.DRIVERS.items():
+        _enter_when_imported(running, module, partial(imported, where))
+    for driver in added:
+        running.enter(driver)
+    in_file = running.limits.config and not os.environ.get("WHOHOLDS_WATCH", "").strip()
+    for module in running.limits.watch:
+        if not (in_file or is_installed(module)):  # a file may serve several programs, not all with every module
+            near = nearest(module, table.WAKES) if module not in table.WAKES else ""
+            running.stand_aside("setting-not-applied", f"WHOHOLDS_WATCH={module}: no such module is installed{near}")
+        _enter_when_imported(running, module, partial(_by_its_connect, module))
+    for point in registry.registered(registry.DRIVERS):
+        _enter_when_imported(running, point.name, point.load)
+
+
+def imported(where: str) -> Any:
+    """The object that a table's `module:name` names; the module is imported."""
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _by_its_connect(name: str) -> Driver:
+    """The driver for a DB-API module that is imported. Raises TypeError if it has no `connect`."""
+    return driver_for(sys.modules[name])
+
+
+def driver_for(module: ModuleType, system: str = "") -> Driver:
+    """The driver for a DB-API module. Raises TypeError if it has no `connect`."""
+    from whoholds.drivers import generic
+
+    return generic.driver_for(module, system)
+
+
+def is_installed(module: str) -> bool:
+    """Whether the top-level package of `module` is imported or on `sys.path`; only the path itself is searched."""
+    top = module.partition(".")[0]
+    return top in sys.modules or PathFinder.find_spec(top) is not None
+
+
+def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) -> None:
+    def enter(module: ModuleType) -> None:
+        del module
+        if running.ledger.active:
+            try:
+                driver = load()
+            except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's import error
+                running.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
+            else:
+                running.enter(driver, name)
+
+    running.waits.append(enter)
+    waiting.when_imported(name, enter)
+
+
+def output(name: str, limits: Limits) -> Output:
+    """The output of that name, made from the settings. Raises whatever its import or its maker raises."""
+    maker: OutputMaker
+    if name in OUTPUTS:
+        maker = imported(OUTPUTS[name])
+    else:
+        (point,) = (point for point in registry.registered(registry.OUTPUTS) if point.name == name)
+        maker = point.load()
+    return maker(limits)
+
+
+def _stderr(limits: Limits) -> Output:
+    """The output on stderr that is used where every other output has failed."""
+    from whoholds.outputs.log import LogOutput
+
+    return LogOutput(limits, logging=False)

@@ -19,8 +19,9 @@ from tests.conftest import _installed
 from tests.needs import needed
 from tests.processes.leaks import posix
 from whoholds.commands.cli import main
+from whoholds.servers.blocking import trees_of
 from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, Session, State
-from whoholds.servers.telling import lines_of, trees_of
+from whoholds.servers.telling import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from whoholds.text.redact import redact
+from whoholds.text.visible import visible
+
 IDLE_IN_TRANSACTION = "idle in transaction"
 RUNNING = "running"
 IDLE = "idle"
@@ -74,3 +77,8 @@ class State(NamedTuple):
     def free(self) -> int:
         """Slots that everybody can still take."""
         return max(self.slots - sum(one.slots for one in self.reserves) - self.used, 0)
+
+
+def shown(text: str) -> str:
+    """Text that any client may have chosen: no control characters, no secrets."""
+    return visible(redact(text))

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from whoholds.servers.state import HIDDEN, IDLE, IDLE_IN_TRANSACTION, RUNNING
-from whoholds.text.redact import redact
-from whoholds.text.visible import visible
+from whoholds.servers.blocking import trees_of
+from whoholds.servers.state import HIDDEN, IDLE, IDLE_IN_TRANSACTION, RUNNING, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whoholds.servers.blocking import Tree
     from whoholds.servers.state import Session, State
 
 _STATES = (IDLE_IN_TRANSACTION, RUNNING, IDLE, HIDDEN)
@@ -38,8 +38,8 @@ class Group:
         first = self.sessions[0]
         return {
             "count": len(self.sessions),
-            "program": _shown(first.program),
-            "opened": _shown(first.line) or None,
+            "program": shown(first.program),
+            "opened": shown(first.line) or None,
             "host": first.host or None,
             "users": sorted({one.user for one in self.sessions}),
             "databases": sorted({one.database for one in self.sessions}),
@@ -57,67 +57,6 @@ def groups_of(state: State) -> list[Group]:
         key = (one.name or f"\0{one.user}\0{one.database}", one.host)
         found.setdefault(key, []).append(one)
     return sorted(map(Group, found.values()), key=lambda group: group.urgency, reverse=True)
-
-
-class Tree:
-    """A connection and those that wait for it, each at its shortest distance."""
-
-    def __init__(self, pid: int, session: Session | None) -> None:
-        self.pid = pid
-        self.session = session  # None for what the server does not list
-        self.waiting: list[Tree] = []
-
-    @property
-    def blocks(self) -> int:
-        """How many wait for it, directly or not."""
-        return sum(1 + after.blocks for after in self.waiting)
-
-    def as_data(self) -> dict[str, Any]:
-        """The tree for `--json`."""
-        one = self.session
-        return {
-            "pid": self.pid,
-            "program": _shown(one.program) if one else None,
-            "opened": (_shown(one.line) or None) if one else None,
-            "host": (one.host or None) if one else None,
-            "state": one.state if one else None,
-            "state_s": one.state_s if one else None,
-            "blocks": self.blocks,
-            "waiting": [after.as_data() for after in self.waiting],
-        }
-
-
-def trees_of(state: State) -> list[Tree]:
-    """Who blocks whom, those first that block most. At the top of a circle stands its smallest pid."""
-    waiting: dict[int, list[Session]] = {}
-    for one in state.sessions:
-        for pid in one.blocked_by:
-            waiting.setdefault(pid, []).append(one)
-    known = {one.pid: one for one in state.sessions}
-    trees: list[Tree] = []
-    reached = set[int]()
-    free = sorted(pid for pid in waiting if pid not in known or not known[pid].blocked_by)
-    for pid in (*free, *sorted(set(waiting) - set(free))):
-        if pid in free or pid not in reached:
-            trees += [_tree(pid, known, waiting, reached)]
-    return sorted(trees, key=lambda tree: (-tree.blocks, tree.pid))
-
-
-def _tree(pid: int, known: dict[int, Session], waiting: dict[int, list[Session]], reached: set[int]) -> Tree:
-    """The tree below `pid`; the pids in it are added to `reached`."""
-    top = Tree(pid, known.get(pid))
-    seen, level = {pid}, [top]
-    while level:
-        below: list[Tree] = []
-        for tree in level:
-            for one in waiting.get(tree.pid, ()):
-                if one.pid not in seen:
-                    seen.add(one.pid)
-                    tree.waiting.append(Tree(one.pid, one))
-            below += tree.waiting
-        level = below
-    reached |= seen
-    return top
 
 
 def as_data(state: State) -> dict[str, Any]:
@@ -139,10 +78,10 @@ def as_data(state: State) -> dict[str, Any]:
 
 def lines_of(state: State) -> Iterator[str]:
     """The state as a person reads it, line by line."""
-    yield f"{_shown(state.server)} at {_shown(state.where)}: {_slots(state)}"
+    yield f"{shown(state.server)} at {shown(state.where)}: {_slots(state)}"
     for limit in state.limits:
         full = ", and so can open no more" if limit.used >= limit.allowed else ""
-        yield f"The {limit.kind} {_shown(limit.name)} may have {limit.allowed}, and has {limit.used}{full}."
+        yield f"The {limit.kind} {shown(limit.name)} may have {limit.allowed}, and has {limit.used}{full}."
     if state.hidden:
         many = f"{_count(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
         yield f"You may not see what {many}: {state.rights}."
@@ -191,9 +130,9 @@ def _who(tree: Tree) -> str:
 
 def _label(one: Session) -> str:
     """The opening line and host of a connection; without a line what there is."""
-    line, program = _shown(one.line), _shown(one.program)
-    what = f"{line} ({program})" if line else program or f"no name, user {_shown(one.user)}"
-    return f"{what} on {one.host}" if one.host else what
+    line, program = shown(one.line), shown(one.program)
+    what = f"{line} ({program})" if line else program or f"no name, user {shown(one.user)}"
+    return f"{what} on {shown(one.host)}" if one.host else what
 
 
 def _holding(state: State) -> Iterator[str]:
@@ -204,7 +143,7 @@ def _holding(state: State) -> Iterator[str]:
     yield "Who holds the connections, those that are idle in a transaction first:"
     for group in groups[:_SHOWN]:
         first = group.sessions[0]
-        users = sorted({_shown(f"{one.user or '?'} to {one.database or 'no database'}") for one in group.sessions})
+        users = sorted({shown(f"{one.user or '?'} to {one.database or 'no database'}") for one in group.sessions})
         yield f"{len(group.sessions):>6}  {_label(first)}"
         yield f"        {'; '.join([_states(group), *_oldest(group), ', '.join(f'as {one}' for one in users)])}"
     rest = groups[_SHOWN:]
@@ -240,11 +179,6 @@ def _advice(state: State) -> Iterator[str]:
     if unnamed:
         many = f"{_count(unnamed, 'connection')} {'has' if unnamed == 1 else 'have'}"
         yield f"{many} no opening line: start the programs with WHOHOLDS=1 WHOHOLDS_TAG=1."
-
-
-def _shown(text: str) -> str:
-    """Text that any client may have chosen: no control characters, no secrets."""
-    return visible(redact(text))
 
 
 def _most(values: list[float | None]) -> float | None:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import glob
 import os
-import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import ERROR, INFO
 from whoholds.commands.doctor import reads_pth
 from whoholds.commands.pictures import asked, draw
+from whoholds.commands.program import command_of, die_of, exit_code_of, script_of, signal_name
 from whoholds.config import settings_file
 from whoholds.matching import WrongSetting
 from whoholds.picture.gathering import Gathered
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from whoholds.testing.baseline import Known
 
 FAILED = 3  # the exit code where a finding is an error
-_FORWARDED = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGQUIT", "SIGWINCH", "SIGCONT")
 
 
 def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
@@ -47,7 +44,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     """
     if options.update_baseline and not options.baseline:
         wrong("--update-baseline needs --baseline FILE")
-    if not (options.module or options.code or _script(options.target)):
+    if not (options.module or options.code or script_of(options.target)):
         wrong(
             f"{options.target}: no such script, and no Python console script of that name on the PATH; "
             f"for a module, write: whoholds run -m {options.target}"
@@ -62,7 +59,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
     try:
         environ, journals = _environment(options, folder)
-        code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
+        code = exit_code_of(command_of(options), environ)
         paths = sorted(journals())
         told = Told([Journal(path) for path in paths])
         code = _verdict(options, told, code, known, paths)
@@ -70,7 +67,7 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
             _draw(options, paths)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return code if code >= 0 else _die_of(-code)
+    return code if code >= 0 else die_of(-code)
 
 
 def _unwatched(options: argparse.Namespace) -> int:
@@ -79,37 +76,8 @@ def _unwatched(options: argparse.Namespace) -> int:
     The program gets no WHOHOLDS, for this command has already said that nothing is watched.
     """
     environ = {name: value for name, value in os.environ.items() if name != "WHOHOLDS"}
-    code = _wait(lambda: subprocess.Popen(_command(options), env=environ))  # noqa: S603 - what was asked for
-    return code if code >= 0 else _die_of(-code)
-
-
-def _command(options: argparse.Namespace) -> list[str]:
-    if options.module or options.code:
-        return [sys.executable, "-m" if options.module else "-c", options.target, *options.args]
-    script = _script(options.target) or options.target
-    return [_interpreter_of(script) if script != options.target else sys.executable, script, *options.args]
-
-
-def _script(target: str) -> str | None:
-    """The path of the script that `target` names, itself a path or a Python console script on the PATH; else None."""
-    if Path(target).exists():
-        return target
-    found = None if os.path.dirname(target) else shutil.which(target)
-    return found if found and _interpreter_of(found) else None
-
-
-def _interpreter_of(script: str) -> str:
-    """The Python that a console script's first lines name; "" if it is no Python script."""
-    with open(script, "rb") as file:  # noqa: PTH123 - only two lines are read
-        first, second = (file.readline(500).decode("utf-8", "replace").strip() for _ in range(2))
-    if not first.startswith("#!"):
-        return ""
-    program, _, argument = first[2:].strip().partition(" ")
-    if program == "/bin/sh" and second.startswith("'''exec'"):  # pip's form for a path too long for a first line
-        program = shlex.split(second)[1]
-    if argument in ("python3", "python"):  # the argument of /usr/bin/env
-        return sys.executable
-    return program if "python" in Path(program).name else ""
+    code = exit_code_of(command_of(options), environ)
+    return code if code >= 0 else die_of(-code)
 
 
 def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str, Known]:
@@ -150,7 +118,7 @@ def _settings_are_right(options: argparse.Namespace, wrong: Callable[[str], Any]
 
     Another Python may have other plug-ins, whose outputs and rules are right there.
     """
-    if _command(options)[0] == sys.executable:
+    if command_of(options)[0] == sys.executable:
         try:
             limits_for()
         except WrongSetting as error:
@@ -202,35 +170,6 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     return environ, journals
 
 
-def _wait(start: Callable[[], subprocess.Popen[bytes]]) -> int:
-    """Start the program, wait for it and return its exit code, negative if a signal ended it.
-
-    Signals that reach only this process are passed on; Ctrl-C reaches both by itself.
-    """
-    program: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
-
-    def forward(received: int, _: Any) -> None:
-        if program:
-            program[0].send_signal(received)
-        else:
-            early.append(received)
-
-    handlers: dict[int, Any] = {getattr(signal, name): forward for name in _FORWARDED if hasattr(signal, name)}
-    handlers[signal.SIGINT] = lambda *_: None
-    # a signal ignored here, as under nohup, must stay ignored in the program; a handler of ours would be reset there
-    heard = {number: one for number, one in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
-    before = {number: signal.signal(number, one) for number, one in heard.items()}
-    try:
-        program.append(start())
-        while early:
-            forward(early.pop(0), None)
-        return program[0].wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
 def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known], journals: list[Path]) -> int:
     failing: list[Any] = [record for record in told.findings if record["severity"] == ERROR]
     if options.baseline:
@@ -238,7 +177,7 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     sys.stdout.flush()
     lines = lines_of(told)
     if code < 0 and not told.count:
-        lines = [f"whoholds: nothing is known: {_signal_name(-code)} ended the program before the first look"]
+        lines = [f"whoholds: nothing is known: {signal_name(-code)} ended the program before the first look"]
     _tell("\n".join(lines), options.color)
     if options.github:
         for line in github_lines(told.above_info):
@@ -260,14 +199,6 @@ def _draw(options: argparse.Namespace, journals: list[Path]) -> None:
             _tell(draw(told, option, path), options.color)
     except OSError as error:
         _tell(str(error), options.color)
-
-
-def _signal_name(number: int) -> str:
-    """The name of a signal, such as `SIGTERM`; most real-time signals have only a number."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _against_baseline(
@@ -303,14 +234,3 @@ def _habits(path: Path, journals: list[Path]) -> list[dict[str, Any]]:
     for place, habit in habits.of_journals(map(Journal, journals)).items():
         kept[place] = kept[place].with_(habit) if place in kept else habit
     return habits.as_entries(kept)
-
-
-def _die_of(number: int) -> int:
-    """End this process by the signal that ended the program, so that a caller who waits for it sees the signal.
-
-    Returns 128 + n where the signal cannot end it.
-    """
-    if os.name == "posix":
-        signal.signal(number, signal.SIG_DFL) if number not in (signal.SIGKILL, signal.SIGSTOP) else None
-        os.kill(os.getpid(), number)
-    return 128 + number

@@ -1,6 +1,8 @@
 """Gathers what journals say into the data of a picture: columns of numbers, and tables of the texts that they name.
 
 Journals may be damaged or hostile: a value of the wrong type is left out, and nothing here may raise for it.
+
+The file is long because each type of record has its method, and all of them fill the same tables.
 """
 
 from __future__ import annotations

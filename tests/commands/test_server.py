@@ -279,6 +279,10 @@ def blocking_mysql(connect: Callable[[], Any]) -> Iterator[None]:
         (f"postgresql://me:1/{PASSWORD}there/shop", "the connection string is not understood: in a user name"),
         (f"postgresql://me:1#{PASSWORD}127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
         (f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
+        (
+            f"postgresql:///shop?host=127.0.0.1&port=1&user=me&password={quote(PASSWORD, safe='')}",
+            "me@127.0.0.1:1/shop cannot be asked: ",
+        ),
         (f"host=127.0.0.1 port=1 user=me password={PASSWORD} dbname=shop", "me@127.0.0.1:1/shop cannot be asked: "),
     ],
 )

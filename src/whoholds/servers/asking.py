@@ -64,10 +64,15 @@ def _of_url(dsn: str) -> Target:
     system, _, library = parts.scheme.partition("+")
     if system not in _SYSTEMS:
         raise CannotAsk("only PostgreSQL and MySQL can be asked: postgresql://… or mysql://…")
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    plain = f"{system}{dsn[len(parts.scheme) :]}"
-    host, name = unquote(parts.hostname or ""), unquote(parts.path[1:])
-    return Target(_SYSTEMS[system], library, user, password, host, parts.port, name, plain)
+    pairs = {
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "host": unquote(parts.hostname or ""),
+        "port": str(parts.port or ""),
+        "dbname": unquote(parts.path[1:]),
+    }
+    pairs |= {key: unquote(value) for key, _, value in (pair.partition("=") for pair in parts.query.split("&"))}
+    return _target(_SYSTEMS[system], library, pairs, f"{system}{dsn[len(parts.scheme) :]}")
 
 
 def _of_pairs(dsn: str) -> Target:
@@ -77,9 +82,13 @@ def _of_pairs(dsn: str) -> Target:
         if not equals:
             raise CannotAsk("the connection string is not understood: it is a URL, or has the form host=… dbname=…")
         pairs[key] = value
-    port = int(pairs["port"]) if "port" in pairs else None
-    user, host, name = pairs.get("user", ""), pairs.get("host", ""), pairs.get("dbname", "")
-    return Target("postgresql", "", user, pairs.get("password", ""), host, port, name, dsn)
+    return _target("postgresql", "", pairs, dsn)
+
+
+def _target(system: str, library: str, pairs: dict[str, str], dsn: str) -> Target:
+    """The target of libpq's words for its parts. Raises ValueError for a port that is no number."""
+    user, password, host, port, name = (pairs.get(key, "") for key in ("user", "password", "host", "port", "dbname"))
+    return Target(system, library, user, password, host, int(port) if port else None, name, dsn)
 
 
 @contextmanager

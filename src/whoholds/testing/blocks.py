@@ -10,8 +10,6 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from whoholds.testing.fakes import FakeClock, FakeServer, fake_dbapi
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
@@ -21,17 +19,6 @@ if TYPE_CHECKING:
     from whoholds.testing.trial import Trial
 
 __tracebackhide__ = True  # pytest shows no frame of this module
-
-__all__ = [
-    "FakeClock",
-    "FakeServer",
-    "LeakError",
-    "NoLeaksMixin",
-    "assert_max_connects",
-    "assert_max_open",
-    "assert_no_leaks",
-    "fake_dbapi",
-]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 

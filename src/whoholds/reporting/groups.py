@@ -111,7 +111,7 @@ def _held(part: Part, now: float) -> str:
     """`for up to 12.4 s, by 35 threads, such as Thread-3 (load_cars)`."""
     longest = max((handle.held_s(now) for handle in part.handles), default=0.0)
     by = _by(part.owners, kind_of_owners(part.handles), len(holders_of(part.handles)))
-    return f"for {'up to ' * (part.count > 1)}{longest:.1f} s{by}"
+    return f"for up to {max(longest, 0.1):.1f} s{by}" if part.count > 1 else f"for {longest:.1f} s{by}"
 
 
 def _by(names: Iterable[str], kind: str, count: int = 0) -> str:

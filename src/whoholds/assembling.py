@@ -33,13 +33,27 @@ if TYPE_CHECKING:
     from whoholds.plugins import Driver, Output, OutputMaker, Predicate
 
 
-def assembled(limits: Limits, predicates: list[Predicate], *, in_block: bool = False) -> Watch:  # noqa: C901 - one sequence: parts of it would cost calls or clarity
+def assembled(limits: Limits, predicates: list[Predicate], *, in_block: bool = False) -> Watch:
     """A Watch with its outputs, not started; `in_block` is true for a block, whose end raises findings as warnings.
 
     It asks `predicates` whether a finding is intended, those also that are added later.
     """
     ledger = Ledger(frames=limits.frames, most=limits.max_handles)
     running = Watch(limits, ledger=ledger)
+    _add_outputs(running, in_block=in_block)
+    for point in registry.registered(registry.RULES):
+        try:
+            running.add_rule(point.load())
+        except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
+            running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
+    running.predicates = predicates
+    _prepare(ledger, limits)
+    _remember_habits(running)
+    return running
+
+
+def _add_outputs(running: Watch, *, in_block: bool) -> None:
+    limits = running.limits
     for name in limits.outputs:
         try:
             ready = output(name, limits)
@@ -52,22 +66,20 @@ def assembled(limits: Limits, predicates: list[Predicate], *, in_block: bool = F
         running.fallback = partial(_stderr, limits)
         if running.failed and not running.outputs:
             running.outputs.append(_stderr(limits))
-    for point in registry.registered(registry.RULES):
-        try:
-            running.add_rule(point.load())
-        except Exception as error:  # noqa: BLE001 - a third party's fault must not keep the other rules from being found
-            running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
-    running.predicates = predicates
-    _prepare(ledger, limits)
-    if limits.learn not in ("", "1"):
-        from whoholds.reporting import habits
-        from whoholds.reporting.files import expanded
 
-        try:
-            running.history.habits = Habits(habits.read(expanded(limits.learn)))
-        except (OSError, ValueError) as error:
-            running.stand_aside("habits-not-read", f"WHOHOLDS_LEARN={limits.learn}: {failure(error)}; it learns anew")
-    return running
+
+def _remember_habits(running: Watch) -> None:
+    """Read what was usual in earlier runs from the file that `WHOHOLDS_LEARN` names, if it names one."""
+    file = running.limits.learn
+    if file in ("", "1"):
+        return
+    from whoholds.reporting import habits
+    from whoholds.reporting.files import expanded
+
+    try:
+        running.history.habits = Habits(habits.read(expanded(file)))
+    except (OSError, ValueError) as error:
+        running.stand_aside("habits-not-read", f"WHOHOLDS_LEARN={file}: {failure(error)}; it learns anew")
 
 
 def _prepare(ledger: Ledger, limits: Limits) -> None:

@@ -34,9 +34,12 @@ def script_of(target: str) -> str | None:
 
 
 def _interpreter_of(script: str) -> str:
-    """The Python that a console script's first lines name; "" if it is no Python script."""
-    with open(script, "rb") as file:  # noqa: PTH123 - only two lines are read
-        first, second = (file.readline(500).decode("utf-8", "replace").strip() for _ in range(2))
+    """The Python that a console script's first lines name; "" if it is no Python script, or may not be read."""
+    try:
+        with open(script, "rb") as file:  # noqa: PTH123 - only two lines are read
+            first, second = (file.readline(500).decode("utf-8", "replace").strip() for _ in range(2))
+    except OSError:
+        return ""
     if not first.startswith("#!"):
         return ""
     program, _, argument = first[2:].strip().partition(" ")

@@ -297,13 +297,14 @@ def test_a_baseline_that_cannot_be_is_named_before_the_program_runs(program: Pro
 @posix
 def test_an_executable_that_may_not_be_read_is_no_python_script(tmp_path: Path) -> None:
     """As sudo on many systems: it can be run, and reading its first lines is refused."""
-    secret = tmp_path / "secret"
+    secret = tmp_path / "bin" / "secret"
+    secret.parent.mkdir()
     secret.write_text("#!/usr/bin/env python3\n")
     secret.chmod(0o311)
     ask = "if os.geteuid() == 0: os.seteuid(65534)\nprint(script_of('secret'))"  # root may read whatever it likes
     code = f"import os\nfrom whoholds.commands.program import script_of\n{ask}"
     tmp_path.chmod(0o755)
-    env = {**os.environ, "PATH": "."}  # a path from here, for the folders above are the test's user's alone
+    env = {**os.environ, "PATH": "bin"}  # a path from here, for the folders above are the test's user's alone
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
     )

@@ -22,6 +22,11 @@ _LATER = re.compile(  # where the holders are; the last statements; what other r
     r"|^  Reported before.*\n|^  Also [a-z-]+: .*\n(?:^    \S.*\n)*",
     re.MULTILINE,
 )
+_ONE_OR_SEVERAL = (  # the first look finds one connection, or several
+    (re.compile(r"\b(connection|thread|task|transaction|cursor)s\b"), r"\1"),
+    (re.compile(r"\bfor up to\b"), "for"),
+    (re.compile(r"\b(?:each|the) (?=(?:connection|transaction|cursor)\b)"), "the "),
+)
 _NUMBER = re.compile(
     r"(?P<line>(?:\w+_(?:bug|cure)|fan_out|prices|shop)\.py:\d+|Cell In\[\d+\], line \d+)|\d+(?:\.\d+)?"
 )
@@ -57,7 +62,10 @@ def normalised(report: str) -> str:
     """The report on one line, without what differs from run to run; line numbers of the examples stay."""
     of_any_version = _LIBRARY.sub(r"\1", _FOLDER.sub("/tmp/shop/", f"{report}\n"))
     without_moment = _MOMENT.sub(r"\1", _LATER.sub("", of_any_version))
-    return _NUMBER.sub(lambda number: number["line"] or "#", " ".join(without_moment.split()))
+    line = " ".join(without_moment.split())
+    for several, single in _ONE_OR_SEVERAL:
+        line = several.sub(single, line)
+    return _NUMBER.sub(lambda number: number["line"] or "#", line)
 
 
 def same(shown: str, printed: str) -> bool:

@@ -20,8 +20,8 @@ from whoholds.ledger.database import database
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import from_lines
-from whoholds.limits import Limits
 from whoholds.outputs.otel import OtelOutput
+from whoholds.settings.limits import Limits
 from whoholds.testing.fakes import FakeClock
 from whoholds.watching.watch import Watch
 

@@ -15,8 +15,8 @@ from tests import interpreters
 from tests.needs import needed
 from tests.programs import FOREIGN, Programs
 from tests.worlds import Program
-from whoholds.limits import Limits
 from whoholds.outputs.log import LogOutput
+from whoholds.settings.limits import Limits
 from whoholds.text.streams import say, show_everything, shown_on
 
 ROOT = Path(__file__).parents[1]
@@ -299,7 +299,15 @@ class TestOld(unittest.TestCase):
 """,
 }
 # Registered by its entry point: pytest imports that module, which imports nothing of the rest but the settings' names.
-PLUGIN = ["whoholds", "whoholds.pytest_plugin", "whoholds.limits", "whoholds.matching", "whoholds.switch"]
+PLUGIN = [
+    "whoholds",
+    "whoholds.pytest_plugin",
+    "whoholds.settings",
+    "whoholds.settings.limits",
+    "whoholds.settings.matching",
+    "whoholds.settings.parsers",
+    "whoholds.switch",
+]
 PLUGIN += ["whoholds.analysis", "whoholds.analysis.rules", "whoholds_start"]
 
 

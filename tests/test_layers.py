@@ -22,10 +22,10 @@ SOURCE = ROOT / "src" / "whoholds"
 # Lowest first: a module imports from its own room and from those above it in this table, for the type checker and
 # inside functions too. A name stands for a module of the root, or for a folder.
 ROOMS = (
-    ("version", "switch", "registry", "text", "toml_files"),
+    ("version", "switch", "registry", "text"),
     ("ledger",),
     ("hooks", "analysis"),
-    ("matching", "parsers", "limits", "plugins", "config", "keywords"),
+    ("settings", "plugins"),
     ("drivers",),
     ("detectors", "reporting", "servers"),
     ("picture",),
@@ -44,7 +44,7 @@ KNOWS = {
     "hooks": {"ledger", "text.streams"},
     "analysis": {"ledger", "text"},
     "drivers": {"text", "ledger", "hooks", "analysis.blame"},
-    "detectors": {"text", "ledger", "analysis", "matching", "limits", "plugins"},
+    "detectors": {"text", "ledger", "analysis", "settings.matching", "settings.limits", "plugins"},
 }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 AGAIN = """
 import sys, pathlib
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.reporting.first_line import message
 from whoholds.testing.recording import Recording
 

@@ -17,7 +17,7 @@ from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Pool, Request
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import from_lines
 from whoholds.ledger.owner import Owner, Spawn
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.testing.fakes import FakeClock
 from whoholds.watching.watch import Watch
 

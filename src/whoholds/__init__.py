@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from typing import Any
 
     from whoholds.analysis.finding import Finding
-    from whoholds.limits import Limits
-    from whoholds.matching import WrongSetting
     from whoholds.outputs.warn import HeldConnectionWarning
     from whoholds.scopes import scope
+    from whoholds.settings.limits import Limits
+    from whoholds.settings.matching import WrongSetting
     from whoholds.startup import holders, ignore, start, stop, watch, watch_module
     from whoholds.watching.holders import Holders
     from whoholds.watching.running import current
@@ -29,9 +29,9 @@ _PUBLIC = {
     "Finding": "analysis.finding",
     "HeldConnectionWarning": "outputs.warn",
     "Holders": "watching.holders",
-    "Limits": "limits",
+    "Limits": "settings.limits",
     "Watch": "watching.watch",
-    "WrongSetting": "matching",
+    "WrongSetting": "settings.matching",
     "current": "watching.running",
     "holders": "startup",
     "ignore": "startup",

@@ -20,9 +20,9 @@ from whoholds.drivers import table
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger.ledger import Ledger
-from whoholds.limits import OUTPUTS, Limits
-from whoholds.matching import nearest
 from whoholds.plugins import is_quiet_in_blocks
+from whoholds.settings.limits import OUTPUTS, Limits
+from whoholds.settings.matching import nearest
 from whoholds.watching.aside import failure
 from whoholds.watching.watch import Watch
 

@@ -57,7 +57,7 @@ def _wait_for_others() -> None:
 
     Called in the thread that imports, before the first import of a module that does not come with Python.
     """
-    from whoholds.toml_files import names_to_watch
+    from whoholds.settings.toml_files import names_to_watch
 
     for name in {*_third_parties(), *names_to_watch()}:
         if name not in sys.modules:  # a start within this import would import what is being imported

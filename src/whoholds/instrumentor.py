@@ -57,8 +57,8 @@ class WhoholdsInstrumentor(_Base):  # type: ignore[misc,unused-ignore]  # untype
         if said and not is_on(said):
             return
         from whoholds import startup
-        from whoholds.limits import Limits
-        from whoholds.matching import WrongSetting
+        from whoholds.settings.limits import Limits
+        from whoholds.settings.matching import WrongSetting
         from whoholds.text.streams import say
 
         settings = {name: value for name, value in kwargs.items() if name in Limits.__dataclass_fields__}

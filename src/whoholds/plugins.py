@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 __all__ = [
     "ERROR",

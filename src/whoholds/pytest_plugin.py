@@ -153,7 +153,7 @@ def settings() -> list[str]:
     """The fields of `Limits` that have an ini key: all but `outputs`, whose place `--whoholds` takes."""
     from dataclasses import fields
 
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
     return [field.name for field in fields(Limits) if field.name != "outputs"]
 
@@ -168,7 +168,7 @@ def _anything_else(config: pytest.Config) -> bool:
 
 def _refuse_unknown_keys(config: pytest.Config) -> None:
     """Raises UsageError for an unknown ini key that begins with `whoholds`, which would silently have no effect."""
-    from whoholds.matching import nearest
+    from whoholds.settings.matching import nearest
 
     known = {*_INI, *(f"whoholds_{name}" for name in settings())}
     with warnings.catch_warnings():  # pytest 9.2 warns of `inicfg` and offers no other way to list the keys

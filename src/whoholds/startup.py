@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from whoholds import registry
 from whoholds.analysis import frames
 from whoholds.assembling import assembled, begin, driver_for
-from whoholds.config import limits_from
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
 from whoholds.hooks import forks, signals
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
-from whoholds.matching import WrongSetting
+from whoholds.settings.config import limits_from
+from whoholds.settings.matching import WrongSetting
 from whoholds.switch import OFF, is_on, stands_aside
 from whoholds.text.streams import say
 from whoholds.watching import ticker as ticking
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from whoholds.analysis.finding import Finding
-    from whoholds.keywords import Settings
-    from whoholds.limits import Limits
     from whoholds.plugins import Driver, Predicate
+    from whoholds.settings.keywords import Settings
+    from whoholds.settings.limits import Limits
     from whoholds.watching.holders import Holders
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.needs import lacking
 from tests.servers import NotInstalledError
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 
 if os.name != "posix":
     pytest.skip("the applications are stopped by POSIX signals", allow_module_level=True)

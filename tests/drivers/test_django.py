@@ -17,7 +17,7 @@ from whoholds.drivers import psycopg as psycopg_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlite as sqlite_driver
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.watching.watch import Watch
 
 django = needed("django")

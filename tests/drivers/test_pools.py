@@ -18,7 +18,7 @@ from whoholds.drivers import peewee as peewee_driver
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlite as sqlite_driver
 from whoholds.ledger.handle import CHECKOUT, COLLECTED, CONNECTION, FREED
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

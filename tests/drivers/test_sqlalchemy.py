@@ -20,8 +20,8 @@ from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlalchemy as sqlalchemy_driver
 from whoholds.drivers import sqlite as sqlite_driver
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER
-from whoholds.limits import Limits
 from whoholds.reporting.first_line import message
+from whoholds.settings.limits import Limits
 from whoholds.watching.watch import Watch
 
 sqlalchemy = needed("sqlalchemy")

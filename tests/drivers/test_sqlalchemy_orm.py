@@ -19,9 +19,9 @@ from whoholds.drivers import sqlite as sqlite_driver
 from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.origin import function_at, line_at
-from whoholds.limits import Limits
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import text as report_of
+from whoholds.settings.limits import Limits
 from whoholds.watching.watch import Watch
 
 sqlalchemy = needed("sqlalchemy")

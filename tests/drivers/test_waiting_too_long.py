@@ -23,7 +23,7 @@ from whoholds.detectors.waiting import waiting_too_long
 from whoholds.drivers.table import DRIVERS
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.testing.fakes import FakeClock
 from whoholds.watching.watch import Watch
 

@@ -15,7 +15,7 @@ import pytest
 from tests.needs import needed
 from whoholds.drivers.table import DRIVERS
 from whoholds.ledger.handle import CHECKOUT
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import from_lines
-from whoholds.limits import Limits
+from whoholds.settings.limits import Limits
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from whoholds.analysis.frames import Frame
-from whoholds.limits import Limits
-from whoholds.matching import WrongSetting, matches
+from whoholds.settings.limits import Limits
+from whoholds.settings.matching import WrongSetting, matches
 
 if TYPE_CHECKING:
     from pathlib import Path

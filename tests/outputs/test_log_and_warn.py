@@ -16,13 +16,13 @@ import pytest
 import whoholds
 from tests.worlds import REPORT, Program, thread
 from whoholds.analysis.snapshot import Ending
-from whoholds.limits import Limits
 from whoholds.outputs.log import LogOutput
 from whoholds.outputs.warn import HeldConnectionWarning, warn
 from whoholds.reporting.first_line import message
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import stamped
 from whoholds.scopes import Scope
+from whoholds.settings.limits import Limits
 from whoholds.testing.fakes import fake_dbapi
 from whoholds.watching.watch import PATIENCE_S
 

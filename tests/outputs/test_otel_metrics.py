@@ -12,8 +12,8 @@ from tests.otel_recorder import SHOP, Tallies, recording
 from whoholds.analysis.snapshot import Ending
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT
-from whoholds.matching import Threshold
 from whoholds.outputs.otel import metrics, names
+from whoholds.settings.matching import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,11 +17,11 @@ from tests.needs import needed
 from tests.picture.generated import finding, handles, write_journal
 from tests.worlds import CARS, REPORT, SHOP, Program, thread
 from whoholds.commands.cli import main
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.picture.gathering import Gathered
 from whoholds.picture.perfetto import trace_of
 from whoholds.reporting.reading import Journal
+from whoholds.settings.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

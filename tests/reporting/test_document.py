@@ -11,10 +11,10 @@ import pytest
 from tests.worlds import REPORT, SHOP, Program, thread
 from whoholds.commands.cli import main
 from whoholds.commands.report import moment
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.reporting import document
 from whoholds.reporting.records import iso
+from whoholds.settings.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.worlds import Program
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.reporting.files import expanded, open_for_append, open_for_reading, write_whole
+from whoholds.settings.limits import Limits
 from whoholds.testing import baseline
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither FIFOs nor modes")

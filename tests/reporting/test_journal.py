@@ -13,13 +13,13 @@ import pytest
 
 from tests.worlds import CARS, REPORT, SHOP, Program, thread
 from whoholds.commands.report import report
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.reporting.handle_records import WITH_STATEMENTS
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import HOST
 from whoholds.reporting.summary import Told
+from whoholds.settings.limits import Limits
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from tests.worlds import CARS, SHOP, Program
 from whoholds.commands.report import report
 from whoholds.ledger.handle import CHECKOUT
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.reporting.pools import SHOWN, pool_lines
+from whoholds.settings.limits import Limits
 from whoholds.watching.holders import holders_of
 
 if TYPE_CHECKING:

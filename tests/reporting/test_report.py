@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from tests.worlds import REPORT, SHOP, USERS, Program, thread
 from whoholds.commands.report import report
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.outputs.log import LogOutput
+from whoholds.settings.limits import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.inner import said
-from whoholds.limits import Limits
 from whoholds.pytest_plugin import settings
+from whoholds.settings.limits import Limits
 
 if TYPE_CHECKING:
     from tests.inner import Suite

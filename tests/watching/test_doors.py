@@ -23,12 +23,12 @@ from whoholds.detectors import ALL
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import capture, from_lines
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.outputs.log import LogOutput
 from whoholds.reporting.first_line import message
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import text
+from whoholds.settings.limits import Limits
 from whoholds.testing.policy import Policy
 from whoholds.watching.watch import Watch
 

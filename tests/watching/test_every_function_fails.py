@@ -10,10 +10,10 @@ import pytest
 from tests.worlds import CARS, REPORT, SHOP, USERS, Program, task, thread
 from whoholds.analysis.snapshot import Ending
 from whoholds.ledger.scope import Scope
-from whoholds.limits import Limits
 from whoholds.outputs.journal import JournalOutput
 from whoholds.outputs.log import LogOutput
 from whoholds.outputs.warn import warn
+from whoholds.settings.limits import Limits
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import whoholds
-from whoholds.limits import Limits
-from whoholds.matching import Threshold
+from whoholds.settings.limits import Limits
+from whoholds.settings.matching import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from whoholds import registry
 from whoholds.analysis.frames import shown_path
 from whoholds.assembling import is_installed
-from whoholds.config import sources
 from whoholds.drivers import table
-from whoholds.matching import WrongSetting
+from whoholds.settings.config import sources
+from whoholds.settings.matching import WrongSetting
 from whoholds.startup import environment, limits_for
 from whoholds.switch import OFF, unsupported
 from whoholds.text.streams import AUTO, has_color, in_color
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 # The distributions of modules whose names differ from theirs.
 _DISTRIBUTIONS = {

@@ -15,7 +15,6 @@ from whoholds import registry
 from whoholds.analysis.finding import INFO
 from whoholds.analysis.rules import RULES
 from whoholds.commands.pictures import draw
-from whoholds.matching import nearest
 from whoholds.picture.gathering import Gathered
 from whoholds.reporting.ci import github_lines
 from whoholds.reporting.document import Document
@@ -24,6 +23,7 @@ from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.report import stamped
 from whoholds.reporting.summary import Told, lines_of
+from whoholds.settings.matching import nearest
 from whoholds.text.streams import AUTO, NEVER, forget, has_color, in_color, say, shown_on
 from whoholds.text.visible import visible
 

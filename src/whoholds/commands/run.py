@@ -17,13 +17,13 @@ from whoholds.analysis.finding import ERROR, INFO
 from whoholds.commands.doctor import reads_pth
 from whoholds.commands.pictures import asked, draw
 from whoholds.commands.program import command_of, die_of, exit_code_of, script_of, signal_name
-from whoholds.config import settings_file
-from whoholds.matching import WrongSetting
 from whoholds.picture.gathering import Gathered
 from whoholds.reporting.ci import github_lines
 from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Told, lines_of
+from whoholds.settings.config import settings_file
+from whoholds.settings.matching import WrongSetting
 from whoholds.startup import limits_for
 from whoholds.switch import OFF, ON, stands_aside
 from whoholds.text.streams import COLOR_OF_RUN, has_color, in_color

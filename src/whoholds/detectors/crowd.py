@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Refusal
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 HABIT_LOOKS = 5  # looks before the usual peak of a program is known
 RECENT = 2  # latest looks that do not count as usual: a look may have caught a spike half way

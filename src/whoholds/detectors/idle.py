@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.limits import Limits
-    from whoholds.matching import Threshold
+    from whoholds.settings.limits import Limits
+    from whoholds.settings.matching import Threshold
 
 _PORTAL = (
     "Close the cursor (`with connection.cursor(name) as cursor`): it stays open on the server until close(), "

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.owner import Owner
     from whoholds.ledger.scope import Scope
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 _UNTIL_COLLECTED = "Until the garbage collector runs, such a connection stays open and keeps its locks."
 _UNTIL_COLLECTED_PRIVATE = "Until the garbage collector runs, such a database keeps its memory."

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 COMMAND = 100  # characters shown of another process's command
 SHOWN = 3  # transactions, and cursors, that have a sentence of their own

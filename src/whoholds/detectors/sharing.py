@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 _STARVES = (
     "A pool of at least {owners} × ({at_once} − 1) + 1 = {safe} cannot deadlock here: so far, {owners} owner{s} "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.asking import Wait
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 _NO_LARGER = "A larger pool would only run out later."
 _HOLD_SHORTER = "Give each connection back before slow work that does not need it; only then consider a larger pool."

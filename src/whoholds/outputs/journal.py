@@ -22,7 +22,7 @@ from whoholds.reporting.records import (
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Look
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 DEFAULT = "whoholds-{pid}.jsonl"
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from whoholds.analysis.finding import Finding, Look
     from whoholds.analysis.frames import Frame
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from whoholds.analysis.finding import Finding, Look
-    from whoholds.limits import Limits
     from whoholds.plugins import Output
+    from whoholds.settings.limits import Limits
 
 
 class HeldConnectionWarning(UserWarning):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
 
 OWNERS = 10
 MOST_KEYS = 1000  # handles of a finding whose keys are listed

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import pytest
     from typing_extensions import Unpack
 
-    from whoholds.keywords import Demands, Mode
+    from whoholds.settings.keywords import Demands, Mode
 
 
 def marker(mode: Mode | None = None, **demands: Unpack[Demands]) -> pytest.MarkDecorator:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds import registry
 from whoholds.analysis.rules import RULES, rule_of
-from whoholds.matching import IgnoreRule, nearest, short
-from whoholds.parsers import MOST
+from whoholds.settings.matching import IgnoreRule, nearest, short
+from whoholds.settings.parsers import MOST
 from whoholds.watching.aside import Asides
 from whoholds.watching.intended import note_failed
 from whoholds.watching.running import current

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from whoholds.analysis.frames import shown_path
-from whoholds.limits import Limits
 from whoholds.reporting.files import at_home, expanded
+from whoholds.settings.limits import Limits
 from whoholds.testing import baseline
 from whoholds.testing.policy import Policy, WrongPolicy, allowed, mode, number, rules_from
 

@@ -18,10 +18,10 @@ from whoholds.analysis.blame import never_blame
 from whoholds.analysis.frames import shown_below, shown_path
 from whoholds.ledger import scope as scoping
 from whoholds.ledger.scope import Scope
-from whoholds.matching import WrongSetting
 from whoholds.plugins import is_quiet_in_blocks
 from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, reports
+from whoholds.settings.matching import WrongSetting
 from whoholds.switch import is_on
 from whoholds.testing import baseline
 from whoholds.testing.policy import ERROR, Policy, WrongPolicy
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from whoholds.analysis.finding import Finding
-    from whoholds.limits import Limits
+    from whoholds.settings.limits import Limits
     from whoholds.testing.verdict import Verdict
     from whoholds.watching.watch import Watch
 

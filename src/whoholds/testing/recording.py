@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from whoholds.analysis.finding import Finding
     from whoholds.analysis.snapshot import Snapshot
-    from whoholds.limits import Limits
     from whoholds.plugins import Detector
+    from whoholds.settings.limits import Limits
 
 _PLAIN = ("builtins", "collections", "whoholds")  # the top-level packages whose values are kept
 

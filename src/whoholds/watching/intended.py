@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from whoholds.analysis.finding import Finding
-    from whoholds.matching import IgnoreRule
     from whoholds.plugins import Predicate
+    from whoholds.settings.matching import IgnoreRule
     from whoholds.watching.aside import Asides
 
 MARKER = "# whoholds: ignore"

@@ -23,8 +23,8 @@ from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
-from whoholds.limits import Limits
 from whoholds.plugins import name_of
+from whoholds.settings.limits import Limits
 from whoholds.watching.aside import Asides, failure, place_of
 from whoholds.watching.intended import Intended
 from whoholds.watching.repeats import Repeats

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from whoholds.analysis.finding import Look
     from whoholds.ledger.ledger import Ledger
-    from whoholds.limits import Limits
     from whoholds.outputs.otel.logs import Records
     from whoholds.outputs.otel.spans import Spans
+    from whoholds.settings.limits import Limits
 
 
 class OtelOutput:

@@ -11,8 +11,8 @@ import os
 from dataclasses import Field, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from whoholds import parsers
-from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
+from whoholds.settings import parsers
+from whoholds.settings.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from whoholds.keywords import Settings
+    from whoholds.settings.keywords import Settings
 
 
 # The outputs that come with whoholds: name in WHOHOLDS=… → maker, a `plugins.OutputMaker`, as module:name.

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.needs import needed
-from whoholds.config import limits_from, settings_file, sources
-from whoholds.limits import Limits
-from whoholds.matching import IgnoreRule, Threshold, WrongSetting
-from whoholds.toml_files import names_to_watch
+from whoholds.settings.config import limits_from, settings_file, sources
+from whoholds.settings.limits import Limits
+from whoholds.settings.matching import IgnoreRule, Threshold, WrongSetting
+from whoholds.settings.toml_files import names_to_watch
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.rules import RULES
-from whoholds.matching import IgnoreRule, Threshold, WrongSetting, nearest
+from whoholds.settings.matching import IgnoreRule, Threshold, WrongSetting, nearest
 from whoholds.switch import OFF, ON
 
 if TYPE_CHECKING:

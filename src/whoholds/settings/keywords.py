@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from whoholds.analysis.finding import Finding
-    from whoholds.matching import IgnoreRule, Threshold
+    from whoholds.settings.matching import IgnoreRule, Threshold
 
 Seconds: TypeAlias = "float | str"
 Number: TypeAlias = "int | str"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from whoholds import keywords
 from whoholds.analysis.frames import Frame
 from whoholds.analysis.rules import RULES
-from whoholds.limits import Limits
-from whoholds.matching import IgnoreRule, Threshold, WrongSetting
+from whoholds.settings import keywords
+from whoholds.settings.limits import Limits
+from whoholds.settings.matching import IgnoreRule, Threshold, WrongSetting
 from whoholds.testing.policy import MARKER
 
 CARS = Frame("/srv/shop/cars.py", 42, "load_cars", "")
@@ -157,7 +157,7 @@ def test_a_setting_that_does_not_exist_is_an_error_with_the_nearest_name(variabl
 
 def test_the_page_of_settings_and_limits_agree() -> None:
     """docs/settings.md has a row for each variable, with its default; and it lists those that only a start changes."""
-    page = (Path(__file__).parents[1] / "docs" / "settings.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
     defaults: dict[str, str] = {}
     for row in re.findall(r"^\| (`WHOHOLDS.*?\|.*?)\|", page, re.MULTILINE):
         names, _, default = row.partition("|")

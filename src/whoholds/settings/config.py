@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.frames import shown_path
-from whoholds.limits import Limits, given
-from whoholds.matching import WrongSetting, WrongSettingsFile, nearest, short
+from whoholds.settings.limits import Limits, given
+from whoholds.settings.matching import WrongSetting, WrongSettingsFile, nearest, short
+from whoholds.settings.toml_files import PYPROJECT, pyprojects
 from whoholds.text.regular import regular_text
-from whoholds.toml_files import PYPROJECT, pyprojects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import Unpack
 
-    from whoholds.keywords import Settings
+    from whoholds.settings.keywords import Settings
 
 _VARIABLE = "WHOHOLDS_CONFIG"
 _NOT_IN_A_FILE = {

@@ -67,8 +67,10 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _server(options: argparse.Namespace) -> int:
-    from whoholds.commands.server import server
+    from whoholds.commands.server import print_sql, server
 
+    if options.print_sql:
+        return print_sql(options.dsn)
     return server(options.dsn, as_json=options.json, watch=options.watch, color=options.color)
 
 
@@ -191,6 +193,9 @@ def _server_options(server: argparse.ArgumentParser) -> None:
     server.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/server.md")
     server.add_argument(
         "--watch", nargs="?", type=_seconds, const=5.0, metavar="SECONDS", help="look again every 5 seconds, or SECONDS"
+    )
+    server.add_argument(
+        "--print-sql", action="store_true", help="ask nobody, and print the SQL that creates its queries as views"
     )
 
 

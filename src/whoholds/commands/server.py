@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
 from whoholds.servers.asking import CannotAsk, asked, target_of
 from whoholds.servers.telling import as_data, lines_of
+from whoholds.servers.views import views_of
 from whoholds.text.redact import redact
 from whoholds.text.streams import AUTO, has_color, in_color, say
 from whoholds.text.visible import visible
@@ -39,6 +40,19 @@ def server(dsn: str, *, as_json: bool = False, watch: float | None = None, color
             sys.stdout.flush()
     except KeyboardInterrupt:
         return 0
+    except CannotAsk as error:
+        say(f"whoholds: {error}")
+        return 2
+    return 0
+
+
+def print_sql(dsn: str) -> int:
+    """Print the command's queries as views for a server like that at `dsn`, which is not asked.
+
+    Returns 0, or 2 if the system cannot be told from `dsn`.
+    """
+    try:
+        sys.stdout.write(views_of(target_of(dsn).system))
     except CannotAsk as error:
         say(f"whoholds: {error}")
         return 2

@@ -22,14 +22,14 @@ END = ("ROLLBACK",)
 TIME_OUTS = ("SET SESSION max_statement_time = 5", "SET SESSION max_execution_time = 5000")
 
 _SETTINGS = "SELECT version(), @@max_connections, @@max_user_connections, current_user(), connection_id()"
-_PROCESSES = """
-SELECT id, user, host, coalesce(db, ''), command, time FROM information_schema.processlist
+PROCESSES = """
+SELECT id, user, host, coalesce(db, '') AS db, command, time FROM information_schema.processlist
 WHERE command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND user NOT IN ('system user', 'event_scheduler')
 """
 _CONNECTED = "SHOW GLOBAL STATUS LIKE 'Threads_connected'"
-_TRANSACTIONS = "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx"
-_NAMES = "SELECT processlist_id, attr_value FROM performance_schema.{} WHERE attr_name = 'program_name'"
-_ATTRIBUTES = ("session_connect_attrs", "session_account_connect_attrs")
+TRANSACTIONS = "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx"
+NAMES = "SELECT processlist_id, attr_value FROM performance_schema.{} WHERE attr_name = 'program_name'"
+ATTRIBUTES = ("session_connect_attrs", "session_account_connect_attrs")
 _WAITS = (
     """
     SELECT DISTINCT waits.processlist_id, blocks.processlist_id FROM performance_schema.data_lock_waits AS locks
@@ -48,13 +48,13 @@ _WAITS = (
 def look(ask: Ask, may: May, where: str) -> State:
     """The server's state. `ask(sql)` gives the rows of a query, and `may(sql)` None where the server refuses it."""
     ((version, slots, per_user, user, own),) = ask(_SETTINGS)
-    names = dict(map(tuple, next(filter(None, (may(_NAMES.format(table)) for table in _ATTRIBUTES)), ())))
-    transactions = may(_TRANSACTIONS)
+    names = dict(map(tuple, next(filter(None, (may(NAMES.format(table)) for table in ATTRIBUTES)), ())))
+    transactions = may(TRANSACTIONS)
     in_transaction = {row[0] for row in transactions or ()}
     blocked: dict[int, set[int]] = {}
     for waits, blocks in next(filter(None, map(may, _WAITS)), ()):
         blocked.setdefault(waits, set()).add(blocks)
-    rows = [row for row in ask(_PROCESSES) if row[0] != own]
+    rows = [row for row in ask(PROCESSES) if row[0] != own]
     sessions = []
     for pid, login, host, database, command, seconds in rows:
         idle = IDLE_IN_TRANSACTION if pid in in_transaction else IDLE

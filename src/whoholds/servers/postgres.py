@@ -23,16 +23,19 @@ SELECT name, setting FROM pg_settings WHERE name IN
 """
 # A user who may not see another role's connection gets no type, state, host or times of it. `pg_blocking_pids` stops
 # the lock manager for a moment, so only connections that wait for a lock are asked about.
-_SESSIONS = """
-SELECT pid, coalesce(application_name, ''), coalesce(usename::text, ''), coalesce(datname::text, ''),
-    coalesce(host(client_addr), ''), state, backend_type IS NULL,
-    extract(epoch FROM clock_timestamp() - state_change)::float8,
-    extract(epoch FROM clock_timestamp() - backend_start)::float8,
-    CASE WHEN wait_event_type = 'Lock' THEN array_to_string(pg_blocking_pids(pid), ',') ELSE '' END,
-    pid = pg_backend_pid()
+# The names of the columns are for the views.
+SESSIONS = f"""
+SELECT pid, coalesce(application_name, '') AS name, coalesce(usename::text, '') AS usename,
+    coalesce(datname::text, '') AS datname, coalesce(host(client_addr), '') AS host,
+    CASE WHEN backend_type IS NULL THEN '{HIDDEN}' WHEN state = 'idle' THEN '{IDLE}'
+        WHEN left(state, 19) = 'idle in transaction' THEN '{IDLE_IN_TRANSACTION}' ELSE '{RUNNING}' END AS state,
+    extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_s,
+    extract(epoch FROM clock_timestamp() - backend_start)::float8 AS age_s,
+    CASE WHEN wait_event_type = 'Lock' THEN array_to_string(pg_blocking_pids(pid), ',') ELSE '' END AS blocked_by,
+    pid = pg_backend_pid() AS asks
 FROM pg_stat_activity
 WHERE (backend_type = 'client backend' OR backend_type IS NULL) AND datid IS NOT NULL AND usesysid IS NOT NULL
-"""
+"""  # noqa: S608 - constants
 _ROLES = "SELECT rolname::text, rolconnlimit FROM pg_roles WHERE rolconnlimit >= 0 ORDER BY rolname"
 _DATABASES = "SELECT datname::text, datconnlimit FROM pg_database WHERE datconnlimit >= 0 ORDER BY datname"
 
@@ -40,8 +43,8 @@ _DATABASES = "SELECT datname::text, datconnlimit FROM pg_database WHERE datconnl
 def look(ask: Ask, where: str) -> State:
     """The server's state. `ask(sql)` gives the rows of a query."""
     settings = dict(map(tuple, ask(_SETTINGS)))
-    rows = ask(_SESSIONS)
-    sessions = tuple(_session(row) for row in rows if not row[10])
+    rows = ask(SESSIONS)
+    sessions = tuple(_session(row) for row in rows if not row[9])
     limits = [Limit("role", name, allowed, sum(row[2] == name for row in rows)) for name, allowed in ask(_ROLES)]
     limits += [
         Limit("database", name, allowed, sum(row[3] == name for row in rows)) for name, allowed in ask(_DATABASES)
@@ -66,14 +69,6 @@ def look(ask: Ask, where: str) -> State:
 
 
 def _session(row: Any) -> Session:
-    pid, name, user, database, host, state, hidden, state_s, age_s, blocked_by, _ = row
-    kind = HIDDEN if hidden else _KINDS.get(state or "", RUNNING)
+    pid, name, user, database, host, state, state_s, age_s, blocked_by, _ = row
     pids = tuple(sorted({int(one) for one in blocked_by.split(",") if one}))
-    return Session(pid, name, user, database, host, kind, state_s, age_s, pids)
-
-
-_KINDS = {
-    "idle": IDLE,
-    "idle in transaction": IDLE_IN_TRANSACTION,
-    "idle in transaction (aborted)": IDLE_IN_TRANSACTION,
-}
+    return Session(pid, name, user, database, host, state, state_s, age_s, pids)

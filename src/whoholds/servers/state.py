@@ -13,7 +13,7 @@ RUNNING = "running"
 IDLE = "idle"
 HIDDEN = "hidden"
 
-_TAG = re.compile(r"(?P<program>.+): (?P<place>\S.*:\d+|Cell In\[\d+\], line \d+) (?P<function>\S+)")
+TAG = re.compile(r"(?P<program>.+): (?P<place>\S.*:\d+|Cell In\[\d+\], line \d+) (?P<function>\S+)")
 
 
 class Session(NamedTuple):
@@ -32,13 +32,13 @@ class Session(NamedTuple):
     @property
     def line(self) -> str:
         """The opening line in the name that `WHOHOLDS_TAG=1` has given, as `shop/cars.py:42 in load_cars`; or ""."""
-        found = _TAG.fullmatch(self.name)
+        found = TAG.fullmatch(self.name)
         return f"{found['place']} in {found['function']}" if found else ""
 
     @property
     def program(self) -> str:
         """The program in that name; of other names the whole name."""
-        found = _TAG.fullmatch(self.name)
+        found = TAG.fullmatch(self.name)
         return found["program"] if found else self.name
 
 

@@ -16,6 +16,7 @@ from whoholds.ledger.cpython import active_threads, attribute, executor_width, h
 from whoholds.ledger.here import (
     FRAMES,
     JOB,
+    OWNER,
     SPAWN,
     current_owner,
     no_context,
@@ -31,7 +32,7 @@ from whoholds.ledger.scope import current as current_scope
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, ModuleType
+    from types import CodeType, FrameType, ModuleType
     from typing import Any, TypeAlias
 
     # (the attributes of a Thread, the owner it works for, the owner it worked for before)
@@ -96,7 +97,7 @@ def _uvloop_tasks(uvloop: ModuleType) -> None:
 def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[], None]:
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
-    loop = handle_run()
+    tasks, run = sys.modules["asyncio.tasks"], handle_run()
 
     def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
         try:
@@ -107,9 +108,7 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
         if later:  # the task runs later, so its spawn can be noted after the call
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:
-                owner = current_owner()
-                origin = capture_until(sys._getframe(1), FRAMES, loop)
-                noted = (origin, owner, here.current_context(), current_scope(owner))
+                noted = _noted_in(self, tasks, sys._getframe(1), run)
                 try:
                     set_attribute(task, SPAWN, noted)
                 except (AttributeError, TypeError):  # a class with slots alone
@@ -144,6 +143,23 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
         return task
 
     return replace(loop_class, "create_task", stands_for(create_task, original))
+
+
+def _noted_in(loop: Any, tasks: ModuleType, frame: FrameType, run: CodeType) -> tuple[Any, ...]:
+    """`noted` of the call with that frame, which starts a task of `loop`; `run` is the code of the loop's frame.
+
+    What `current_owner` would look for is at hand: the loop, and mostly its running task.
+    """
+    owner = None
+    if tasks.events._get_running_loop() is loop:
+        try:
+            owner = attribute(tasks.current_task(loop), OWNER)
+        except AttributeError:  # no task runs, or it has no owner yet
+            pass
+    owner = owner or current_owner()
+    ask = here.current_context
+    context = None if ask is no_context else ask()
+    return capture_until(frame, FRAMES, run), owner, context, current_scope(owner)
 
 
 def _jobs(module: ModuleType) -> None:

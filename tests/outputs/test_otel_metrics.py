@@ -233,3 +233,15 @@ def test_no_metric_bears_a_thread_or_a_statement() -> None:
             for name in point.attributes or ()
         }
         assert labels <= {names.POOL_NAME, names.STATE, names.FILE, names.LINE, names.FUNCTION, names.LIBRARY}
+
+
+def test_the_cost_of_the_watch_is_told(told: Tallies) -> None:
+    """Looks, their CPU time, what was recorded, and the memory."""
+    for _ in range(3):
+        told.open()
+    told.watch.tick()
+    told.watch.tick()
+    found = told.metrics()
+    assert (found[names.LOOKS], found[names.EVENTS], found[names.DROPPED]) == ({(): 2}, {(): 3}, {(): 0})
+    assert found[names.CPU_TIME][()] > 0
+    assert found[names.MEMORY][()] > 1000

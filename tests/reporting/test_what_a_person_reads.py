@@ -17,7 +17,7 @@ from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.origin import from_lines
 from whoholds.reporting.first_line import first_line, message
 from whoholds.reporting.records import finding_record
-from whoholds.reporting.report import holders_text, text
+from whoholds.reporting.report import text
 from whoholds.watching.holders import Holders
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def test_holders_say_who_holds_what_now() -> None:
     program.fans_out(3)
     program.opens("/srv/shop/app.py:9 main", thread(), STOCK)
     program.looks()
-    lines = [" ".join(line.split()) for line in holders_text(program.watch.handles, program.clock()).splitlines()]
+    lines = [" ".join(line.split()) for line in str(Holders(program.watch.handles, program.clock())).splitlines()]
     assert lines == [
         "whoholds: 3 connections open to app@127.0.0.1/shop",
         "3 opened /srv/shop/cars.py:42 in load_cars",
@@ -348,7 +348,7 @@ def test_what_runs_and_what_waits_is_said() -> None:
     held = Handle(CONNECTION, "psycopg2", SHOP, thread("Thread-1", REPORT), at(CARS))
     held.caller, held.in_transaction = 4711, True
     held.site = Sites().of(held.origin)
-    assert "in a statement" in holders_text([held], 5.0)
-    assert "idle in transaction" not in holders_text([held], 5.0)
+    assert "in a statement" in str(Holders([held], 5.0))
+    assert "idle in transaction" not in str(Holders([held], 5.0))
     held.caller = 0
-    assert "idle in transaction" in holders_text([held], 5.0)
+    assert "idle in transaction" in str(Holders([held], 5.0))

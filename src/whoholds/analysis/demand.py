@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.replay import Sizes, most_at_once, sizes_of
@@ -79,6 +80,11 @@ class Demand:
                 self._compare(self._recent)
                 del self._recent[:-_HALF]
             begin = end
+
+    @property
+    def size(self) -> int:
+        """The bytes that this takes, nearly all of them in its arrays."""
+        return sum(map(getsizeof, (self._recent, self._busiest, self.waits.buckets, self.holds.buckets)))
 
     def _compare(self, stretch: array[float]) -> None:
         most = most_at_once(_loans(stretch))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whoholds.analysis.cost import NOTHING_YET
 from whoholds.analysis.frames import frame_at
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger.opener import opener_of
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from whoholds.analysis.asking import Asking
+    from whoholds.analysis.cost import Cost
     from whoholds.analysis.frames import Frame
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
@@ -292,6 +294,7 @@ class Look:
     remarks: tuple[str, ...] = ()  # in the last look: what was dropped or unwatched, and ignore rules without effect
     found: tuple[Finding, ...] = ()  # all findings of this look that are not ignored, also the repeats held back
     asides: tuple[Aside, ...] = ()  # the parts that began to stand aside since the previous look
+    cost: Cost = NOTHING_YET  # of the watch so far; the CPU time is that of the looks before this one
 
     @property
     def ended(self) -> list[Handle]:

@@ -8,7 +8,7 @@ from whoholds.analysis import finding as _finding
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.work import work_of
 from whoholds.ledger import faults
-from whoholds.reporting.words import UNKNOWN_LINE, database_name, noun, plural, verb_of
+from whoholds.reporting.words import UNKNOWN_LINE, database_name, noun, opening_verb, plural
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
 
 def _predicate(finding: Finding) -> tuple[str, tuple[object, ...]]:
     """What the opening line did, as a %-template and its arguments."""
-    before, _, after = finding.phrase.replace("{verb}", verb_of(finding.handles)).partition(_GROUP)
+    before, _, after = finding.phrase.replace("{verb}", opening_verb(finding.kind)).partition(_GROUP)
     places = before.count("%") - 2 * before.count("%%")
     if _GROUP not in finding.phrase:
         return before + after, finding.numbers

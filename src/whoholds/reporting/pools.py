@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.asking import asking
 from whoholds.ledger.database import database
 from whoholds.reporting.records import asking_record, iso, line_record
-from whoholds.reporting.words import number_of, recorded_place
+from whoholds.reporting.words import number_of, recorded_place, seconds_text
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def _lines(record: dict[str, Any]) -> list[str]:
     sizes, used, loans = record["sizes"], record["used_share"], record["loans"]
     place = recorded_place(record["made"])
     most = f", {record['max']} at most" if record["max"] else ""
+    most += f", {record['out']} lent now" if record.get("out") else ""
     wanted = f"{number_of(loans, 'loan')}, {record['wanted']} wanted at once"
     if used is not None:
         wanted += f", used for {used:.0%} of the time they were held" if used else ", never used"
@@ -98,12 +99,5 @@ def _waiting(asking: dict[str, Any]) -> str:
 
 
 def _spread_text(spread: dict[str, float]) -> str:
-    median, most, longest = (_seconds(spread[name]) for name in ("p50", "p99", "longest"))
+    median, most, longest = (seconds_text(spread[name]) for name in ("p50", "p99", "longest"))
     return f"{median} (median), {most} (99 %), {longest} (longest)"
-
-
-def _seconds(seconds: float) -> str:
-    """`0.4 ms`, `12 ms`, `1.3 s`."""
-    if seconds < 0.01:  # noqa: PLR2004 - below it one more digit is shown
-        return f"{seconds * 1000:.1f} ms"
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"

@@ -200,17 +200,19 @@ def stack_record(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
 
 def run_record(limits: Limits, wall: float) -> dict[str, Any]:
     """The first record of a process in the journal: the program, machine, time, working directory and settings."""
+    return {"type": "run", **process_record(), "time": iso(wall), "limits": limits.as_text()}
+
+
+def process_record() -> dict[str, Any]:
+    """The process that runs: its program, number, machine, working directory, and versions of Python and whoholds."""
     return {
-        "type": "run",
         "version": VERSION,
         "argv": redact_argv(getattr(sys, "orig_argv", sys.argv)),
         "pid": os.getpid(),
         "parent": os.getppid(),
         "host": HOST,
         "python": sys.version.split()[0],
-        "time": iso(wall),
         "cwd": _working_directory(),
-        "limits": limits.as_text(),
     }
 
 

@@ -1,4 +1,4 @@
-"""The reports that a person reads: the whole text of a finding, and who holds what now."""
+"""The report that a person reads: the whole text of a finding."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from whoholds.analysis.finding import parts_of
 from whoholds.analysis.rules import rule_of
 from whoholds.ledger import faults
 from whoholds.reporting.first_line import message
+from whoholds.reporting.group_records import located
 from whoholds.reporting.groups import asking_lines, line_and_source, part_lines
 from whoholds.reporting.stacks import SHOWN_FRAMES, last_statements, stack_lines
-from whoholds.reporting.words import database_name, noun
 from whoholds.reporting.wrapping import paragraph
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Container, Sequence
 
     from whoholds.analysis.finding import Finding
-    from whoholds.ledger.handle import Handle
-    from whoholds.ledger.origin import Origin
 
 SHOWN_PARTS = 8
 
@@ -86,27 +84,8 @@ def _who(finding: Finding, *, source: bool) -> list[str]:
         lines += asking_lines(asking, source=source)
     also = finding.also
     if also is not None and rule_of(finding.rule).also_below:
-        lines.append(f"        also     {also.what} at {line_and_source(also.site.frame, source=source)}")
+        lines.append(f"        also     {also.what} at {line_and_source(located(also.site.frame, source=source))}")
     return lines
-
-
-def holders_text(
-    handles: Iterable[Handle], now: float, *, doing: dict[Handle, Origin] | None = None, source: bool = True
-) -> str:
-    """Who holds what now, grouped by database, opening line and spawn line; "" if nothing is held.
-
-    `doing` has the live stacks of the holders, as far as they are known. `now` is a time of the ledger's clock.
-    """
-    by_database: dict[str, list[Handle]] = {}
-    for handle in handles:
-        by_database.setdefault(database_name(handle.database), []).append(handle)
-    lines: list[str] = []
-    for database, group in sorted(by_database.items(), key=lambda item: -len(item[1])):
-        lines.append(f"whoholds: {len(group)} {noun(group[0].kind, len(group))} open to {database}")
-        for part in parts_of(group):
-            lines += part_lines(part, now, doing or {}, {}, source=source)
-            lines += [f"      {line}" for line in last_statements(part.handles, now)]
-    return "\n".join(lines)
 
 
 def stamped(report: str, wall: float, pid: int) -> str:

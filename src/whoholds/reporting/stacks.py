@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import kind_of
 from whoholds.analysis.frames import frames
@@ -45,19 +45,35 @@ def stack_lines(title: str, origin: Origin, most: int, *, least: int = 1) -> lis
 
 
 def last_statements(handles: Sequence[Handle], now: float) -> list[str]:
-    """The lines on the last few statements of the oldest handle, newest first; empty if there are none.
+    """The lines on the last few statements of the oldest handle, newest first; empty if there are none."""
+    return statement_lines(statement_records(handles, now), several=len(handles) > 1)
 
-    For each statement: seconds since its end, verb and table, and its duration in milliseconds.
+
+def statement_records(handles: Sequence[Handle], now: float) -> list[dict[str, Any]]:
+    """The last few statements of the oldest handle, newest first.
+
+    For each its verb and table, the seconds since its end, and how many seconds it took.
     """
     from whoholds.text.sql import summary
 
     last = handles[0].statements[-SHOWN_STATEMENTS:] if handles else []
-    statements = [
-        f"{max(now - started - seconds, 0.0):.1f} s ago: {redact(summary(sql)) or 'a statement'}, "
-        f"took {seconds * 1000:.0f} ms"
+    return [
+        {
+            "statement": redact(summary(sql)) or "a statement",
+            "ago_s": round(max(now - started - seconds, 0.0), 3),
+            "took_s": round(seconds, 6),
+        }
         for sql, started, seconds in reversed(last)
     ]
-    oldest = " of the oldest" if len(handles) > 1 else ""
+
+
+def statement_lines(records: Sequence[dict[str, Any]], *, several: bool) -> list[str]:
+    """The lines on these statements; `several` says that others than their handle belong to the same group."""
+    statements = [
+        f"{record['ago_s']:.1f} s ago: {record['statement']}, took {record['took_s'] * 1000:.0f} ms"
+        for record in records
+    ]
+    oldest = " of the oldest" if several else ""
     if len(statements) == 1:
         return [f"  last statement{oldest}: {statements[0]}"]
     return [f"  last statements{oldest}:", *(f"    {statement}" for statement in statements)] if statements else []

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.frames import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle
 
 UNKNOWN_LINE = "an unknown line"
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
@@ -26,9 +23,27 @@ def number_of(count: int, what: str) -> str:
     return f"{count} {what}{plural(count)}"
 
 
+def seconds_text(seconds: float) -> str:
+    """`0.4 ms`, `12 ms`, `1.3 s`."""
+    if seconds < 0.01:  # noqa: PLR2004 - below it one more digit is shown
+        return f"{seconds * 1000:.1f} ms"
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def bytes_text(size: float) -> str:
+    """`7 kB`, `1.3 MB`."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"  # noqa: PLR2004 - a megabyte
+
+
 def recorded_place(line: dict[str, Any] | None) -> str:
-    """`shop/cars.py:42 in load_cars`, of a line as records have it; None stands for an unknown line."""
-    return f"{shown_path(line['file'])}:{line['line']} in {line['function']}" if line else UNKNOWN_LINE
+    """`shop/cars.py:42 in load_cars`, of a line as records have it; None stands for an unknown line.
+
+    Where the record has a `place`, that is shown: the process that wrote it knows what its paths are relative to.
+    """
+    if not line:
+        return UNKNOWN_LINE
+    place = line.get("place") or f"{shown_path(line['file'])}:{line['line']}"
+    return f"{place} in {line['function']}"
 
 
 def noun(kind: str, count: int) -> str:
@@ -36,9 +51,9 @@ def noun(kind: str, count: int) -> str:
     return f"{'cursor' if kind == 'cursor' else 'connection'}{plural(count)}"
 
 
-def verb_of(handles: Sequence[Handle]) -> str:
+def opening_verb(kind: str) -> str:
     """The verb for what the opening line did: `borrowed` if the handles are loans of a pool, else `opened`."""
-    return "borrowed" if handles and handles[0].kind == "checkout" else "opened"
+    return "borrowed" if kind == "checkout" else "opened"
 
 
 def database_name(database: Database) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.finding import parts_of
 from whoholds.ledger import faults
-from whoholds.reporting.pools import pool_lines, pool_records
-from whoholds.reporting.report import holders_text
+from whoholds.reporting.held import held_text
+from whoholds.reporting.words import recorded_place
 from whoholds.text.streams import say
+from whoholds.watching.description import database_records, description_of, held_now, pool_descriptions
 from whoholds.watching.stacks import stacks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from whoholds.analysis.sites import Site
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
     from whoholds.watching.watch import Watch
@@ -25,7 +24,8 @@ class Holders:
     """The handles that are held at one moment. Iterating gives the handles, oldest first; `str()` gives the report.
 
     `now` is that moment by the ledger's clock, in seconds. `pools` has for each pool what the journal's `pool` record
-    has: how many were wanted at once, how long loans waited and were held, and how large it must be.
+    has: how many were wanted at once, how long loans waited and were held, and how large it must be. `databases` has
+    what is held, as docs/dump.md describes it.
     """
 
     def __init__(
@@ -40,8 +40,13 @@ class Holders:
         self.handles = handles
         self.now = now
         self.pools = pools or []
-        self._doing = doing
+        self._doing = doing or {}
         self._source = source
+
+    @property
+    def databases(self) -> list[dict[str, Any]]:
+        """What is held, by database, opening line and spawn line."""
+        return database_records(self.handles, self.now, self._doing, source=self._source)
 
     def __iter__(self) -> Iterator[Handle]:
         return iter(self.handles)
@@ -51,37 +56,35 @@ class Holders:
 
     def __str__(self) -> str:
         try:
-            report = holders_text(self.handles, self.now, doing=self._doing, source=self._source)
-            pools = pool_lines(self.pools)
+            return held_text(self.databases, self.pools)
         except Exception as error:  # noqa: BLE001 - our fault: the program, or a signal's thread, asked for a text
             faults.note(error, "whoholds.holders")
             return f"whoholds: {len(self.handles)} held, which cannot be shown ({type(error).__name__})"
-        return "\n".join([report or "whoholds: nothing is held", *pools])
 
     def _repr_html_(self) -> str:
         """The report in a notebook, below a table of the lines that hold something."""
         from whoholds.text.markup import card, table, unfoldable
 
-        groups = parts_of(self.handles)
-        if not groups:
-            return card("nothing is held")
         rows = [
             (
-                str(group.count),
-                group.handles[0].database.text,
-                _place(group.site),
-                _place(group.spawned),
-                f"{max(handle.held_s(self.now) for handle in group.handles):.1f} s",
-                ", ".join(group.owners[:10]),
+                str(group["count"]),
+                database["database"],
+                _place(group["opened"]),
+                _place(group["spawned"]),
+                f"{group['longest_s']:.1f} s",
+                ", ".join(group["owners"]),
             )
-            for group in groups
+            for database in self.databases
+            for group in database["groups"]
         ]
+        if not rows:
+            return card("nothing is held")
         heads = ("held", "database", "opened at", "spawned at", "for up to", "by")
         return card(f"{len(self.handles)} held", table(heads, rows), unfoldable("The whole report", str(self)))
 
 
-def _place(site: Site | None) -> str:
-    return f"{site.frame.place} in {site.frame.function}" if site is not None and site.origin else ""
+def _place(line: dict[str, Any] | None) -> str:
+    return recorded_place(line) if line is not None else ""
 
 
 def holders_of(watch: Watch | None) -> Holders:
@@ -93,16 +96,29 @@ def holders_of(watch: Watch | None) -> Holders:
     if watch is None:
         return Holders([], 0.0)
     try:
-        known = watch.handles  # before the tick, which finds each one's line: later handles have none yet
-        watch.tick()
-        open_ = [handle for handle in known if handle.open]
-        held = [one for one in open_ if not one.at_home and (one.pool is None or one.kind != "connection")]
-        pools = pool_records(watch.snapshot) if watch.snapshot is not None else []
-        doing = stacks_of(held, {})
-        return Holders(held, watch.ledger.clock(), doing=doing, pools=pools, source=watch.limits.source)
+        held, doing, now = _looked(watch)
+        pools = pool_descriptions(watch.snapshot) if watch.snapshot is not None else []
+        return Holders(held, now, doing=doing, pools=pools, source=watch.limits.source)
     except Exception as error:  # noqa: BLE001 - our fault must not become the program's
         faults.note(error, "whoholds.holders")
         return Holders([], 0.0)
+
+
+def described(watch: Watch) -> dict[str, Any]:
+    """The description of this process at this moment, as docs/dump.md has it. Ticks the watch.
+
+    It may raise: the caller guards it.
+    """
+    held, doing, now = _looked(watch)
+    return description_of(watch, held, doing, now)
+
+
+def _looked(watch: Watch) -> tuple[list[Handle], dict[Handle, Origin], float]:
+    """What is held after a look at this moment, the live stacks of the holders, and the moment."""
+    known = watch.handles  # before the tick, which finds each one's line: later handles have none yet
+    watch.tick()
+    held = held_now(known)
+    return held, stacks_of(held, {}), watch.ledger.clock()
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

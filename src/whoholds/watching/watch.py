@@ -11,9 +11,11 @@ import gc
 import sys
 import time
 from dataclasses import replace
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis import rules
+from whoholds.analysis.cost import Cost
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.habits import Habits
 from whoholds.analysis.history import History
@@ -73,12 +75,16 @@ class Watch:
         self._drivers = list(drivers)
         self._detectors = dict(detectors)  # rule → detector, in the order of reporting
         self._wall = wall
+        self.began = wall()  # seconds since the epoch
         self._entered: list[AbstractContextManager[None]] = []
         self.waits: list[Callable[[ModuleType], None]] = []  # drivers whose library is not imported yet
         self._renew()
 
     def _renew(self) -> None:
         self._lock = _thread.allocate_lock()  # held during a look, never by a hook: no call of the user waits for it
+        self._looks = 0
+        self._cpu_s = 0.0  # in looks
+        self._stamps = self.ledger.stamps  # before this process recorded anything
 
     # --- life ---------------------------------------------------------------------------------------------------
 
@@ -184,6 +190,7 @@ class Watch:
     def in_child(self) -> None:
         """Forget the handles and findings of the parent. The forked child calls this in the thread that forked."""
         self._renew()
+        self.began = self._wall()
         self.ledger.in_child()
         self.repeats.forget()
         sites = self.history.sites
@@ -206,12 +213,15 @@ class Watch:
         if ledger.quiet_ident == me or not self._lock.acquire(timeout=PATIENCE_S):
             return []
         ledger.quiet_ident = me
+        before = thread_time()
+        self._looks += 1
         try:
             return self._look(ending)
         except Exception as error:  # noqa: BLE001 - our fault must not become the program's, nor end the looking
             self._look_failed(error)
             return []
         finally:
+            self._cpu_s += thread_time() - before
             ledger.quiet_ident = 0
             self._lock.release()
 
@@ -243,7 +253,16 @@ class Watch:
         self._say_faults()
         told, remarks = (tuple(self.repeats.findings()), tuple(self._remarks())) if last else ((), ())
         self._tell(
-            Look(tuple(said), snapshot, self.limits.source, told, remarks, tuple(kept), asides=self.asides.take())
+            Look(
+                tuple(said),
+                snapshot,
+                self.limits.source,
+                told,
+                remarks,
+                tuple(kept),
+                asides=self.asides.take(),
+                cost=self.cost,
+            )
         )
         self._say_faults()  # faults that the outputs noted
         return said
@@ -330,6 +349,13 @@ class Watch:
     def findings(self) -> list[Finding]:
         """All findings so far, merged."""
         return self.repeats.findings()
+
+    @property
+    def cost(self) -> Cost:
+        """What this watch has cost the process up to now; the CPU time of a look is added at its end."""
+        dropped = self.history.dropped + self.repeats.dropped
+        events = self.ledger.stamps - self._stamps - self._looks  # each look takes a stamp, too
+        return Cost(self._looks, self._cpu_s, max(events, 0), dropped)
 
     @property
     def predicates(self) -> list[Predicate]:

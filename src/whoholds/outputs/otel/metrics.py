@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+from whoholds.analysis.cost import NOTHING_YET, memory_of
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.opener import opener_of
 from whoholds.outputs.otel import describe, names
@@ -86,6 +87,7 @@ class Metrics:
         self._pid = os.getpid()
         self._snapshot: Snapshot | None = None
         self.server_limit = 0
+        self.cost = NOTHING_YET
         self.labels = Bounded(DATABASES)
         self.lines = Bounded(LINES, (names.OTHER, 0, names.OTHER))
         self.findings: dict[tuple[str, str], int] = {}
@@ -115,6 +117,7 @@ class Metrics:
             self._renew()
         snapshot = look.snapshot
         self.server_limit = server_limit
+        self.cost = look.cost
         for finding in look.findings:
             key = (finding.id, finding.severity)
             if key not in self._said:  # a finding that became worse is counted again, with its new severity
@@ -244,6 +247,17 @@ def _drivers(_: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[str, 
         yield int(active), {names.LIBRARY: library, names.LIBRARY_VERSION: version_of(library)}
 
 
+def _of_cost(field: str) -> Callable[[Metrics, Snapshot], Iterator[tuple[float, dict[str, Any]]]]:
+    def read(metrics: Metrics, _: Snapshot) -> Iterator[tuple[float, dict[str, Any]]]:
+        yield getattr(metrics.cost, field), {}
+
+    return read
+
+
+def _memory(_: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[str, Any]]]:
+    yield memory_of(snapshot.open, snapshot.history), {}
+
+
 def version_of(library: str) -> str:
     """The version of the library as its module gives it, or "". Imports nothing."""
     for name in (library, library.partition(".")[0]):
@@ -270,4 +284,9 @@ INSTRUMENTS = (
     Instrument(_UP_DOWN, names.HELD_BY_LINE, _CONNECTIONS, "connections held, by the line that opened them", _held),
     Instrument(_GAUGE, names.SERVER_LIMIT, _CONNECTIONS, "connections the server allows this user", _server_limits),
     Instrument(_GAUGE, names.DRIVER_ACTIVE, "1", "whether the library is watched", _drivers),
+    Instrument(_COUNTER, names.LOOKS, "{look}", "looks that whoholds has taken", _of_cost("looks")),
+    Instrument(_COUNTER, names.CPU_TIME, "s", "CPU time of those looks", _of_cost("cpu_s")),
+    Instrument(_COUNTER, names.EVENTS, "{event}", "openings and closings recorded", _of_cost("events")),
+    Instrument(_COUNTER, names.DROPPED, "{event}", "events that were only counted", _of_cost("dropped")),
+    Instrument(_UP_DOWN, names.MEMORY, "By", "about how much memory the ledger takes", _memory),
 )

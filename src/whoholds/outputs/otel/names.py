@@ -77,6 +77,11 @@ LONGEST_WAIT: Final = "whoholds.pool.longest_wait"
 USED_SHARE: Final = "whoholds.pool.used_share"
 SIZE: Final = "whoholds.pool.size"
 GOAL: Final = "whoholds.pool.goal"
+LOOKS: Final = "whoholds.cost.looks"
+CPU_TIME: Final = "whoholds.cost.cpu.time"
+EVENTS: Final = "whoholds.cost.events"
+DROPPED: Final = "whoholds.cost.dropped"
+MEMORY: Final = "whoholds.cost.memory"
 
 OTHER: Final = "_other"  # the label of everything beyond a bound
 

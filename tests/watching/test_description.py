@@ -1,0 +1,169 @@
+"""The one description of what a process holds: its values, what it leaves out, its text, and what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+from typing import TYPE_CHECKING, Any
+
+import whoholds
+from tests.worlds import CARS, REPORT, SHOP, STOCK, Program, thread
+from whoholds.analysis.cost import memory_of
+from whoholds.ledger.handle import CHECKOUT
+from whoholds.reporting.held import description_text
+from whoholds.watching.description import FINDINGS, HOLDERS
+from whoholds.watching.holders import described
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_back(program: Program) -> dict[str, Any]:
+    """Give the description of a program as a reader of its JSON has it."""
+    read: dict[str, Any] = json.loads(json.dumps(described(program.watch)))
+    return read
+
+
+def shop(**limits: Any) -> Program:
+    """Give a program in which three threads hold one database, one of them in a transaction, and main another."""
+    program = Program(**limits)
+    for number, held in enumerate(program.fans_out(3)):
+        held.in_transaction = number == 0
+        held.backend_pid = 100 + number
+    program.opens("/srv/shop/app.py:9 main", thread(), STOCK)
+    program.clock.advance(2.0)
+    return program
+
+
+def test_groups_have_their_lines_states_and_holders() -> None:
+    """Largest first; each holder with its name, its state, and for how long it holds."""
+    read = read_back(shop(server_limit=30))
+    assert [(one["name"], one["count"], one["limit"]) for one in read["databases"]] == [
+        ("app@127.0.0.1/shop", 3, 30),
+        ("app@127.0.0.1/stock", 1, 30),
+    ]
+    (group,) = read["databases"][0]["groups"]
+    assert (group["opened"]["place"], group["opened"]["function"]) == ("/srv/shop/cars.py:42", "load_cars")
+    assert group["spawned"]["function"] == "build"
+    assert group["states"] == {"idle": 2, "idle in transaction": 1}
+    assert (group["count"], group["opened_so_far"], group["longest_s"]) == (3, 3, 2.0)
+    first = group["holders"][0]
+    assert (first["name"], first["kind"], first["state"]) == ("Thread-0", "thread", "idle in transaction")
+    assert (first["held_s"], first["idle_s"], first["backend_pid"]) == (2.0, 2.0, 100)
+    assert read["opening"]["count"] == read["held"] == 4
+    assert read["process"]["pid"] == os.getpid()
+
+
+def test_where_each_holder_is_now_is_told_with_its_stack(tmp_path: Path) -> None:
+    """A stack that several holders share is there once; the place is as this process shows it, wherever it is read."""
+    holds, ends = threading.Barrier(3), threading.Event()
+
+    def waits_here(path: Path) -> None:
+        with contextlib.closing(sqlite3.connect(path, check_same_thread=False)):
+            holds.wait()
+            ends.wait()
+
+    with whoholds.watch() as watch:
+        threads = [threading.Thread(target=waits_here, args=(tmp_path / "shop.db",)) for _ in range(2)]
+        for one in threads:
+            one.start()
+        holds.wait()
+        described_now = described(watch)
+        ends.set()
+        for one in threads:
+            one.join()
+    (group,) = described_now["databases"][0]["groups"]
+    now = [holder["now"] for holder in group["holders"]]
+    assert [one["function"] for one in now] == ["waits_here"] * 2
+    assert now[0]["place"].startswith("tests/watching/test_description.py:")
+    for holder in group["holders"]:
+        assert "waits_here" in [frame["function"] for frame in group["stacks"][holder["stack"]]]
+    assert "waits_here" in [frame["function"] for frame in group["opening_stack"]]
+
+
+def test_a_pool_says_what_is_out_and_who_waits() -> None:
+    """What it has at home is held by nobody, and so are the connections behind its loans."""
+    program = Program()
+    theirs = type("Theirs", (), {})()
+    program.line = CARS
+    pool = program.ledger.pool_made(theirs, "pool-1", None, 2, "postgresql")
+    stock = [program.opens(), program.opens()]
+    for connection in stock:
+        connection.pool, connection.at_home = pool, True
+    program.looks()
+    stock[0].at_home = False
+    loan = program.ledger.opened(CHECKOUT, "pool", SHOP, None, None, parent=stock[0], pool=pool)
+    waiting = program.ledger.asks(pool, None)
+    program.clock.advance(3.0)
+    read = read_back(program)
+    (lent,) = read["pools"]
+    assert (lent["max"], lent["out"], lent["waiting"][0]["count"], lent["waiting"][0]["longest_s"]) == (2, 1, 1, 3.0)
+    assert (read["held"], read["databases"][0]["groups"][0]["kind"]) == (1, "checkout")
+    assert "2 at most, 1 lent now: 1 loan" in description_text(read)
+    waiting.answered()
+    program.ledger.closed(loan)
+    assert "lent now" not in description_text(read_back(program))
+
+
+def test_the_text_answers_first_and_ends_with_the_cost() -> None:
+    """Who holds most; then the groups, the findings so far, the process and what it has paid."""
+    program = shop(idle_in_transaction=1)
+    lines = description_text(read_back(program)).splitlines()
+    assert lines[0].endswith(" holds 4 connections, 3 of them opened at /srv/shop/cars.py:42 in load_cars")
+    assert lines[1] == "whoholds: 3 connections open to app@127.0.0.1/shop"
+    (first,) = [number for number, line in enumerate(lines) if line.startswith("whoholds: 1 finding so far:")]
+    assert lines[first + 1].startswith("    warning  idle-in-transaction: ")
+    assert lines[-2].startswith(f"whoholds: process {os.getpid()} on ")
+    assert " of CPU time in 1 look (" in lines[-1]
+    assert "; 4 events recorded" in lines[-1]
+
+
+def test_a_process_that_holds_nothing_says_so() -> None:
+    """In the first line."""
+    text = description_text(read_back(Program()))
+    assert text.splitlines()[0].endswith(" holds no connection now")
+    assert "whoholds: no findings so far" in text
+
+
+def test_findings_and_settings_are_those_of_the_journal() -> None:
+    """The same records, each with its report."""
+    program = shop(idle_in_transaction=1)
+    read = read_back(program)
+    assert {one["rule"] for one in read["findings"]} == {"idle-in-transaction"}
+    assert all(
+        one["type"] == "finding" and one["report"].startswith("whoholds: idle-in-transaction")
+        for one in read["findings"]
+    )
+    assert read["settings"]["WHOHOLDS_IDLE_IN_TRANSACTION"] == "1"
+
+
+def test_the_description_is_bounded() -> None:
+    """Of many holders in a group the oldest are told one by one, of many findings the latest; all are counted."""
+    program = Program(idle_in_transaction=1)
+    for number in range(FINDINGS + 10):
+        program.opens(f"/srv/shop/cars{number}.py:42 load", in_transaction=True)
+    for number in range(HOLDERS + 10):
+        program.opens(CARS, thread(f"Thread-{number}", REPORT))
+    program.clock.advance(2.0)
+    read = read_back(program)
+    group = read["databases"][0]["groups"][0]
+    assert (group["count"], len(group["holders"]), group["holders"][0]["name"]) == (HOLDERS + 10, HOLDERS, "Thread-0")
+    assert (len(read["findings"]), read["findings_left_out"]) == (FINDINGS, len(program.watch.findings) - FINDINGS)
+    assert f"whoholds: {len(program.watch.findings)} findings so far, of which the last 20" in description_text(read)
+
+
+def test_the_cost_is_that_of_this_process() -> None:
+    """Looks and events are exact; the memory follows the handles; a child begins anew."""
+    program = shop()
+    cost = read_back(program)["cost"]
+    assert (cost["looks"], cost["events"], cost["dropped"], cost["open"]) == (1, 4, 0, 4)
+    assert 0 < cost["cpu_s"] < 60
+    program.fans_out(200)
+    program.looks()
+    assert read_back(program)["cost"]["memory_bytes"] > 20 * cost["memory_bytes"]
+    program.watch.in_child()
+    assert program.watch.cost == (0, 0.0, 0, 0)
+    assert memory_of([], program.watch.history) < cost["memory_bytes"] * 10

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,12 +18,18 @@ from tests.conftest import _installed
 from tests.needs import needed
 from tests.processes.leaks import posix
 from whoholds.commands.cli import main
+from whoholds.commands.server import server
+from whoholds.servers.asking import asked
 from whoholds.servers.blocking import trees_of
-from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, Session, State
+from whoholds.servers.libraries import connected
+from whoholds.servers.postgres import BEGIN
+from whoholds.servers.state import HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, Session, State
+from whoholds.servers.target import target_of
 from whoholds.servers.telling import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 LINE = "shop.py: shop/cars.py:42 load_cars"
 PASSWORD = "s3cr:et@"  # noqa: S105 - of a server that lives as long as the test
@@ -132,22 +137,20 @@ def test_who_holds_and_who_blocks(guarded: str, capsys: pytest.CaptureFixture[st
 def test_each_library_asks_the_same(library: str, guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Whichever is installed; the URL may name it, as SQLAlchemy's do."""
     needed(library)
-    asked = import_module("whoholds.servers.asking")
     psycopg2 = needed("psycopg2")
     other = psycopg2.connect(guarded, application_name=LINE)
     url = guarded.replace("postgresql:", f"postgresql+{library}:")
     data = json.loads(said(capsys, url, "--json"))
     assert [group["opened"] for group in data["groups"]] == ["shop/cars.py:42 in load_cars"]
-    assert asked.target_of(url).library == library
+    assert target_of(url).library == library
     other.close()
 
 
 def test_it_changes_nothing_and_cannot(guarded: str) -> None:
     """Its transaction is read only and short."""
-    asking, postgres = import_module("whoholds.servers.asking"), import_module("whoholds.servers.postgres")
     psycopg2 = needed("psycopg2")
-    ask, close = asking._by_dbapi("psycopg2", psycopg2, asking.target_of(guarded))
-    for sql in postgres.BEGIN:
+    ask, _, _, close = connected(target_of(guarded))
+    for sql in BEGIN:
         ask(sql)
     assert ask("SHOW statement_timeout")[0][0] == "5s"
     with pytest.raises(psycopg2.Error, match="read-only"):
@@ -174,6 +177,124 @@ def test_through_pgbouncer_it_is_one_transaction(pgbouncer: str, capsys: pytest.
     cursor.execute("SELECT current_setting('statement_timeout'), current_setting('transaction_read_only')")
     assert cursor.fetchone() == ("0", "off")
     connection.close()
+
+
+@pytest.fixture(params=["session", "transaction"])
+def narrow(request: pytest.FixtureRequest, guarded: str) -> Iterator[str]:
+    """Give the URL of a PgBouncer that has two connections to the server."""
+    with _installed(
+        servers.pgbouncer(guarded, pool_mode=request.param, default_pool_size=2, max_client_conn=10)
+    ) as url:
+        yield url
+
+
+@contextmanager
+def _taken(url: str) -> Iterator[list[int]]:
+    """Give the server's processes behind the only two connections that a PgBouncer has, both in a transaction."""
+    psycopg2 = needed("psycopg2")
+    with ExitStack() as end:
+        pids = []
+        for _ in range(2):
+            connection = psycopg2.connect(url, application_name=LINE)
+            end.callback(connection.close)
+            cursor = connection.cursor()
+            cursor.execute("SELECT pg_backend_pid()")
+            pids += cursor.fetchone()
+        yield sorted(pids)
+
+
+def console_of(url: str) -> str:
+    return f"{url.rpartition('/')[0]}/pgbouncer"
+
+
+@pytest.mark.once
+def test_pgbouncers_console_knows_who_waits_and_who_holds(narrow: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By opening line and host; those who hold with the server's processes. It names the server behind."""
+    psycopg2 = needed("psycopg2")
+
+    def wait() -> None:
+        connection = psycopg2.connect(narrow, application_name="cron")
+        connection.cursor().execute("SELECT 1")
+        connection.close()
+
+    thread = threading.Thread(target=wait)
+    console = console_of(narrow)
+    with ExitStack() as end:
+        end.callback(thread.join)
+        pids = end.enter_context(_taken(narrow))
+        thread.start()
+        data: dict[str, Any] = {"groups": []}
+        while not any(WAITING in group["states"] for group in data["groups"]):
+            data = json.loads(said(capsys, console, "--json"))
+        texts = [
+            said(capsys, console.replace("postgresql:", f"postgresql+{library}:"))
+            for library in ("psycopg2", "psycopg", "pg8000", "asyncpg")
+        ]
+    assert [(group["program"], group["opened"], group["states"], group["pids"]) for group in data["groups"]] == [
+        ("cron", None, {WAITING: 1}, []),
+        ("shop.py", "shop/cars.py:42 in load_cars", {HOLDING: 2}, pids),
+    ]
+    assert (data["slots"], data["used"], data["free"]) == (10, 4, 6)
+    for text in texts:
+        assert text.startswith("PgBouncer ")
+        assert "may have 2 server connections, and has 2, and so can open no more." in text
+        assert "1 waiting for a server connection, the longest for " in text
+        assert "2 holding a server connection, the last statement of one was sent " in text
+        assert "\n    whoholds server postgresql://postgres@127.0.0.1:" in text
+
+
+@pytest.mark.once
+def test_who_asks_through_pgbouncer_is_told_so(narrow: str, guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the server can know then, and the command that asks PgBouncer; not where nothing is in between."""
+    pooled = "You ask through a pooler such as PgBouncer"
+    for library in ("psycopg2", "psycopg", "asyncpg"):
+        text = said(capsys, narrow.replace("postgresql:", f"postgresql+{library}:"))
+        assert pooled in text
+        assert f"\n    whoholds server {console_of(narrow)}\n" in text
+        assert pooled not in said(capsys, guarded.replace("postgresql:", f"postgresql+{library}:"))
+
+
+@pytest.mark.once
+def test_a_question_that_waits_for_pgbouncer_says_so(narrow: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no connection to the server for this one either."""
+    asking = threading.Thread(target=server, args=(narrow,), kwargs={"patience": 0.01})
+    told = ""
+    with ExitStack() as end:
+        end.callback(asking.join)
+        end.enter_context(_taken(narrow))
+        asking.start()
+        while "has not answered" not in told:
+            told += capsys.readouterr().err
+    assert f"ask its console:  whoholds server {console_of(narrow)}\n" in told
+
+
+@pytest.mark.once
+def test_pgbouncer_shows_its_clients_to_some_users_only(
+    guarded: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who else asks is told which users those are."""
+    users = tmp_path / "users.txt"
+    users.write_text('"looks" ""\n"app" ""\n')
+    for folder in (users, *tmp_path.parents[:2], tmp_path):
+        folder.chmod(0o755)
+    with _installed(servers.pgbouncer(guarded, auth_type="trust", auth_file=str(users), stats_users="looks")) as url:
+        console = console_of(url)
+        assert said(capsys, console.replace("postgres@", "looks@")).startswith("PgBouncer ")
+        text = said(capsys, console.replace("postgres@", "app@"), code=2)
+    assert (
+        "cannot be asked: PgBouncer shows its clients only to the users in its settings admin_users and stats" in text
+    )
+
+
+@pytest.mark.once
+def test_a_database_may_be_called_like_pgbouncers_console(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is asked like any other."""
+    psycopg2 = needed("psycopg2")
+    connection = psycopg2.connect(guarded)
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE pgbouncer")
+    connection.close()
+    assert said(capsys, console_of(guarded)).startswith("PostgreSQL ")
 
 
 def test_a_role_without_a_connection_left_is_told_what_to_do(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,7 +324,10 @@ def test_it_looks_again_over_the_same_connection_until_ctrl_c(guarded: str) -> N
 @posix
 @pytest.mark.parametrize("library", ["psycopg2", "psycopg", "pg8000", "asyncpg"])
 def test_ctrl_c_in_the_middle_of_a_question_is_quiet(library: str, guarded: str) -> None:
-    """The library cannot go on with that connection, and the server ends the transaction."""
+    """The library cannot go on with that connection, and the server ends the transaction.
+
+    On a slow machine the statement may have run into its time-out by then, and the next look is interrupted.
+    """
     needed(library)
     psycopg2 = needed("psycopg2")
     url = guarded.replace("postgresql:", f"postgresql+{library}:")
@@ -227,6 +351,24 @@ def test_ctrl_c_in_the_middle_of_a_question_is_quiet(library: str, guarded: str)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.once
+def test_locked_catalogs_keep_only_the_limits_back(guarded: str) -> None:
+    """Who has locked them is shown all the same, to somebody who is connected already."""
+    psycopg2 = needed("psycopg2")
+    locking = psycopg2.connect(guarded, application_name=LINE)
+    with asked(target_of(guarded)) as look:
+        locking.cursor().execute("LOCK pg_db_role_setting")  # which the view pg_roles reads
+        locked = look()
+        locking.rollback()
+        free = look()
+    locking.close()
+    (remark,) = locked.remarks
+    assert remark.startswith("The limits of roles and databases could not be read")
+    assert [one.state for one in locked.sessions if one.name == LINE] == [IDLE_IN_TRANSACTION]
+    assert (locked.limits, free.remarks) == ((), ())
+    assert [limit.name for limit in free.limits] == ["limited"]
 
 
 @pytest.mark.parametrize("library", ["pymysql", "mysql.connector"])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
-from whoholds.servers.asking import CannotAsk, asked, target_of
+from whoholds.servers.asking import asked
+from whoholds.servers.pgbouncer import CONSOLE, NOT_ALLOWED
+from whoholds.servers.target import CannotAsk, target_of
 from whoholds.servers.telling import as_data, lines_of
 from whoholds.servers.views import views_of
 from whoholds.text.redact import redact
@@ -18,8 +22,8 @@ from whoholds.text.visible import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.servers.asking import Target
     from whoholds.servers.state import State
+    from whoholds.servers.target import Target
 
 _FULL = (
     "it has no connection left, not even for this question. Ask as a superuser, for whom PostgreSQL keeps some slots "
@@ -27,14 +31,17 @@ _FULL = (
 )
 
 
-def server(dsn: str, *, as_json: bool = False, watch: float | None = None, color: str = AUTO) -> int:
+def server(
+    dsn: str, *, as_json: bool = False, watch: float | None = None, color: str = AUTO, patience: float = 5
+) -> int:
     """Print who holds the connections of the server at `dsn`, each `watch` seconds if that is given, until Ctrl-C.
 
-    Returns 0, or 2 if the server cannot be asked. The password in `dsn` is never printed.
+    After `patience` seconds without an answer it says on stderr what may keep it. Returns 0, or 2 if the server cannot
+    be asked. The password in `dsn` is never printed.
     """
     colored = not as_json and has_color(sys.stdout, color)
     try:
-        for state in _states(target_of(dsn), watch):
+        for state in _states(target_of(dsn), watch, patience):
             text = _text(state, as_json=as_json, watched=watch is not None)
             sys.stdout.write(f"{in_color(text) if colored else text}\n")
             sys.stdout.flush()
@@ -59,11 +66,13 @@ def print_sql(dsn: str) -> int:
     return 0
 
 
-def _states(target: Target, watch: float | None) -> Iterator[State]:
+def _states(target: Target, watch: float | None, patience: float) -> Iterator[State]:
     """The server's state, once or each `watch` seconds. Raises `CannotAsk` for whatever the library raises."""
     try:
         with asked(target) as look:
-            yield look()
+            with _patience(target, patience):
+                first = look()
+            yield first
             while watch:
                 time.sleep(watch)
                 yield look()
@@ -71,6 +80,21 @@ def _states(target: Target, watch: float | None) -> Iterator[State]:
         raise
     except Exception as error:  # noqa: BLE001 - each library raises its own; the command says it in one line
         raise CannotAsk(_why(error, target)) from None
+
+
+@contextmanager
+def _patience(target: Target, patience: float) -> Iterator[None]:
+    """Say on stderr what may keep the answer, if the block takes longer than `patience` seconds."""
+    shown = redact(target.to(CONSOLE))
+    text = f"{redact(target.shown)} has not answered for {patience:g} s. A pooler lets questions wait while all its"
+    text += f" connections are taken. If it is PgBouncer, ask its console:  whoholds server {shown}"
+    timer = threading.Timer(patience, say, [visible(f"whoholds: {text}")])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _text(state: State, *, as_json: bool, watched: bool) -> str:
@@ -83,6 +107,8 @@ def _text(state: State, *, as_json: bool, watched: bool) -> str:
 def _why(error: Exception, target: Target) -> str:
     """Why the server could not be asked, in one line without the password."""
     why = _FULL if is_refusal(error) else " ".join(str(error).split()) or type(error).__name__
+    if target.name == CONSOLE and "not allowed" in why:
+        why = f"{NOT_ALLOWED} ({why})"
     if target.password:
         why = why.replace(target.password, "***")
     return visible(f"{redact(target.shown)} cannot be asked: {redact(why)}")

@@ -13,6 +13,8 @@ from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, Limit, Se
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from whoholds.servers.target import Target
+
     Ask = Callable[[str], list[Any]]
     May = Callable[[str], list[Any] | None]
 
@@ -45,7 +47,7 @@ _WAITS = (
 )
 
 
-def look(ask: Ask, may: May, where: str) -> State:
+def look(ask: Ask, may: May, target: Target) -> State:
     """The server's state. `ask(sql)` gives the rows of a query, and `may(sql)` None where the server refuses it."""
     ((version, slots, per_user, user, own),) = ask(_SETTINGS)
     names = dict(map(tuple, next(filter(None, (may(NAMES.format(table)) for table in ATTRIBUTES)), ())))
@@ -67,7 +69,7 @@ def look(ask: Ask, may: May, where: str) -> State:
     limits = (Limit("user", name, int(per_user), sum(row[1] == name for row in rows) + 1),) if per_user else ()
     return State(
         server=f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.partition('-')[0]}",
-        where=where,
+        where=target.shown,
         slots=int(slots),
         used=used,
         reserves=(),

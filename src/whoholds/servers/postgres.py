@@ -12,6 +12,8 @@ from whoholds.servers.state import HIDDEN, IDLE, IDLE_IN_TRANSACTION, RUNNING, L
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from whoholds.servers.target import Target
+
     Ask = Callable[[str], list[Any]]
 
 BEGIN = ("BEGIN READ ONLY", "SET LOCAL statement_timeout = '5s'", "SET LOCAL lock_timeout = '1s'")
@@ -40,32 +42,55 @@ _ROLES = "SELECT rolname::text, rolconnlimit FROM pg_roles WHERE rolconnlimit >=
 _DATABASES = "SELECT datname::text, datconnlimit FROM pg_database WHERE datconnlimit >= 0 ORDER BY datname"
 
 
-def look(ask: Ask, where: str) -> State:
-    """The server's state. `ask(sql)` gives the rows of a query."""
+_LOCKED = "The limits of roles and databases could not be read: somebody may have locked pg_roles or pg_database."
+_POOLED = (
+    "You ask through a pooler such as PgBouncer: all its connections come from its own host, and each has the name of",
+    "the client that uses it or used it last, or none. Who waits for the pooler is not shown. Ask PgBouncer itself:",
+    "    whoholds server {}",
+)
+
+
+def look(ask: Ask, target: Target, told: int | None) -> State:
+    """The server's state. `ask(sql)` gives the rows of a query; `told` is the server's process as the library knows it.
+
+    A pooler tells its clients numbers of its own: if `told` is not the process that answers, a pooler is in between.
+    """
     settings = dict(map(tuple, ask(_SETTINGS)))
     rows = ask(SESSIONS)
     sessions = tuple(_session(row) for row in rows if not row[9])
-    limits = [Limit("role", name, allowed, sum(row[2] == name for row in rows)) for name, allowed in ask(_ROLES)]
-    limits += [
-        Limit("database", name, allowed, sum(row[3] == name for row in rows)) for name, allowed in ask(_DATABASES)
-    ]
+    limits = _limits(ask, rows)  # last, because the transaction can do no more after an error
+    remarks = () if limits is not None else (_LOCKED,)
     reserves = (
         Reserve(int(settings["superuser_reserved_connections"]), "superusers"),
         Reserve(int(settings.get("reserved_connections", 0)), "members of pg_use_reserved_connections"),
     )
+    own = next((row[0] for row in rows if row[9]), None)
     return State(
         server=f"PostgreSQL {settings['server_version'].split()[0]}",
-        where=where,
+        where=target.shown,
         slots=int(settings["max_connections"]),
         used=len(rows),
         reserves=tuple(one for one in reserves if one.slots),
-        limits=tuple(limits),
+        limits=tuple(limits or ()),
         sessions=sessions,
         hidden=sum(one.state == HIDDEN for one in sessions),
         no_transactions=False,
         rights="GRANT pg_read_all_stats TO this role, or ask as a superuser",
         can_end="SELECT pg_terminate_backend({});",
+        remarks=(*remarks, *(line.format(target.to("pgbouncer")) for line in _POOLED if told not in (None, own))),
     )
+
+
+def _limits(ask: Ask, rows: list[Any]) -> list[Limit] | None:
+    """The limits of roles and databases; None if they cannot be read, because somebody has locked those catalogs."""
+    try:
+        limits = [Limit("role", name, allowed, sum(row[2] == name for row in rows)) for name, allowed in ask(_ROLES)]
+        databases = ask(_DATABASES)
+    except Exception:  # noqa: BLE001 - each library raises its own; what is wrong with the connection shows in the next
+        return None
+    return limits + [
+        Limit("database", name, allowed, sum(row[3] == name for row in rows)) for name, allowed in databases
+    ]
 
 
 def _session(row: Any) -> Session:

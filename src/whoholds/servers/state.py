@@ -12,6 +12,9 @@ IDLE_IN_TRANSACTION = "idle in transaction"
 RUNNING = "running"
 IDLE = "idle"
 HIDDEN = "hidden"
+# of clients of PgBouncer
+WAITING = "waiting for a server connection"
+HOLDING = "holding a server connection"
 
 TAG = re.compile(r"(?P<program>.+): (?P<place>\S.*:\d+|Cell In\[\d+\], line \d+) (?P<function>\S+)")
 
@@ -24,7 +27,7 @@ class Session(NamedTuple):
     user: str
     database: str
     host: str  # "" for a local socket, or where it is hidden
-    state: str  # one of the four above
+    state: str  # one of the words above
     state_s: float | None
     age_s: float | None
     blocked_by: tuple[int, ...] = ()
@@ -56,6 +59,14 @@ class Limit(NamedTuple):
     name: str
     allowed: int
     used: int
+    noun: str = ""  # what is counted, if that is not a connection to this server
+
+    @property
+    def sentence(self) -> str:
+        """The limit as a reader gets it: `The role app may have 2, and has 1.`, and whether it is reached."""
+        full = ", and so can open no more" if self.used >= self.allowed else ""
+        noun = f" {self.noun}" if self.noun else ""
+        return f"The {self.kind} {shown(self.name)} may have {self.allowed}{noun}, and has {self.used}{full}."
 
 
 class State(NamedTuple):
@@ -72,6 +83,9 @@ class State(NamedTuple):
     no_transactions: bool  # it does not tell this user who is in a transaction, and who blocks whom
     rights: str  # what to do to see all that
     can_end: str  # the statement that ends one, with {} for its pid
+    noun: str = "connections"  # what has the slots
+    order: str = "Who holds the connections, those that are idle in a transaction first"
+    remarks: tuple[str, ...] = ()  # lines on what cannot be known here, and whom to ask
 
     @property
     def free(self) -> int:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.servers.blocking import trees_of
-from whoholds.servers.state import HIDDEN, IDLE, IDLE_IN_TRANSACTION, RUNNING, shown
+from whoholds.servers.state import HIDDEN, HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from whoholds.servers.blocking import Tree
     from whoholds.servers.state import Session, State
 
-_STATES = (IDLE_IN_TRANSACTION, RUNNING, IDLE, HIDDEN)
+_LONGEST = {  # what is said of the longest in a state
+    IDLE_IN_TRANSACTION: "the longest for {}",
+    WAITING: "the longest for {}",
+    HOLDING: "the last statement of one was sent {} ago",
+}
+_STATES = (IDLE_IN_TRANSACTION, WAITING, HOLDING, RUNNING, IDLE, HIDDEN)
 _SHOWN = 20  # groups in the text, and connections below one that blocks
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -25,13 +30,15 @@ class Group:
     def __init__(self, sessions: list[Session]) -> None:
         self.sessions = sessions
         self.states = Counter(one.state for one in sessions)
-        self.longest_s = _most([one.state_s for one in sessions if one.state == IDLE_IN_TRANSACTION])
+        self.longest_s = {
+            state: _most([one.state_s for one in sessions if one.state == state]) for state in self.states
+        }
         self.oldest_s = _most([one.age_s for one in sessions])
 
     @property
-    def urgency(self) -> tuple[int, int]:
-        """Idle in transaction first, then the largest."""
-        return self.states[IDLE_IN_TRANSACTION], len(self.sessions)
+    def urgency(self) -> tuple[int, ...]:
+        """Idle in transaction first, or those that wait for PgBouncer and that keep it busy, then the largest."""
+        return self.states[IDLE_IN_TRANSACTION], self.states[WAITING], self.states[HOLDING], len(self.sessions)
 
     def as_data(self) -> dict[str, Any]:
         """The group for `--json`."""
@@ -44,9 +51,9 @@ class Group:
             "users": sorted({one.user for one in self.sessions}),
             "databases": sorted({one.database for one in self.sessions}),
             "states": {state: self.states[state] for state in _STATES if self.states[state]},
-            "longest_idle_in_transaction_s": self.longest_s,
+            "longest_idle_in_transaction_s": self.longest_s.get(IDLE_IN_TRANSACTION),
             "oldest_s": self.oldest_s,
-            "pids": sorted(one.pid for one in self.sessions),
+            "pids": sorted(one.pid for one in self.sessions if one.pid),
         }
 
 
@@ -70,6 +77,7 @@ def as_data(state: State) -> dict[str, Any]:
         "reserved": [one._asdict() for one in state.reserves],
         "limits": [one._asdict() for one in state.limits],
         "hidden": state.hidden,
+        "remarks": list(map(shown, state.remarks)),
         "no_transactions": state.no_transactions,
         "groups": [group.as_data() for group in groups_of(state)],
         "blocking": [tree.as_data() for tree in trees_of(state)],
@@ -80,20 +88,20 @@ def lines_of(state: State) -> Iterator[str]:
     """The state as a person reads it, line by line."""
     yield f"{shown(state.server)} at {shown(state.where)}: {_slots(state)}"
     for limit in state.limits:
-        full = ", and so can open no more" if limit.used >= limit.allowed else ""
-        yield f"The {limit.kind} {shown(limit.name)} may have {limit.allowed}, and has {limit.used}{full}."
+        yield limit.sentence
     if state.hidden:
         many = f"{_count(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
         yield f"You may not see what {many}: {state.rights}."
     if state.no_transactions:
         yield f"You may not see who is idle in a transaction, nor who blocks whom: {state.rights}."
+    yield from ("", *map(shown, state.remarks)) if state.remarks else ()
     yield from _blocking(state)
     yield from _holding(state)
     yield from _advice(state)
 
 
 def _slots(state: State) -> str:
-    taken = f"{state.used} of {state.slots} connections are in use, this one included"
+    taken = f"{state.used} of {state.slots} {state.noun} {_are(state.used)} in use, this one included"
     free = f"{state.free} {_are(state.free)} free"
     reserved = [f"{one.slots} {_are(one.slots)} reserved for {one.whom}" for one in state.reserves]
     return f"{taken}; {', '.join([free, *reserved])}."
@@ -140,7 +148,7 @@ def _holding(state: State) -> Iterator[str]:
     if not groups:
         return
     yield ""
-    yield "Who holds the connections, those that are idle in a transaction first:"
+    yield f"{state.order}:"
     for group in groups[:_SHOWN]:
         first = group.sessions[0]
         users = sorted({shown(f"{one.user or '?'} to {one.database or 'no database'}") for one in group.sessions})
@@ -156,7 +164,7 @@ def _states(group: Group) -> str:
     parts = []
     for state in _STATES:
         if group.states[state]:
-            longest = f", the longest for {_duration(group.longest_s)}" if state == IDLE_IN_TRANSACTION else ""
+            longest = f", {_LONGEST[state].format(_duration(group.longest_s[state]))}" if state in _LONGEST else ""
             parts.append(f"{group.states[state]} {state}{longest}")
     return "; ".join(parts)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis import demand
 from whoholds.analysis.counting import Counting
@@ -18,7 +18,7 @@ from whoholds.analysis.standing import Standing
 from whoholds.ledger.handle import CHECKOUT, CLOSED, CONNECTION, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container
 
     from whoholds.analysis.demand import Demand
     from whoholds.analysis.habits import Habits
@@ -105,8 +105,8 @@ class History:
         counting = Counting(taken, self.sites)
         _peaks(taken, new, self, counting)
         _rates(taken, self)
-        _climb(self.climbs, (one.site for one in taken.open if not one.at_home and one.pool is None), now)
-        _climb(self.pool_climbs, (pool.site for pool in taken.pools), now)
+        _climb(self.climbs, [one.site for one in taken.open if not one.at_home and one.pool is None], now)
+        _climb(self.pool_climbs, [pool.site for pool in taken.pools], now)
         if self.habits is not None:
             self.habits.take(taken, counting.of(taken.open))
         self.last_at = now
@@ -204,8 +204,9 @@ def _rates(taken: Entries, history: History) -> None:
             del trend.rate[slot]
 
 
-def _climb(climbs: dict[Site, Climb], sites: Iterable[Site | None], now: float) -> None:
-    counts = Counter([site for site in sites if site is not None])
+def _climb(climbs: dict[Site, Climb], sites: list[Site | None], now: float) -> None:
+    counts: Counter[Any] = Counter(sites)
+    del counts[None]  # which a Counter does not mind if there is none
     for site in [one for one in climbs if one not in counts]:
         del climbs[site]
     for site, count in counts.items():

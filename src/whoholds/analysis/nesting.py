@@ -33,7 +33,7 @@ MANY = 1000  # pairs of lines that are remembered, and owners of each
 _BIT = BITS["second-while-holding"]
 
 
-@dataclass
+@dataclass(slots=True)
 class Pair:
     """What is known of two lines of which one asks while the other is held."""
 
@@ -42,7 +42,7 @@ class Pair:
     most: int = 0  # of them held at once
 
 
-@dataclass
+@dataclass(slots=True)
 class Nesting:
     """Second requests of owners that held a first, all at one pair of lines, which one look brought to light."""
 
@@ -81,22 +81,28 @@ class Nestings:
         partings: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # by ids: equal origins are one tuple by now
         fresh = set(new)
         for (_, lender), handles in _borrowed(taken, new).items():
-            for outer, inner in _overlaps(handles, fresh) if len(handles) > 1 else ():
-                site, asked_at, parts = outer.site, inner.site, None
-                if asked_at is site:
-                    stacks = (id(outer.origin), id(inner.origin))
-                    if stacks not in partings:
-                        partings[stacks] = parting(outer.origin, inner.origin, sites)
-                    parts = partings[stacks]
-                    if parts is None:
-                        continue
-                key = (lender, site, asked_at)
-                nesting = groups.get(key) or self._nesting(groups, key, parts)
-                if inner.told & _BIT:
-                    nesting.told.append(outer)
-                else:
-                    nesting.outers.append(outer)
-                    nesting.inners.append(inner)
+            for inner, held in _overlaps(handles, fresh) if len(handles) > 1 else ():
+                asked_at, origin, told = inner.site, inner.origin, inner.told & _BIT
+                for outer in held:
+                    site, parts = outer.site, None
+                    if asked_at is site:
+                        if outer.origin is origin:  # a loop that keeps what it opens: no callers part
+                            continue
+                        stacks = (id(outer.origin), id(origin))
+                        if stacks not in partings:
+                            partings[stacks] = parting(outer.origin, origin, sites)
+                        parts = partings[stacks]
+                        if parts is None:
+                            continue
+                    key = (lender, site, asked_at)
+                    nesting = groups.get(key)
+                    if nesting is None:
+                        nesting = self._nesting(groups, key, parts)
+                    if told:
+                        nesting.told.append(outer)
+                    else:
+                        nesting.outers.append(outer)
+                        nesting.inners.append(inner)
 
     def _asked(self, groups: dict[Key, Nesting], taken: Entries, sites: Sites) -> None:
         """Put in the seconds whose requests wait or were refused."""
@@ -164,8 +170,8 @@ def _borrowed(taken: Entries, new: list[Handle]) -> dict[tuple[Owner, Lender], l
     return borrowed
 
 
-def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, Handle]]:
-    """(held, lent meanwhile) among one owner's handles of one lender, for each `fresh` one.
+def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, list[Handle]]]:
+    """(lent meanwhile, those held then) among one owner's handles of one lender, for each `fresh` one.
 
     Of many held at once the `FEW` that were taken last stand for all.
     """
@@ -176,13 +182,11 @@ def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handl
             at = inner.opened_stamp
             held = [outer for outer in held if (outer.closed_stamp or _NEVER) > at]
             until = min([outer.closed_stamp or _NEVER for outer in held], default=_NEVER)
-        if inner in fresh:
-            for outer in held[-FEW:]:
-                # a loop that keeps what it opens: its stacks are one tuple, and no callers part
-                if outer.origin is not inner.origin:
-                    yield outer, inner
+        if held and inner in fresh:
+            yield inner, held[-FEW:]
         held.append(inner)
-        del held[: -FEW - 1]
+        if len(held) > FEW + 1:
+            del held[0]
         if inner.closed_stamp is not None and inner.closed_stamp < until:
             until = inner.closed_stamp
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
-def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
+def snapshot_of(
     taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None
 ) -> Snapshot:
     """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
@@ -45,21 +45,7 @@ def snapshot_of(  # noqa: C901 - one sequence: parts of it would cost calls or c
         if spawn is not None and spawn.site is None:
             _place_spawn(spawn, history)
     _note_the_gone(taken)
-    for handle in taken.open:
-        owner = handle.owner
-        if (
-            handle.at_home
-            and handle.home_at
-            and (handle.used_at > handle.home_at or (owner is not None and owner.ended_at is not None))
-        ):
-            handle.at_home = False  # a home of a thread's own: the thread took it up again, or ended
-        if handle.used_by != handle.user or (owner is not None and handle.used_by not in (0, owner.ident)):
-            _note_user(handle, owner)
-        if handle.probe is not None and (handle.unread or handle.probed != handle.calls):
-            try:
-                _look_for_unread(handle, taken.now, history)
-            except Exception as error:  # noqa: BLE001 - as above
-                faults.note(error, "whoholds.look")
+    _note_changes(taken, history)
     nestings = history.update(taken, new)
     return Snapshot(
         taken.now,
@@ -109,6 +95,33 @@ def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
         for request in taken.requests:
             if request.began <= taken.now - lost:
                 request.began += lost
+
+
+def _note_changes(taken: Entries, history: History) -> None:
+    """Note who uses each open handle, which of them are at home no more, and which statements are not read to the end.
+
+    Written out, because most looks do little else: each open handle passes here at each of them.
+    """
+    for handle in taken.open:
+        if handle.at_home and handle.home_at:
+            _note_taken_up(handle)
+        user = handle.used_by
+        if user:
+            owner = handle.owner
+            if user != handle.user or (owner is not None and user != owner.ident):
+                _note_user(handle, owner)
+        if handle.probe is not None and (handle.unread or handle.probed != handle.calls):
+            try:
+                _look_for_unread(handle, taken.now, history)
+            except Exception as error:  # noqa: BLE001 - as above
+                faults.note(error, "whoholds.look")
+
+
+def _note_taken_up(handle: Handle) -> None:
+    """A handle in a home of a thread's own is at home no more where the thread took it up again, or ended."""
+    owner = handle.owner
+    if handle.used_at > handle.home_at or (owner is not None and owner.ended_at is not None):
+        handle.at_home = False
 
 
 def _note_user(handle: Handle, owner: Owner | None) -> None:

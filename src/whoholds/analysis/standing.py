@@ -15,6 +15,9 @@ from whoholds.ledger import cpython
 from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.owner import Owner
 
@@ -33,8 +36,12 @@ class Count:
         self.open = 0  # at the last look
         self.crowded = False  # two of them were open at once, and one of the two was closed since
 
-    def sweep(self, changes: list[int], freed: int) -> None:
+    def sweep(self, changes: Sequence[int], freed: int) -> None:
         """Count on: stamps of openings and, negative, of closings, in any order; `freed` are gone without a close."""
+        if not freed and (not changes or min(changes) > 0):  # nothing was closed: no sweep is needed
+            self.opened += len(changes)
+            self.open += len(changes)
+            return
         count = most = self.open - freed
         for stamp in sorted(changes, key=abs) if len(changes) > 1 else changes:
             if stamp > 0:
@@ -69,17 +76,18 @@ class Kept:
         """What a look brought, by thread."""
         stamps = [stamp for stamps in changes.values() for stamp in stamps]
         self._count(None, self.process, stamps, sum(freed.values()))
+        threads = self.threads
         for thread in changes.keys() | freed.keys() if freed else changes:
             if thread is not None:
-                count = self.threads.get(thread)
+                count = threads.get(thread)
                 if count is None:
-                    count = self.threads[thread] = Count()
-                self._count(thread, count, changes.get(thread, []), freed.get(thread, 0))
+                    count = threads[thread] = Count()
+                self._count(thread, count, changes.get(thread, ()), freed.get(thread, 0))
         if len(self.threads) > _MANY_THREADS:
             for thread in [one for one, count in self.threads.items() if not count.open and one.gone()]:
                 del self.threads[thread]
 
-    def _count(self, keeper: Owner | None, count: Count, changes: list[int], freed: int) -> None:
+    def _count(self, keeper: Owner | None, count: Count, changes: Sequence[int], freed: int) -> None:
         had = count.open > 0
         count.sweep(changes, freed)
         if had != (count.open > 0):
@@ -124,8 +132,13 @@ class Standing:
     def _openings(self, new: list[Handle]) -> dict[Kept, dict[Owner | None, list[int]]]:
         """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
+        of_origin: dict[tuple[int, Database, str], Kept] = {}
         for handle in loans_of([handle for handle in new if handle.origin]):  # not cursors, not what a pool owns
-            handle.kept = kept = self._of(handle)
+            key = (id(handle.origin), handle.database, handle.kind)  # a loop's handles have one origin by now
+            kept = of_origin.get(key)
+            if kept is None:
+                kept = of_origin[key] = self._of(handle)
+            handle.kept = kept
             if handle.closed_stamp is None or handle.how == CLOSED:
                 by_thread = changes.get(kept)
                 if by_thread is None:

@@ -190,7 +190,9 @@ def _threads_own(freed: list[Handle]) -> set[Handle]:
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles whose thread or task ended at least `limits.owner_gone` seconds ago, unused since then."""
-    of_the_gone = [handle for handle in snapshot.open if handle.owner is not None and handle.owner.ended_at is not None]
+    owners = {handle.owner for handle in snapshot.open}  # few, where the handles may be many
+    gone = {owner for owner in owners if owner is not None and owner.ended_at is not None}
+    of_the_gone = [handle for handle in snapshot.open if handle.owner in gone] if gone else ()
     late = [
         handle
         for handle in snapshot.unreturned("owner-gone", of_the_gone)

@@ -58,10 +58,11 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
     `held` has, by id of each second handle or request, the number of handles that its owner held at that time.
     """
     first = group[0]
-    inners = dict.fromkeys([inner for nesting in group for inner in nesting.inners])  # each once
-    handles = tuple([inner for inner in inners if isinstance(inner, Handle)])
+    all_inners = first.inners if len(group) == 1 else [inner for nesting in group for inner in nesting.inners]
+    inners = dict.fromkeys(all_inners)  # each once
+    handles = tuple([inner for inner in inners if type(inner) is Handle])
     owners = max(*(nesting.pair.most for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
-    at_once = 1 + max([held[id(inner)] for inner in inners])
+    at_once = 1 + max(map(held.__getitem__, map(id, inners)))
     safe = owners * (at_once - 1) + 1
     in_vain = len(inners) - len(handles)
     asker = first.inners[0].owner

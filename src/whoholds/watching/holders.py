@@ -118,7 +118,7 @@ def _looked(watch: Watch) -> tuple[list[Handle], dict[Handle, Origin], float]:
     known = watch.handles  # before the tick, which finds each one's line: later handles have none yet
     watch.tick()
     held = held_now(known)
-    return held, stacks_of(held, {}), watch.ledger.clock()
+    return held, dict(stacks_of(held, {})), watch.ledger.clock()
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

@@ -8,7 +8,7 @@ beyond `MOST` findings only their number is kept.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import SEVERITIES, Finding
@@ -77,7 +77,7 @@ class Repeats:
             identity = f"{self._pid():x}-{len(self._running) + 1}"
             matter = self._joining.matter_of(finding, identity)
             handles = finding.handles[:KEPT_HANDLES]
-            kept = replace(finding, id=identity, matter=matter, handles=handles, now=now, time=wall)
+            kept = finding.changed(id=identity, matter=matter, handles=handles, now=now, time=wall)
             running = self._running[key] = _Running(kept)
             self._count(kept.rule, kept.severity)
         else:
@@ -113,7 +113,7 @@ class Repeats:
             running.unheard += since
         running.said_count, running.said_severity, running.said_at = finding.count, finding.severity, now
         running.unsaid = 0
-        return replace(finding, since=since, now=now, time=wall, aloud=aloud)
+        return finding.changed(since=since, now=now, time=wall, aloud=aloud)
 
     def forget(self) -> None:
         """Forget everything: in a forked child, the findings of the parent are left to the parent."""
@@ -132,11 +132,10 @@ def merged(old: Finding, new: Finding) -> Finding:
     if not new.adds_up:
         times = old.times + new.times
         if new.count < old.count:
-            return replace(old, severity=severity, times=times)
-        return replace(new, id=old.id, matter=old.matter, severity=severity, scope=old.scope, times=times)
+            return old.changed(severity=severity, times=times)
+        return new.changed(id=old.id, matter=old.matter, severity=severity, scope=old.scope, times=times)
     handles = dict.fromkeys((*old.handles, *new.handles))
-    return replace(
-        new,
+    return new.changed(
         id=old.id,
         matter=old.matter,
         severity=severity,

@@ -13,7 +13,8 @@ from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from types import FrameType
 
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
 DEEPEST = 64  # innermost frames that are read of each stack
 FRAMES = 16  # of them, those that a finding shows
 HOLDERS = 200  # owners whose stacks are read for one finding
+AT_ONCE = 16  # of them, those whose stacks are read as of one instant: more would have gone on before they are read
 
 
-def stack_of(owner: Owner) -> Origin:
-    """The innermost frames of a thread, or of a suspended task and what it awaits.
+def stack_of(owner: Owner, frames: Mapping[int, FrameType]) -> Origin:
+    """The innermost frames of a thread, or of a suspended task and what it awaits. `frames` are those of all threads.
 
     Empty if the owner has ended, is a greenlet, or its frames cannot be read.
     """
@@ -38,29 +40,36 @@ def stack_of(owner: Owner) -> Origin:
             return ()
     if owner.gone() or owner.kind == "greenlet":
         return ()
-    frame = current_frames().get(owner.ident) if has_gil() else None
-    try:
-        return capture(frame, DEEPEST)
-    finally:
-        del frame
+    return capture(frames.get(owner.ident), DEEPEST)
 
 
-def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> dict[Handle, Origin]:
-    """The live stack of the owner of each open handle. Owners that have ended are left out.
+def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> list[tuple[Handle, Origin]]:
+    """Each open handle with the live stack of its owner. Owners that have ended are left out.
 
     `by_owner` has the stacks that were read for other findings of the same look; at most `HOLDERS` more are read and
     added to it.
     """
     held = [handle for handle in handles if handle.closed_stamp is None]
     owners = dict.fromkeys([handle.owner for handle in held])
-    for owner in [one for one in owners if one is not None and one not in by_owner][:HOLDERS]:
-        by_owner[owner] = ()
-        try:
-            by_owner[owner] = stack_of(owner)
-        except Exception as error:  # noqa: BLE001 - the finding is told without it
-            faults.note(error, "whoholds.stacks")
+    unread = [owner for owner in owners if owner is not None and owner not in by_owner][:HOLDERS]
+    for begin in range(0, len(unread), AT_ONCE):
+        _read(unread[begin : begin + AT_ONCE], by_owner)
     shown = {owner: by_owner[owner][: 2 * FRAMES] for owner in owners if owner is not None and by_owner.get(owner)}
-    return {handle: shown[handle.owner] for handle in held if handle.owner in shown}
+    return [(handle, shown[owner]) for handle in held if (owner := handle.owner) in shown]
+
+
+def _read(owners: Iterable[Owner], by_owner: dict[Owner, Origin]) -> None:
+    """Read the stacks of a few owners into `by_owner`."""
+    frames = current_frames() if has_gil() else {}
+    try:
+        for owner in owners:
+            by_owner[owner] = ()
+            try:
+                by_owner[owner] = stack_of(owner, frames)
+            except Exception as error:  # noqa: BLE001 - the finding is told without it
+                faults.note(error, "whoholds.stacks")
+    finally:
+        del frames
 
 
 def with_stacks(snapshot: Snapshot, least: float, by_owner: dict[Owner, Origin]) -> Snapshot:

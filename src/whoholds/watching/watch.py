@@ -245,7 +245,7 @@ class Watch:
         scope = ending.name if ending else ""
         if scope:
             kept = [
-                replace(finding, scope=finding.scope or scope) if rule_of(finding.rule).named_by_scope else finding
+                finding.changed(scope=finding.scope or scope) if rule_of(finding.rule).named_by_scope else finding
                 for finding in kept
             ]
         last = ending is not None and ending.kind in ("process", "watch")
@@ -284,7 +284,7 @@ class Watch:
         """The finding with the live stacks of its holders, if its rule shows them; else the finding unchanged."""
         if not rule_of(finding.rule).shows_holders or finding.states:
             return finding
-        return replace(finding, doing=tuple(stacks_of(finding.handles, stacks).items()))
+        return finding.changed(doing=tuple(stacks_of(finding.handles, stacks)))
 
     def _remarks(self) -> list[str]:
         """Sentences for the end of the process on the watch itself, such as what it dropped or could not watch."""

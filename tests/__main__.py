@@ -28,7 +28,7 @@ CACHE = ROOT / ".cache"
 FOREIGN = CACHE / "results" / "foreign.json"
 SERVERS = ROOT / ".ci" / "install-servers"
 PYTEST = ("-m", "pytest", "-q", "-n", "auto")
-MYSQLCLIENT = "mysqlclient>=2.2"  # compiles, with what the servers' step brought
+COMPILED = ("mysqlclient>=2.2", "mariadb>=1.1.10,<1.2")  # with what the servers' step brought
 
 SQLALCHEMY = {
     "3.10": "sqlalchemy>=1.4,<2",
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         compare: list[str | Path] = [sys.executable, "-m", "tests.foreign", "--short", "--summary", FOREIGN]
         steps.append(Step("foreign suites", compare))
     steps += [
-        Step("mysqlclient", [*_pip(sys.executable), MYSQLCLIENT], wanted="CI" in os.environ),
+        Step("mysqlclient, mariadb", [*_pip(sys.executable), *COMPILED], wanted="CI" in os.environ),
         Step("tests", [sys.executable, *PYTEST, _junit("here"), *options.pytest]),
     ]
     FOREIGN.unlink(missing_ok=True)
@@ -123,7 +123,7 @@ def _elsewhere(version: str, python: Path) -> list[Step]:
     steps = [
         Step(f"environment for {version}", [python, "-m", "venv", program.parents[1]], version),
         Step(f"whoholds on {version}", [*_pip(program), "-e", f"{ROOT}[test]"], version),
-        Step(f"mysqlclient on {version}", [*_pip(program), MYSQLCLIENT], version, wanted="CI" in os.environ),
+        Step(f"mysqlclient, mariadb on {version}", [*_pip(program), *COMPILED], version, wanted="CI" in os.environ),
         Step(f"tests on {version}", [program, *PYTEST, _junit(version), "-m", "not once"], version),
     ]
     if wanted := SQLALCHEMY.get(version):

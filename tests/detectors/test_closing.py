@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.needs import needed
+from tests.drivers.libraries import Pyodbc
+from tests.needs import lacking, needed
 from tests.programs import Programs
 from tests.worlds import World
 from whoholds.detectors._closing import WAYS, WHEN, how_to_close
@@ -216,7 +217,7 @@ async def main():
 asyncio.run(main())
 """
 MARIADB = """
-import mysql.connector, pymysql
+import aiomysql, asyncio, asyncmy, mysql.connector, pymysql
 ADDRESS = eval(os.environ["ADDRESS"])
 kept = []
 
@@ -226,18 +227,61 @@ def pymysql__():
 def mysql_connector__():
     kept.append(mysql.connector.connect(**ADDRESS))
 
+async def aiomysql__():
+    kept.append(await aiomysql.connect(**NAMED))
+
+async def asyncmy__():
+    kept.append(await asyncmy.connect(**ADDRESS))
+
+async def awaited_pool__(pool):
+    kept.append(await pool.acquire())
+
+NAMED = {**ADDRESS, "db": ADDRESS["database"]}
+del NAMED["database"]
 for _ in range(2):
     pymysql__(), mysql_connector__()
+
+async def main():
+    pool = await aiomysql.create_pool(minsize=1, maxsize=4, **NAMED)
+    for _ in range(2):
+        await aiomysql__()
+        await asyncmy__()
+        await awaited_pool__(pool)
+    end()
+
+asyncio.run(main())
 """
-MYSQLCLIENT = """
-import MySQLdb
+ODBC = """
+import aioodbc, asyncio, pyodbc
+ADDRESS = "DRIVER=SQLite3;Database=a.db"
+kept = []
+
+def pyodbc__():
+    kept.append(pyodbc.connect(ADDRESS))
+
+async def aioodbc__():
+    kept.append(await aioodbc.connect(dsn=ADDRESS))
+
+async def main():
+    await aioodbc__()
+    await aioodbc__()
+    end()
+
+pyodbc__(), pyodbc__()
+asyncio.run(main())
+"""
+COMPILED = """
+import mariadb, MySQLdb
 ADDRESS = eval(os.environ["ADDRESS"])
 kept = []
 
 def MySQLdb__():
     kept.append(MySQLdb.connect(**ADDRESS))
 
-MySQLdb__(), MySQLdb__()
+def mariadb__():
+    kept.append(mariadb.connect(**ADDRESS))
+
+MySQLdb__(), MySQLdb__(), mariadb__(), mariadb__()
 """
 WITHOUT_A_ROW = """
 import duckdb
@@ -261,8 +305,9 @@ IN_SQLITE = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalch
 IN_POSTGRES = {
     row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "pg8000", "sqlalchemy async"))
 }
-IN_MARIADB = {"pymysql", "mysql.connector"}
-IN_MYSQLCLIENT = {"MySQLdb"}
+IN_MARIADB = {"pymysql", "mysql.connector", "aiomysql", "asyncmy", "awaited pool"}
+IN_ODBC = {"pyodbc", "aioodbc"}
+IN_COMPILED = {"MySQLdb", "mariadb"}
 
 
 def advice(folder: Path, source: str, **environ: object) -> dict[str, str]:
@@ -320,14 +365,22 @@ def test_postgresql_programs(tmp_path: Path, postgres: str) -> None:
 
 
 def test_mariadb_programs(tmp_path: Path, mariadb: MySQLArguments) -> None:
-    """PyMySQL and MySQL's own connector."""
+    """PyMySQL, its asynchronous kin and their pool, and MySQL's own connector."""
     told(tmp_path, MARIADB, IN_MARIADB, ADDRESS=dict(mariadb))
 
 
-def test_a_mysqlclient_program(tmp_path: Path, mariadb: MySQLArguments) -> None:
-    """mysqlclient must be compiled, and may be missing."""
+def test_odbc_programs(tmp_path: Path) -> None:
+    """Over SQLite's ODBC driver."""
+    if not Pyodbc.there():
+        lacking("SQLite's ODBC driver is not installed: run .ci/install-servers as root")
+    told(tmp_path, ODBC, IN_ODBC)
+
+
+def test_programs_of_libraries_that_are_compiled(tmp_path: Path, mariadb: MySQLArguments) -> None:
+    """mysqlclient and mariadb may be missing."""
     needed("MySQLdb")
-    told(tmp_path, MYSQLCLIENT, IN_MYSQLCLIENT, ADDRESS=dict(mariadb))
+    needed("mariadb")
+    told(tmp_path, COMPILED, IN_COMPILED, ADDRESS=dict(mariadb))
 
 
 def test_a_program_of_a_library_without_a_row(tmp_path: Path) -> None:
@@ -346,4 +399,4 @@ def test_a_loan_of_a_pool_without_a_row() -> None:
 
 def test_every_row_is_tried() -> None:
     """Each is tried by a real program."""
-    assert set(WAYS) == {None} | IN_SQLITE | IN_POSTGRES | IN_MARIADB | IN_MYSQLCLIENT
+    assert set(WAYS) == {None} | IN_SQLITE | IN_POSTGRES | IN_MARIADB | IN_ODBC | IN_COMPILED

@@ -35,6 +35,8 @@ class Library:
 
     name = ""  # of the test
     module = ""  # imported, and waited for by startup
+    uses = 2  # of a statement at most: to execute it, and to read its rows
+    version_in = ""  # the module that has its version, where that is another
     system = "postgresql"
     is_async = False
     # What the library legitimately has not; the contract passes over what needs it.
@@ -353,6 +355,38 @@ class PyMySQL(MySQL):
         return Users(**self.at), Users
 
 
+class Aiomysql(MySQL):
+    name, module, is_async = "aiomysql", "aiomysql", True
+    lacks = frozenset({"subclass"})
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        return {{"database": "db"}.get(name, name): value for name, value in self.at.items()}
+
+    async def connect(self, **more: Any) -> Any:
+        return await self.api.connect(**{**self.arguments, **more})
+
+    async def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return await connect(**self.arguments)
+
+    async def connect_wrongly(self) -> Any:
+        return await self.connect(db="nowhere")
+
+    async def run(self, connection: Any, sql: str) -> Any:
+        cursor = None
+        try:
+            async with connection.cursor() as cursor:
+                await cursor.execute(sql)
+                return await cursor.fetchall()
+        finally:
+            connection = cursor = None
+
+
+class Asyncmy(Aiomysql):
+    name = module = "asyncmy"
+    version_in = "asyncmy.version"
+
+
 class MySQLdb(MySQL):
     name = module = "MySQLdb"
 
@@ -364,6 +398,75 @@ class MySQLdb(MySQL):
                 return "mine"
 
         return Users(**self.at), Users
+
+
+class MariaDB(MySQL):
+    name = module = "mariadb"
+
+    def subclassed(self) -> tuple[Any, type]:
+        class Users(self.api.Connection):  # type: ignore[misc,name-defined]
+            def mine(self) -> str:
+                return "mine"
+
+        return self.connect(connectionclass=Users), Users
+
+
+class Pyodbc(Sqlite):
+    """Over the ODBC driver of SQLite."""
+
+    name = module = "pyodbc"
+    lacks = frozenset({"cancel", "pid", "subclass", "transaction"})
+    refusal = "connect failed"
+
+    @classmethod
+    def there(cls) -> bool:
+        """Whether it is installed here, and SQLite's ODBC driver, which `.ci/install-servers` brings."""
+        return super().there() and "SQLite3" in import_module("pyodbc").drivers()
+
+    @property
+    def address(self) -> str:
+        return f"DRIVER=SQLite3;Database={self.path}"
+
+    def connect(self, **more: Any) -> Any:
+        return self.api.connect(self.address, **more)
+
+    def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return connect(self.address)
+
+    def connect_wrongly(self) -> Any:
+        return self.api.connect(f"DRIVER=SQLite3;Database={self.at}/no/such/folder/x.db")
+
+
+class Aioodbc(Pyodbc):
+    name, module, is_async = "aioodbc", "aioodbc", True
+    packages = ("aioodbc", "pyodbc")
+    uses = 3  # closing the cursor is one, too
+
+    @classmethod
+    def drivers(cls) -> list[Any]:
+        from whoholds.drivers import pyodbc
+
+        return [pyodbc.watch, *super().drivers()]
+
+    async def connect(self, **more: Any) -> Any:
+        return await self.api.connect(dsn=self.address, **more)
+
+    async def connect_as(self, connect: Callable[..., Any]) -> Any:
+        return await connect(dsn=self.address)
+
+    async def connect_wrongly(self) -> Any:
+        return await self.api.connect(dsn=f"DRIVER=SQLite3;Database={self.at}/no/such/folder/x.db")
+
+    async def run(self, connection: Any, sql: str) -> Any:
+        cursor = None
+        try:
+            cursor = await connection.cursor()
+            await cursor.execute(sql)
+            return await cursor.fetchall() if cursor.description else []
+        finally:
+            if cursor is not None:  # bare too, pyodbc raises anywhere if a cursor outlives its connection
+                await cursor.close()
+            connection = cursor = None
 
 
 class MySQLConnectorPure(MySQL):
@@ -461,8 +564,13 @@ ALL: tuple[type[Library], ...] = (
     Aiopg,
     Aiosqlite,
     PyMySQL,
+    Aiomysql,
+    Asyncmy,
     MySQLdb,
+    MariaDB,
     MySQLConnectorPure,
     MySQLConnectorC,
     Pg8000,
+    Pyodbc,
+    Aioodbc,
 )

@@ -304,11 +304,11 @@ def test_a_fake_clock_runs_forward_only() -> None:
 
 def test_a_fake_module_is_watched_as_any_other() -> None:
     """Its server counts, answers and refuses with the words of a real one."""
-    from whoholds.drivers.generic import watching
+    from whoholds.drivers.generic import driver_for
 
     module = fake_dbapi(most=2, rows=[(1,), (2,)])
     watch = Watch(ledger=Ledger(clock=FakeClock()))
-    with watching(watch.ledger, module, "fakedb"):
+    with driver_for(module, "fakedb")(watch.ledger):
         first, second = module.connect(host="h"), module.connect()
         with pytest.raises(module.OperationalError, match="too many clients"):
             module.connect()

@@ -54,9 +54,14 @@ WAYS: Final[dict[str | None, Way]] = {
         "`await connection.commit()` or `await connection.rollback()`",
     ),
     "aiopg": Way("`async with aiopg.connect(…) as connection`", "`COMMIT` or `ROLLBACK`"),
+    "aiomysql": Way("`async with aiomysql.connect(…) as connection`", "`await connection.commit()`"),
+    "asyncmy": Way("`async with asyncmy.connect(…) as connection`", "`await connection.commit()`"),
+    "aioodbc": Way("`async with aioodbc.connect(…) as connection`", "`await connection.commit()`"),
     "pymysql": Way(_CLOSING.format("pymysql.connect"), _DBAPI_COMMIT),
     "MySQLdb": Way(_CLOSING.format("MySQLdb.connect"), _DBAPI_COMMIT),
     "mysql.connector": Way(_CLOSING.format("mysql.connector.connect"), _DBAPI_COMMIT),
+    "mariadb": Way("`with mariadb.connect(…) as connection`", _DBAPI_COMMIT),
+    "pyodbc": Way(_CLOSING.format("pyodbc.connect"), _DBAPI_COMMIT, with_ends_only=True),
     "pg8000": Way(_CLOSING.format("pg8000.dbapi.connect"), _DBAPI_COMMIT),
     "django": Way(
         "`django.db.connections.close_all()` in a finally. Django closes by itself only what its requests opened in "
@@ -91,6 +96,7 @@ WAYS: Final[dict[str | None, Way]] = {
     ),
     "asyncpg pool": Way("`async with pool.acquire() as connection`", "`async with connection.transaction()`", _BACK),
     "aiopg pool": Way("`async with pool.acquire() as connection`", "`COMMIT` or `ROLLBACK`", _BACK),
+    "awaited pool": Way("`async with pool.acquire() as connection`", "`await connection.commit()`", _BACK),
     "dbutils": Way(_CLOSING.format("pool.connection"), _DBAPI_COMMIT, _BACK),
     None: Way(
         "`with contextlib.closing(connect(…)) as connection`, or `connection.close()` in a finally", _DBAPI_COMMIT
@@ -114,7 +120,10 @@ WHEN: Final = {
 _SCOPES: Final = {"request": "request", "task": "queued", "command": "command", "test": "test", "fixture": "test"}
 _FRAMEWORKS: Final = {"django": ("django/db/",), "peewee": ("peewee.py", "playhouse/")}  # by their folders
 _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous half
+    "aiomysql": "awaited pool",
+    "aioodbc": "awaited pool",
     "aiopg": "aiopg pool",
+    "asyncmy": "awaited pool",
     "asyncpg": "asyncpg pool",
     "psycopg": "psycopg async",
     "psycopg_pool": "psycopg_pool async",
@@ -163,7 +172,7 @@ def library_of(handle: Handle) -> str:
         return f"sqlalchemy{' async' * in_async}{' session' * session}"
     is_awaited = handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None
     awaits = {
-        "aiopg": handle.kind == CHECKOUT,
+        **dict.fromkeys(("aiomysql", "aioodbc", "aiopg", "asyncmy"), handle.kind == CHECKOUT),
         "asyncpg": handle.kind == CHECKOUT,
         "psycopg": "psycopg/connection_async.py" in paths,
         "psycopg_pool": is_awaited or any(path.endswith("pool_async.py") for path in paths),

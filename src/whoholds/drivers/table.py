@@ -8,11 +8,16 @@ DRIVERS: dict[str, str] = {
     "psycopg": "whoholds.drivers.psycopg:watch",
     "psycopg_pool": "whoholds.drivers.psycopg_pool:watch",
     "pymysql": "whoholds.drivers.pymysql:watch",
+    "aiomysql": "whoholds.drivers.aiomysql:watch",
+    "asyncmy": "whoholds.drivers.asyncmy:watch",
     "asyncpg": "whoholds.drivers.asyncpg:watch",
     "aiopg": "whoholds.drivers.aiopg:watch",
     "aiosqlite": "whoholds.drivers.aiosqlite:watch",
     "MySQLdb": "whoholds.drivers.mysqldb:watch",
     "mysql.connector": "whoholds.drivers.mysql_connector:watch",
+    "mariadb": "whoholds.drivers.mariadb:watch",
+    "pyodbc": "whoholds.drivers.pyodbc:watch",
+    "aioodbc": "whoholds.drivers.aioodbc:watch",
     "pg8000": "whoholds.drivers.pg8000:watch",
     "sqlalchemy": "whoholds.drivers.sqlalchemy:watch",
     "sqlalchemy.orm": "whoholds.drivers.sqlalchemy_orm:watch",
@@ -22,5 +27,19 @@ DRIVERS: dict[str, str] = {
     "playhouse.pool": "whoholds.drivers.peewee:watch",
 }
 
-# Libraries without a driver of their own that start the watch all the same, so that `watch_module` finds one running.
-WAKES = ("pyodbc", "pymssql", "oracledb", "duckdb")
+# Libraries without a driver of their own: `WHOHOLDS_WATCH` takes them. docs/libraries.md says what is seen of each.
+WAKES = (
+    "adbc_driver_postgresql.dbapi",
+    "adbc_driver_sqlite.dbapi",
+    "clickhouse_connect.dbapi",
+    "cx_Oracle",
+    "duckdb",
+    "ibm_db_dbi",
+    "libsql",
+    "oracledb",
+    "psqlpy",
+    "pymssql",
+    "redshift_connector",
+    "snowflake.connector",
+    "trino.dbapi",
+)

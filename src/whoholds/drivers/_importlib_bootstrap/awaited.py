@@ -53,9 +53,26 @@ class Step:
         return self._generator
 
 
+class _Iterable:
+    """Something to `yield from`, of an iterator that has no `__iter__`, as Rust's coroutines have none."""
+
+    __slots__ = ("_iterator",)
+
+    def __init__(self, iterator: Any) -> None:
+        self._iterator = iterator
+
+    def __iter__(self) -> Any:
+        return self._iterator
+
+
+def iterable(awaiting: Any) -> Any:
+    """What `__await__` has returned, for a `yield from`, which asks more of an iterator than `await` does."""
+    return awaiting if hasattr(type(awaiting), "__iter__") else _Iterable(awaiting)
+
+
 def _await(self: Any) -> Any:
     try:
-        return self._self_run(self.__wrapped__.__await__())
+        return self._self_run(iterable(self.__wrapped__.__await__()))
     except BaseException:
         del self
         raise
@@ -63,7 +80,7 @@ def _await(self: Any) -> Any:
 
 async def _aenter(self: Any) -> Any:
     try:
-        return await Step(self._self_run(self.__wrapped__.__aenter__().__await__()))
+        return await Step(self._self_run(iterable(self.__wrapped__.__aenter__().__await__())))
     except BaseException:
         del self
         raise

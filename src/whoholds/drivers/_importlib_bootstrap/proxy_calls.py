@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._importlib_bootstrap.awaited import Step, awaited, is_awaitable
+from whoholds.drivers._importlib_bootstrap.awaited import Step, awaited, is_awaitable, iterable
 from whoholds.drivers._proxies import as_itself
 from whoholds.hooks.seams import stays_ours
 
@@ -144,7 +144,7 @@ def leaving_async(left: Callable[[Any], None]) -> Any:
 def wait(self: Any) -> Any:
     """`__await__` of a connection."""
     try:
-        return _opened_by(self, self.__wrapped__.__await__())
+        return _opened_by(self, iterable(self.__wrapped__.__await__()))
     except BaseException:
         del self
         raise
@@ -153,7 +153,7 @@ def wait(self: Any) -> Any:
 async def open_async(self: Any) -> Any:
     """`__aenter__` of a connection."""
     try:
-        return await Step(_opened_by(self, self.__wrapped__.__aenter__().__await__()))
+        return await Step(_opened_by(self, iterable(self.__wrapped__.__aenter__().__await__())))
     except BaseException:
         del self
         raise

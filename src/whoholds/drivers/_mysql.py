@@ -1,0 +1,39 @@
+"""What PyMySQL and aiomysql, its asynchronous form, have in common: how they know whether a transaction is open.
+
+The server says so with every answer. Both keep that flag from an OK packet and discard it from the end of a result set,
+so the latter is stored for the duration of the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from whoholds.drivers import kit
+
+_IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
+_END = "_whoholds_end"  # attribute of a connection: the server's status at the end of the result set read last
+
+
+def after_ok(connection: Any) -> bool:
+    """Whether a transaction is open after a call that the server answered with an OK packet."""
+    connection.__dict__.pop(_END, None)
+    return bool(connection.server_status & _IN_TRANSACTION)
+
+
+def in_transaction(connection: Any) -> bool:
+    """Whether a transaction is open after a call that may have read a result set."""
+    end = connection.__dict__.pop(_END, None)
+    return bool((connection.server_status if end is None else end) & _IN_TRANSACTION)
+
+
+def end_of_result(original: Any) -> Any:
+    """`MySQLResult._check_packet_is_eof`, wrapped: the status in the last packet is stored on the connection."""
+
+    def kept(_: Any, _args: Any, _kwargs: Any, _frame: Any) -> Any:
+        return _args[0]
+
+    def noted(result: Any, packet: Any, end: Any, _frame: Any) -> None:
+        if end and result.connection is not None:
+            setattr(result.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
+
+    return kit.around(original, kept, noted)

@@ -18,7 +18,7 @@ from whoholds.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from whoholds.reporting.reading import Journal
+    from whoholds.reporting.reading import Records
     from whoholds.reporting.summary import Process
 
 MOST_BARS: Final = 200_000  # handles and refused requests that are drawn
@@ -28,7 +28,7 @@ MOST_STILL_HELD: Final = 200  # bars for one line of an `open` record
 class Gathered(Told):
     """What journals say, as the data of a picture: `as_data`. Raises OSError if a journal cannot be read."""
 
-    def __init__(self, journals: Iterable[Journal]) -> None:
+    def __init__(self, journals: Iterable[Records]) -> None:
         self.texts = Texts()
         self._processes: dict[Process, dict[str, Any]] = {}  # in the order of their first records
         self._bars: list[Bar] = []

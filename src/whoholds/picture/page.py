@@ -11,7 +11,7 @@ import hashlib
 import json
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from whoholds.picture.gathering import Gathered
 from whoholds.reporting.files import write_whole
@@ -39,19 +39,38 @@ def page_of(journals: Iterable[Journal], title: str = "", table: str = "lines") 
     return page(Gathered(journals).as_data(title, table))
 
 
-def page(data: dict[str, Any]) -> bytes:
-    """The page for data as `Gathered.as_data` returns it, as UTF-8."""
+class Edition(NamedTuple):
+    """The words and the style in which the page of a process that still runs differs from the file of a run."""
+
+    still: str = "at the end"  # when the handles are open that did not end
+    whole: str = "Whole run"
+    instead: str = "<code>whoholds report</code> prints the findings as text."  # for a browser without JavaScript
+    style: str = ""  # of what stands above the drawing
+    head: str = ""  # HTML for the head of the page
+
+
+FILE: Final = Edition()
+
+
+def page(data: dict[str, Any], edition: Edition = FILE, top: str = "") -> bytes:
+    """The page for data as `Gathered.as_data` returns it, as UTF-8. `top` is HTML that stands above the drawing."""
     embedded = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False).translate(_ESCAPES)
-    before, after = _template()
-    return f"{before}{embedded}{after}".encode()
+    before, between, after = _template(edition)[0]
+    return f"{before}{top}{between}{embedded}{after}".encode()
 
 
-@lru_cache(maxsize=1)
-def _template() -> tuple[str, str]:
-    """The page before and after its data."""
+def policy(edition: Edition) -> str:
+    """The content security policy of the page: its own scripts and style, and nothing else."""
+    return _template(edition)[1]
+
+
+@lru_cache(maxsize=2)
+def _template(edition: Edition) -> tuple[tuple[str, str, str], str]:
+    """The page before the top, from there to the data, and after the data; and its policy."""
     folder = files("whoholds.picture")
     read = {
-        "style": "\n".join((_read(folder, "vendor/uplot-1.6.32/uPlot.min.css"), _read(folder, "page/page.css"))),
+        **edition._asdict(),
+        "style": "\n".join((_read(folder, "vendor/uplot-1.6.32/uPlot.min.css"), style(), edition.style)),
         "library": _read(folder, "vendor/uplot-1.6.32/uPlot.iife.min.js"),
         "licence": _read(folder, "vendor/uplot-1.6.32/LICENSE"),
         "script": "".join(
@@ -61,8 +80,8 @@ def _template() -> tuple[str, str]:
     read["policy"] = "; ".join(
         (
             "default-src 'none'",
-            f"script-src {_hash(read['library'])} {_hash(read['script'])}",
-            f"style-src {_hash(read['style'])}",
+            f"script-src {source_of(read['library'])} {source_of(read['script'])}",
+            f"style-src {source_of(read['style'])}",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
@@ -71,8 +90,14 @@ def _template() -> tuple[str, str]:
     whole = _read(folder, "page/page.html")
     for name, text in read.items():
         whole = whole.replace(f"{{{{ {name} }}}}", text)
-    before, _, after = whole.partition("{{ data }}")
-    return before, after
+    before, _, rest = whole.partition("{{ top }}")
+    between, _, after = rest.partition("{{ data }}")
+    return (before, between, after), read["policy"]
+
+
+def style() -> str:
+    """The style sheet of the page, without that of the library that draws the curve."""
+    return _read(files("whoholds.picture"), "page/page.css")
 
 
 def _read(folder: Any, name: str) -> str:
@@ -80,6 +105,6 @@ def _read(folder: Any, name: str) -> str:
     return text
 
 
-def _hash(text: str) -> str:
+def source_of(text: str) -> str:
     """The source expression of a script or style, by which the policy allows it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -12,9 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import IO
+    from typing import IO, Protocol
 
     Record = dict[str, Any]
+
+    class Records(Protocol):
+        """Records in the order of a journal, and sentences on what is missing; a `Journal`, for example."""
+
+        @property
+        def remarks(self) -> list[str]:
+            """The sentences, once all records were read."""
+
+        def __iter__(self) -> Iterator[Record]:
+            """The records."""
+
 
 MOST_LINE: Final = 8_000_000  # bytes of one line; a longer line counts as damaged
 _MOST_NUMBER: Final = 1e18  # larger numbers, and those that are none, are not ours

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
     from whoholds.analysis.finding import Look
-    from whoholds.reporting.reading import Journal
+    from whoholds.reporting.reading import Records
 
 BUSIEST = 3
 MANY = 10  # processes without an end that are listed
@@ -73,7 +73,7 @@ class Told:
     journal cannot be read.
     """
 
-    def __init__(self, journals: Iterable[Journal]) -> None:
+    def __init__(self, journals: Iterable[Records]) -> None:
         self.count = 0  # records read
         self.runs = 0  # `run` records: processes that wrote
         self.remarks: list[str] = []  # sentences on what was passed over

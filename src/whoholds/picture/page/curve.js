@@ -8,7 +8,8 @@ const curve = { plot: null, series: [], most: 1, limits: [] };
 // The steps of one curve: at `times`, `counts` are open from there on.
 function stepsOf(list) {
   const opened = Float64Array.from(list, (bar) => bars.opened[bar]);
-  const ended = Float64Array.from(list, (bar) => bars.ended[bar]).sort();
+  const goesOn = (bar) => data.live && LEFT_OPEN.has(bars.how[bar]); // else the curve of a process that runs would end at 0
+  const ended = Float64Array.from(list, (bar) => (goesOn(bar) ? Infinity : bars.ended[bar])).sort();
   const times = new Float64Array(opened.length * 2);
   const counts = new Int32Array(opened.length * 2);
   let most = 0;
@@ -101,7 +102,13 @@ function limitsOf(groups) {
 
 const SPLITS = [1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400];
 
+// The axis counts seconds from the start of a run, and for a process that still runs from a full hour.
+const ZERO = data.live ? LAST - (clock(LAST).getTime() % 3_600_000) * 1000 : 0;
+const toAxis = (micros) => (micros - ZERO) / 1e6;
+const fromAxis = (seconds) => seconds * 1e6 + ZERO;
+
 function axisTime(seconds, step) {
+  if (data.live) return clockTime(fromAxis(seconds), step < 1 ? 3 : 0).slice(0, step < 60 ? undefined : -3);
   if (step >= 60) return `${Math.floor(seconds / 3600)}:${String(Math.floor((seconds % 3600) / 60)).padStart(2, "0")} h`;
   if (step >= 1) return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)}:${String(Math.round(seconds % 60)).padStart(2, "0")} min`;
   const digits = Math.max(0, Math.ceil(-Math.log10(step) - 1e-9));
@@ -118,10 +125,10 @@ function drawCurve() {
     curve.key = key;
   }
   const parts = curve.series.map((series) => sampled(series.steps, Math.max(width - gutter(), 100)));
-  const scaled = parts.map(([xs, ys], index) => [xs.map((x) => x / 1e6), index ? withoutZeros(ys) : ys]);
+  const scaled = parts.map(([xs, ys], index) => [xs.map(toAxis), index ? withoutZeros(ys) : ys]);
   curve.plot.setData(scaled.length > 1 ? uPlot.join(scaled) : scaled[0] ?? [[0], []], false);
   curve.plot.batch(() => {
-    curve.plot.setScale("x", { min: view.from / 1e6, max: view.to / 1e6 });
+    curve.plot.setScale("x", { min: toAxis(view.from), max: toAxis(view.to) });
     curve.plot.setScale("y", { min: 0, max: heightOf() });
   });
   placeMarks();
@@ -161,7 +168,7 @@ function newPlot(box, width) {
     hooks: {
       draw: [drawLimits],
       setSelect: [(plot) => {
-        if (plot.select.width > 4) show(plot.posToVal(plot.select.left, "x") * 1e6, plot.posToVal(plot.select.left + plot.select.width, "x") * 1e6);
+        if (plot.select.width > 4) show(fromAxis(plot.posToVal(plot.select.left, "x")), fromAxis(plot.posToVal(plot.select.left + plot.select.width, "x")));
         if (plot.select.width) plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
       }],
       setCursor: [(plot) => (plot.cursor.left >= 0 ? tipOfCurve(plot) : hideTip())],
@@ -198,13 +205,13 @@ function drawLimits(plot) {
 }
 
 function tipOfCurve(plot) {
-  const at = plot.posToVal(plot.cursor.left, "x") * 1e6;
+  const at = fromAxis(plot.posToVal(plot.cursor.left, "x"));
   const lines = curve.series.map((series) => {
     const step = stepAt(series.steps.times, at);
     return `${grouped(step < 0 ? 0 : series.steps.counts[step])} ${series.means}, ${series.name}`;
   });
   const box = plot.over.getBoundingClientRect();
-  showTip([`${duration(Math.max(at, 0))} after the start`, ...lines], box.left + plot.cursor.left, box.top + 30);
+  showTip([when(at), ...lines], box.left + plot.cursor.left, box.top + 30);
 }
 
 function placeMarks() {
@@ -252,5 +259,5 @@ function drawLegend() {
   const far = curve.limits.filter((limit) => !inReach(limit)).map((limit) => `${limit.label} ${grouped(limit.count)}`);
   const more = curve.more ? [`and ${counted(curve.more, "more database")}`] : [];
   byId("legend").replaceChildren(...spans, ...[...far, ...more].map((said) => make("em", {}, said)));
-  byId("plot").setAttribute("aria-label", `Connections open at once, over ${duration(data.length)}. ${curve.series.map((one) => one.label).join(". ")}. ${counted(shownFindings().length, "finding")}.`);
+  byId("plot").setAttribute("aria-label", `Connections open at once, over ${duration(WHOLE)}. ${curve.series.map((one) => one.label).join(". ")}. ${counted(shownFindings().length, "finding")}.`);
 }

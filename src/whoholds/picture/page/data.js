@@ -89,6 +89,10 @@ function duration(micros) {
 const grouped = (count) => count.toLocaleString("en").replaceAll(",", "\u202f");
 const counted = (count, noun) => `${grouped(count)} ${noun}${count === 1 ? "" : "s"}`;
 const clock = (micros) => new Date(data.start + micros / 1000);
+const clockTime = (micros, digits = 0) => clock(micros).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", ...(digits ? { fractionalSecondDigits: digits } : {}) });
+// When it was: for a run the time since its start, for a process that still runs the time of day.
+const when = (micros) => (data.live ? `at ${clockTime(micros)}` : `${duration(Math.max(micros, 0))} after the start`);
+const OPEN_STILL = data.live ? "open now" : "open at the end";
 
 // The largest number of bars open at once; bars are in the order of their openings.
 function mostAtOnce(list) {

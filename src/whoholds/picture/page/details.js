@@ -7,7 +7,7 @@ const HOW = {
   freed: "never closed: freed with its last reference",
   "thread ended": "freed when its thread ended",
   over: "ended with its connection or pool",
-  open: "still open at the end",
+  open: data.live ? "open now" : "still open at the end",
   "last seen": "open when the process was last looked at; its journal has no end",
   refused: "refused",
 };
@@ -53,13 +53,12 @@ function factsOf(bar) {
   const held = bars.ended[bar] - bars.opened[bar];
   const refused = isRefused(bar);
   const spawned = spawnedAt(bar);
-  const clockText = clock(bars.opened[bar]).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
   return [
     [refused ? "Asked at" : "Opened at", ...lineItem(openedAt(bar))],
     ["By", text(bars.owner[bar]) || "an unknown owner"],
     spawned >= 0 ? ["Started at", ...lineItem(spawned)] : null,
     ["Database", text(bars.database[bar])],
-    ["Time", `${clockText}, ${duration(bars.opened[bar])} after the start`],
+    ["Time", `${clockTime(bars.opened[bar], 3)}${data.live ? "" : `, ${when(bars.opened[bar])}`}`],
     bars.waited[bar] > 0 ? [bars.kind[bar] === CONNECTION && !refused ? "Opening took" : "Waited", duration(bars.waited[bar])] : null,
     refused ? null : ["Held", duration(held)],
     share >= 0 ? ["In calls", `${duration(bars.busy[bar])}, ${Math.round(share * 100)} % of the time; ${counted(bars.uses[bar], "call")}`] : null,

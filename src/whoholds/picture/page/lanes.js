@@ -127,7 +127,7 @@ function laneItem(lane, level) {
   const title = owners ? shortPlace(lane.line) : text(lane.owner) || "an unknown owner";
   const where = functionOf(lane.line);
   const sort = { pool: ", a pool's own connections", cursor: ", cursors" }[lane.sort] ?? "";
-  const facts = [lane.opened ? `${grouped(lane.opened)} opened, at most ${grouped(lane.most)} at once` : "", lane.refused ? `${grouped(lane.refused)} refused` : "", lane.leftOpen ? `${grouped(lane.leftOpen)} open at the end` : "", `up to ${duration(lane.longest)}`, lane.busy >= 0 ? `${Math.round(lane.busy * 100)} % busy` : ""];
+  const facts = [lane.opened ? `${grouped(lane.opened)} opened, at most ${grouped(lane.most)} at once` : "", lane.refused ? `${grouped(lane.refused)} refused` : "", lane.leftOpen ? `${grouped(lane.leftOpen)} ${OPEN_STILL}` : "", `up to ${duration(lane.longest)}`, lane.busy >= 0 ? `${Math.round(lane.busy * 100)} % busy` : ""];
   const what = facts.filter(Boolean).join(", ");
   const unfold = () => {
     lanes.unfolded.has(lane.key) ? lanes.unfolded.delete(lane.key) : lanes.unfolded.add(lane.key);

@@ -29,7 +29,7 @@ function findingCard(index) {
   const now = finding.now.filter(([, stack]) => stack >= 0).map(([count, stack]) => unfoldable(`Where ${grouped(count)} of them were then`, framesOf(stack)));
   const [stack, spawn] = finding.stacks;
   return make("article", { class: `finding ${finding.severity}${chosen ? " chosen" : ""}`, id: `finding-${index}`, tabindex: -1 },
-    make("h3", {}, rule, " ", make("span", {}, `${finding.severity}, ${duration(Math.max(momentOf(finding), 0))} after the start${data.processes.length > 1 ? `, process ${data.processes[finding.process].pid}` : ""}`)),
+    make("h3", {}, rule, " ", make("span", {}, `${finding.severity}, ${when(momentOf(finding))}${data.processes.length > 1 ? `, process ${data.processes[finding.process].pid}` : ""}`)),
     make("p", {}, message.startsWith(`${rule}: `) ? message.slice(rule.length + 2) : message),
     unfoldable("The whole report", make("pre", {}, text(finding.report))),
     stack >= 0 ? unfoldable("Where it was opened", framesOf(stack)) : "",
@@ -70,7 +70,7 @@ const COUNTS = [
   { name: "Most at once", number: true, value: (row) => row.most, show: (row) => [grouped(row.most)] },
   { name: "Longest", number: true, value: (row) => row.longest, show: (row) => [duration(row.longest)] },
   { name: "Busy", number: true, value: (row) => row.busy, show: (row) => share(row.busy) },
-  { name: "Open at the end", number: true, value: (row) => row.leftOpen, show: (row) => [grouped(row.leftOpen)] },
+  { name: OPEN_STILL.replace("o", "O"), number: true, value: (row) => row.leftOpen, show: (row) => [grouped(row.leftOpen)] },
   { name: "Refused", number: true, value: (row) => row.refused, show: (row) => [grouped(row.refused)] },
 ];
 const placeColumn = { name: "Line", value: (row) => place(row.line), show: (row) => [place(row.line), functionOf(row.line) ? ` in ${functionOf(row.line)}` : "", row.sort === "pool" ? ", a pool's own connections" : "", sourceOf(row.line) ? make("div", { class: "code" }, sourceOf(row.line)) : ""] };

@@ -6,7 +6,8 @@ function drawHeader() {
   byId("title").textContent = title;
   document.title = `${title} – whoholds`;
   const hosts = [...new Set(data.processes.map((process) => process.host).filter(Boolean))];
-  byId("when").textContent = `${new Date(data.start).toLocaleString()}, ${duration(data.length)}${data.processes.length > 1 ? `, ${counted(data.processes.length, "process").replace("processs", "processes")}` : ""}${hosts.length ? ` on ${hosts.slice(0, 3).join(", ")}` : ""}`;
+  const over = data.live ? `as of ${clockTime(LAST)}, drawn since ${clockTime(FIRST)}` : `${clock(0).toLocaleString()}, ${duration(data.length)}`;
+  byId("when").textContent = `${over}${data.processes.length > 1 ? `, ${counted(data.processes.length, "process").replace("processs", "processes")}` : ""}${hosts.length ? ` on ${hosts.slice(0, 3).join(", ")}` : ""}`;
   byId("version").textContent = data.whoholds;
   byId("from").textContent = new Date(data.start).toISOString();
   const count = (test) => {
@@ -21,7 +22,7 @@ function drawHeader() {
     ["connections opened", count(isConnection)],
     ["loans of pools", count((bar) => bars.kind[bar] !== CONNECTION && bars.kind[bar] !== CURSOR && !isRefused(bar))],
     ["requests refused", count(isRefused), "error"],
-    ["open at the end", count((bar) => isHeld(bar) && LEFT_OPEN.has(bars.how[bar]))],
+    [OPEN_STILL, count((bar) => isHeld(bar) && LEFT_OPEN.has(bars.how[bar]))],
     ["errors", severities("error"), "error"],
     ["warnings", severities("warning"), "warning"],
   ].filter(([, value], index) => value || index < 2);

@@ -1,6 +1,9 @@
 // The stretch of time that is shown, what is chosen and what is filtered. Whoever draws is called once for each frame.
 
-const view = { from: 0, to: data.length, bar: -1, finding: -1 };
+// A process that still runs is shown from where its records are complete; what was opened before begins outside.
+const [FIRST, LAST] = data.live ?? [0, data.length];
+const WHOLE = LAST - FIRST;
+const view = { from: FIRST, to: LAST, bar: -1, finding: -1 };
 const SHORTEST = 20; // microseconds
 const drawers = [];
 let frame = 0;
@@ -13,13 +16,13 @@ function redraw() {
 }
 
 function show(from, to) {
-  const margin = data.length * 0.04;
-  const span = Math.min(Math.max(to - from, SHORTEST), data.length + 2 * margin);
-  view.from = Math.min(Math.max(from, -margin), data.length + margin - span);
+  const margin = WHOLE * 0.04;
+  const span = Math.min(Math.max(to - from, SHORTEST), WHOLE + 2 * margin);
+  view.from = Math.min(Math.max(from, FIRST - margin), LAST + margin - span);
   view.to = view.from + span;
   redraw();
 }
-const showAll = () => show(-data.length * 0.01, data.length * 1.035);
+const showAll = () => show(FIRST - WHOLE * 0.01, LAST + WHOLE * 0.035);
 const zoom = (factor, at = (view.from + view.to) / 2) => show(at - (at - view.from) * factor, at + (view.to - at) * factor);
 const move = (share) => show(view.from + (view.to - view.from) * share, view.to + (view.to - view.from) * share);
 
@@ -27,7 +30,7 @@ const move = (share) => show(view.from + (view.to - view.from) * share, view.to 
 function bringIntoView(from, to) {
   const span = view.to - view.from;
   if (from >= view.from && to <= view.to && to - from > span / 200) return;
-  const around = Math.max((to - from) * 0.6, data.length / 2000, SHORTEST);
+  const around = Math.max((to - from) * 0.6, WHOLE / 2000, SHORTEST);
   show(from - around, to + around);
 }
 

@@ -172,3 +172,12 @@ def test_a_forked_child_has_its_own_findings() -> None:
     assert (repeats.findings(), repeats.counts) == ([], {})
     (childs,) = repeats.due([finding()], 0.0, 0.0)
     assert childs.id != parents.id
+
+
+def test_what_is_kept_of_a_finding_has_the_moment_of_its_last_look() -> None:
+    """Also when it has grown and was not said again: who shows it says when it was, and how long its handles were held."""
+    day = Day()
+    day.hears(finding(3))
+    assert day.hears(finding(1), after=5) == []
+    (kept,) = day.repeats.findings()
+    assert (kept.count, kept.now, kept.time) == (4, day.now, 1e6 + day.now)

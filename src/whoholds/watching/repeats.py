@@ -82,7 +82,7 @@ class Repeats:
             self._count(kept.rule, kept.severity)
         else:
             running.unsaid += finding.count if finding.adds_up else finding.times or 1
-            running.finding = merged(running.finding, finding)
+            running.finding = merged(running.finding, finding.changed(now=now, time=wall))
             self._joining.matter_of(finding, running.finding.matter)
         if self._is_due(running, now):
             said.append(self._say(running, now, wall))

@@ -33,6 +33,7 @@ ROOMS = (
     ("outputs",),
     ("scopes",),
     ("assembling", "startup"),
+    ("web",),
     ("testing",),
     ("commands",),
     ("", "auto", "autostart", "instrumentor", "pytest_plugin", "notebook", "__main__"),

@@ -99,8 +99,12 @@ def _prepare(ledger: Ledger, limits: Limits) -> None:
         ledger.on_locked = note.of_lockout
 
 
-def begin(running: Watch, added: Iterable[Driver]) -> None:
-    """Start the Watch, and enter its drivers: those `added` in code now, the others when their modules are imported."""
+def begin(running: Watch, added: Iterable[Driver], added_outputs: Iterable[Output]) -> None:
+    """Start the Watch with the outputs that were added in code, and enter its drivers.
+
+    Those `added` in code are entered now, the others when their modules are imported.
+    """
+    running.outputs += added_outputs
     frames.shown_below_here()
     spawn.watch()
     running.start()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from whoholds.analysis.finding import Finding
-    from whoholds.plugins import Driver, Predicate
+    from whoholds.plugins import Driver, Output, Predicate
     from whoholds.settings.keywords import Settings
     from whoholds.settings.limits import Limits
     from whoholds.watching.holders import Holders
@@ -73,7 +73,7 @@ def start(**settings: Unpack[Settings]) -> Watch:
     watch = assembled(limits, _predicates)
     _current.append(watch)
     ticking.attend(watch)
-    begin(watch, _added)
+    begin(watch, _added, _added_outputs)
     _listen_for_dump(limits)
     return watch
 
@@ -130,7 +130,7 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
         return
     running = assembled(limits, _predicates, in_block=True)
     ticking.attend(running)
-    begin(running, _added)
+    begin(running, _added, _added_outputs)
     try:
         yield running
     finally:
@@ -185,6 +185,7 @@ def warn_caller(findings: Iterable[Finding]) -> None:
 
 
 _added: list[Driver] = []
+_added_outputs: list[Output] = []
 
 
 def add_driver(driver: Driver) -> None:
@@ -197,7 +198,26 @@ def add_driver(driver: Driver) -> None:
     _added.append(driver)
     for watch in running:
         watch.enter(driver)
-    if not (running or _asked) and is_on(os.environ.get("WHOHOLDS", "")):
+    _start_if_asked()
+
+
+def add_output(output: Output) -> None:
+    """Add an output to the Watch that runs and to those that start later, as `add_driver` adds a driver."""
+    _added_outputs.append(output)
+    for watch in watches():
+        watch.outputs.append(output)
+    _start_if_asked()
+
+
+def remove_output(output: Output) -> None:
+    """Take back what `add_output` has added."""
+    for outputs in (_added_outputs, *(watch.outputs for watch in watches())):
+        if output in outputs:
+            outputs.remove(output)
+
+
+def _start_if_asked() -> None:
+    if not (watches() or _asked) and is_on(os.environ.get("WHOHOLDS", "")):
         from_environment()
 
 

@@ -14,7 +14,7 @@ from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
@@ -26,11 +26,13 @@ FRAMES = 16  # of them, those that a finding shows
 HOLDERS = 200  # owners whose stacks are read for one finding
 AT_ONCE = 16  # of them, those whose stacks are read as of one instant: more would have gone on before they are read
 
+onlookers: set[CodeType] = set()  # functions that show who holds: a thread in one of them is at no line of the program
+
 
 def stack_of(owner: Owner, frames: Mapping[int, FrameType]) -> Origin:
     """The innermost frames of a thread, or of a suspended task and what it awaits. `frames` are those of all threads.
 
-    Empty if the owner has ended, is a greenlet, or its frames cannot be read.
+    Empty if the owner has ended, is a greenlet, shows who holds, or its frames cannot be read.
     """
     if owner.kind == "task":
         task = owner.ref() if owner.ref is not None else None
@@ -40,7 +42,8 @@ def stack_of(owner: Owner, frames: Mapping[int, FrameType]) -> Origin:
             return ()
     if owner.gone() or owner.kind == "greenlet":
         return ()
-    return capture(frames.get(owner.ident), DEEPEST)
+    origin = capture(frames.get(owner.ident), DEEPEST)
+    return origin if onlookers.isdisjoint(origin) else ()
 
 
 def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> list[tuple[Handle, Origin]]:

@@ -1,0 +1,328 @@
+"""What the page says, in each of its forms, and that making it touches nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sqlite3
+import sys
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import whoholds
+from tests.picture.reading import column
+from tests.programs import Programs
+from tests.web.asking import LOCAL, Got, answer_of, asgi_scope, ask
+from whoholds import web
+from whoholds.web import recent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from whoholds import Watch
+    from whoholds.analysis.finding import Look
+
+HTML = "text/html"
+
+
+@pytest.fixture
+def held(watched: Watch, tmp_path: Path) -> Iterator[list[sqlite3.Connection]]:
+    """Three connections of one line and one of another, which are held while the test runs; and one that was closed."""
+    web.wsgi()
+    kept = [sqlite3.connect(tmp_path / "shop.db") for _ in range(3)]
+    kept.append(sqlite3.connect(tmp_path / "shop.db"))
+    kept[0].execute("SELECT 'sesame'")
+    with closing(sqlite3.connect(tmp_path / "shop.db")):
+        pass
+    yield kept
+    for connection in kept:
+        connection.close()
+
+
+def data_in(got: Got) -> dict[str, Any]:
+    """The data of the picture in a page."""
+    import json
+
+    _, _, rest = got.text.partition('<script type="application/json" id="data">')
+    data: dict[str, Any] = json.loads(rest.partition("</script>")[0])
+    return data
+
+
+def test_the_answer_comes_first(kind: str, held: list[sqlite3.Connection]) -> None:
+    """In the heading: how many are held, and which line holds most; in text it is the first line."""
+    heading = re.search(r'<h2 id="now-heading">(.*?)</h2>', ask(kind, {"accept": HTML}).text)
+    assert heading is not None
+    said = re.sub(r"<.*?>", "", heading[1])
+    assert re.fullmatch(r"4 connections are held now, 3 of them opened at .*test_page\.py:\d+ in .*", said)
+    first = ask(kind).text.splitlines()[0]
+    assert re.fullmatch(r"whoholds: .* holds 4 connections, 3 of them opened at .*test_page\.py:\d+ in .*", first)
+
+
+def test_all_forms_are_one_description(kind: str, held: list[sqlite3.Connection]) -> None:
+    """The JSON is the description, the text is its text."""
+    from whoholds.reporting.held import description_text
+
+    described = ask(kind, query="format=json").json
+    assert (described["type"], described["held"]) == ("holders", 4)
+    assert [group["count"] for group in described["databases"][0]["groups"]] == [3, 1]
+    head = description_text(described).splitlines()[:4]
+    assert re.sub(r"\d+\.\d s", "", "\n".join(ask(kind).text.splitlines()[:4])) == re.sub(
+        r"\d+\.\d s", "", "\n".join(head)
+    )
+
+
+def test_the_picture_has_what_is_open_and_what_has_ended(kind: str, held: list[sqlite3.Connection]) -> None:
+    """Each handle once, from the mount on; a literal of a statement is not in it."""
+    got = ask(kind, {"accept": HTML})
+    data = data_in(got)
+    assert sorted(column(data, "how")) == ["closed", "open", "open", "open", "open"]
+    began, until = data["live"]
+    assert began < until
+    assert "sesame" not in got.text
+    assert str(os.getpid()) in data["title"]
+    held[3].close()
+    assert sorted(column(data_in(ask(kind, {"accept": HTML})), "how")) == ["closed", "closed", "open", "open", "open"]
+
+
+def test_findings_are_on_the_page(kind: str, watched: Watch, tmp_path: Path) -> None:
+    """With their bars."""
+    whoholds.start(too_many=3)
+    web.wsgi()
+    kept = [sqlite3.connect(tmp_path / "shop.db") for _ in range(5)]
+    data = data_in(ask(kind, {"accept": HTML}))
+    (finding,) = data["findings"]
+    assert (data["strings"][finding["rule"]], len(finding["bars"])) == ("too-many-at-once", 5)
+    assert "too-many-at-once" in ask(kind).text
+    for connection in kept:
+        connection.close()
+
+
+def test_nothing_is_held(kind: str, watched: Watch) -> None:
+    """The page says so."""
+    assert "No connection is held now." in ask(kind, {"accept": HTML}).text
+    assert "holds no connection now" in ask(kind).text
+    assert ask(kind, query="format=json").json["held"] == 0
+
+
+def test_a_name_of_the_program_becomes_no_markup(kind: str, watched: Watch, tmp_path: Path) -> None:
+    """A thread may be named by what a user sends."""
+    web.wsgi()
+    kept: list[sqlite3.Connection] = []
+    name = "</script><script>alert(1)</script><img src=x>"
+    thread = threading.Thread(
+        target=lambda: kept.append(sqlite3.connect(tmp_path / "shop.db", check_same_thread=False)), name=name
+    )
+    thread.start()
+    thread.join()
+    page = ask(kind, {"accept": HTML}).text
+    assert "<img src" not in page
+    assert "<script>alert" not in page
+    assert "&lt;img src=x&gt;" in page
+    kept[0].close()
+
+
+def test_the_thread_that_shows_it_is_at_no_line(watched: Watch, tmp_path: Path) -> None:
+    """A worker that holds a connection and answers with the page is not said to be at the line that dispatched it."""
+    web.wsgi()
+    with closing(sqlite3.connect(tmp_path / "shop.db")):
+        (group,) = ask("wsgi", query="format=json").json["databases"][0]["groups"]
+        assert (group["now"], group["states"]) == ([], {"idle": 1})
+        (group,) = whoholds.holders().databases[0]["groups"]
+        assert len(group["now"]) == 1
+
+
+# --- not switched on, and failing ---------------------------------------------------------------------------------------
+
+
+def test_a_page_of_a_process_that_is_not_watched_says_what_to_set(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In each form, and with status 200: the page works."""
+    monkeypatch.delenv("WHOHOLDS", raising=False)
+    sentence = "whoholds is not switched on in this process. Set WHOHOLDS=1"
+    assert ask(kind).text.startswith(sentence)
+    assert sentence in ask(kind, {"accept": HTML}).text
+    assert ask(kind, query="format=json").json["type"] == "off"
+    assert ask(kind, query="format=json").json["reason"].startswith(sentence)
+
+
+def test_a_fault_of_ours_is_an_answer(held: list[sqlite3.Connection]) -> None:
+    """Whichever function of ours raises while the page is made: the server gets an answer, and no exception."""
+    tried: set[str] = set()
+    got: list[int] = []
+    while raised := _raise_in_the_next(tried, _mounted_anew()):
+        got.append(raised.status)
+    assert set(got) == {200, 500}
+    assert len(got) > 60
+    assert ask("wsgi", {"accept": HTML}).status == 200
+    assert any("a fault of whoholds in whoholds.web" in reason for reason in whoholds.start().failed)
+
+
+def _mounted_anew() -> Any:
+    """A page; the watch has switched off its own part of an earlier one, if that has raised."""
+    recent.forget()
+    return web.wsgi()
+
+
+def test_a_page_without_its_picture_has_the_answer(watched: Watch) -> None:
+    """Where the part that keeps it has failed."""
+    page = web.wsgi()
+    recent.forget()
+    got = ask("wsgi", {"accept": HTML}, app=page)
+    assert "There is no picture" in got.text
+    assert "No connection is held now." in got.text
+
+
+def _raise_in_the_next(tried: set[str], page: Any) -> Got | None:
+    """The answer while the first function of `web/` or `picture/` that was not tried raises; None if all were tried."""
+    raised: list[str] = []
+
+    def trace(frame: Any, event: str, _: object) -> None:
+        code = frame.f_code
+        name = f"{code.co_filename}:{code.co_name}"
+        if not raised and name not in tried and re.search(r"whoholds/(picture/\w+|web/(page|now|recent))\.py", name):
+            tried.add(name)
+            raised.append(name)
+            raise RuntimeError(f"in {name}")
+
+    sys.settrace(trace)
+    threading.settrace(trace)
+    try:
+        got = ask("wsgi", {"accept": HTML}, app=page)
+    finally:
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+    return got if raised else None
+
+
+# --- it disturbs nobody -------------------------------------------------------------------------------------------------
+
+
+def test_the_loop_serves_others_meanwhile(watched: Watch) -> None:
+    """The page waits for a look that is under way, and the event loop does not wait for the page."""
+    looking, go_on = threading.Event(), threading.Event()
+
+    def slow(_: Look) -> None:
+        looking.set()
+        go_on.wait(20)
+
+    watched.outputs.append(slow)
+    look = threading.Thread(target=watched.tick)
+    look.start()
+    looking.wait(20)
+    app = web.asgi()
+
+    async def served() -> tuple[bool, Got]:
+        scope = asgi_scope(dict(LOCAL), client="127.0.0.1", method="GET", query="", version="1.1")
+        page = asyncio.ensure_future(answer_of(app, scope))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0.01)
+        waits = not page.done()
+        go_on.set()
+        return waits, await page
+
+    waited, got = asyncio.run(served())
+    look.join()
+    assert waited
+    assert got.status == 200
+
+
+def test_a_request_that_is_dropped_disturbs_nobody(held: list[sqlite3.Connection]) -> None:
+    """The client has gone before the answer was ready: no exception, no warning."""
+    app = web.asgi()
+    scope = asgi_scope(dict(LOCAL), client="127.0.0.1", method="GET", query="", version="1.1")
+
+    async def dropped() -> Got:
+        page = asyncio.ensure_future(answer_of(app, scope))
+        await asyncio.sleep(0)
+        page.cancel()
+        return await answer_of(app, scope)
+
+    assert asyncio.run(dropped()).status == 200
+
+
+def test_a_websocket_is_refused_and_a_lifespan_is_lived() -> None:
+    """Whatever else a server may ask of an ASGI application."""
+    sent: list[dict[str, Any]] = []
+    asked = [{"type": "websocket.connect"}, {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+
+    async def receive() -> dict[str, Any]:
+        return asked.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        await web.asgi()({"type": "websocket"}, receive, send)
+        await web.asgi()({"type": "lifespan"}, receive, send)
+
+    asyncio.run(run())
+    types = [message["type"] for message in sent]
+    assert types == ["websocket.close", "lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+PROGRAM = """
+import sqlite3, sys
+connection = sqlite3.connect("shop.db")
+connection.close()
+print(sorted(name for name in sys.modules if name.startswith(("whoholds.web", "whoholds.picture"))))
+from whoholds import web
+web.wsgi()
+print(sorted(name for name in sys.modules if name.startswith("whoholds.picture")))
+import whoholds
+print([output.name for output in whoholds.current().outputs if getattr(output, "name", "") == "page"])
+"""
+
+
+def test_a_watched_program_imports_nothing_of_it(tmp_path: Path) -> None:
+    """Until it mounts the page; and until somebody asks, nothing of the picture."""
+    ran = Programs(tmp_path).run(PROGRAM)
+    assert ran.out.splitlines() == ["[]", "[]", "['page']"], ran.err
+    assert ran.clean
+
+
+MOUNTED_FIRST = """
+from whoholds import web
+web.wsgi()
+import whoholds
+print(whoholds.current() is not None, [output.name for output in whoholds.current().outputs if getattr(output, "name", "") == "page"])
+"""
+
+
+def test_a_mount_starts_the_watch_that_the_environment_asks_for(tmp_path: Path) -> None:
+    """Though no database library was imported yet: what ends from now on is drawn."""
+    ran = Programs(tmp_path).run(MOUNTED_FIRST)
+    assert ran.out == "True ['page']\n", ran.err
+    assert ran.clean
+
+
+FORKED = """
+import os, sqlite3
+from whoholds import web
+page = web.wsgi()
+def ask():
+    environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1",
+               "HTTP_HOST": "localhost", "QUERY_STRING": "format=html"}
+    return b"".join(page(environ, lambda status, headers: None)).decode()
+for _ in range(3):
+    sqlite3.connect("parent.db").close()
+ask()
+if os.fork() == 0:
+    sqlite3.connect("child.db").close()
+    shown = ask()
+    print("child.db" in shown, "parent.db" in shown, flush=True)
+    os._exit(0)
+os.wait()
+shown = ask()
+print("child.db" in shown, "parent.db" in shown)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_worker_shows_its_own(tmp_path: Path) -> None:
+    """A server that loads the application before it forks: what the parent kept is not the child's."""
+    ran = Programs(tmp_path).run(FORKED)
+    assert ran.out.splitlines() == ["True False", "False True"], ran.err

@@ -217,7 +217,8 @@ async def main():
 asyncio.run(main())
 """
 MARIADB = """
-import aiomysql, asyncio, asyncmy, mysql.connector, pymysql
+import aiomysql, asyncio, asyncmy, pymysql
+import mysql.connector.pooling
 ADDRESS = eval(os.environ["ADDRESS"])
 kept = []
 
@@ -226,6 +227,9 @@ def pymysql__():
 
 def mysql_connector__():
     kept.append(mysql.connector.connect(**ADDRESS))
+
+def mysql_connector_pooling__(pool):
+    kept.append(pool.get_connection())
 
 async def aiomysql__():
     kept.append(await aiomysql.connect(**NAMED))
@@ -238,8 +242,9 @@ async def awaited_pool__(pool):
 
 NAMED = {**ADDRESS, "db": ADDRESS["database"]}
 del NAMED["database"]
+pool = mysql.connector.pooling.MySQLConnectionPool(pool_size=2, pool_name="few", **ADDRESS)
 for _ in range(2):
-    pymysql__(), mysql_connector__()
+    pymysql__(), mysql_connector__(), mysql_connector_pooling__(pool)
 
 async def main():
     pool = await aiomysql.create_pool(minsize=1, maxsize=4, **NAMED)
@@ -305,7 +310,7 @@ IN_SQLITE = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalch
 IN_POSTGRES = {
     row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "pg8000", "sqlalchemy async"))
 }
-IN_MARIADB = {"pymysql", "mysql.connector", "aiomysql", "asyncmy", "awaited pool"}
+IN_MARIADB = {"pymysql", "mysql.connector", "aiomysql", "asyncmy", "awaited pool", "mysql.connector.pooling"}
 IN_ODBC = {"pyodbc", "aioodbc"}
 IN_COMPILED = {"MySQLdb", "mariadb"}
 

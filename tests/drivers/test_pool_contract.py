@@ -179,6 +179,21 @@ class MariaDBPool(Kind):
         return pool.get_connection()
 
 
+class MySQLConnectorPool(Kind):
+    modules, fixture = ("mysql.connector", "mysql.connector.pooling"), "mariadb"
+
+    @contextmanager
+    def made(self) -> Iterator[Any]:
+        from mysql.connector.pooling import MySQLConnectionPool
+
+        pool = MySQLConnectionPool(pool_size=1, pool_name="contract", **self.at)
+        yield pool
+        pool._remove_connections()
+
+    def take(self, pool: Any) -> Any:
+        return pool.get_connection()
+
+
 class DBUtilsPool(Kind):
     modules, fixture = ("sqlite3", "dbutils.pooled_db"), ""
 
@@ -243,6 +258,7 @@ KINDS = (
     AsyncmyPool,
     AioodbcPool,
     MariaDBPool,
+    MySQLConnectorPool,
     DBUtilsPool,
     PeeweePool,
     SQLAlchemyPool,

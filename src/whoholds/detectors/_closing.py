@@ -87,6 +87,7 @@ WAYS: Final[dict[str | None, Way]] = {
         "`await session.commit()` or `await session.rollback()`",
         "Close {the} session",
     ),
+    "mysql.connector.pooling": Way(_CLOSING.format("pool.get_connection"), _DBAPI_COMMIT, _BACK),
     "psycopg2.pool": Way("`pool.putconn(connection)` in a finally", _DBAPI_COMMIT, _BACK),
     "psycopg_pool": Way("`with pool.connection() as connection`", _DBAPI_COMMIT, _BACK),
     "psycopg_pool async": Way(
@@ -124,6 +125,7 @@ _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous h
     "aioodbc": "awaited pool",
     "aiopg": "aiopg pool",
     "asyncmy": "awaited pool",
+    "mariadb": "mysql.connector.pooling",
     "asyncpg": "asyncpg pool",
     "psycopg": "psycopg async",
     "psycopg_pool": "psycopg_pool async",
@@ -172,7 +174,7 @@ def library_of(handle: Handle) -> str:
         return f"sqlalchemy{' async' * in_async}{' session' * session}"
     is_awaited = handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None
     awaits = {
-        **dict.fromkeys(("aiomysql", "aioodbc", "aiopg", "asyncmy"), handle.kind == CHECKOUT),
+        **dict.fromkeys(("aiomysql", "aioodbc", "aiopg", "asyncmy", "mariadb"), handle.kind == CHECKOUT),
         "asyncpg": handle.kind == CHECKOUT,
         "psycopg": "psycopg/connection_async.py" in paths,
         "psycopg_pool": is_awaited or any(path.endswith("pool_async.py") for path in paths),

@@ -15,6 +15,7 @@ DRIVERS: dict[str, str] = {
     "aiosqlite": "whoholds.drivers.aiosqlite:watch",
     "MySQLdb": "whoholds.drivers.mysqldb:watch",
     "mysql.connector": "whoholds.drivers.mysql_connector:watch",
+    "mysql.connector.pooling": "whoholds.drivers.mysql_connector_pool:watch",
     "mariadb": "whoholds.drivers.mariadb:watch",
     "pyodbc": "whoholds.drivers.pyodbc:watch",
     "aioodbc": "whoholds.drivers.aioodbc:watch",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.demand import Demand
     from whoholds.analysis.habits import Habits
     from whoholds.analysis.nesting import Nesting
+    from whoholds.analysis.pauses import Pauses
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Pool
@@ -94,23 +95,26 @@ class History:
         default_factory=dict
     )  # library → whether it is watched, or its driver stands aside
 
-    def update(self, taken: Entries, new: list[Handle]) -> list[Nesting]:
+    def update(self, taken: Entries, new: list[Handle], pauses: Pauses) -> list[Nesting]:
         """What this look brought, its `new` handles placed; gives the nestings that it brought to light."""
         now = taken.now
         self.opened += len(new)
         self.dropped = taken.dropped
-        self.standing.take(taken, new)
+        self.standing.take(taken, new, pauses)
         _given_back(taken)
         demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
+        pauses()
         counting = Counting(taken, self.sites)
         _peaks(taken, new, self, counting)
+        pauses()
         _rates(taken, self)
         _climb(self.climbs, [one.site for one in taken.open if not one.at_home and one.pool is None], now)
         _climb(self.pool_climbs, [pool.site for pool in taken.pools], now)
         if self.habits is not None:
             self.habits.take(taken, counting.of(taken.open))
         self.last_at = now
-        return self.nestings.take(taken, new, self.sites)
+        pauses()
+        return self.nestings.take(taken, new, self.sites, pauses)
 
 
 def _given_back(taken: Entries) -> None:

@@ -17,6 +17,7 @@ from whoholds.analysis.rules import BITS
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from whoholds.analysis.pauses import Pauses
     from whoholds.analysis.sites import Site, Sites
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
@@ -67,20 +68,24 @@ class Nestings:
     def __init__(self) -> None:
         self._pairs: dict[Key, Pair] = {}
 
-    def take(self, taken: Entries, new: list[Handle], sites: Sites) -> list[Nesting]:
+    def take(self, taken: Entries, new: list[Handle], sites: Sites, pauses: Pauses) -> list[Nesting]:
         """The nestings that came to light at this look, one for each two lines of a lender."""
         groups: dict[Key, Nesting] = {}
-        self._lent(groups, taken, new, sites)
+        self._lent(groups, taken, new, sites, pauses)
         self._asked(groups, taken, sites)
         for key, nesting in groups.items():
+            pauses()
             self._count(key, nesting.pair, nesting.outers + nesting.told)
         return list(groups.values())
 
-    def _lent(self, groups: dict[Key, Nesting], taken: Entries, new: list[Handle], sites: Sites) -> None:
+    def _lent(
+        self, groups: dict[Key, Nesting], taken: Entries, new: list[Handle], sites: Sites, pauses: Pauses
+    ) -> None:
         """Put in the seconds that were lent."""
         partings: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # by ids: equal origins are one tuple by now
         fresh = set(new)
         for (_, lender), handles in _borrowed(taken, new).items():
+            pauses()
             for inner, held in _overlaps(handles, fresh) if len(handles) > 1 else ():
                 asked_at, origin, told = inner.site, inner.origin, inner.told & _BIT
                 for outer in held:

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import Wait
 from whoholds.analysis.blame import kind_of
+from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import cpython, faults
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, CURSOR, Handle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from whoholds.analysis.history import History
+    from whoholds.analysis.pauses import Pauses
     from whoholds.analysis.sites import Site
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.origin import Origin
@@ -23,20 +27,30 @@ SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
 def snapshot_of(
-    taken: Entries, history: History, wall: float, *, every: float = 1.0, ending: Ending | None = None
+    taken: Entries,
+    history: History,
+    wall: float,
+    *,
+    every: float = 1.0,
+    ending: Ending | None = None,
+    pauses: Pauses = NO_PAUSES,
 ) -> Snapshot:
-    """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick."""
+    """The snapshot of what the ledger gave, with `history` brought up to date. Once per tick.
+
+    `every` is the time in seconds that was to lie between the look before and this one.
+    """
     if ending is not None and ending.kind == "process":
         history.standing.end(taken.now)
     history.standing.every = every
     _forgive_sleep(taken, history, every)
     new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
-    for handle in new:
-        try:
-            _place(handle, history)
-        except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
-            faults.note(error, "whoholds.look")
-            handle.origin = ()
+    for few in pauses.between(new):
+        for handle in few:
+            try:
+                _place(handle, history)
+            except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
+                faults.note(error, "whoholds.look")
+                handle.origin = ()
     for pool in taken.pools:
         if pool.site is None and pool.origin:
             pool.site = history.sites.of(pool.origin)
@@ -45,8 +59,9 @@ def snapshot_of(
         if spawn is not None and spawn.site is None:
             _place_spawn(spawn, history)
     _note_the_gone(taken)
-    _note_changes(taken, history)
-    nestings = history.update(taken, new)
+    for few in pauses.between(taken.open):
+        _note_changes(few, taken.now, history)
+    nestings = history.update(taken, new, pauses)
     return Snapshot(
         taken.now,
         wall,
@@ -97,12 +112,12 @@ def _forgive_sleep(taken: Entries, history: History, every: float) -> None:
                 request.began += lost
 
 
-def _note_changes(taken: Entries, history: History) -> None:
+def _note_changes(handles: Sequence[Handle], now: float, history: History) -> None:
     """Note who uses each open handle, which of them are at home no more, and which statements are not read to the end.
 
     Written out, because most looks do little else: each open handle passes here at each of them.
     """
-    for handle in taken.open:
+    for handle in handles:
         if handle.at_home and handle.home_at:
             _note_taken_up(handle)
         user = handle.used_by
@@ -112,7 +127,7 @@ def _note_changes(taken: Entries, history: History) -> None:
                 _note_user(handle, owner)
         if handle.probe is not None and (handle.unread or handle.probed != handle.calls):
             try:
-                _look_for_unread(handle, taken.now, history)
+                _look_for_unread(handle, now, history)
             except Exception as error:  # noqa: BLE001 - as above
                 faults.note(error, "whoholds.look")
 

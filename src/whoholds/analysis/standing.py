@@ -17,6 +17,7 @@ from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from whoholds.analysis.pauses import Pauses
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.owner import Owner
@@ -107,11 +108,11 @@ class Standing:
         self.main_over_at: float | None = None  # when a look first saw that the main thread had ended
         self._kept: dict[tuple[Chain, object, str], Kept] = {}
 
-    def take(self, taken: Entries, new: list[Handle]) -> None:
+    def take(self, taken: Entries, new: list[Handle], pauses: Pauses) -> None:
         """Count what a look brought; its `new` handles have their lines."""
         if self.main_over_at is None and cpython.main_is_over():
             self.main_over_at = taken.now
-        changes = self._openings(new)
+        changes = self._openings(new, pauses)
         freed: dict[Kept, dict[Owner | None, int]] = {}
         fresh = set(map(id, new)) if taken.ended else ()
         for handle in taken.ended:
@@ -125,21 +126,24 @@ class Standing:
                 thread = thread_of(handle)
                 counts[thread] = counts.get(thread, 0) + 1
         for kept in changes.keys() | freed.keys():
+            pauses()
             kept.sweep(changes.get(kept, {}), freed.get(kept, {}))
         if len(self._kept) > _MANY:
             self._forget()
 
-    def _openings(self, new: list[Handle]) -> dict[Kept, dict[Owner | None, list[int]]]:
+    def _openings(self, new: list[Handle], pauses: Pauses) -> dict[Kept, dict[Owner | None, list[int]]]:
         """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
-        of_origin: dict[tuple[int, Database, str], Kept] = {}
-        for handle in loans_of([handle for handle in new if handle.origin]):  # not cursors, not what a pool owns
-            key = (id(handle.origin), handle.database, handle.kind)  # a loop's handles have one origin by now
-            kept = of_origin.get(key)
-            if kept is None:
-                kept = of_origin[key] = self._of(handle)
-            handle.kept = kept
-            if handle.closed_stamp is None or handle.how == CLOSED:
+        of_origin: dict[tuple[int, Database, str], Kept] = {}  # by id: a loop's handles have one origin by now
+        for few in pauses.between(loans_of([handle for handle in new if handle.origin])):  # not cursors, not a stock
+            for handle in few:
+                key = (id(handle.origin), handle.database, handle.kind)
+                kept = of_origin.get(key)
+                if kept is None:
+                    kept = of_origin[key] = self._of(handle)
+                handle.kept = kept
+                if handle.closed_stamp is not None and handle.how != CLOSED:
+                    continue
                 by_thread = changes.get(kept)
                 if by_thread is None:
                     by_thread = changes[kept] = {}

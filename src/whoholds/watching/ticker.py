@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.snapshot import Ending
 from whoholds.hooks import exits, forks, signals
-from whoholds.hooks.threads import RealThread, real_ident
+from whoholds.hooks.threads import RealThread, pause, real_ident
 from whoholds.ledger import here
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Spawn
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
 GATHER_S = 0.1  # from a wake, or from the first opening, to the look, so that the look includes what follows at once
 WAIT_S = 1.0  # longest wait for the ticking thread to stop
 AT_ONCE_S = 0.25  # longest wait for the end of an immediate look, which takes some 5 ms
+PAUSE_S = 0.00005  # in the middle of a long look: a thread that waits for the GIL gets it
 LONGEST_S = 3600.0  # longest single wait: a queue takes no more than some 292 years
 
 _STOP, _SOON, _NOW = range(3)  # orders to the ticking thread
 
 
 class Ticker:
-    """Ticks a watch `GATHER_S` after the first opening, then every `limits.every` seconds, and earlier when woken."""
+    """Ticks a watch `GATHER_S` after the first opening, `rest_s` seconds after each look, and earlier when woken."""
 
     def __init__(self, watch: Watch) -> None:
         self._watch = watch
@@ -141,11 +142,13 @@ class Ticker:
                 at_once = at_once or order == _NOW
                 self._due = min(self._due or 0, monotonic() + (GATHER_S if order == _SOON else 0))
                 continue
+            rest_s = self._watch.limits.every
             try:
-                self._watch.tick()
+                self._watch.tick(pause=partial(pause, PAUSE_S))
+                rest_s = self._watch.rest_s
             except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
                 self._watch.stand_aside("look-failed", f"a look failed: {failure(error)}", type(error))
-            self._due = monotonic() + self._watch.limits.every
+            self._due = monotonic() + rest_s
             if at_once and self._looked is not None:
                 at_once = False
                 self._looked.put(None)

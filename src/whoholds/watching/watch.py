@@ -19,6 +19,8 @@ from whoholds.analysis.cost import Cost
 from whoholds.analysis.finding import INFO, Finding, Look
 from whoholds.analysis.habits import Habits
 from whoholds.analysis.history import History
+from whoholds.analysis.pauses import NONE as NO_PAUSES
+from whoholds.analysis.pauses import Pauses
 from whoholds.analysis.placing import snapshot_of
 from whoholds.analysis.rules import BITS, rule_of
 from whoholds.analysis.snapshot import Ending, Snapshot
@@ -29,6 +31,7 @@ from whoholds.plugins import name_of
 from whoholds.settings.limits import Limits
 from whoholds.watching.aside import Asides, failure, place_of
 from whoholds.watching.intended import Intended
+from whoholds.watching.pace import rest_after
 from whoholds.watching.repeats import Repeats
 from whoholds.watching.stacks import stacks_of, with_stacks
 
@@ -84,6 +87,8 @@ class Watch:
         self._lock = _thread.allocate_lock()  # held during a look, never by a hook: no call of the user waits for it
         self._looks = 0
         self._cpu_s = 0.0  # in looks
+        self._latest_s = (0.0, 0.0)  # in the look before the last one, and in the last one
+        self._pauses = NO_PAUSES
         self._stamps = self.ledger.stamps  # before this process recorded anything
 
     # --- life ---------------------------------------------------------------------------------------------------
@@ -202,8 +207,10 @@ class Watch:
 
     # --- the tick -----------------------------------------------------------------------------------------------
 
-    def tick(self, ending: Ending | None = None) -> list[Finding]:
+    def tick(self, ending: Ending | None = None, *, pause: Callable[[], object] | None = None) -> list[Finding]:
         """Take one look. Returns the findings to report now, in the order of the detectors.
+
+        `pause` lets other threads run for a moment; it is called now and then in a look that takes longer.
 
         A tick within a look of the same thread returns an empty list; so does a tick that waited `PATIENCE_S` for a
         look in another thread. Never raises: a failed look is reported once, and the next tick looks again.
@@ -216,12 +223,16 @@ class Watch:
         before = thread_time()
         self._looks += 1
         try:
+            self._pauses = Pauses(pause)
             return self._look(ending)
         except Exception as error:  # noqa: BLE001 - our fault must not become the program's, nor end the looking
             self._look_failed(error)
             return []
         finally:
-            self._cpu_s += thread_time() - before
+            cpu_s = thread_time() - before
+            self._cpu_s += cpu_s
+            self._latest_s = (self._latest_s[1], cpu_s)
+            self._pauses = NO_PAUSES
             ledger.quiet_ident = 0
             self._lock.release()
 
@@ -232,13 +243,15 @@ class Watch:
     def _look(self, ending: Ending | None) -> list[Finding]:
         self._say_faults()
         taken = self.ledger.take(last=ending is not None)
-        snapshot = snapshot_of(taken, self.history, self._wall(), every=self.limits.every, ending=ending)
+        every, pauses = self.rest_s, self._pauses
+        snapshot = snapshot_of(taken, self.history, self._wall(), every=every, ending=ending, pauses=pauses)
         stacks: dict[Owner, Origin] = {}  # the stack of each owner is read once per look
         self.snapshot = snapshot = with_stacks(snapshot, self.limits.waiting.least, stacks)
         found = [finding for rule in self._detectors for finding in self._found(rule, snapshot)]
         found = [self._with_stacks(finding, stacks) for finding in found]
         kept = [finding for finding in found if not self.intended.covers(finding)]
         for finding in found:
+            self._pauses()
             bit = BITS.get(finding.rule, 0)
             for handle in finding.handles:
                 handle.told |= bit
@@ -270,18 +283,20 @@ class Watch:
     def _found(self, rule: str, snapshot: Snapshot) -> list[Finding]:
         """The findings of the detector of `rule`. If it raises, those it had found before; that is reported once."""
         found: list[Finding] = []
+        self._pauses()
         try:
             for finding in self._detectors[rule](snapshot, self.limits):
-                found.append(finding)  # noqa: PERF402 - what was found before it raised counts
+                found.append(finding)  # what was found before it raised counts
+                self._pauses()
         except Exception as error:  # noqa: BLE001 - it must not take the other detectors' findings with it
             at = place_of(error)
             reason = f"detector {rule} is skipped for a look: {failure(error)}, at {at}"
             self.stand_aside("detector-failed", reason, (rule, at))
         return found
 
-    @staticmethod
-    def _with_stacks(finding: Finding, stacks: dict[Owner, Origin]) -> Finding:
+    def _with_stacks(self, finding: Finding, stacks: dict[Owner, Origin]) -> Finding:
         """The finding with the live stacks of its holders, if its rule shows them; else the finding unchanged."""
+        self._pauses()
         if not rule_of(finding.rule).shows_holders or finding.states:
             return finding
         return finding.changed(doing=tuple(stacks_of(finding.handles, stacks)))
@@ -339,6 +354,11 @@ class Watch:
         self.asides.note(slug, reason, key=key)
 
     # --- state --------------------------------------------------------------------------------------------------
+
+    @property
+    def rest_s(self) -> float:
+        """Seconds from the last look to the next, unless the next is ordered earlier."""
+        return rest_after(self.limits.every, *self._latest_s)
 
     @property
     def handles(self) -> list[Handle]:

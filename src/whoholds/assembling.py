@@ -48,6 +48,10 @@ def assembled(limits: Limits, predicates: list[Predicate], *, in_block: bool = F
             running.stand_aside("detector-failed", f"the rule {point.name} is not looked for: {failure(error)}")
     running.predicates = predicates
     _prepare(ledger, limits)
+    if limits.ask_server:
+        from whoholds.watching.others import Others
+
+        running.others = Others()
     _remember_habits(running)
     return running
 

@@ -91,6 +91,7 @@ class History:
     dropped: int = 0  # events that no look saw
     last_at: float | None = None
     server_limits: dict[str, int] = field(default_factory=dict)  # server → what it allows, where it was asked
+    others: dict[str, str] = field(default_factory=dict)  # server → who else holds its connections, where it was asked
     drivers: dict[str, bool] = field(
         default_factory=dict
     )  # library → whether it is watched, or its driver stands aside

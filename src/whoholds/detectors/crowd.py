@@ -20,7 +20,7 @@ from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from whoholds.analysis.history import Climb, Rate, Trend
     from whoholds.analysis.sites import Site
@@ -255,7 +255,10 @@ def refused(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             site,
             parts[0].spawn if parts else refusal.owner.spawn if refusal.owner else None,
             parts=parts,
-            why=(*_why_refused(refusal, held, allowed), *(why_lost(lost) or _how_big(refusal, held, snapshot))),
+            why=(
+                *_why_refused(refusal, held, allowed, snapshot.history.others),
+                *(why_lost(lost) or _how_big(refusal, held, snapshot)),
+            ),
             advice=how_to_close(lost) if lost else advice(parts) if parts else (),
             also=Also.at("refused", _asked_at(refusal, snapshot), " at "),
             error=refusal.error,
@@ -320,17 +323,27 @@ def _how_big(refusal: Refusal, held: tuple[Handle, ...], snapshot: Snapshot) -> 
     return (demand.sentence(present._replace(waiting=[request.began for request in refusal.requests])),)
 
 
-def _why_refused(refusal: Refusal, held: tuple[Handle, ...], allowed: int) -> tuple[str, ...]:
+def holds_few(held: int, allowed: int) -> bool:
+    """True if a process with `held` connections holds so few of those `allowed` (0: not known) that others matter."""
+    return not allowed or held < FEW * allowed
+
+
+def _why_refused(
+    refusal: Refusal, held: tuple[Handle, ...], allowed: int, others: Mapping[str, str]
+) -> tuple[str, ...]:
     why = []
     pool = refusal.by_pool
     if pool is not None:
         why.append(f"The pool lends at most {pool.max}." if pool.max else "The pool has no limit of its own.")
-    elif not allowed or len(held) < FEW * allowed:
+    elif holds_few(len(held), allowed):
         few = f"This process holds {len(held)}"
         few += (
             f" of the {allowed} that the server allows; others hold the rest."
             if allowed
             else "; if the server allows more than that, others hold the rest."
         )
-        why.append(f"{few} {how_to_ask(refusal.database, 'who they are', _WHO_HOLDS)}")
+        asked = others.get(refusal.database.server)
+        why += [few, asked] if asked else []
+        ask = how_to_ask(refusal.database, "who they are", _WHO_HOLDS)
+        why.append(ask if asked else f"{few} {ask}")
     return tuple(why)

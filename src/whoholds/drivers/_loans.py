@@ -104,6 +104,15 @@ class Lender:
         loan: Handle | None = getattr(thing, LOAN, None)
         return loan
 
+    def spare(self, theirs: Any) -> tuple[Any, Callable[[], None]] | None:
+        """Take one of at least two idle connections out of the library's pool, so that nobody else can have it.
+
+        Returns the DB-API connection and a function that puts it back; None, or an exception, if there are no two.
+        `WHOHOLDS_ASK_SERVER` calls it in a thread of its own, where it may wait for the pool's lock.
+        """
+        del theirs
+        return None
+
     def lent(self, theirs: Any, pool: Pool, result: Any, asked: Asked, frame: FrameType | None) -> None:
         """The pool has given `result`: make the loan, with `lend`."""
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
@@ -14,7 +15,7 @@ from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
@@ -62,6 +63,17 @@ class _Lender(Lender):
             pool.takes_back = False
             theirs._whoholds_pool = pool
             theirs._whoholds_lent = {}
+            pool.spare = self.spare
+
+    def spare(self, theirs: Any) -> tuple[Any, Callable[[], None]] | None:
+        """The connection at the end of a ThreadedConnectionPool's list that its borrowers do not take from."""
+        if not hasattr(theirs, "_lock"):
+            return None
+        with theirs._lock:
+            if theirs.closed or len(theirs._pool) < 2:  # noqa: PLR2004 - one stays for the program
+                return None
+            connection = theirs._pool.pop(0)
+        return connection, partial(_put_back, theirs, connection)
 
     def stocked(self, theirs: Any, _kept: Any, connection: Any, _frame: Any) -> None:
         """The pool has opened a connection."""
@@ -136,6 +148,15 @@ class _Lender(Lender):
         """It was closed already when closing it failed, or a signal's handler raised just after that."""
         if theirs.closed:
             self.gone(theirs, kept, None, frame)
+
+
+def _put_back(theirs: Any, connection: Any) -> None:
+    """Put an idle connection back; if the pool was closed meanwhile, it is closed as the others were."""
+    with theirs._lock:
+        if theirs.closed:
+            connection.close()
+        else:
+            theirs._pool.insert(0, connection)
 
 
 def _handle_of(connection: Any) -> Handle | None:

@@ -6,6 +6,7 @@ The pool's own worker threads and tasks open the connections, where no frame of 
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
@@ -14,7 +15,7 @@ from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
     from whoholds.ledger.database import Database
@@ -59,7 +60,17 @@ class _Lender(Lender):
         name = str(kwargs.get("name") or type(theirs).__name__)
         theirs._whoholds_pool = pool = self.ledger.pool_made(theirs, name, frame, None, "postgresql")
         pool.takes_back = False
+        if hasattr(type(theirs), "__enter__"):  # not the asynchronous pool
+            pool.spare = self.spare
         return pool
+
+    def spare(self, theirs: Any) -> tuple[Any, Callable[[], None]] | None:
+        """The connection that has been idle longest; nothing is logged of its coming back."""
+        with theirs._lock:
+            if theirs.closed or len(theirs._pool) < 2:  # noqa: PLR2004 - one stays for the program
+                return None
+            connection = theirs._pool.popleft()
+        return connection, partial(_put_back, theirs, connection)
 
     def made(self, theirs: Any, pool: Pool | None, _result: Any, _frame: Any) -> None:
         """The constructor has returned: the pool's name and sizes are known."""
@@ -133,3 +144,11 @@ class _Lender(Lender):
         pool = self.pool_of(theirs)
         if pool is not None and theirs.closed:
             self.ledger.pool_gone(pool)
+
+
+def _put_back(theirs: Any, connection: Any) -> None:
+    """Give an idle connection back, or to somebody who waits; if the pool was closed meanwhile, it is closed, too."""
+    if theirs.closed:
+        connection.close()
+    else:
+        theirs._add_to_pool(connection)

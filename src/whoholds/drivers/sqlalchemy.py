@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import is_users
@@ -101,7 +102,18 @@ class _Lender(Lender):
             return None
         if isinstance(theirs, self._module.StaticPool | self._module.SingletonThreadPool):
             return Pool(0, type(theirs).__name__, (), 0)
-        return self.ledger.pool_made(theirs, type(theirs).__name__, self.line_of(frame), None)
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, self.line_of(frame), None)
+        if type(theirs) is self._module.QueuePool:  # not the pools of async engines
+            pool.spare = self.spare
+        return pool
+
+    def spare(self, theirs: Any) -> tuple[Any, Callable[[], None]] | None:
+        """One of the records in the queue of a QueuePool, and its connection."""
+        queue = theirs._pool
+        if queue.qsize() < 2:  # noqa: PLR2004 - one stays for the program
+            return None
+        record = queue.get(block=False)  # raises if somebody was faster
+        return record.dbapi_connection, partial(theirs._do_return_conn, record)
 
     def made_again(self, theirs: Any, _kept: Any, again: Any, _frame: Any) -> None:
         """`Engine.dispose` has replaced the pool by a new one: until the new pool lends, both count as gone."""

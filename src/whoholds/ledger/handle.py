@@ -43,6 +43,7 @@ class Pool:
         "origin",
         "ref",
         "site",
+        "spare",
         "system",
         "takes_back",
         "timeouts",
@@ -64,6 +65,7 @@ class Pool:
         self.takes_back = True  # whether it gets a loan back that the borrower dropped without giving it back
         self.lost: list[Handle] = []  # loans that it never got back, and with each a place; filled in by the look
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
+        self.spare: Any = None  # takes a connection out of the library's pool for a question: see `Lender.spare`
         self.site: Any = None
 
     @property

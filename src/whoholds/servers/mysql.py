@@ -50,23 +50,11 @@ _WAITS = (
 def look(ask: Ask, may: May, target: Target) -> State:
     """The server's state. `ask(sql)` gives the rows of a query, and `may(sql)` None where the server refuses it."""
     ((version, slots, per_user, user, own),) = ask(_SETTINGS)
-    names = dict(map(tuple, next(filter(None, (may(NAMES.format(table)) for table in ATTRIBUTES)), ())))
     transactions = may(TRANSACTIONS)
-    in_transaction = {row[0] for row in transactions or ()}
-    blocked: dict[int, set[int]] = {}
-    for waits, blocks in next(filter(None, map(may, _WAITS)), ()):
-        blocked.setdefault(waits, set()).add(blocks)
-    rows = [row for row in ask(PROCESSES) if row[0] != own]
-    sessions = []
-    for pid, login, host, database, command, seconds in rows:
-        idle = IDLE_IN_TRANSACTION if pid in in_transaction else IDLE
-        state = idle if command == "Sleep" else RUNNING
-        name, by = names.get(pid) or "", tuple(sorted(blocked.get(pid, ())))
-        place = host.rpartition(":")[0] or host
-        sessions.append(Session(pid, name, login, database, place, state, float(seconds or 0), None, by))
-    used = max(int(ask(_CONNECTED)[0][1]), len(rows) + 1)
+    sessions = _sessions(ask, may, transactions, own)
+    used = max(int(ask(_CONNECTED)[0][1]), len(sessions) + 1)
     name = user.partition("@")[0]
-    limits = (Limit("user", name, int(per_user), sum(row[1] == name for row in rows) + 1),) if per_user else ()
+    limits = (Limit("user", name, int(per_user), sum(one.user == name for one in sessions) + 1),) if per_user else ()
     return State(
         server=f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.partition('-')[0]}",
         where=target.shown,
@@ -75,8 +63,33 @@ def look(ask: Ask, may: May, target: Target) -> State:
         reserves=(),
         limits=limits,
         sessions=tuple(sessions),
-        hidden=used - len(rows) - 1,
+        hidden=used - len(sessions) - 1,
         no_transactions=transactions is None,
         rights="GRANT PROCESS ON *.* TO this user, or ask as an administrator",
         can_end="KILL {};",
     )
+
+
+def others_of(ask: Ask, may: May) -> tuple[list[Session], int | None]:
+    """The connections that this user may see, without the one that asks, and the number of that one."""
+    ((own,),) = ask("SELECT connection_id()")
+    return _sessions(ask, may, may(TRANSACTIONS), own), own
+
+
+def _sessions(ask: Ask, may: May, transactions: list[Any] | None, own: int) -> list[Session]:
+    """The connections that this user may see, without its `own`; `transactions` are those of InnoDB."""
+    names = dict(map(tuple, next(filter(None, (may(NAMES.format(table)) for table in ATTRIBUTES)), ())))
+    in_transaction = {row[0] for row in transactions or ()}
+    blocked: dict[int, set[int]] = {}
+    for waits, blocks in next(filter(None, map(may, _WAITS)), ()):
+        blocked.setdefault(waits, set()).add(blocks)
+    sessions = []
+    for pid, login, host, database, command, seconds in ask(PROCESSES):
+        if pid == own:
+            continue
+        idle = IDLE_IN_TRANSACTION if pid in in_transaction else IDLE
+        state = idle if command == "Sleep" else RUNNING
+        name, by = names.get(pid) or "", tuple(sorted(blocked.get(pid, ())))
+        place = host.rpartition(":")[0] or host
+        sessions.append(Session(pid, name, login, database, place, state, float(seconds or 0), None, by))
+    return sessions

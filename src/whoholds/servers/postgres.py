@@ -57,14 +57,13 @@ def look(ask: Ask, target: Target, told: int | None) -> State:
     """
     settings = dict(map(tuple, ask(_SETTINGS)))
     rows = ask(SESSIONS)
-    sessions = tuple(_session(row) for row in rows if not row[9])
+    sessions, own = _sessions(rows)
     limits = _limits(ask, rows)  # last, because the transaction can do no more after an error
     remarks = () if limits is not None else (_LOCKED,)
     reserves = (
         Reserve(int(settings["superuser_reserved_connections"]), "superusers"),
         Reserve(int(settings.get("reserved_connections", 0)), "members of pg_use_reserved_connections"),
     )
-    own = next((row[0] for row in rows if row[9]), None)
     return State(
         server=f"PostgreSQL {settings['server_version'].split()[0]}",
         where=target.shown,
@@ -72,13 +71,22 @@ def look(ask: Ask, target: Target, told: int | None) -> State:
         used=len(rows),
         reserves=tuple(one for one in reserves if one.slots),
         limits=tuple(limits or ()),
-        sessions=sessions,
+        sessions=tuple(sessions),
         hidden=sum(one.state == HIDDEN for one in sessions),
         no_transactions=False,
         rights="GRANT pg_read_all_stats TO this role, or ask as a superuser",
         can_end="SELECT pg_terminate_backend({});",
         remarks=(*remarks, *(line.format(target.to("pgbouncer")) for line in _POOLED if told not in (None, own))),
     )
+
+
+def others_of(ask: Ask) -> tuple[list[Session], int | None]:
+    """The connections of clients without the one that asks, and the process of that one. One query."""
+    return _sessions(ask(SESSIONS))
+
+
+def _sessions(rows: list[Any]) -> tuple[list[Session], int | None]:
+    return [_session(row) for row in rows if not row[9]], next((row[0] for row in rows if row[9]), None)
 
 
 def _limits(ask: Ask, rows: list[Any]) -> list[Limit] | None:

@@ -9,7 +9,7 @@ from whoholds.servers.blocking import trees_of
 from whoholds.servers.state import HIDDEN, HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from whoholds.servers.blocking import Tree
     from whoholds.servers.state import Session, State
@@ -57,10 +57,10 @@ class Group:
         }
 
 
-def groups_of(state: State) -> list[Group]:
+def groups_of(sessions: Iterable[Session]) -> list[Group]:
     """The connections in groups, the most urgent first. Untagged ones are grouped by what there is."""
     found: dict[tuple[str, ...], list[Session]] = {}
-    for one in state.sessions:
+    for one in sessions:
         key = (one.name or f"\0{one.user}\0{one.database}", one.host)
         found.setdefault(key, []).append(one)
     return sorted(map(Group, found.values()), key=lambda group: group.urgency, reverse=True)
@@ -79,7 +79,7 @@ def as_data(state: State) -> dict[str, Any]:
         "hidden": state.hidden,
         "remarks": list(map(shown, state.remarks)),
         "no_transactions": state.no_transactions,
-        "groups": [group.as_data() for group in groups_of(state)],
+        "groups": [group.as_data() for group in groups_of(state.sessions)],
         "blocking": [tree.as_data() for tree in trees_of(state)],
     }
 
@@ -144,7 +144,7 @@ def _label(one: Session) -> str:
 
 
 def _holding(state: State) -> Iterator[str]:
-    groups = groups_of(state)
+    groups = groups_of(state.sessions)
     if not groups:
         return
     yield ""
@@ -158,6 +158,14 @@ def _holding(state: State) -> Iterator[str]:
     if rest:
         many = sum(len(group.sessions) for group in rest)
         yield f"{many:>6}  in {_count(len(rest), 'smaller group')}, which --json lists"
+
+
+def largest_of(sessions: Iterable[Session], most: int) -> list[str]:
+    """The `most` largest groups, as `40  shop/cars.py:42 in load_cars (shop.py) on web-3`; and a line on the rest."""
+    groups = sorted(groups_of(sessions), key=lambda group: -len(group.sessions))
+    lines = [f"{len(group.sessions):>4}  {_label(group.sessions[0])}" for group in groups[:most]]
+    rest = sum(len(group.sessions) for group in groups[most:])
+    return [*lines, *([f"{rest:>4}  in {_count(len(groups) - most, 'smaller group')}"] if rest else [])]
 
 
 def _states(group: Group) -> str:

@@ -174,7 +174,7 @@ class Limits:
         "WHOHOLDS_ASK_SERVER",
         parsers.flag,
         "1 or 0",
-        "1: ask the server for that limit, with one query",
+        "1: ask the server for that limit, and after a refusal who else is connected",
         at_start=True,
     )
     tag: bool = _setting(

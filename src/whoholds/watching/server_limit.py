@@ -1,7 +1,7 @@
 """WHOHOLDS_ASK_SERVER=1: asks each server, on the program's first connection to it, how many it allows this user.
 
-This query is the only statement that whoholds ever sends, and only with that setting. It runs in the user's thread,
-right after the connect, and must not leave a transaction open.
+This query and those of `others` are the only statements that whoholds ever sends, and only with that setting. It runs
+in the user's thread, right after the connect, and must not leave a transaction open.
 """
 
 from __future__ import annotations

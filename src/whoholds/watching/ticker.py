@@ -130,6 +130,7 @@ class Ticker:
 
     def _run(self, orders: SimpleQueue[int]) -> None:
         at_once = False
+        self._watch.ticker_ident = real_ident()
         while True:
             wait = (self._due or 0) - monotonic()
             if wait > 0:

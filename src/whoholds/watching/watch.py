@@ -25,6 +25,7 @@ from whoholds.analysis.placing import snapshot_of
 from whoholds.analysis.rules import BITS, rule_of
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.detectors import ALL
+from whoholds.hooks.threads import real_ident
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.plugins import name_of
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
     from whoholds.plugins import Detector, Driver, Output, OwnRule, Predicate
+    from whoholds.watching.others import Others
 
 PATIENCE_S = 2.0  # how long a tick waits at most for a look in another thread to end
 
@@ -75,6 +77,9 @@ class Watch:
         self.asides = Asides()
         self.intended = Intended(self.limits.ignore, self.asides)
         self.snapshot: Snapshot | None = None  # of the last look
+        self.others: Others | None = None  # set only by WHOHOLDS_ASK_SERVER
+        self._ends = False  # whether the process ends
+        self.ticker_ident = 0  # the thread that ticks this watch and nothing else
         self._drivers = list(drivers)
         self._detectors = dict(detectors)  # rule → detector, in the order of reporting
         self._wall = wall
@@ -161,6 +166,7 @@ class Watch:
 
     def _end(self, ending: Ending) -> list[Finding]:
         if ending.kind == "process":
+            self._ends = True
             self.history.standing.end(self.ledger.clock())
         said = self.tick()
         if self.limits.exit_collect and ending.kind != "scope" and self._would_accuse(ending):
@@ -247,6 +253,8 @@ class Watch:
         snapshot = snapshot_of(taken, self.history, self._wall(), every=every, ending=ending, pauses=pauses)
         stacks: dict[Owner, Origin] = {}  # the stack of each owner is read once per look
         self.snapshot = snapshot = with_stacks(snapshot, self.limits.waiting.least, stacks)
+        if self.others is not None and snapshot.refusals:  # only a look that keeps nobody waiting waits for the answer
+            self.others.ask(snapshot, self.limits, wait=self._ends or real_ident() == self.ticker_ident)
         found = [finding for rule in self._detectors for finding in self._found(rule, snapshot)]
         found = [self._with_stacks(finding, stacks) for finding in found]
         kept = [finding for finding in found if not self.intended.covers(finding)]

@@ -7,12 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
 import whoholds
+from whoholds import web
 from whoholds.testing import fake_dbapi, marker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from fastapi import FastAPI
+    from flask import Flask
 
     from whoholds.analysis.finding import Look
     from whoholds.ledger.ledger import Ledger
@@ -53,6 +59,14 @@ def watches_a_block() -> int:
         current: whoholds.Watch | None = whoholds.current()
         print(len(held), str(held), current is watch)
     return watch.peak
+
+
+def mounts_the_page(app: FastAPI, flask: Flask) -> None:
+    """In applications of both kinds, and with predicates."""
+    app.mount("/debug/whoholds", web.asgi())
+    app.mount("/debug/whoholds", web.asgi(allow=lambda scope: scope["client"] is not None))
+    page = web.wsgi(lambda environ: environ["REMOTE_ADDR"] == "10.0.0.5")
+    flask.wsgi_app = DispatcherMiddleware(flask.wsgi_app, {"/debug/whoholds": page})  # type: ignore[method-assign]
 
 
 @whoholds.ignore

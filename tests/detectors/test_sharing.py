@@ -204,8 +204,9 @@ def test_a_request_that_waits_or_was_refused_nests_too() -> None:
     assert "%d more, in vain, while" in found.phrase
     assert found.also.site.frame.function == "load_cars"
     assert world.found(second_while_holding) == []
-    loan = ledger.opened("checkout", "psycopg2.pool", SHOP, None, None, pool=pool, request=waiting)
-    world.open.append(loan)
+    waiting.database = SHOP
+    ledger.lent(waiting, None)
+    world.open.append(waiting)
     assert world.found(second_while_holding) == []
 
 

@@ -205,9 +205,9 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
         lender = refusal.by_pool if refusal.by_pool is not None else refusal.database
         asked += [(request, lender) for request in refusal.requests]
     for request, lender in asked:
-        if request.seen or request.owner is None:
+        if request.looked_at or request.owner is None:
             continue
-        request.seen = True
+        request.looked_at = True
         held = [
             handle
             for handle in (*taken.ended, *taken.open)

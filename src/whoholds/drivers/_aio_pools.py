@@ -10,7 +10,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import LOAN, Asked, Lender
+from whoholds.drivers._loans import LOAN, Lender
 from whoholds.ledger.here import OpenedFor, opened_for
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def stand_in_pool(stand: kit.OpenNames, pools: Any, lender: AioLender, fill: str
         "__init__": kit.around(pools.__init__, after=lender.made),
         fill: kit.around_async(getattr(pools, fill), lender.filling, lender.filled, lender.not_filled),
         "_acquire": lender.lending(pools._acquire, awaited=True),
-        "release": _awaited_or_not(pools.release)(pools.release, lender.taking, lender.taken, lender.not_taken),
+        "release": _awaited_or_not(pools.release)(
+            pools.release, lender.taking, lender.taken, lender.not_taken, framed=False
+        ),
         "terminate": kit.around(pools.terminate, lender.terminating) if hasattr(pools, "terminate") else None,
         "wait_closed": kit.around_async(pools.wait_closed, after=lender.gone, failed=lender.gone),
     }
@@ -101,17 +103,18 @@ class AioLender(Lender):
 
     not_filled = filled
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool had no connection left. A slow connect raises the same TimeoutError."""
-        del asked
+        del args, kwargs
         most = theirs.maxsize
         return type(exc).__name__ == "TimeoutError" and bool(most) and len(theirs._used) >= most
 
-    def lent(self, theirs: Any, pool: Pool, connection: Any, asked: Asked, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, connection: Any) -> None:
         """A loan is opened. The borrower gets the connection itself, which the pool keeps in its set of lent ones."""
         del theirs
         handle: Handle | None = connection.__dict__.get("_whoholds")
-        setattr(connection, LOAN, self.lend(connection, handle, pool, frame, asked.request))
+        setattr(connection, LOAN, loan)
+        self.lend(loan, connection, handle)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back. Returns the connection and its loan."""

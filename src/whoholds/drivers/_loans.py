@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.drivers import kit
 from whoholds.ledger.database import database
-from whoholds.ledger.handle import CHECKOUT, UNSEEN, Handle
+from whoholds.ledger.handle import UNSEEN, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Pool, Request
+    from whoholds.ledger.handle import Pool
     from whoholds.ledger.ledger import Ledger
 
 
@@ -44,21 +44,8 @@ def handle_on(connection: Any) -> Handle | None:
     return None
 
 
-# The request in whose answering a library calls one of our hooks that makes the loan; set and reset around that call.
-asked_with: ContextVar[Request | None] = ContextVar("whoholds_asked_with", default=None)
-
-
-class Asked(NamedTuple):
-    """What is kept while a pool's call runs that lends a connection."""
-
-    request: Request
-    token: Any  # of `asked_with`, where another hook makes the loan
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    pool: Pool
-
-
-_new = tuple.__new__  # the constructor of a named tuple is a call of Python code more
+# The loan that is asked for in the call that runs now, where a hook further in says that it was given.
+asked_for: ContextVar[Handle | None] = ContextVar("whoholds_asked_for", default=None)
 
 
 class Lender:
@@ -70,7 +57,7 @@ class Lender:
 
     driver = ""
     out_of_patience: tuple[type[Raised], ...] = ()  # what the library raises when the pool gives no more
-    lends_further_in = False  # another hook makes the loan, inside of the call: it asks `request_of`
+    lends_further_in = False  # a hook inside of the call says that the loan was given: it asks `loan_asked_for`
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
@@ -86,9 +73,9 @@ class Lender:
         """The frame from which the borrower's line is in sight."""
         return frame
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
-        """Whether `exc` says that the pool gave no more, in the time that the borrower had."""
-        del theirs, asked
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether `exc` says that the pool gave no more, in the time that the borrower had; it asked with `args`."""
+        del theirs, args, kwargs
         return isinstance(exc, self.out_of_patience)
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
@@ -113,54 +100,61 @@ class Lender:
         del theirs
         return None
 
-    def lent(self, theirs: Any, pool: Pool, result: Any, asked: Asked, frame: FrameType | None) -> None:
-        """The pool has given `result`: make the loan, with `lend`."""
+    def lent(self, theirs: Any, loan: Handle, result: Any) -> None:
+        """The pool has given `result` for the loan that its borrower asked for: call `lend` with it."""
 
     # --- what drivers put in a library's place ------------------------------------------------------------------
 
     def lending(self, original: Callable[..., Any], *, awaited: bool = False) -> Any:
         """`original`, the method of the pool that lends a connection; a coroutine function where it is `awaited`."""
-        around = kit.around_async if awaited else kit.around
-        return around(original, self._asks, self._gave, self._gave_none)
+        lending = kit.lending_async if awaited else kit.lending
+        if self.lends_further_in:
+            return lending(original, self.asks_further_in, self.given_further_in, self.not_given)
+        return lending(original, self.asks, self.given, self.not_given)
 
-    def _asks(
-        self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None
-    ) -> Asked | None:
+    def asks(
+        self, theirs: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any], frame: FrameType | None
+    ) -> Handle | None:
+        """Somebody asks the pool `theirs`: the result is the loan, which waits."""
         pool = self.pool_of(theirs)
         if pool is None:
             return None
-        request = self.ledger.asks(pool if pool.key else None, self.line_of(frame))
-        return _new(Asked, (request, asked_with.set(request) if self.lends_further_in else None, args, kwargs, pool))
+        return self.ledger.asks(pool if pool.key else None, self.line_of(frame))
 
-    def _gave(self, theirs: Any, asked: Asked | None, result: Any, frame: FrameType | None) -> None:
-        if asked is None:
-            self._answered(None)
+    def given(self, theirs: Any, loan: Handle, result: Any) -> None:
+        """The pool has given `result` for the loan."""
+        pool = loan.pool
+        if pool is not None:  # as `answered`, written out: each loan passes here
+            pool.waiting.discard(loan)
+        self.lent(theirs, loan, result)
+
+    def asks_further_in(
+        self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None
+    ) -> Handle | None:
+        """`asks`, where a hook further in says that the loan was given."""
+        loan = self.asks(theirs, args, kwargs, frame)
+        asked_for.set(loan)
+        return loan
+
+    def given_further_in(self, theirs: Any, loan: Handle, result: Any) -> None:
+        """`given`, after a hook further in has said so; where it did not, nothing was lent."""
+        del theirs, result
+        asked_for.set(None)
+        loan.answered()
+
+    def not_given(
+        self, theirs: Any, loan: Handle | None, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """The pool has given nothing, for it ran out of connections or patience, or for another reason."""
+        if self.lends_further_in:
+            asked_for.set(None)
+        if loan is None:  # nobody is judged by this pool; or a signal's handler raised while it began to wait
             return
-        request, token, _, _, pool = asked
-        waits = request.waits
-        if waits is not None:  # as `_answered`, written out: each loan passes here
-            pool.waiting.discard(waits)
-        if token is not None:
-            asked_with.reset(token)  # the loan is made already
-        else:
-            self.lent(theirs, pool, result, asked, frame)
-
-    def _gave_none(self, theirs: Any, asked: Asked | None, exc: Raised, frame: FrameType | None) -> None:
-        del frame
-        self._answered(asked)
-        if asked is not None and self.ran_out(theirs, exc, asked):
-            pool = asked.pool
+        loan.answered()
+        pool = self.pool_of(theirs)
+        if pool is not None and not loan.opened_stamp and self.ran_out(theirs, exc, args, kwargs):
             pool.timeouts += 1
-            where = self.database_of(theirs, pool)
-            self.ledger.refused(exc, where, None, pool=pool, request=asked.request)
-
-    def _answered(self, asked: Asked | None) -> None:
-        if asked is not None:
-            asked.request.answered()
-            if asked.token is not None:
-                asked_with.reset(asked.token)
-        elif self.lends_further_in:  # a signal's handler raised while it began to wait
-            asked_with.set(None)
+            self.ledger.refused(exc, self.database_of(theirs, pool), None, pool=pool, request=loan)
 
     def ending_of_block(self, original: Callable[..., Any], *, awaited: bool = False) -> Any:
         """`original`, in which the library ends a transaction that the program does not mention: no use of the loan."""
@@ -178,45 +172,40 @@ class Lender:
 
     # --- what drivers call --------------------------------------------------------------------------------------
 
-    def request_of(self, pool: Pool | None) -> Request | None:
-        """The request of whoever waits for this pool in the call that runs now, for a hook further in."""
-        request = asked_with.get()
-        return request if request is not None and request.pool is pool else None
+    def loan_asked_for(self, pool: Pool | None) -> Handle | None:
+        """The loan that whoever runs now asked this pool for, in the call that runs; for a hook further in.
+
+        None where nobody asked. A loan that the pool has given already is asked for no more.
+        """
+        loan = asked_for.get()
+        return loan if loan is not None and loan.pool is pool and not loan.opened_stamp else None
 
     def lend(
         self,
+        loan: Handle,
         lent: Any,
         handle: Handle | None,
-        pool: Pool | None,
-        frame: FrameType | None,
-        request: Request | None,
         otherwise: Database | None = None,
-        *,
-        began: float | None = None,
-    ) -> Handle:
-        """A loan out of `pool` of the connection with this handle, or of one that nobody watches, to `otherwise`.
+    ) -> None:
+        """The pool gives `loan`: it is of the connection with this handle, or of one that nobody watches.
 
-        `lent` is what the borrower gets, or None where a library never lets go of it; `request` what was asked with.
-        Without a request, `began` is when the borrower asked, in seconds of the ledger's clock.
+        That one leads to `otherwise`. `lent` is what the borrower gets, or None where a library never lets go of it.
         """
-        ledger = self.ledger
-        if request is not None:
-            began = request.began
+        pool = loan.pool
         if pool is not None and pool.closed:
-            ledger.pool_back(pool)
+            self.ledger.pool_back(pool)
+        loan.driver = self.driver
         if handle is None:
-            where = otherwise or database("other_sql")
-            loan = ledger.opened(CHECKOUT, self.driver, where, lent, frame, began=began, pool=pool, request=request)
+            loan.database = otherwise or database("other_sql")
             loan.caller = UNSEEN
-            return loan
-        handle.at_home = False
-        if pool is not None:
-            handle.pool = pool
-        loan = ledger.opened(
-            CHECKOUT, self.driver, handle.database, lent, frame, began=began, parent=handle, pool=pool, request=request
-        )
-        loan.backend_pid = handle.backend_pid
-        return loan
+        else:
+            loan.database = handle.database
+            loan.backend_pid = handle.backend_pid
+            handle.at_home = False
+            if pool is not None:
+                handle.pool = pool
+            loan.lent(handle)
+        self.ledger.lent(loan, lent)
 
     def back(self, loan: Handle | None) -> None:
         """The pool has this loan back, and its connection is at home."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._loans import Asked, Lender, take_home
+from whoholds.drivers._loans import Lender, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.here import OpenedFor, opened_for
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
-    from whoholds.ledger.handle import Pool
+    from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
 
 _STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
@@ -78,7 +78,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
             stand(pool.Pool, name, ours)
         holder = pool.PoolConnectionHolder
         stand(holder, "release", kit.around_async(holder.release, lender.settling))
-        stand(holder, "_release", kit.around(holder._release, lender.taking))
+        stand(holder, "_release", kit.around(holder._release, lender.taking, framed=False))
         yield
 
 
@@ -141,7 +141,7 @@ class _Lender(Lender):
     def __init__(self, ledger: Ledger, known: kit.Known) -> None:
         super().__init__(ledger)
         self._known = known
-        self._loans = kit.Known()
+        self._loans: dict[int, Handle] = {}  # by the stamp of the connection's handle: the loan that is out
         self._pools: dict[int, Pool] = {}  # a new pool with the id of an old pool replaces it here
 
     def pool_of(self, theirs: Any) -> Pool | None:
@@ -177,37 +177,41 @@ class _Lender(Lender):
         """The connection could not be opened."""
         opened_for.set(None)
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool had no connection left. A slow connect raises a bare TimeoutError, too.
 
         So the pool ran out only if its queue of idle connections is empty.
         """
-        timeout = asked.args[0] if asked.args else asked.kwargs.get("timeout")
+        timeout = args[0] if args else kwargs.get("timeout")
         return timeout is not None and type(exc).__name__ == "TimeoutError" and bool(theirs._queue.empty())
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
         """The database of the pool's first loan, or PostgreSQL without a name where nothing is lent."""
         del theirs
-        lent = [handle.database for handle in self._loans.handles() if handle.pool is pool]
+        lent = [loan.database for loan in list(self._loans.values()) if loan.pool is pool]
         return lent[0] if lent else database("postgresql")
 
-    def lent(self, theirs: Any, pool: Pool, proxy: Any, asked: Asked, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, proxy: Any) -> None:
         """The borrower gets a proxy of the connection; the loan is stored by the connection behind that proxy."""
         del theirs
         connection = proxy._con
         handle = self._known.found(connection)
         if handle is not None:
-            self._loans.put(connection, self.lend(connection, handle, pool, frame, asked.request))
+            self._loans[handle.opened_stamp] = loan
+            self.lend(loan, connection, handle)
 
     def settling(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The borrower gives the connection back: the reset that follows is the pool's use, not the borrower's."""
-        loan = self._loans.found(holder._con)
+        handle = self._known.found(holder._con)
+        loan = self._loans.get(handle.opened_stamp) if handle is not None else None
         if loan is not None:
             loan.settle()
 
     def taking(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The loan ends. Every way back to the pool passes here, also that of a connection that broke."""
-        self.back(self._loans.pop(holder._con))
+        handle = self._known.found(holder._con)
+        if handle is not None:
+            self.back(self._loans.pop(handle.opened_stamp, None))
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed or terminated: the ledger counts it as gone."""

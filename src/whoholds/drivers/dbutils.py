@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import Asked, Lender, handle_on, put_aside, take_home
+from whoholds.drivers._loans import Lender, handle_on, put_aside, take_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,11 +84,12 @@ class _Lender(Lender):
             self.made(theirs, None, None, None)
         return super().pool_of(theirs)
 
-    def lent(self, theirs: Any, pool: Pool, lent: Any, asked: Asked, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, lent: Any) -> None:
         """The pool has lent `lent`, which wraps a SteadyDB connection, which wraps the driver's: a loan is opened."""
         del theirs
         below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
-        setattr(lent, _LOAN, self.lend(lent, below, pool, frame, asked.request))
+        setattr(lent, _LOAN, loan)
+        self.lend(loan, lent, below)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A connection is about to return to the pool's cache: the hook's result is that SteadyDB connection."""

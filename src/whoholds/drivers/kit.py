@@ -49,6 +49,7 @@ from whoholds.drivers._importlib_bootstrap.calls import (
     used,
 )
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
+from whoholds.drivers._importlib_bootstrap.loan_calls import lending, lending_async, resetting
 from whoholds.drivers._importlib_bootstrap.uses import task_or_thread
 from whoholds.drivers._opens import (
     connect_failed,
@@ -88,6 +89,8 @@ __all__ = [
     "keep",
     "keep_anew",
     "layered",
+    "lending",
+    "lending_async",
     "library",
     "listener",
     "open_names",
@@ -95,6 +98,7 @@ __all__ = [
     "opening_async",
     "postgres_target",
     "rebind",
+    "resetting",
     "shortcut",
     "stands_for",
     "statement",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import LOAN, Asked, Lender, take_home
+from whoholds.drivers._loans import LOAN, Lender, take_home
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
-    from whoholds.ledger.handle import Pool
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 _USES = ("commit", "rollback", "begin", "ping", "reset", "change_user", "select_db", "show_warnings", "kill")
@@ -53,7 +53,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
             "__init__": kit.around(pools.__init__, lender.making),
             "add_connection": kit.around(pools.add_connection, after=lender.stocked),
             "get_connection": lender.lending(pools.get_connection),
-            "_close_connection": kit.around(pools._close_connection, lender.taking, lender.taken, lender.taken),
+            "_close_connection": kit.around(
+                pools._close_connection, lender.taking, lender.taken, lender.taken, framed=False
+            ),
             "close": kit.around(pools.close, lender.ending, lender.gone, lender.gone),
         }
         for name, ours in hooks.items():
@@ -114,16 +116,17 @@ class _Lender(Lender):
         """The pool has a new connection."""
         take_home(connection.__dict__.get("_whoholds"), self.pool_of(theirs))
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool had no connection left. These pools give or refuse at once."""
-        del theirs, asked
+        del theirs, args, kwargs
         return type(exc).__name__ == "PoolError"
 
-    def lent(self, theirs: Any, pool: Pool, connection: Any, asked: Asked, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, connection: Any) -> None:
         """A loan is opened. The borrower gets the connection itself, which the pool keeps in its list of lent ones."""
         del theirs
         handle = connection.__dict__.get("_whoholds")
-        setattr(connection, LOAN, self.lend(connection, handle, pool, frame, asked.request))
+        setattr(connection, LOAN, loan)
+        self.lend(loan, connection, handle)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], _kwargs: Any, _frame: Any) -> Any:
         """A loan is about to come back, by the connection's own `close`. Returns the connection."""

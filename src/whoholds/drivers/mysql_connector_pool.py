@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import LOAN, Asked, Lender, take_home
+from whoholds.drivers._loans import LOAN, Lender, take_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
-    from whoholds.ledger.handle import Handle, Pool
+    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 _SIZE = 5  # the library's default
@@ -34,7 +34,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(pools, "__init__", kit.around(pools.__init__, lender.making))
         stand(pools, "_queue_connection", kit.around(pools._queue_connection, after=lender.stocked))
         stand(pools, "get_connection", lender.lending(pools.get_connection))
-        stand(lent, "close", kit.around(lent.close, lender.taking, lender.taken, lender.taken))
+        stand(lent, "close", kit.around(lent.close, lender.taking, lender.taken, lender.taken, framed=False))
         yield
 
 
@@ -58,16 +58,17 @@ class _Lender(Lender):
         connection = theirs._cnx_queue.queue[-1]
         take_home(connection.__dict__.get("_whoholds"), self.pool_of(theirs))
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool had no connection left; other mistakes raise the same class."""
-        del theirs, asked
+        del theirs, args, kwargs
         return type(exc).__name__ == "PoolError" and "exhausted" in str(exc)
 
-    def lent(self, theirs: Any, pool: Pool, lent: Any, asked: Asked, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, lent: Any) -> None:
         """A loan is opened. What the borrower gets stands for the connection until it is closed."""
         del theirs
         handle: Handle | None = lent._cnx.__dict__.get("_whoholds")
-        setattr(lent, LOAN, self.lend(lent, handle, pool, frame, asked.request))
+        setattr(lent, LOAN, loan)
+        self.lend(loan, lent, handle)
 
     def taking(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> Handle | None:
         """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""

@@ -60,8 +60,10 @@ class _Lender(Lender):
         """The running thread has got a connection, a new one or one that was at home: a loan is opened."""
         pool = self.pool_of(theirs) or self.made(theirs, None)
         pool.max = pool.idle_max = theirs._max_connections or None
-        loan = self.lend(None, handle_on(connection), pool, frame, self.request_of(pool))
+        loan = self.loan_asked_for(pool) or self.ledger.asks(pool, frame)
+        loan.answered()
         theirs._whoholds_lent[id(connection)] = loan
+        self.lend(loan, None, handle_on(connection))
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
         """The database of the pool's first loan; a database without a name if nothing is lent."""

@@ -36,8 +36,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
     hooks = {
         "__init__": kit.around(base.__init__, lender.making),
         "_connect": kit.around(_tags.for_pool(base._connect, ledger, lender.pool_of), after=lender.stocked),
-        "_getconn": kit.around(base._getconn, lender.asking, lender.gave, lender.gave_none),
-        "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken),
+        "_getconn": lender.lending(base._getconn),
+        "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken, framed=False),
         "_closeall": kit.around(base._closeall, after=lender.gone, failed=lender.perhaps_gone),
     }
     with kit.open_names() as stand:
@@ -88,25 +88,20 @@ class _Lender(Lender):
                 return handle.database
         return database("postgresql")
 
-    def asking(self, _theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> float:
-        """Somebody asks. These pools give or refuse at once: nobody waits, and no request is needed for one."""
-        return self.ledger.clock()
-
-    def gave(self, theirs: Any, began: float | None, connection: Any, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, connection: Any) -> None:
         """The pool has given `connection`. With a key, the same connection is given again."""
         try:
-            pool, loans, handle = theirs._whoholds_pool, theirs._whoholds_lent, connection._whoholds
-        except AttributeError:  # the pool was made before the start, or nobody watches the connection
+            loans, handle = theirs._whoholds_lent, connection._whoholds
+        except AttributeError:  # nobody watches the connection
             return
-        if id(connection) not in loans:
-            loans[id(connection)] = self.lend(None, handle, pool, frame, None, began=began)
+        key = id(connection)
+        if key not in loans:
+            loans[key] = loan
+            self.lend(loan, None, handle)
 
-    def gave_none(self, theirs: Any, _began: Any, exc: Raised, frame: FrameType | None) -> None:
-        """It gave none; a closed pool, and a key that is not known, raise the same class."""
-        pool = self.pool_of(theirs)
-        if pool is not None and isinstance(exc, self.out_of_patience) and "exhausted" in str(exc):
-            pool.timeouts += 1
-            self.ledger.refused(exc, self.database_of(theirs, pool), frame, pool=pool)
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether the pool is exhausted; a closed pool, and a key that is not known, raise the same class."""
+        return super().ran_out(theirs, exc, args, kwargs) and "exhausted" in str(exc)
 
     def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import LOAN, Asked, Lender
+from whoholds.drivers._loans import LOAN, Lender
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
@@ -39,7 +39,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
                 "__init__": kit.around(kind.__init__, lender.making, lender.made, lender.not_made),
                 "_connect": around(kind._connect, lender.stocking, lender.stocked, lender.stocked),
                 "getconn": lender.lending(kind.getconn, awaited=awaited),
-                "putconn": around(kind.putconn, lender.taking, failed=lender.not_taken),
+                "putconn": around(kind.putconn, lender.taking, failed=lender.not_taken, framed=False),
                 "close": around(kind.close, after=lender.gone, failed=lender.gone),
             }
             for name, ours in hooks.items():
@@ -98,15 +98,17 @@ class _Lender(Lender):
         if self.pool_of(theirs) is not None:
             opened_for.set(None)
 
-    def lent(self, theirs: Any, pool: Pool, connection: Any, asked: Asked, frame: FrameType | None) -> None:
+    def lent(self, theirs: Any, loan: Handle, connection: Any) -> None:
         """A loan is opened. It is held weakly, for the pool keeps no reference to a lent connection.
 
         A loan that the program drops is freed, and lost to the pool.
         """
         handle: Handle | None = getattr(connection, "_whoholds", None)
         if handle is not None:
-            pool.max = theirs.max_size or None
-            setattr(connection, LOAN, self.lend(connection, handle, pool, frame, asked.request))
+            if loan.pool is not None:
+                loan.pool.max = theirs.max_size or None
+            setattr(connection, LOAN, loan)
+            self.lend(loan, connection, handle)
             theirs._whoholds_database = handle.database
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:

@@ -1,8 +1,8 @@
 """SQLAlchemy 1.4 and later: what an engine's pool lends is judged; what the pool has at home is not.
 
-The driver listens to the pools' own events. It replaces only the calls that have no event: the making of a pool, its
-replacement, and running out. It must not keep a session, a connection or a pool alive: what it stores on them refers
-to them weakly.
+The driver listens to the pools' own events where a connection is opened or leaves its pool. For what every loan passes
+through, the events cost twice as much as replaced calls. It must not keep a session, a connection or a pool alive: what
+it stores on them refers to them weakly.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import is_users
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._loans import LOAN, Asked, Lender, Pools, handle_on
+from whoholds.drivers._loans import LOAN, Lender, Pools, handle_on
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
@@ -39,26 +39,24 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("sqlalchemy", sqlalchemy.__version__, "1.4", "3")
     lender = _Lender(ledger, pool)
     lender.out_of_patience = (exc.TimeoutError,)
-    listeners: dict[str, Callable[..., None]] = {
-        "connect": lender.connected,
-        "checkout": lender.checked_out,
-        "reset": lender.resetting,
-        "checkin": lender.checked_in,
-        "detach": lender.detached,
-    }
+    listeners: dict[str, Callable[..., None]] = {"connect": lender.connected, "detach": lender.detached}
     base, queue, transaction = pool.Pool, pool.QueuePool, engine.RootTransaction
+    proxy: Any = vars(pool)["_ConnectionFairy"]
+    record: Any = vars(pool)["_ConnectionRecord"]
     with kit.open_names() as stand:
         for name, tell in listeners.items():
             heard = kit.listener(tell, f"sqlalchemy.pool.Pool.{name}")
             event.listen(base, name, heard)
             stand.at_the_end(_silence, event, base, name, heard)
+            lender.hears.append(partial(event.contains, base, name, heard))
         # every pool's constructor calls this; engines read the constructor's signature, so it is not replaced
         stand(base, "_should_wrap_creator", kit.around(base._should_wrap_creator, lender.making))
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))
-        connect = kit.as_if_in(base.connect.__globals__["__name__"], lender.lending(base.connect))
-        stand(base, "connect", connect)
+        checkout = lender.lending(vars(proxy)["_checkout"].__func__)  # each `connect` of a pool ends in it
+        stand(proxy, "_checkout", classmethod(kit.as_if_in(base.__module__, checkout)))
+        stand(proxy, "_reset", kit.resetting(proxy._reset, lender.resetting))
+        stand(record, "checkin", kit.around(record.checkin, lender.checking_in, framed=False))
         if ledger.tag is not None:
-            record: Any = vars(pool)["_ConnectionRecord"]
             name = "_ConnectionRecord__connect"
             stand(record, name, _tags.for_pool(vars(record)[name], ledger, lender.pool_of_record))
         stand(transaction, "_do_close", lender.ending_of_block(transaction._do_close))  # a rollback, at `close`
@@ -74,12 +72,12 @@ class _Lender(Lender):
     """The hooks of the pools and the listeners to their events."""
 
     driver = "sqlalchemy"
-    lends_further_in = True  # the loan is made by the event `checkout`, inside of `connect`
 
     def __init__(self, ledger: Ledger, module: Any) -> None:
         super().__init__(ledger)
         self._module = module
         self._pools = Pools()
+        self.hears: list[Callable[[], bool]] = []  # for each of our listeners: whether it is still registered
 
     # --- pools ------------------------------------------------------------------------------------------------------
 
@@ -127,9 +125,9 @@ class _Lender(Lender):
         """The frame from which the application's code can be reached, or None."""
         return _awaiting(frame) if frame is not None else None
 
-    def ran_out(self, theirs: Any, exc: Raised, asked: Asked) -> bool:
+    def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool ran out. SQLAlchemy raises the same class for other reasons: the error's code decides."""
-        return super().ran_out(theirs, exc, asked) and getattr(exc, "code", "") == _RAN_OUT
+        return super().ran_out(theirs, exc, args, kwargs) and getattr(exc, "code", "") == _RAN_OUT
 
     def loan_of(self, thing: Any) -> Handle | None:
         """The loan of a transaction."""
@@ -157,47 +155,59 @@ class _Lender(Lender):
             if handle is not None:
                 handle.pool = pool
 
-    def checked_out(self, _dbapi_connection: Any, record: Any, fairy: Any, frame: FrameType | None) -> None:
-        """The event `checkout`: a loan is opened at the line where the application's code asked for it."""
-        theirs = fairy._pool
+    def asks(self, _proxies: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any) -> Handle | None:
+        """Somebody asks the pool that is the first argument; with a `fairy`, its thread has that one already."""
+        if "fairy" in kwargs:
+            return None
+        theirs = args[0]
         pool = self._pools.of(theirs)
-        if pool is None and theirs not in self._pools:  # an engine made before the start, whose line is not known
-            pool = self._pool_for(theirs, None)
-            self._pools.put(theirs, pool)
-        if pool is not None:
-            _sizes(theirs, pool)
-            self._lent(pool, record, fairy, frame)
+        if pool is None:
+            if theirs not in self._pools:  # an engine made before the start, whose line is not known
+                pool = self._pool_for(theirs, None)
+                self._pools.put(theirs, pool)
+            if pool is None:
+                return None
+        return self.ledger.asks(pool if pool.key else None, _awaiting(frame))
 
-    def _lent(self, pool: Pool, record: Any, fairy: Any, frame: FrameType | None) -> None:
-        handle: Handle | None = record.__dict__.get(_STOCK)
+    def given(self, _proxies: Any, loan: Handle, fairy: Any) -> None:
+        """The pool has given `fairy`, its own proxy of a connection."""
+        super().given(fairy._pool, loan, fairy)
+
+    def not_given(self, _proxies: Any, loan: Handle | None, exc: Raised, args: tuple[Any, ...], kwargs: Any) -> None:
+        """The pool that is the first argument has given nothing."""
+        super().not_given(args[0], loan, exc, args, kwargs)
+
+    def lent(self, theirs: Any, loan: Handle, fairy: Any) -> None:
+        """The pool has lent `fairy`, its own proxy of a connection."""
+        pool, record = loan.pool, fairy._connection_record
         before: Handle | None = record.__dict__.get(LOAN)
         if before is not None and before.closed_stamp is None:
-            if before.ref is not None and before.ref() is fairy:  # connected anew: a listener found it dead
-                if handle is not None:
-                    before.lent(handle)
-                    handle.at_home = False
+            if before.ref is not None and before.ref() is fairy:  # the same thread, of a pool that lends it one
                 return
             self.ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
-        lender = pool if pool.key else None  # no borrower waits for a connection that all share
-        where = _by_dialect(fairy._pool) if handle is None else None
-        request = self.request_of(lender)
-        line = self.line_of(frame) if request is None else None
-        setattr(record, LOAN, self.lend(fairy, handle, lender, line, request, where))
-
-    def resetting(self, _dbapi_connection: Any, record: Any, *_: Any) -> None:
-        """The event `reset`: the loan is coming back, and later calls (a rollback) are the pool's use of it."""
-        if record is None:  # a detached connection is closed, and goes back to no pool
-            return
-        loan: Handle | None = record.__dict__.get(LOAN)
-        if loan is not None:
-            loan.settle()
-
-    def checked_in(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
-        """The event `checkin`: the program gave the loan back, or the finalizer did for a loan that was dropped."""
+        if pool is not None:
+            _sizes(theirs, pool)
         handle: Handle | None = record.__dict__.get(_STOCK)
+        if handle is None and not all(hears() for hears in self.hears):  # the connection is judged, as nobody's stock
+            return
+        record.__dict__[LOAN] = loan
+        self.lend(loan, fairy, handle, _by_dialect(theirs) if handle is None else None)
+
+    def resetting(self, fairy: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """The loan is coming back: later calls on its connection (a rollback) are the pool's use of it."""
+        record = fairy._connection_record
+        if record is not None:  # a detached connection is closed, and goes back to no pool
+            loan: Handle | None = record.__dict__.get(LOAN)
+            if loan is not None:
+                loan.settle()
+
+    def checking_in(self, record: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+        """The program gives the loan back, or the finalizer does for a loan that was dropped."""
+        kept = record.__dict__
+        handle: Handle | None = kept.get(_STOCK)
         if handle is not None and handle.pool is not None:
             handle.at_home = True
-        loan: Handle | None = record.__dict__.pop(LOAN, None)
+        loan: Handle | None = kept.pop(LOAN, None)
         if loan is not None:
             self.ledger.given_back(loan)
 

@@ -164,6 +164,15 @@ def _references(weak: ref[Any]) -> int:
     return sys.getrefcount(thing) if thing is not None else 0
 
 
+def only_in(things: set[Any]) -> list[Any]:
+    """Which of `things` nothing refers to but this set; none where references are not counted."""
+    count = getattr(sys, "getrefcount", None)
+    if count is None:
+        return []
+    (usual,) = [count(thing) for thing in [_Alone()]]
+    return [thing for thing in list(things) if count(thing) == usual + 1]
+
+
 def current_frames() -> dict[int, FrameType]:
     """The innermost frame of each thread, by ident. Where there is no GIL look at the keys only (`has_gil`).
 

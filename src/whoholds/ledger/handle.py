@@ -5,11 +5,12 @@ Nothing here locks, logs, compares the user's objects or keeps one alive.
 
 from __future__ import annotations
 
-from _weakref import ref
+from whoholds.ledger.cpython import only_in
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from typing import Any
+    from weakref import ref
 
     from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
@@ -58,7 +59,7 @@ class Pool:
         self.idle_min: int | None = None
         self.idle_max: int | None = None
         self.system = system
-        self.waiting: set[ref[Request]] = set()  # the requests that wait now; each change one C call
+        self.waiting: set[Request] = set()  # the requests that wait now; each change one C call
         self.timeouts = 0  # requests that ran out of patience
         self.closed = False
         self.closed_at = float("inf")  # seconds of the ledger's clock
@@ -71,43 +72,44 @@ class Pool:
     @property
     def pending(self) -> int:
         """How many requests wait for a connection now."""
-        return len(self.waiting)
+        return len(self.requests)
 
     @property
     def requests(self) -> list[Request]:
-        """Those requests, in no order."""
-        return [request for request in [reference() for reference in self.waiting.copy()] if request is not None]
+        """Those requests, in no order. Whose request was interrupted waits no longer: nobody else has it then."""
+        self.waiting.difference_update(only_in(self.waiting))
+        return list(self.waiting)
 
 
 class Request:
     """Somebody asks for a connection: who, at which line, since when. Filled in by the thread that asks.
 
-    It waits from its making until `answered`, or until nobody has it any more.
+    It waits from its making until `answered`, or until nobody has it any more. Who asks a pool that is watched has a
+    Handle from the beginning, which becomes the loan: owner, line and time are asked for once.
     """
 
-    __slots__ = ("__weakref__", "began", "origin", "owner", "pool", "seen", "told", "waits")
+    __slots__ = ("began", "looked_at", "origin", "owner", "pool", "told")
 
     def __init__(self, pool: Pool | None, owner: Owner | None, origin: Origin, began: float) -> None:
         self.pool = pool  # None: a server is asked
         self.owner = owner
         self.origin = origin
         self.began = began  # seconds of the ledger's clock
-        self.seen = False  # by a look, which has then asked what its owner held
-        self.told = 0  # bits of the rules that a finding has named it for: its loan inherits them
-        if pool is None:
-            self.waits: ref[Request] | None = None
-        else:
-            self.waits = waits = ref(self, pool.waiting.discard)
-            pool.waiting.add(waits)
+        self.looked_at = False  # by a look, which has then asked what its owner held
+        self.told = 0  # bits of the rules that a finding has named it for
+        if pool is not None:
+            pool.waiting.add(self)
 
     def answered(self) -> None:
         """It has its connection, or an exception."""
-        if self.pool is not None and self.waits is not None:
-            self.pool.waiting.discard(self.waits)
+        if self.pool is not None:
+            self.pool.waiting.discard(self)
 
 
-class Handle:
+class Handle(Request):
     """One thing opened that must be given back. The only value in whoholds that changes.
+
+    Of a pool's loan it is made when the borrower asks; until the pool gives it is in no ledger, and has no stamp.
 
     Times are seconds of the ledger's clock (monotonic); stamps come from one counter, which orders openings and
     closings exactly where the clock would not. Written by the user's threads, each change one C call; read by the
@@ -140,10 +142,7 @@ class Handle:
         "made",
         "opened_at",
         "opened_stamp",
-        "origin",
-        "owner",
         "parent",
-        "pool",
         "probe",
         "probed",
         "ref",
@@ -152,7 +151,6 @@ class Handle:
         "server_side",
         "shared",
         "site",
-        "told",
         "unread",
         "used_at",
         "used_by",
@@ -167,6 +165,8 @@ class Handle:
         self.origin = origin
         self.ledger: Any = None  # where it was told of
         self.opened_at = self.used_at = 0.0
+        self.began = 0.0  # when a pool was asked for it
+        self.looked_at = False
         self.opened_stamp = 0
         self.closed_at: float | None = None
         self.closed_stamp: int | None = None

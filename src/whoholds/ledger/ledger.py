@@ -20,6 +20,7 @@ from weakref import ref
 
 from whoholds.ledger import cpython, here
 from whoholds.ledger.callers import caller_of
+from whoholds.ledger.database import database
 from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
+NOWHERE = database("other_sql")  # of a loan until the pool has given it
 STORED = 100  # callers that share one connection, and places that a pool has lost
 
 
@@ -101,7 +103,7 @@ class Ledger:
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
-    def opened(  # noqa: C901, PLR0912 - one sequence: parts of it would cost calls or clarity
+    def opened(
         self,
         kind: str,
         driver: str,
@@ -112,20 +114,15 @@ class Ledger:
         began: float | None = None,
         parent: Handle | None = None,
         pool: Pool | None = None,
-        request: Request | None = None,
     ) -> Handle:
         """A handle for `thing`, just opened by whoever runs now; `frame` is the caller's, `began` when it asked.
 
-        Where the `request` for it is known, owner and line are those of the request.
         `thing` is held weakly, and its being freed noticed, where its type allows; the driver tells of its close.
         """
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return Handle(kind, driver, where, None, ())
-        by = opened_for.get() if request is None else None
-        if request is not None:
-            handle = Handle(kind, driver, where, request.owner, request.origin)
-            handle.told = request.told
-        elif by is None:
+        by = opened_for.get()
+        if by is None:
             handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
         elif by is here.OPENED_ABOVE:
             return Handle(kind, driver, where, None, ())
@@ -134,10 +131,37 @@ class Ledger:
             handle = Handle(kind, driver, where, by.owner or self._owner(), by.origin)
             pool = by.pool
             handle.at_home = pool is not None
-        handle.ledger = self
         if parent is not None:
             handle.lent(parent)
         handle.pool = pool
+        self._enter(handle, thing)
+        if began is not None:
+            handle.connect_s = handle.opened_at - began
+        if self.ask is not None and kind == CONNECTION:
+            self.ask(handle, thing)
+        return handle
+
+    def asks(self, pool: Pool | None, frame: FrameType | None) -> Handle:
+        """Whoever runs now asks `pool` for a connection, at the line of `frame`: it waits until it is `answered`.
+
+        The result is the loan that it gets, once the pool has given it: see `lent`.
+        """
+        loan = Handle(CHECKOUT, "", NOWHERE, self._owner(), self._origin(frame, self.frames))
+        loan.began = self.clock()
+        if pool is not None:
+            loan.pool = pool
+            pool.waiting.add(loan)
+        return loan
+
+    def lent(self, loan: Handle, thing: Any) -> None:
+        """The pool has given the loan that was asked for; `thing` is what the borrower got, as for `opened`."""
+        if self.active and _thread.get_ident() != self.quiet_ident:
+            self._enter(loan, thing)
+            loan.connect_s = loan.opened_at - loan.began
+
+    def _enter(self, handle: Handle, thing: Any) -> None:
+        """From now on `handle` is open."""
+        handle.ledger = self
         handle.scope = current_scope(handle.owner)
         kept = len(self._open) < self.most or self._room()
         if thing is not None:
@@ -154,19 +178,13 @@ class Ledger:
             opener = handle.context or opener_of_owner(handle.owner)
             if opener is not None and handle.ref is not None and opener[1] is not None:
                 handle.ref.span = opener[1]  # type: ignore[attr-defined]  # it is a Reference
-        now = self.clock()
-        handle.opened_at = handle.used_at = now
-        if began is not None:
-            handle.connect_s = now - began
+        handle.opened_at = handle.used_at = self.clock()
         handle.opened_stamp = stamp = next(self._stamp)
         if kept:
             self._open[stamp] = handle
         else:
             next(self._overflow)
         self.on_opened()
-        if self.ask is not None and kind == CONNECTION:
-            self.ask(handle, thing)
-        return handle
 
     def closed(self, handle: Handle, how: str = CLOSED) -> None:
         """`handle` was closed or given back just now, or freed. Telling it twice is once."""
@@ -213,10 +231,6 @@ class Ledger:
         handle.how = ""
         handle.after = None
         self._open[handle.opened_stamp] = handle
-
-    def asks(self, pool: Pool | None, frame: FrameType | None) -> Request:
-        """Whoever runs now asks `pool` for a connection, at the line of `frame`: it waits until it is `answered`."""
-        return Request(pool, self._owner(), self._origin(frame, self.frames), self.clock())
 
     def refused(
         self,

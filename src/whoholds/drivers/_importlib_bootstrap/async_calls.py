@@ -28,10 +28,11 @@ def around_async(  # noqa: C901 - one sequence: parts of it would cost calls or 
     *,
     gives: Gives | None = None,
     method: bool = True,
+    framed: bool = True,
 ) -> Any:
     """`around` for a coroutine function; `before` runs when the coroutine starts, not when it is made."""
     if method and gives is None:
-        return _around_method(original, before, after, failed)
+        return _around_method(original, before, after, failed, framed=framed)
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         kept = result = None
@@ -65,7 +66,7 @@ def around_async(  # noqa: C901 - one sequence: parts of it would cost calls or 
 
 
 def _around_method(
-    original: Callable[..., Any], before: Before | None, after: After | None, failed: Failed | None
+    original: Callable[..., Any], before: Before | None, after: After | None, failed: Failed | None, *, framed: bool
 ) -> Any:
     """`around_async` for most methods: each step counts in the loan of a pool."""
     frame_at = sys._getframe
@@ -75,13 +76,13 @@ def _around_method(
         try:
             if before is not None:
                 try:
-                    kept = before(self, args, kwargs, frame_at(1))
+                    kept = before(self, args, kwargs, frame_at(1) if framed else None)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
             result = await original(self, *args, **kwargs)
             if after is not None:
                 try:
-                    after(self, kept, result, frame_at(1))
+                    after(self, kept, result, frame_at(1) if framed else None)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
         except BaseException as exc:

@@ -49,6 +49,7 @@ def around(  # noqa: C901 - one sequence: parts of it would cost calls or clarit
     arguments: Arguments | None = None,
     gives: Gives | None = None,
     method: bool = True,
+    framed: bool = True,
 ) -> Any:
     """Stand around `original`, a method, or a function where `method` is false: `self` is None then.
 
@@ -56,10 +57,11 @@ def around(  # noqa: C901 - one sequence: parts of it would cost calls or clarit
     or `failed(self, kept, exc, frame)`, with `kept` None where `before` did not end. `frame` is the caller's.
     `failed` also follows an `after` in which a signal's handler raised. `arguments(self, args, kwargs)` gives the
     positional and keyword arguments to call with, `gives(self, kept, result, frame)` what the program gets instead of
-    the result. Each of these may fail: then the call is as if it were not there.
+    the result. Each of these may fail: then the call is as if it were not there. Where `framed` is false the hooks get
+    None for the frame, whose object need then not be made.
     """
     if method and arguments is None and gives is None:
-        return _around_method(original, before, after, failed)
+        return _around_method(original, before, after, failed, framed=framed)
 
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: C901 - one sequence: parts of it would cost calls or clarity
         kept = result = None
@@ -98,24 +100,31 @@ def around(  # noqa: C901 - one sequence: parts of it would cost calls or clarit
     return stands_for(call, original)
 
 
-def _around_method(
-    original: Callable[..., Any], before: Before | None, after: After | None, failed: Failed | None
+def _around_method(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
+    original: Callable[..., Any], before: Before | None, after: After | None, failed: Failed | None, *, framed: bool
 ) -> Any:
     """`around` for most methods: a pool's loan passes through two of them or more, and each step counts there."""
     frame_at = sys._getframe
 
-    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: C901 - likewise
         kept = result = None
         try:
             if before is not None:
                 try:
-                    kept = before(self, args, kwargs, frame_at(1))
+                    kept = before(self, args, kwargs, frame_at(1) if framed else None)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
-            result = original(self, *args, **kwargs) if args or kwargs else original(self)
+            if kwargs:
+                result = original(self, *args, **kwargs)
+            elif not args:
+                result = original(self)
+            elif len(args) == 1:  # a call that need not be unpacked costs half
+                result = original(self, args[0])
+            else:
+                result = original(self, *args)
             if after is not None:
                 try:
-                    after(self, kept, result, frame_at(1))
+                    after(self, kept, result, frame_at(1) if framed else None)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
         except BaseException as exc:

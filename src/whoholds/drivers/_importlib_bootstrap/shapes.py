@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Before = Callable[[Any, tuple[Any, ...], dict[str, Any], Frame], Any]
     After = Callable[[Any, Any, Any, Frame], object]
     Failed = Callable[[Any, Any, Raised, Frame], object]
+    Gave = Callable[[Any, Handle, Any], object]
+    GaveNone = Callable[[Any, Handle | None, Raised, tuple[Any, ...], dict[str, Any]], object]
     Gives = Callable[[Any, Any, Any, Frame], Any]
     Arguments = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
     Identify = Callable[[Any, tuple[Any, ...], dict[str, Any]], tuple[Database, int | None]]

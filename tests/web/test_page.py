@@ -10,10 +10,13 @@ import sys
 import threading
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import pytest
 
 import whoholds
+from tests.needs import needed
 from tests.picture.reading import column
 from tests.programs import Programs
 from tests.web.asking import LOCAL, Got, answer_of, asgi_scope, ask
@@ -149,6 +152,21 @@ def test_a_page_of_a_process_that_is_not_watched_says_what_to_set(kind: str, mon
     assert ask(kind, query="format=json").json["reason"].startswith(sentence)
 
 
+WRONG = """
+from whoholds import web
+page = web.wsgi()
+environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost"}
+print(b"".join(page(environ, lambda status, headers: None)).decode())
+"""
+
+
+def test_a_page_of_a_process_with_a_wrong_setting_says_so(tmp_path: Path) -> None:
+    """And not that WHOHOLDS must be set, for it is."""
+    ran = Programs(tmp_path).run(WRONG, WHOHOLDS_TOO_MANY="few")
+    assert ran.out.startswith("WHOHOLDS is set, but this process is not watched: a setting is wrong")
+    assert "WHOHOLDS_TOO_MANY" in ran.err
+
+
 def test_a_fault_of_ours_is_an_answer(held: list[sqlite3.Connection]) -> None:
     """Whichever function of ours raises while the page is made: the server gets an answer, and no exception."""
     tried: set[str] = set()
@@ -228,6 +246,51 @@ def test_the_loop_serves_others_meanwhile(watched: Watch) -> None:
     look.join()
     assert waited
     assert got.status == 200
+
+
+GREENLETS = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+import whoholds
+from whoholds import web
+from whoholds.hooks.threads import pause
+
+others = []
+def slow(look):
+    for _ in range(500):
+        if others:
+            return
+        pause(0.01)  # of this very thread
+    print("the other greenlet stood still")
+
+watch = whoholds.start(outputs=(), every=3600)
+watch.outputs.append(slow)
+page = web.wsgi()
+environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost"}
+asked = gevent.spawn(lambda: b"".join(page(environ, lambda status, headers: None)).decode())
+gevent.spawn_later(0.05, others.append, 1)
+print("holds no connection now" in asked.get())
+whoholds.stop()
+"""
+
+
+def test_other_greenlets_go_on_meanwhile(tmp_path: Path) -> None:
+    """Under gevent, a thread makes the page."""
+    needed("gevent")
+    ran = Programs(tmp_path).run(GREENLETS, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
+    assert ran.out == "True\n", ran.err
+
+
+def test_it_keeps_to_the_standard(watched: Watch) -> None:
+    """The standard library's checker of WSGI applications finds no fault: with a page, a refusal, and HEAD."""
+    for method, client in (("GET", "127.0.0.1"), ("HEAD", "127.0.0.1"), ("GET", "10.0.0.5")):
+        environ: dict[str, Any] = {"REQUEST_METHOD": method, "REMOTE_ADDR": client, "HTTP_HOST": "localhost"}
+        environ |= {"SERVER_PROTOCOL": "HTTP/1.1", "QUERY_STRING": ""}
+        setup_testing_defaults(environ)
+        body = validator(web.wsgi())(environ, lambda status, headers, failure=None: lambda text: None)
+        assert b"".join(body) or method == "HEAD"
+        body.close()
 
 
 def test_a_request_that_is_dropped_disturbs_nobody(held: list[sqlite3.Connection]) -> None:

@@ -1,10 +1,12 @@
-"""The page as a WSGI application. A worker of the server calls it, and makes the answer."""
+"""The page as a WSGI application. A worker of the server makes the answer; under gevent, a thread does."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+from whoholds.hooks.threads import RealThread
 from whoholds.watching.stacks import onlookers
 from whoholds.web.answering import answer
 from whoholds.web.exchange import Answer, Request
@@ -18,12 +20,36 @@ def application(allow: Callable[[Environ], bool] | None) -> WsgiApp:
 
     def page(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         make = answer(request_of(environ), allow, environ, "wsgi")
-        made = make if isinstance(make, Answer) else make()
+        made = make if isinstance(make, Answer) else _beside_greenlets(make)
         start_response(f"{made.status.value} {made.status.phrase}", list(made.headers))
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else made.body]
 
     onlookers.add(page.__code__)
     return page
+
+
+def _beside_greenlets(make: Callable[[], Answer]) -> Answer:
+    """The answer that `make` returns: under gevent in a thread, so that the thread's other greenlets go on."""
+    gevent = sys.modules.get("gevent")
+    if gevent is None or not isinstance(gevent.getcurrent(), gevent.Greenlet):
+        return make()
+    answers: list[Answer] = []
+    hub = gevent.get_hub()
+    ready = hub.loop.async_()
+
+    def run() -> None:
+        answers.append(make())
+        ready.send()
+
+    try:
+        RealThread(run).start()
+    except RuntimeError:  # there can be no threads
+        return make()
+    try:
+        hub.wait(ready)
+    finally:
+        ready.close()
+    return answers[0]
 
 
 def request_of(environ: Environ) -> Request:

@@ -6,6 +6,7 @@ Making it takes a look. It asks no server, and it waits for nobody but for a loo
 from __future__ import annotations
 
 import json
+import os
 from functools import lru_cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -15,6 +16,7 @@ from whoholds.picture.gathering import Gathered
 from whoholds.picture.page import Edition, policy, source_of, style
 from whoholds.picture.page import page as drawn
 from whoholds.reporting.held import description_text
+from whoholds.switch import is_on
 from whoholds.text.markup import shown
 from whoholds.watching.holders import described
 from whoholds.watching.running import current
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
 OFF: Final = (
     "whoholds is not switched on in this process. "
     "Set WHOHOLDS=1 in the environment of the program, and start the program again."
+)
+ENDED: Final = (
+    "WHOHOLDS is set, but this process is not watched: a setting is wrong, or the program has stopped the watch. "
+    "The program's stderr says which; so does whoholds doctor, in the same environment."
 )
 NO_PICTURE: Final = "There is no picture: the part of whoholds that keeps it failed, and said so in the log."
 
@@ -47,11 +53,10 @@ def page(form: str) -> Answer:
 
 
 def _off(form: str) -> Answer:
+    reason = ENDED if is_on(os.environ.get("WHOHOLDS", "")) else OFF
     if form == JSON:
-        return _as_json({"type": "off", "reason": OFF})
-    if form == TEXT:
-        return Answer.of_text(HTTPStatus.OK, OFF)
-    return _plain(OFF)
+        return _as_json({"type": "off", "reason": reason})
+    return Answer.of_text(HTTPStatus.OK, reason) if form == TEXT else _plain(reason)
 
 
 def _plain(heading: str, now: str = "") -> Answer:

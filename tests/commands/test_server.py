@@ -25,7 +25,7 @@ from whoholds.servers.libraries import connected
 from whoholds.servers.postgres import BEGIN
 from whoholds.servers.state import HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, Session, State
 from whoholds.servers.target import target_of
-from whoholds.servers.telling import lines_of
+from whoholds.servers.telling import as_data, lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,7 +120,7 @@ def test_who_holds_and_who_blocks(guarded: str, capsys: pytest.CaptureFixture[st
         "      shop/cars.py:42 in load_cars (shop.py) on 127.0.0.1, waits for a lock for "
     )
     assert text.index("     2  shop/cars.py:42") < text.index("     3  cron on 127.0.0.1")
-    assert f"pg_terminate_backend({data['blocking'][0]['pid']})" in text
+    assert f"pg_terminate_backend({data['blocking'][0]['pids'][0]})" in text
     assert "3 connections have no opening line" in text
     assert [(group["count"], group["program"], group["opened"]) for group in data["groups"]] == [
         (2, "shop.py", "shop/cars.py:42 in load_cars"),
@@ -389,7 +389,7 @@ def test_mysql(library: str, mariadb: servers.MySQLArguments, capsys: pytest.Cap
     assert data["groups"][0]["states"] == {IDLE_IN_TRANSACTION: 1, RUNNING: 1}
     assert data["blocking"][0]["opened"] == "shop/cars.py:42 in load_cars"
     assert data["blocking"][0]["blocks"] == 1
-    assert f"KILL {data['blocking'][0]['pid']};" in text
+    assert f"KILL {data['blocking'][0]['pids'][0]};" in text
     assert "You may not see who is idle in a transaction, nor who blocks whom: GRANT PROCESS" in blind
     assert "Who blocks whom:" not in blind
 
@@ -467,10 +467,50 @@ def test_a_queue_of_many_is_one_level_and_quickly_drawn() -> None:
     """Each that waits for a table is blocked by all before it: 2 ** 40 ways lead to the last."""
     state = state_of(session(1, state=IDLE_IN_TRANSACTION), *(session(n, *range(1, n)) for n in range(2, 42)))
     (tree,) = trees_of(state)
-    assert (tree.pid, tree.blocks, len(tree.waiting)) == (1, 40, 40)
+    (queue,) = tree.waiting
+    assert (tree.pids, tree.blocks, queue.pids) == ([1], 40, list(range(2, 42)))
     text = list(lines_of(state))
-    assert "      … and 20 more, which --json lists" in text
+    assert (
+        "      shop/cars.py:42 in load_cars (shop.py) on web-3: "
+        "40 wait for a lock, the longest for 93 s (processes 2, 3, 4, …)"
+    ) in text
     assert any("on web-3, idle in transaction for 93 s, blocks 40 (process 1)" in line for line in text)
+
+
+def test_many_that_block_the_same_are_one_line() -> None:
+    """A thousand readers keep a table from being changed, and whoever comes later waits for that change."""
+    readers = [session(n, state=IDLE_IN_TRANSACTION)._replace(host=f"web-{n % 7}") for n in range(1, 1001)]
+    change = session(2000, *range(1, 1001))._replace(name="migrate.py: migrate.py:9 add_column")
+    state = state_of(*readers, change, *(session(n, 2000) for n in range(2001, 3001)))
+    (tree,) = trees_of(state)
+    assert (len(tree.pids), tree.blocks) == (1000, 1001)
+    text = "\n".join(lines_of(state))
+    assert (
+        "on 7 hosts: 1000 are idle in transaction, the longest for 93 s, and block 1001 (processes 1, 2, 3, …)" in text
+    )
+    assert "\n      migrate.py:9 in add_column (migrate.py) on web-3, waits for a lock for 93 s, blocks 1000 (" in text
+    assert text.count("\n") < 20
+
+
+def test_of_many_that_block_others_a_screen_is_told() -> None:
+    """Each reader of another line keeps its own change waiting."""
+    readers = [session(n, state=IDLE_IN_TRANSACTION)._replace(name=f"a: a.py:{n} f") for n in range(1, 50)]
+    text = list(lines_of(state_of(*readers, *(session(100 + n, n) for n in range(1, 50)))))
+    assert "  … and 39 more that block others, which --json lists" in text
+    assert "    38  in 38 other groups, which --json lists" in text
+    assert (
+        "    49  shop/cars.py:42 in load_cars (shop.py) on web-3" in text
+    )  # not idle in a transaction, but the largest
+
+
+def test_a_line_on_many_hosts_is_one_group() -> None:
+    """Where one host has more than the others, it is named."""
+    state = state_of(*(session(n)._replace(host=f"web-{min(n, 5)}", state=IDLE) for n in range(1, 9)))
+    text = "\n".join(lines_of(state))
+    assert "     8  shop/cars.py:42 in load_cars (shop.py) on 5 hosts\n" in text
+    assert "        8 idle; at most 4 on one host, web-5; oldest opened 100 s ago" in text
+    (group,) = as_data(state)["groups"]
+    assert group["hosts"] == {"web-5": 4, "web-1": 1, "web-2": 1, "web-3": 1, "web-4": 1}
 
 
 def test_a_server_sends_no_control_characters_to_the_terminal() -> None:
@@ -482,6 +522,6 @@ def test_a_server_sends_no_control_characters_to_the_terminal() -> None:
 def test_a_circle_and_what_is_not_listed_end() -> None:
     """A deadlock that the server has not broken yet, and a prepared transaction."""
     circle = trees_of(state_of(session(1, 2), session(2, 1), session(3, 0)))
-    assert [(tree.pid, tree.blocks) for tree in circle] == [(0, 1), (1, 1)]
+    assert [(tree.pids, tree.blocks) for tree in circle] == [([0], 1), ([1], 1)]
     assert any("a prepared transaction" in line for line in lines_of(state_of(session(3, 0))))
     assert trees_of(state_of(session(1, state=IDLE))) == []

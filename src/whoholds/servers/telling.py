@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from whoholds.servers.blocking import trees_of
+from whoholds.servers.blocking import lines_of_trees, trees_of
 from whoholds.servers.state import HIDDEN, HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, shown
+from whoholds.servers.words import are, count, duration, hosts_of, label, largest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,20 +21,20 @@ _LONGEST = {  # what is said of the longest in a state
     HOLDING: "the last statement of one was sent {} ago",
 }
 _STATES = (IDLE_IN_TRANSACTION, WAITING, HOLDING, RUNNING, IDLE, HIDDEN)
-_SHOWN = 20  # groups in the text, and connections below one that blocks
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_URGENT, _SHOWN = 6, 12  # groups in the text: the most urgent, and with the largest of the others
 
 
 class Group:
-    """The connections of one program, from one opening line and one host."""
+    """The connections of one program from one opening line, on all hosts."""
 
     def __init__(self, sessions: list[Session]) -> None:
         self.sessions = sessions
+        self.hosts = hosts_of(sessions)
         self.states = Counter(one.state for one in sessions)
         self.longest_s = {
-            state: _most([one.state_s for one in sessions if one.state == state]) for state in self.states
+            state: largest([one.state_s for one in sessions if one.state == state]) for state in self.states
         }
-        self.oldest_s = _most([one.age_s for one in sessions])
+        self.oldest_s = largest([one.age_s for one in sessions])
 
     @property
     def urgency(self) -> tuple[int, ...]:
@@ -47,7 +48,7 @@ class Group:
             "count": len(self.sessions),
             "program": shown(first.program),
             "opened": shown(first.line) or None,
-            "host": first.host or None,
+            "hosts": dict(self.hosts.most_common()),
             "users": sorted({one.user for one in self.sessions}),
             "databases": sorted({one.database for one in self.sessions}),
             "states": {state: self.states[state] for state in _STATES if self.states[state]},
@@ -59,10 +60,9 @@ class Group:
 
 def groups_of(sessions: Iterable[Session]) -> list[Group]:
     """The connections in groups, the most urgent first. Untagged ones are grouped by what there is."""
-    found: dict[tuple[str, ...], list[Session]] = {}
+    found: dict[str, list[Session]] = {}
     for one in sessions:
-        key = (one.name or f"\0{one.user}\0{one.database}", one.host)
-        found.setdefault(key, []).append(one)
+        found.setdefault(one.name or f"\0{one.user}\0{one.database}", []).append(one)
     return sorted(map(Group, found.values()), key=lambda group: group.urgency, reverse=True)
 
 
@@ -90,57 +90,29 @@ def lines_of(state: State) -> Iterator[str]:
     for limit in state.limits:
         yield limit.sentence
     if state.hidden:
-        many = f"{_count(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
+        many = f"{count(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
         yield f"You may not see what {many}: {state.rights}."
     if state.no_transactions:
         yield f"You may not see who is idle in a transaction, nor who blocks whom: {state.rights}."
     yield from ("", *map(shown, state.remarks)) if state.remarks else ()
-    yield from _blocking(state)
+    trees = trees_of(state)
+    yield from _blocking(trees)
     yield from _holding(state)
-    yield from _advice(state)
+    yield from _advice(state, trees)
 
 
 def _slots(state: State) -> str:
-    taken = f"{state.used} of {state.slots} {state.noun} {_are(state.used)} in use, this one included"
-    free = f"{state.free} {_are(state.free)} free"
-    reserved = [f"{one.slots} {_are(one.slots)} reserved for {one.whom}" for one in state.reserves]
+    taken = f"{state.used} of {state.slots} {state.noun} {are(state.used)} in use, this one included"
+    free = f"{state.free} {are(state.free)} free"
+    reserved = [f"{one.slots} {are(one.slots)} reserved for {one.whom}" for one in state.reserves]
     return f"{taken}; {', '.join([free, *reserved])}."
 
 
-def _blocking(state: State) -> Iterator[str]:
-    trees = trees_of(state)
+def _blocking(trees: list[Tree]) -> Iterator[str]:
     if trees:
         yield ""
         yield "Who blocks whom:"
-    for tree in trees[:_SHOWN]:
-        lines = list(_lines(tree, 0))
-        yield from lines[: _SHOWN + 1]
-        if len(lines) > _SHOWN + 1:
-            yield f"      … and {len(lines) - _SHOWN - 1} more, which --json lists"
-    if len(trees) > _SHOWN:
-        yield f"  … and {len(trees) - _SHOWN} more that block others, which --json lists"
-
-
-def _lines(tree: Tree, depth: int) -> Iterator[str]:
-    yield f"  {'    ' * depth}{_who(tree)}"
-    for after in tree.waiting:
-        yield from _lines(after, depth + 1)
-
-
-def _who(tree: Tree) -> str:
-    one, blocks = tree.session, f", blocks {tree.blocks}" if tree.waiting else ""
-    if one is None:  # a prepared transaction has 0
-        return f"{f'process {tree.pid}' if tree.pid else 'a prepared transaction, which has no process'}{blocks}"
-    doing = "waits for a lock" if one.state == RUNNING and one.blocked_by else one.state
-    since = f" for {_duration(one.state_s)}" if one.state_s is not None else ""
-    return f"{_label(one)}, {doing}{since}{blocks} (process {one.pid})"
-
-
-def _label(one: Session) -> str:
-    """The opening line and host of a connection; without a line what there is."""
-    line, program = shown(one.line), shown(one.program)
-    what = f"{line} ({program})" if line else program or f"no name, user {shown(one.user)}"
-    return f"{what} on {shown(one.host)}" if one.host else what
+        yield from lines_of_trees(trees)
 
 
 def _holding(state: State) -> Iterator[str]:
@@ -149,41 +121,56 @@ def _holding(state: State) -> Iterator[str]:
         return
     yield ""
     yield f"{state.order}:"
-    for group in groups[:_SHOWN]:
-        first = group.sessions[0]
+    on_screen, others = _on_screen(groups)
+    for group in on_screen:
         users = sorted({shown(f"{one.user or '?'} to {one.database or 'no database'}") for one in group.sessions})
-        yield f"{len(group.sessions):>6}  {_label(first)}"
-        yield f"        {'; '.join([_states(group), *_oldest(group), ', '.join(f'as {one}' for one in users)])}"
-    rest = groups[_SHOWN:]
-    if rest:
-        many = sum(len(group.sessions) for group in rest)
-        yield f"{many:>6}  in {_count(len(rest), 'smaller group')}, which --json lists"
+        yield f"{len(group.sessions):>6}  {label(group.sessions)}"
+        details = [_states(group), *_hosts(group), *_oldest(group), ", ".join(f"as {one}" for one in users)]
+        yield f"        {'; '.join(details)}"
+    if others:
+        many = sum(len(group.sessions) for group in others)
+        yield f"{many:>6}  in {count(len(others), 'other group')}, which --json lists"
+
+
+def _on_screen(groups: list[Group]) -> tuple[list[Group], list[Group]]:
+    """The groups that a person reads first, and the others: small urgent ones must not hide a large one."""
+    if len(groups) <= _SHOWN:
+        return groups, []
+    rest = sorted(groups[_URGENT:], key=lambda group: len(group.sessions), reverse=True)
+    return groups[:_URGENT] + rest[: _SHOWN - _URGENT], rest[_SHOWN - _URGENT :]
 
 
 def largest_of(sessions: Iterable[Session], most: int) -> list[str]:
     """The `most` largest groups, as `40  shop/cars.py:42 in load_cars (shop.py) on web-3`; and a line on the rest."""
     groups = sorted(groups_of(sessions), key=lambda group: -len(group.sessions))
-    lines = [f"{len(group.sessions):>4}  {_label(group.sessions[0])}" for group in groups[:most]]
+    lines = [f"{len(group.sessions):>4}  {label(group.sessions)}" for group in groups[:most]]
     rest = sum(len(group.sessions) for group in groups[most:])
-    return [*lines, *([f"{rest:>4}  in {_count(len(groups) - most, 'smaller group')}"] if rest else [])]
+    return [*lines, *([f"{rest:>4}  in {count(len(groups) - most, 'smaller group')}"] if rest else [])]
 
 
 def _states(group: Group) -> str:
     parts = []
     for state in _STATES:
         if group.states[state]:
-            longest = f", {_LONGEST[state].format(_duration(group.longest_s[state]))}" if state in _LONGEST else ""
+            longest = f", {_LONGEST[state].format(duration(group.longest_s[state]))}" if state in _LONGEST else ""
             parts.append(f"{group.states[state]} {state}{longest}")
     return "; ".join(parts)
 
 
+def _hosts(group: Group) -> list[str]:
+    """Which of several hosts has the most of them, unless all have as many."""
+    ((host, held), *others) = group.hosts.most_common()
+    uneven = others and others[-1][1] != held
+    return [f"at most {held} on one host, {shown(host) or 'by a local socket'}"] if uneven else []
+
+
 def _oldest(group: Group) -> list[str]:
-    return [f"oldest opened {_duration(group.oldest_s)} ago"] if group.oldest_s is not None else []
+    return [f"oldest opened {duration(group.oldest_s)} ago"] if group.oldest_s is not None else []
 
 
-def _advice(state: State) -> Iterator[str]:
+def _advice(state: State, trees: list[Tree]) -> Iterator[str]:
     idle = [one for one in state.sessions if one.state == IDLE_IN_TRANSACTION]
-    blocking = [tree.pid for tree in trees_of(state) if tree.session in idle]
+    blocking = [tree.pids[0] for tree in trees if tree.sessions and tree.sessions[0].state == IDLE_IN_TRANSACTION]
     unnamed = sum(not one.line for one in state.sessions)
     if idle or unnamed:
         yield ""
@@ -193,26 +180,5 @@ def _advice(state: State) -> Iterator[str]:
         yield "An idle transaction keeps its locks until its program commits, rolls back or ends."
         yield f"whoholds ends no connection. To end one yourself (its program gets an error):  {end}"
     if unnamed:
-        many = f"{_count(unnamed, 'connection')} {'has' if unnamed == 1 else 'have'}"
+        many = f"{count(unnamed, 'connection')} {'has' if unnamed == 1 else 'have'}"
         yield f"{many} no opening line: start the programs with WHOHOLDS=1 WHOHOLDS_TAG=1."
-
-
-def _most(values: list[float | None]) -> float | None:
-    return max((value for value in values if value is not None), default=None)
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "an unknown time"
-    for size, unit in ((_DAY, "days"), (_HOUR, "h"), (_MINUTE, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from dataclasses import dataclass
 from operator import attrgetter
@@ -64,6 +65,11 @@ def owner_names(handles: Iterable[Handle]) -> tuple[str, ...]:
         if handle.owner is not None:
             owners.setdefault(handle.owner, shown_name(handle.owner.name))
     return tuple(dict.fromkeys(owners.values()))
+
+
+def naturally(name: str) -> list[tuple[int, str]]:
+    """A key that sorts `Task-2` before `Task-10`."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def holders_of(handles: Iterable[Handle]) -> set[Owner]:

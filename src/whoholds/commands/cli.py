@@ -1,4 +1,4 @@
-"""The `whoholds` command: `run` a program watched, `report` on a journal, ask a `server`, `doctor`, `completion`."""
+"""The `whoholds` command: `run` a program, `report` on journals, `dump` a process, ask a `server`, and two more."""
 
 from __future__ import annotations
 
@@ -74,13 +74,19 @@ def _server(options: argparse.Namespace) -> int:
     return server(options.dsn, as_json=options.json, watch=options.watch, color=options.color)
 
 
+def _dump(options: argparse.Namespace) -> int:
+    from whoholds.commands.dump import dump
+
+    return dump(options.pid, as_json=options.json, wait=options.wait, color=options.color)
+
+
 def _completion(options: argparse.Namespace) -> int:
     from whoholds.commands.completion import completion
 
     return completion(options.shell, parser())
 
 
-_COMMANDS = {"report": _report, "server": _server, "doctor": _doctor, "completion": _completion}
+_COMMANDS = {"report": _report, "dump": _dump, "server": _server, "doctor": _doctor, "completion": _completion}
 
 
 _EXAMPLES = """\
@@ -92,6 +98,7 @@ examples:
   whoholds run --journal run.jsonl app.py   keep the run; then: whoholds report run.jsonl
   whoholds report --since 10m run.jsonl     what was reported in the last ten minutes
   whoholds report run.jsonl --html run.html draw it: one HTML file, to be looked at in a browser
+  whoholds dump 4711                        who holds what now in process 4711, which is being watched
   whoholds server postgresql://host/shop    who holds the connections of that server, on every host
   whoholds doctor                           is it active here, and if not, why
 
@@ -116,9 +123,10 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
-    commands = whole.add_subparsers(dest="command", metavar="run | report | server | doctor | completion")
+    commands = whole.add_subparsers(dest="command", metavar="run | report | dump | server | doctor | completion")
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
     _report_options(commands.add_parser("report", help="print what journals say"))
+    _dump_options(commands.add_parser("dump", help="print what a watched process holds now"))
     _server_options(commands.add_parser("server", help="ask a database server who holds its connections"))
     commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
     for command in list(commands.choices.values()):
@@ -186,6 +194,20 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     _hosts_options(forms, report)
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
+
+
+def _dump_options(dump: argparse.ArgumentParser) -> None:
+    dump.add_argument("pid", type=_pid, help="the number of the process; in a container, the number that it has there")
+    dump.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/dump.md")
+    dump.add_argument(
+        "--wait", type=_seconds, metavar="SECONDS", help="how long to wait for the answer; by default 5 seconds"
+    )
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 31:
+        raise argparse.ArgumentTypeError(f"takes the number of a process, not {text!r}")
+    return int(text)
 
 
 def _server_options(server: argparse.ArgumentParser) -> None:

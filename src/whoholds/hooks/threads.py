@@ -42,13 +42,14 @@ real_ident: Callable[[], int] = _original("get_ident")
 class RealThread:
     """A thread of the operating system, unknown to `threading`, for which the end of the interpreter does not wait.
 
-    `run` must not raise.
+    `run` must not raise. With a `name`, the system shows the thread under it, where the system is Linux.
     """
 
-    __slots__ = ("_handle", "_last_word", "_native", "_run", "ident")
+    __slots__ = ("_handle", "_last_word", "_name", "_native", "_run", "ident")
 
-    def __init__(self, run: Callable[[], None]) -> None:
+    def __init__(self, run: Callable[[], None], name: str = "") -> None:
         self._run = run
+        self._name = name
         self._last_word: SimpleQueue[None] = SimpleQueue()
         self._native = 0
         self._handle: Any = None
@@ -71,10 +72,24 @@ class RealThread:
     def _begin(self) -> None:
         self.ident = real_ident()
         self._native = _native_id() if _native_id is not None else 0
+        if self._name:
+            self._show_name()
         try:
             self._run()
         finally:
             self._last_word.put(None)
+
+    def _show_name(self) -> None:
+        try:
+            file = os.open(f"{TASKS}/{self._native}/comm", os.O_WRONLY)
+        except OSError:  # not Linux, or /proc is not to be written
+            return
+        try:
+            os.write(file, self._name.encode())
+        except OSError:
+            pass
+        finally:
+            os.close(file)
 
     def join(self, seconds: float) -> bool:
         """Wait until the system no longer counts the thread, at most `seconds`. Returns whether it has ended."""

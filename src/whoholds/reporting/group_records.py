@@ -5,13 +5,12 @@ The lines of a report (`groups`) and the description of a process are made from 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.asking import kind_of_owners
 from whoholds.analysis.blame import kind_of, user_index
-from whoholds.analysis.finding import holders_of, made_at
+from whoholds.analysis.finding import holders_of, made_at, naturally, owner_names
 from whoholds.analysis.frames import frame_at
 from whoholds.analysis.work import work_of
 from whoholds.reporting.stacks import statement_records
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.origin import Origin
 
 OWNERS = 10  # names that a group lists
+NAMED = 200  # handles, the oldest, among whose owners they are
 IN_A_STATEMENT, IN_TRANSACTION, IDLE = "in a statement", "idle in transaction", "idle"
 
 
@@ -39,7 +39,7 @@ def group_record(
     `states` the states of the handles at an earlier instant, if the group is about that instant.
     """
     handles = part.handles
-    owners = sorted(part.owners, key=naturally)
+    names = sorted(owner_names(handles[:NAMED]), key=naturally)
     return {
         "count": part.count,
         "kind": handles[0].kind if handles else "connection",
@@ -49,8 +49,8 @@ def group_record(
         "work": redact(work_of(handles)),
         "longest_s": round(max((handle.held_s(now) for handle in handles), default=0.0), 3),
         "owner_kind": kind_of_owners(handles),
-        "owner_count": max(len(holders_of(handles)), len(owners)),
-        "owners": [redact(name) for name in owners[:OWNERS]],
+        "owner_count": max(len(holders_of(handles)), len(names)),
+        "owners": names[:OWNERS],
         "states": dict(Counter(state_of(handle, states) for handle in handles if handle.open or states).most_common()),
         "now": _places(handles, doing, states),
         "statements": statement_records(handles, now),
@@ -103,8 +103,3 @@ def _places(handles: Sequence[Handle], doing: dict[Handle, Origin], states: dict
             holders.setdefault((line, state_of(handle, states)), []).append(handle)
     counts = Counter({where: max(len(holders_of(group)), 1) for where, group in holders.items()})
     return [{"count": count, "at": located(line), "state": state} for (line, state), count in counts.most_common()]
-
-
-def naturally(name: str) -> list[tuple[int, str]]:
-    """A key that sorts `Task-2` before `Task-10`."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

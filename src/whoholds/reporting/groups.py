@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from whoholds.reporting.group_records import group_record, located, naturally
+from whoholds.analysis.finding import naturally
+from whoholds.reporting.group_records import group_record, located
 from whoholds.reporting.stacks import statement_lines
 from whoholds.reporting.words import number_of, opening_verb, recorded_place
 from whoholds.text.redact import redact
@@ -60,7 +61,7 @@ def asking_lines(asking: Asking, *, source: bool) -> list[str]:
     if asking.spawned is not None:
         lines.append(f"        spawned  {line_and_source(located(asking.spawned.frame, source=source))}")
     seconds = f"for {'up to ' * (asking.count > 1)}{asking.longest_s:.1f} s"
-    owners = sorted(asking.owners, key=naturally)
+    owners = [redact(name) for name in sorted(asking.owners, key=naturally)]
     lines.append(f"        waiting  {seconds}{_by(owners, asking.kind, len(owners))}")
     return lines
 
@@ -95,7 +96,7 @@ def _held(group: dict[str, Any]) -> str:
 
 def _by(owners: Iterable[str], kind: str, count: int) -> str:
     """`, by 35 threads, such as Thread-3`: `count` owners, of which several may have one name."""
-    first = next((redact(name) for name in owners), "")
+    first = next(iter(owners), "")
     if not first:
         return ", by an unknown owner"
     return f", by {count} {kind}s, such as {first}" if count > 1 else f", by {first}"

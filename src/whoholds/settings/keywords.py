@@ -51,6 +51,7 @@ class Settings(TypedDict, total=False):
     watch: str | Sequence[str]
     config: Path
     max_handles: Number
+    dump: Flag
     dump_signal: str
     sigterm: Flag
     exit_collect: Flag

@@ -251,6 +251,14 @@ class Limits:
         "how many connections are remembered; the others are only counted",
         at_start=True,
     )
+    dump: bool = _setting(
+        True,
+        "WHOHOLDS_DUMP",
+        parsers.flag,
+        "1 or 0",
+        "0: the process does not answer `whoholds dump`",
+        at_start=True,
+    )
     dump_signal: str = _setting(
         "",
         "WHOHOLDS_DUMP_SIGNAL",

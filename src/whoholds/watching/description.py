@@ -92,9 +92,9 @@ def _process(watch: Watch) -> dict[str, Any]:
 def _started(now: float) -> float | None:
     """When this process was started, in seconds since the epoch; None where the system does not say."""
     try:
-        with open("/proc/self/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123 - pathlib is not imported
-            ticks = int(stat.read().rpartition(")")[2].split()[19])
-        with open("/proc/uptime", encoding="ascii") as uptime:  # noqa: PTH123 - likewise
+        with open("/proc/self/stat", "rb") as stat:  # noqa: PTH123 - pathlib is not imported
+            ticks = int(stat.read().rpartition(b")")[2].split()[19])
+        with open("/proc/uptime", "rb") as uptime:  # noqa: PTH123 - likewise
             up = float(uptime.read().split()[0])
         return now - up + ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):

@@ -17,8 +17,9 @@ from whoholds.hooks.threads import RealThread, pause, real_ident
 from whoholds.ledger import here
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Spawn
+from whoholds.watching.answering import answering
 from whoholds.watching.aside import failure
-from whoholds.watching.running import attended
+from whoholds.watching.running import attended, current
 
 try:
     from _queue import Empty, SimpleQueue
@@ -35,6 +36,7 @@ GATHER_S = 0.1  # from a wake, or from the first opening, to the look, so that t
 WAIT_S = 1.0  # longest wait for the ticking thread to stop
 AT_ONCE_S = 0.25  # longest wait for the end of an immediate look, which takes some 5 ms
 PAUSE_S = 0.00005  # in the middle of a long look: a thread that waits for the GIL gets it
+NAME = "whoholds"  # of the ticking thread, as `top -H` and `ps -T` show it: so `whoholds top` knows who is watched
 LONGEST_S = 3600.0  # longest single wait: a queue takes no more than some 292 years
 
 _STOP, _SOON, _NOW = range(3)  # orders to the ticking thread
@@ -43,8 +45,10 @@ _STOP, _SOON, _NOW = range(3)  # orders to the ticking thread
 class Ticker:
     """Ticks a watch `GATHER_S` after the first opening, `rest_s` seconds after each look, and earlier when woken."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, answer: Callable[[], None] | None = None) -> None:
+        """`answer` is called after each look, and answers those who ask from outside; None if nobody may."""
         self._watch = watch
+        self._answer = answer
         self.renew()
 
     def renew(self) -> None:
@@ -73,7 +77,7 @@ class Ticker:
         self._running[0] = True
         if self._due is None:
             self._due = monotonic() + min(GATHER_S, self._watch.limits.every)
-        self._thread = RealThread(partial(self._run, self._orders))
+        self._thread = RealThread(partial(self._run, self._orders), NAME)
         try:
             self._thread.start()
         except RuntimeError:  # there can be no threads (as in uWSGI without threads), or the interpreter ends
@@ -135,8 +139,10 @@ class Ticker:
             wait = (self._due or 0) - monotonic()
             if wait > 0:
                 try:
-                    order = orders.get(timeout=min(wait, LONGEST_S))
+                    order = orders.get(timeout=min(wait, self._watch.limits.every, LONGEST_S))
                 except Empty:
+                    if monotonic() < (self._due or 0):  # a rest after a long look
+                        self._glance()
                     continue
                 if order == _STOP:
                     return
@@ -149,10 +155,16 @@ class Ticker:
                 rest_s = self._watch.rest_s
             except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
                 self._watch.stand_aside("look-failed", f"a look failed: {failure(error)}", type(error))
+            self._glance()
             self._due = monotonic() + rest_s
             if at_once and self._looked is not None:
                 at_once = False
                 self._looked.put(None)
+
+    def _glance(self) -> None:
+        """Answer whoever asks from outside; of several watches, the one that began last."""
+        if self._answer is not None and current() is self._watch:
+            self._answer()
 
 
 # --- fork and exit: these hooks cannot be removed, so they are installed once and use the watches of the moment -----
@@ -163,7 +175,7 @@ _after: list[Callable[[], None]] = []
 def attend(watch: Watch) -> Ticker:
     """Tick `watch` from now on, also after forks, until the process ends or `leave` is called. Returns its ticker."""
     hook()
-    ticker = Ticker(watch)
+    ticker = Ticker(watch, answering(partial(_described, watch)) if watch.limits.dump else None)
     watch.ledger.on_opened = ticker.ensure
     watch.ledger.wake = ticker.wake
     watch.ledger.wake_at_once = ticker.wake_at_once
@@ -171,6 +183,12 @@ def attend(watch: Watch) -> Ticker:
         watch.ledger.on_opened = _until_the_main_thread_opens(ticker, watch)
     attended.append((watch, ticker))
     return ticker
+
+
+def _described(watch: Watch) -> dict[str, Any]:
+    from whoholds.watching.holders import described  # a process of which nobody asks needs none of it
+
+    return described(watch)
 
 
 def _until_the_main_thread_opens(ticker: Ticker, watch: Watch) -> Callable[[], None]:

@@ -1,0 +1,99 @@
+"""Asks a watched process what it holds, and says in one line why there is no answer, if there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from whoholds.commands.as_user import answered_as_user
+from whoholds.commands.exchange import NoAnswer, answered
+from whoholds.commands.processes import NoProcess, Process, process_of
+from whoholds.switch import OFF
+from whoholds.text.visible import visible
+
+WAIT_S = 5.0  # until a process is said not to answer; at least so many of its looks:
+LOOKS = 3
+LONGEST_S = 60.0  # unless more is asked for
+
+
+def answer_of(pid: int, wait: float | None = None) -> dict[str, Any]:
+    """What the process `pid` says that it holds: the object that docs/dump.md describes. Raises `NoAnswer`.
+
+    `wait` is how many seconds to wait for it, by default `WAIT_S`, and longer if its looks are rarer.
+    """
+    if not hasattr(os, "geteuid"):
+        raise NoAnswer("whoholds dump works on Linux and other Unix systems only; in the program: whoholds.holders()")
+    try:
+        process = process_of(pid)
+    except NoProcess:
+        raise NoAnswer(f"there is no process {pid} here; `ps -ef | grep python` lists those that run") from None
+    me = os.geteuid()
+    if me not in (0, process.uid):
+        whose = f"process {pid} belongs to user {process.uid}"
+        raise NoAnswer(f"{whose}: ask as that user or as root, with `sudo whoholds dump {pid}`")
+    seconds = wait if wait is not None else max(WAIT_S, LOOKS * _every(process))
+    began = time.monotonic()
+    if me == 0 and (process.uid != 0 or process.root):
+        answer = answered_as_user(process, seconds)
+    else:
+        answer = answered(process, seconds, process.root)
+    if answer is None:
+        raise NoAnswer(_why_not(process, time.monotonic() - began))
+    return _checked(answer, pid)
+
+
+def _every(process: Process) -> float:
+    try:
+        return min(float(process.environ.get("WHOHOLDS_EVERY", "1")), LONGEST_S / LOOKS)
+    except ValueError:
+        return 1.0
+
+
+def _checked(answer: bytes, pid: int) -> dict[str, Any]:
+    """The answer as an object, with no control characters in its texts. Raises `NoAnswer` if it is none of ours."""
+    try:
+        said = json.loads(answer)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or said.get("type") not in ("holders", "fault"):
+        raise NoAnswer(f"process {pid} gave an answer that is not whoholds's")
+    if said["type"] == "fault":
+        raise NoAnswer(visible(f"process {pid} could not say what it holds: {said.get('reason')}; its log has more"))
+    return _shown(said)  # type: ignore[no-any-return]  # an object is given for an object
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, str):
+        return visible(value, lines=True)
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return {name: _shown(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def _why_not(process: Process, waited: float) -> str:
+    """Why the process did not answer, as far as that can be told, and what to do; in one line."""
+    try:
+        process = process_of(process.pid)
+    except NoProcess:
+        return f"process {process.pid} has ended meanwhile"
+    return f"process {process.pid} did not answer in {waited:.1f} s: {_reason(process)}"
+
+
+def _reason(process: Process) -> str:
+    setting = process.environ.get("WHOHOLDS", "").strip().lower()
+    if process.state:
+        return f"it is {process.state}"
+    if process.environ.get("WHOHOLDS_DUMP", "").strip().lower() in OFF[1:]:
+        return "it was started with WHOHOLDS_DUMP=0, which switches this off"
+    if process.watched:
+        return (
+            "it is watched, but C code may keep every Python thread from running, or its looks are rarer "
+            "(WHOHOLDS_EVERY; --wait SECONDS waits longer), or its settings have dump=0. "
+            f"`py-spy dump --pid {process.pid}` shows where it is"
+        )
+    if setting not in OFF:
+        return "WHOHOLDS is set in it, but it has opened no connection yet, and whoholds looks from the first one on"
+    unset = " (WHOHOLDS is not set in its environment)" if process.environ else ""
+    return f"it is not watched{unset}, or has opened no connection yet. Start it with WHOHOLDS=1"

@@ -1,0 +1,33 @@
+"""`whoholds dump PID`: who holds what now in a process that is being watched."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from whoholds.commands.asking import answer_of
+from whoholds.commands.exchange import NoAnswer
+from whoholds.reporting.held import description_text
+from whoholds.text.streams import AUTO, has_color, in_color, say
+
+
+def dump(pid: int, *, as_json: bool = False, wait: float | None = None, color: str = AUTO) -> int:
+    """Print what the process `pid` holds now, as text or as the JSON object of docs/dump.md.
+
+    Returns 0, or 1 if it did not answer; why is said on stderr.
+    """
+    try:
+        answer = answer_of(pid, wait)
+        text = json.dumps(answer, indent=1) if as_json else description_text(answer)
+    except NoAnswer as error:
+        say(f"whoholds: {error}")
+        return 1
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        why = (
+            f"process {pid} answered in another form ({type(error).__name__}): ask with the whoholds that it runs with"
+        )
+        say(f"whoholds: {why}")
+        return 1
+    colored = not as_json and has_color(sys.stdout, color)
+    sys.stdout.write(f"{in_color(text) if colored else text}\n")
+    return 0

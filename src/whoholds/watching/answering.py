@@ -1,0 +1,107 @@
+"""A watched process and `whoholds dump`: one glance at a folder each look, and an answer where somebody asks.
+
+Called in the ticking thread. Nothing is written unless a question lies in the folder, which only this user can enter:
+see `watching.questions`.
+"""
+
+from __future__ import annotations
+
+import os
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from whoholds.ledger import faults
+from whoholds.watching import questions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GRAIN_NS = 1_000_000_000  # a folder that changed so short a time ago may change again within the same mark of its clock
+LOOKS = 10  # after so many the user is asked for again
+_PART = ".part"
+
+
+class Answering:
+    """Looks at the folder for questions, and answers those to this process with what `describe` gives.
+
+    `describe` returns the description as a JSON-ready object; it may raise.
+    """
+
+    def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
+        self._describe = describe
+        self._uid = -1
+        self._folder = ""
+        self._looks = 0
+        self._seen = -1  # when the folder had last changed, in nanoseconds since the epoch, when it was last read
+
+    def look(self) -> None:
+        """Answer what is asked. Never raises; a fault of ours is noted."""
+        try:
+            if self._looks % LOOKS == 0:
+                self._find()
+            self._looks += 1
+            # for the usual case, no folder: `stat` would raise, which takes as long again
+            if os.access(self._folder, os.F_OK):  # one call, once a look
+                changed = os.stat(self._folder, follow_symlinks=False).st_mtime_ns  # noqa: PTH116 - likewise
+                if changed != self._seen:
+                    self._read(changed)
+        except OSError:  # gone meanwhile
+            pass
+        except Exception as error:  # noqa: BLE001 - our fault must not end the looking
+            faults.note(error, "whoholds.dump")
+
+    def _find(self) -> None:
+        uid = os.geteuid()
+        if uid != self._uid:  # at the first look, and when a server has given up the rights of root
+            self._uid, self._folder, self._seen = uid, questions.folder_of(os.environ, uid), -1
+
+    def _read(self, changed: int) -> None:
+        try:
+            folder = questions.entered(self._folder, self._uid)
+        except OSError:  # somebody else's, or gone: the asker says so
+            self._seen = changed
+            return
+        try:
+            pid, namespace = os.getpid(), questions.namespace_of()
+            for name in os.listdir(folder):  # noqa: PTH208 - of a descriptor
+                token = questions.token_of(name, pid, namespace)
+                if token:
+                    self._answer(name, token, folder)
+        finally:
+            os.close(folder)
+        self._seen = changed if abs(time_ns() - changed) > GRAIN_NS else -1
+
+    def _answer(self, question: str, token: str, folder: int) -> None:
+        """Take the question away, and put the answer where the asker waits for it: whole or not at all."""
+        import json
+
+        try:
+            os.unlink(question, dir_fd=folder)
+        except OSError:  # the asker waits no more, or it is no file
+            return
+        try:
+            answer = json.dumps(self._describe(), separators=(",", ":"), default=str)
+        except Exception as error:  # noqa: BLE001 - the asker is told, and the next look says it
+            faults.note(error, "whoholds.dump")
+            answer = json.dumps({"type": "fault", "reason": f"{type(error).__name__} in whoholds"})
+        part = questions.answer_of(token) + _PART
+        try:
+            questions.new_file(part, folder, f"{answer}\n".encode())
+            os.rename(part, questions.answer_of(token), src_dir_fd=folder, dst_dir_fd=folder)
+        except OSError as error:  # a full disk
+            faults.note(error, "whoholds.dump")
+            _remove(part, folder)
+
+
+def _remove(name: str, folder: int) -> None:
+    try:
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        pass
+
+
+def answering(describe: Callable[[], dict[str, Any]]) -> Callable[[], None] | None:
+    """What the ticking thread calls after each look; None where the system has no users whose folders are private."""
+    if not hasattr(os, "geteuid") or os.stat not in os.supports_follow_symlinks or os.open not in os.supports_dir_fd:
+        return None
+    return Answering(describe).look

@@ -57,7 +57,7 @@ def shown(browser: Any) -> Iterator[Callable[..., Any]]:  # noqa: F811 - the fix
     wrong: list[str] = []
     contexts = []
 
-    def open_page(port: int, **settings: Any) -> Any:
+    def open_page(port: int, *, drawn: bool = True, **settings: Any) -> Any:
         settings = {"viewport": {"width": 1400, "height": 1000}, **settings}
         context = browser.new_context(**settings)
         contexts.append(context)
@@ -67,7 +67,7 @@ def shown(browser: Any) -> Iterator[Callable[..., Any]]:  # noqa: F811 - the fix
         page.on("console", lambda message: wrong.append(message.text))
         page.on("request", lambda request: wrong.append(request.url) if request.url != address else None)
         page.goto(address)
-        page.wait_for_selector("html[data-drawn]")
+        page.wait_for_selector("html[data-drawn]" if drawn else "h1")
         return page
 
     yield open_page
@@ -121,6 +121,19 @@ def test_whoever_cannot_see_it_can_use_it(program: Programs, browser: Any, shown
         assert "25 of them opened at app.py:7" in page.inner_text("#now")
         assert page.get_by_role("link", name="As text").first.is_visible()
         context.close()
+
+
+def test_a_quiet_process_has_a_short_page(program: Programs, shown: Callable[..., Any]) -> None:
+    """Where nothing was opened, or whoholds is not switched on: a sentence, no empty lists, and nothing fails."""
+    program.write("from whoholds import web\n" + ASGI)
+    with served(program, ["uvicorn", "app:app"]) as port:
+        page = shown(port)
+        assert page.inner_text("#now-heading") == "No connection is held now."
+        assert page.inner_text("#findings p") == "whoholds has found nothing so far."
+        assert [page.is_visible(f"#{name}") for name in ("curve", "lines", "table")] == [True, False, False]
+    with served(program, ["uvicorn", "app:app"], WHOHOLDS=None) as port:
+        page = shown(port, drawn=False)
+        assert page.inner_text("h1").startswith("whoholds is not switched on in this process. Set WHOHOLDS=1")
 
 
 def test_the_policy_refuses_a_script_that_got_in(program: Programs, browser: Any) -> None:  # noqa: F811 - the fixture

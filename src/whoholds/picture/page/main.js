@@ -106,6 +106,7 @@ function start() {
   state.tab = data.table;
   setTheme(dark.matches ? "dark" : "light");
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
+  if (data.live && !bars.count) for (const id of ["lines", "table"]) byId(id).hidden = true; // nothing was opened yet
   refresh();
   drawHeader();
   drawFindings();

@@ -24,7 +24,9 @@ MODULES = """
 sqlite3 sqlite3.dbapi2 psycopg2 psycopg2.extensions psycopg2.extras psycopg2.pool psycopg psycopg.connection
 psycopg.connection_async psycopg.cursor psycopg.cursor_async psycopg_pool psycopg_pool.pool psycopg_pool.pool_async
 psycopg_pool.base pymysql pymysql.connections pymysql.cursors asyncpg asyncpg.connection asyncpg.pool
-asyncpg.connect_utils asyncpg.prepared_stmt asyncpg.cursor aiopg aiopg.connection aiopg.pool aiosqlite aiosqlite.core MySQLdb MySQLdb.connections
+asyncpg.connect_utils asyncpg.prepared_stmt asyncpg.cursor aiopg aiopg.connection aiopg.pool aiomysql
+aiomysql.connection aiomysql.cursors aiomysql.pool asyncmy asyncmy.connection asyncmy.pool mariadb mariadb.connections
+mariadb.cursors mariadb.connectionpool pyodbc aioodbc aioodbc.connection aioodbc.cursor aioodbc.pool aiosqlite aiosqlite.core MySQLdb MySQLdb.connections
 MySQLdb.cursors mysql.connector mysql.connector.connection mysql.connector.connection_cext mysql.connector.cursor
 mysql.connector.cursor_cext mysql.connector.pooling mysql.connector.abstracts pg8000 pg8000.dbapi pg8000.legacy
 pg8000.core sqlalchemy.pool sqlalchemy.pool.base sqlalchemy.pool.impl sqlalchemy.orm.session

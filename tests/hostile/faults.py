@@ -38,6 +38,8 @@ THE_CALL_ITSELF = (
     ("hooks/stand_ins.py", "__eq__"),
     ("hooks/forks.py", "guarded"),  # the call that forks
     ("drivers/sqlite.py", "make"),  # a cursor, made by the library's own function
+    ("drivers/_importlib_bootstrap/proxy_calls.py", "enter"),  # the library's `__enter__`, by way of a proxy
+    ("drivers/_proxies.py", "as_itself"),  # a comparison, which a method of a proxy ends with
 )
 Key = tuple[str, int, str]  # file, first line, name: a code object in any process
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from tests.drivers.libraries import Pyodbc
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -79,6 +81,8 @@ def here(need: str, world: World) -> bool:
     servers = {"postgres": world.postgres, "mariadb": world.mariadb}
     if need in servers:
         return bool(servers[need])
+    if need == "odbc":
+        return Pyodbc.there()
     try:
         return find_spec(need) is not None
     except ModuleNotFoundError:  # not even its package
@@ -88,7 +92,7 @@ def here(need: str, world: World) -> bool:
 def imports(name: str) -> None:
     """Import what a program needs, so that a watch may stand there before it runs."""
     for need in _NEEDS[name]:
-        if need not in ("postgres", "mariadb"):
+        if need not in ("postgres", "mariadb", "odbc"):
             __import__(need)
 
 
@@ -355,6 +359,132 @@ def mysql_connector(world: World) -> None:
     cursor.close()
     connection.commit()
     connection.close()
+
+
+def _aio_mysql(world: World, library: Any, errors: Any, database: str) -> None:
+    """What a program of aiomysql and one of asyncmy do."""
+    at = {{"database": database}.get(name, name): value for name, value in world.mariadb.items()}
+
+    async def answer(connection: Any, sql: str) -> Any:
+        async with connection.cursor() as cursor:
+            await cursor.execute(sql)
+            return await cursor.fetchall()
+
+    async def main() -> None:
+        connection = await library.connect(**at)
+        world.say(await answer(connection, "select 7"))
+        with world.expecting(errors.ProgrammingError):
+            await answer(connection, "select * from nowhere")
+        await connection.begin()
+        await connection.rollback()
+        await connection.ensure_closed()
+        with world.expecting(errors.OperationalError):
+            await library.connect(**{**at, database: "nowhere"})
+        async with library.create_pool(minsize=1, maxsize=2, **at) as places:
+            for _ in range(2):
+                async with places.acquire() as one, places.acquire() as two:
+                    world.say([await answer(one, "select 1"), await answer(two, "select 2")])
+                    with world.expecting(asyncio.TimeoutError):
+                        await asyncio.wait_for(places.acquire(), 0.01)
+
+    _run(main)
+
+
+@_program("aiomysql", "mariadb")
+def aiomysql(world: World) -> None:
+    import aiomysql
+    import pymysql.err
+
+    _aio_mysql(world, aiomysql, pymysql.err, "db")
+
+
+@_program("asyncmy", "mariadb")
+def asyncmy(world: World) -> None:
+    import asyncmy
+    import asyncmy.errors
+
+    _aio_mysql(world, asyncmy, asyncmy.errors, "database")
+
+
+@_program("mariadb.connectionpool", "mariadb")
+def mariadb(world: World) -> None:
+    import mariadb
+
+    with mariadb.connect(**world.mariadb) as connection, connection.cursor() as cursor:
+        cursor.execute("select ?", (7,))
+        world.say(cursor.fetchall())
+        with world.expecting(mariadb.ProgrammingError):
+            cursor.execute("select * from nowhere")
+        connection.commit()
+    with world.expecting(mariadb.ProgrammingError):
+        connection.commit()
+    with world.expecting(mariadb.Error):
+        mariadb.connect(**{**world.mariadb, "database": "nowhere"})
+    places = mariadb.ConnectionPool(pool_name="few", pool_size=2, **world.mariadb)
+    try:
+        for _ in range(2):
+            with places.get_connection(), places.get_connection(), world.expecting(mariadb.PoolError):
+                places.get_connection()
+    finally:
+        places.close()
+
+
+@_program("mysql.connector", "mysql.connector.pooling", "mariadb")
+def mysql_connector_pool(world: World) -> None:
+    from mysql.connector.errors import PoolError
+    from mysql.connector.pooling import MySQLConnectionPool
+
+    places = MySQLConnectionPool(2, "few", use_pure=True, **world.mariadb)
+    for _ in range(2):
+        one, two = places.get_connection(), places.get_connection()
+        cursor = one.cursor()
+        cursor.execute("select 7")
+        world.say(cursor.fetchall())
+        with world.expecting(PoolError):
+            places.get_connection()
+        one.close()
+        two.close()
+    world.say(places._remove_connections())
+
+
+@_program("pyodbc", "odbc")
+def pyodbc(world: World) -> None:
+    import pyodbc
+
+    with pyodbc.connect(f"DRIVER=SQLite3;Database={world.folder}/odbc.db") as connection:
+        world.say(connection.execute("select 7").fetchall())
+        with connection.cursor() as cursor, world.expecting(pyodbc.Error):
+            cursor.execute("select * from nowhere")
+        connection.commit()
+    connection.close()
+    with world.expecting(pyodbc.ProgrammingError):
+        connection.execute("select 1")
+    with world.expecting(pyodbc.Error):
+        pyodbc.connect("DRIVER=nowhere")
+
+
+@_program("pyodbc", "aioodbc", "odbc")
+def aioodbc(world: World) -> None:
+    import aioodbc
+    import pyodbc
+
+    async def main() -> None:
+        dsn = f"DRIVER=SQLite3;Database={world.folder}/odbc.db"
+        async with aioodbc.connect(dsn=dsn) as connection, connection.cursor() as cursor:
+            await cursor.execute("select 7")
+            world.say(await cursor.fetchall())
+            with world.expecting(pyodbc.Error):
+                await cursor.execute("select * from nowhere")
+        with world.expecting(pyodbc.Error):
+            await aioodbc.connect(dsn="DRIVER=nowhere")
+        async with aioodbc.create_pool(dsn, minsize=1, maxsize=2) as places:
+            for _ in range(2):
+                async with places.acquire() as one, places.acquire():
+                    world.say(one.closed)
+                    with world.expecting(asyncio.TimeoutError):
+                        await asyncio.wait_for(places.acquire(), 0.01)
+
+    _run(main)
 
 
 @_program("pg8000.dbapi", "postgres")

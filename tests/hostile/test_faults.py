@@ -13,6 +13,8 @@ from tests.hostile.programs import needs as program_needs
 from tests.hostile.stretches import STRETCHES
 from tests.needs import lacking
 
+# their hooks are the ones that the others try
+ON_ONE_PYTHON = {"aiomysql", "asyncmy", "mariadb", "mysql_connector_pool", "pyodbc", "aioodbc"}
 SPARSE = 9  # of the functions that a program reaches, each so-manyeth is made to raise
 RARE = 7  # of the places where a signal's handler may run; a prime, so that loops are met at other places each
 
@@ -30,7 +32,9 @@ def world_for(needs: tuple[str, ...], request: pytest.FixtureRequest) -> World:
     return world
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize(
+    "program", [pytest.param(name, marks=pytest.mark.once) if name in ON_ONE_PYTHON else name for name in PROGRAMS]
+)
 def test_a_fault_of_ours_stays_ours(program: str, request: pytest.FixtureRequest) -> None:
     """The program says what it says without us, and a look says what went wrong."""
     world = world_for(program_needs(program), request)

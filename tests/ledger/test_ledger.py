@@ -17,7 +17,7 @@ from whoholds.ledger.database import database
 from whoholds.ledger.entries import THREAD_ENDED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
 from whoholds.ledger.here import OpenedFor, opened_for
-from whoholds.ledger.ledger import Ledger
+from whoholds.ledger.ledger import MANY, Ledger
 from whoholds.testing.fakes import FakeClock
 
 if TYPE_CHECKING:
@@ -688,3 +688,20 @@ def test_those_who_wait_in_the_parent_do_not_wait_in_the_child() -> None:
     ledger.in_child()
     assert ledger.take().requests == ()
     waiting.answered()
+
+
+def test_with_many_open_handles_equal_stacks_take_memory_once() -> None:
+    """Those of a loop share one tuple before any look; another line, and another caller of the line, have their own."""
+    ledger = Ledger(owner=lambda: MAIN)
+
+    def one_line() -> Handle:
+        return ledger.opened(CONNECTION, "psycopg2", SHOP, None, sys._getframe())
+
+    for _ in range(MANY):
+        one_line()
+    first, *others = [one_line() for _ in range(3)]
+    elsewhere = one_line()
+    assert all(handle.origin is first.origin for handle in others)
+    assert elsewhere.origin != first.origin
+    assert one_line().origin not in (first.origin, elsewhere.origin)
+    assert ledger.opened(CONNECTION, "psycopg2", SHOP, None, None).origin == ()

@@ -133,12 +133,15 @@ def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counti
     counted = counting.of(taken.open)
     now_open = Counter([handle.database for handle in counted])
     stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
-    for handle in counting.of(new):
-        stamps.setdefault(handle.database, []).append(handle.opened_stamp)
-    for handle in counting.of(taken.ended):
-        if handle.closed_stamp is not None:
-            counted.append(handle)
-            stamps.setdefault(handle.database, []).append(-handle.closed_stamp)
+    opened = counting.of(new)
+    ended = [handle for handle in counting.of(taken.ended) if handle.closed_stamp is not None]
+    for database in dict.fromkeys([handle.database for handle in (*opened, *ended)]):
+        stamps[database] = []
+    for handle in opened:
+        stamps[handle.database].append(handle.opened_stamp)
+    for handle in ended:
+        stamps[handle.database].append(-handle.closed_stamp)  # type: ignore[operator]  # it has ended
+    counted += ended
     for trend in history.trends.values():
         if trend.database not in stamps:
             trend.latest = Peak()
@@ -197,10 +200,14 @@ def _rates(taken: Entries, history: History) -> None:
             trend = history.trends.get(handle.database)
             if trend is None:
                 trend = history.trends[handle.database] = Trend(handle.database)
-            rate = trend.rate.setdefault(int(handle.opened_at * SLOTS), Rate())
+            slot = int(handle.opened_at * SLOTS)
+            rate = trend.rate.get(slot)
+            if rate is None:
+                rate = trend.rate[slot] = Rate()
             rate.count += 1
-            spawn = handle.owner.spawn if handle.owner else None
-            line = (handle.site, spawn.site if spawn else None)
+            owner = handle.owner
+            spawn = owner.spawn if owner is not None else None
+            line = (handle.site, spawn.site if spawn is not None else None)
             count, one = rate.lines.get(line, (0, handle))
             if count or len(rate.lines) < LINES:
                 rate.lines[line] = (count + 1, one)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.inside import has_callers, keeper_index
 from whoholds.analysis.peaks import most_at_once
 from whoholds.analysis.rules import BITS
+from whoholds.ledger.handle import CHECKOUT, CURSOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -86,12 +87,12 @@ class Nestings:
         fresh = set(new)
         for (_, lender), handles in _borrowed(taken, new).items():
             pauses()
-            for inner, held in _overlaps(handles, fresh) if len(handles) > 1 else ():
+            for inner, held in _overlaps(handles, fresh) if _has_two_stacks(handles) else ():
                 asked_at, origin, told = inner.site, inner.origin, inner.told & _BIT
                 for outer in held:
                     site, parts = outer.site, None
                     if asked_at is site:
-                        if outer.origin is origin:  # a loop that keeps what it opens: no callers part
+                        if outer.origin is origin:
                             continue
                         stacks = (id(outer.origin), id(origin))
                         if stacks not in partings:
@@ -163,9 +164,13 @@ def _borrowed(taken: Entries, new: list[Handle]) -> dict[tuple[Owner, Lender], l
         if owner is None:
             continue
         owner = owner.part_of or owner
-        if owner in moved and handle.must_be_returned:
-            lender = handle.pool or handle.database
-            if handle.pool is None and handle.database.private:
+        if owner in moved:
+            lender: Lender | None = handle.pool  # with the kind: as `Handle.must_be_returned`, written out
+            if lender is None:
+                if handle.kind == CURSOR or handle.database.private:
+                    continue
+                lender = handle.database
+            elif handle.kind != CHECKOUT:
                 continue
             handles = borrowed.get((owner, lender))
             if handles is None:
@@ -173,6 +178,11 @@ def _borrowed(taken: Entries, new: list[Handle]) -> dict[tuple[Owner, Lender], l
             else:
                 handles.append(handle)
     return borrowed
+
+
+def _has_two_stacks(handles: list[Handle]) -> bool:
+    """Whether they are not all of one loop, of which nothing can be told: equal stacks are one tuple by now."""
+    return len({id(handle.origin) for handle in handles}) > 1
 
 
 def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, list[Handle]]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from whoholds.ledger.handle import CHECKOUT, CONNECTION
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 def loans_of(handles: Iterable[Handle]) -> list[Handle]:
     """The handles that somebody must give back: neither cursors nor a pool's stock, for which its loans count."""
-    return [handle for handle in handles if handle.must_be_returned]
+    return [  # `Handle.must_be_returned`, written out: once for each handle of each look
+        handle for handle in handles if handle.kind == CHECKOUT or (handle.kind == CONNECTION and handle.pool is None)
+    ]
 
 
 def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:

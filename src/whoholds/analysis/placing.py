@@ -9,7 +9,7 @@ from whoholds.analysis.blame import kind_of
 from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import cpython, faults
-from whoholds.ledger.handle import CHECKOUT, CONNECTION, CURSOR, Handle
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -168,15 +168,15 @@ def _place(handle: Handle, history: History) -> None:
     if handle.origin:
         handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site
-        if handle.kind != CURSOR and (
-            handle.pool is None or handle.kind != CONNECTION
-        ):  # a pool's own stock is nobody's of that line
+        kind = handle.kind
+        if kind == CHECKOUT or (kind == CONNECTION and handle.pool is None):  # a pool's own stock is nobody's
             site.opened += 1
-            site.borrows = handle.kind == CHECKOUT
+            site.borrows = kind == CHECKOUT
     owner = handle.owner
-    spawn = owner.spawn if owner else None
-    if spawn is not None and spawn.site is None:
-        _place_spawn(spawn, history)
+    if owner is not None:
+        spawn = owner.spawn
+        if spawn is not None and spawn.site is None:
+            _place_spawn(spawn, history)
     if handle.kind == CONNECTION:
         history.connections += 1
 

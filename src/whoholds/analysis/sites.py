@@ -84,7 +84,7 @@ class Sites:
         """
         innermost = (id(origin[0]), origin[1])
         latest = self._latest.get(innermost)  # type: ignore[arg-type]  # offsets at odd places
-        if latest is None or latest[0] != origin:
+        if latest is None or (latest[0] is not origin and latest[0] != origin):
             if len(self._latest) >= _MANY:
                 self._latest.clear()
             latest = self._latest[innermost] = self._equal(origin)  # type: ignore[index]

@@ -135,7 +135,7 @@ class Standing:
         """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
         of_origin: dict[tuple[int, Database, str], Kept] = {}  # by id: a loop's handles have one origin by now
-        for few in pauses.between(loans_of([handle for handle in new if handle.origin])):  # not cursors, not a stock
+        for few in pauses.between([handle for handle in loans_of(new) if handle.origin]):  # not cursors, not a stock
             for handle in few:
                 key = (id(handle.origin), handle.database, handle.kind)
                 kept = of_origin.get(key)

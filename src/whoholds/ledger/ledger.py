@@ -27,7 +27,7 @@ from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREE
 from whoholds.ledger.here import nothing_at_closing, opened_for
 from whoholds.ledger.lockouts import Lockouts
 from whoholds.ledger.opener import opener_of_owner
-from whoholds.ledger.origin import capture_own
+from whoholds.ledger.origin import capture_own, shared
 from whoholds.ledger.scope import current as current_scope
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
+MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
 STORED = 100  # callers that share one connection, and places that a pool has lost
 
 
@@ -163,7 +164,10 @@ class Ledger:
         """From now on `handle` is open."""
         handle.ledger = self
         handle.scope = current_scope(handle.owner)
-        kept = len(self._open) < self.most or self._room()
+        count = len(self._open)
+        kept = count < self.most or self._room()
+        if count >= MANY:
+            handle.origin = shared(handle.origin)
         if thing is not None:
             try:
                 reference = self._reference(thing, self._on_end if kept else None)
@@ -418,7 +422,7 @@ class Ledger:
         self._taken_ends += len(drained)
         self._dropped_ends = max(self._dropped_ends, ends - self._taken_ends)
         drained += self._interrupted(open_)
-        ended = dict.fromkeys(one for one in drained if one.closed_stamp is not None)  # a close may have failed
+        ended = dict.fromkeys([one for one in drained if one.closed_stamp is not None])  # a close may have failed
         return Entries(
             self.clock(),
             next(self._stamp),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import os
 import re
@@ -129,6 +130,26 @@ def test_a_name_of_the_program_becomes_no_markup(kind: str, watched: Watch, tmp_
     kept[0].close()
 
 
+def test_no_secret_is_on_it(kind: str, watched: Watch, tmp_path: Path) -> None:
+    """In none of its forms: not in a source line, a name, a statement or the name of a database."""
+    web.wsgi()
+    kept: list[sqlite3.Connection] = []
+
+    def load() -> None:
+        kept.append(sqlite3.connect("file:shop.db?mode=memory&key=sesame", uri=True, check_same_thread=False))
+        kept[0].execute("SELECT 'sesame'")
+        sqlite3.connect("file:shop.db?mode=memory&key=sesame", uri=True).close()
+
+    thread = threading.Thread(target=load, name="postgresql://app:sesame@db/shop")
+    thread.start()
+    thread.join()
+    for form in ("html", "text", "json"):
+        got = ask(kind, query=f"format={form}")
+        assert "in load" in re.sub("<.*?>", "", got.text) or form == "json"
+        assert "sesame" not in got.text
+    kept[0].close()
+
+
 def test_the_thread_that_shows_it_is_at_no_line(watched: Watch, tmp_path: Path) -> None:
     """A worker that holds a connection and answers with the page is not said to be at the line that dispatched it."""
     web.wsgi()
@@ -169,6 +190,8 @@ def test_a_page_of_a_process_with_a_wrong_setting_says_so(tmp_path: Path) -> Non
 
 def test_a_fault_of_ours_is_an_answer(held: list[sqlite3.Connection]) -> None:
     """Whichever function of ours raises while the page is made: the server gets an answer, and no exception."""
+    if sys.gettrace() is not None:
+        pytest.skip("a tracer runs, such as that of coverage")
     tried: set[str] = set()
     got: list[int] = []
     while raised := _raise_in_the_next(tried, _mounted_anew()):
@@ -188,7 +211,8 @@ def _mounted_anew() -> Any:
 def test_a_page_without_its_picture_has_the_answer(watched: Watch) -> None:
     """Where the part that keeps it has failed."""
     page = web.wsgi()
-    recent.forget()
+    ask("wsgi", app=page)
+    watched.outputs.clear()  # as the watch does with an output that raises
     got = ask("wsgi", {"accept": HTML}, app=page)
     assert "There is no picture" in got.text
     assert "No connection is held now." in got.text
@@ -207,12 +231,10 @@ def _raise_in_the_next(tried: set[str], page: Any) -> Got | None:
             raise RuntimeError(f"in {name}")
 
     sys.settrace(trace)
-    threading.settrace(trace)
     try:
         got = ask("wsgi", {"accept": HTML}, app=page)
     finally:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
     return got if raised else None
 
 
@@ -345,6 +367,39 @@ def test_a_watched_program_imports_nothing_of_it(tmp_path: Path) -> None:
     ran = Programs(tmp_path).run(PROGRAM)
     assert ran.out.splitlines() == ["[]", "[]", "['page']"], ran.err
     assert ran.clean
+
+
+OFF = """
+import sys
+before = set(sys.modules)
+from whoholds import web
+web.wsgi()
+print(sorted(name for name in set(sys.modules) - before if name.startswith(("whoholds.", "asyncio", "wrapt"))))
+import sqlite3, whoholds
+watch = whoholds.start()
+page = web.wsgi()
+print([output.name for output in watch.outputs if getattr(output, "name", "") == "page"])
+"""
+
+
+def test_where_whoholds_is_off_a_mount_imports_next_to_nothing(tmp_path: Path) -> None:
+    """Neither the watch nor the picture nor asyncio."""
+    ran = Programs(tmp_path).run(OFF, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
+    imported, names = ran.out.splitlines()
+    light = {"switch", "hooks", "hooks.threads", "ledger", "ledger.faults", "text", "text.visible", "watching"}
+    light |= {"watching.running", "web", "web.access", "web.answering", "web.exchange", "web.on_wsgi"}
+    assert set(ast.literal_eval(imported)) == {f"whoholds.{name}" for name in light}
+    assert names == "['page']"
+
+
+def test_a_watch_that_starts_after_the_mount_is_kept_from_the_first_request_on(watched: Watch) -> None:
+    """Where neither the environment nor the program had switched it on before."""
+    whoholds.stop()
+    page = web.wsgi()
+    watch = whoholds.start(outputs=(), every=3600)
+    assert not watch.outputs
+    data_in(ask("wsgi", {"accept": HTML}, app=page))
+    assert len(watch.outputs) == 1
 
 
 MOUNTED_FIRST = """

@@ -1,14 +1,16 @@
 """A page in the application: who holds what now, to mount at a path of the program's choice, such as /debug/whoholds.
 
 Only a program that imports this package has the page. The page only reads: it has no form and no cookie, and there is
-nothing in it that changes anything.
+nothing in it that changes anything. Where whoholds is not switched on, next to nothing is imported.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from whoholds.web import on_asgi, on_wsgi, recent
+from whoholds.switch import is_on
+from whoholds.watching.running import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
@@ -26,7 +28,9 @@ def asgi(allow: Callable[[MutableMapping[str, Any]], bool] | None = None) -> Asg
     Mount it: `app.mount("/debug/whoholds", whoholds.web.asgi())` in FastAPI and Starlette. `allow(scope)` says who may
     see the page; it must return True or False. Without it, only clients on this machine may, whom no proxy forwards.
     """
-    recent.keep()
+    from whoholds.web import on_asgi
+
+    _keep()
     return on_asgi.application(allow)
 
 
@@ -37,5 +41,15 @@ def wsgi(allow: Callable[[dict[str, Any]], bool] | None = None) -> WsgiApp:
     says who may see the page; it must return True or False. Without it, only clients on this machine may, whom no proxy
     forwards.
     """
-    recent.keep()
+    from whoholds.web import on_wsgi
+
+    _keep()
     return on_wsgi.application(allow)
+
+
+def _keep() -> None:
+    """Keep from now on what the picture shows, if this process is watched or will be."""
+    if current() is not None or is_on(os.environ.get("WHOHOLDS", "")):
+        from whoholds.web import recent
+
+        recent.keep()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from whoholds.hooks.threads import RealThread
-from whoholds.watching.stacks import onlookers
 from whoholds.web.answering import answer
 from whoholds.web.exchange import Answer, Request
 
@@ -24,7 +23,6 @@ def application(allow: Callable[[Environ], bool] | None) -> WsgiApp:
         start_response(f"{made.status.value} {made.status.phrase}", list(made.headers))
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else made.body]
 
-    onlookers.add(page.__code__)
     return page
 
 

@@ -20,9 +20,10 @@ from whoholds.switch import is_on
 from whoholds.text.markup import shown
 from whoholds.watching.holders import described
 from whoholds.watching.running import current
+from whoholds.watching.stacks import onlookers
+from whoholds.web import recent
 from whoholds.web.exchange import HTML, JSON, NOTHING, TEXT, Answer
 from whoholds.web.now import now_as_html
-from whoholds.web.recent import recorded
 
 if TYPE_CHECKING:
     from whoholds.watching.watch import Watch
@@ -44,12 +45,16 @@ def page(form: str) -> Answer:
     watch = current()
     if watch is None:
         return _off(form)
+    recent.keep()  # as the mount does, unless it came before the watch
     description = described(watch)
     if form == JSON:
         return _as_json(description)
     if form == TEXT:
         return Answer.of_text(HTTPStatus.OK, description_text(description))
     return _as_html(watch, description)
+
+
+onlookers.add(page.__code__)
 
 
 def _off(form: str) -> Answer:
@@ -72,7 +77,7 @@ def _as_json(value: dict[str, Any]) -> Answer:
 
 
 def _as_html(watch: Watch, description: dict[str, Any]) -> Answer:
-    records, now = recorded(watch), now_as_html(description)
+    records, now = recent.recorded(watch), now_as_html(description)
     if records is None:
         return _plain(NO_PICTURE, now)
     body = drawn(_data(records, description["process"]), _edition(), now)

@@ -127,23 +127,27 @@ class Recorded:
             yield finding_record(replace(finding, time=said), source=look.source)
 
 
-_mounted: list[Recent] = []
+_kept: dict[str, Recent] = {}  # one for all pages of the process, by its name
 
 
 def keep() -> None:
-    """Keep what ends from now on. A second call changes nothing."""
-    if not _mounted:
-        _mounted.append(Recent())
-        startup.add_output(_mounted[0])
+    """Keep what ends from now on. A second call changes nothing, in whichever thread it is made."""
+    if Recent.name not in _kept:
+        new = Recent()
+        if _kept.setdefault(Recent.name, new) is new:
+            startup.add_output(new)
 
 
 def forget() -> None:
-    """Keep nothing any more, until the next mount."""
-    while _mounted:
-        startup.remove_output(_mounted.pop())
+    """Keep nothing any more, until the next mount or request."""
+    while _kept:
+        startup.remove_output(_kept.popitem()[1])
 
 
 def recorded(watch: Watch) -> Recorded | None:
     """The records of the last minutes; None if none are kept of `watch`."""
-    kept = next((recent.kept for recent in _mounted if recent in watch.outputs), None)
-    return Recorded(watch, kept, kept.snapshot) if kept is not None and kept.snapshot is not None else None
+    recent = _kept.get(Recent.name)
+    if recent is None or not any(output is recent for output in watch.outputs):
+        return None
+    kept = recent.kept
+    return Recorded(watch, kept, kept.snapshot) if kept.snapshot is not None else None

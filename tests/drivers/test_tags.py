@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POSTGRES = (known.Psycopg2, known.Psycopg, known.PsycopgAsync, known.Asyncpg, known.Aiopg, known.Pg8000)
-MYSQL = (known.PyMySQL, known.MySQLConnectorPure, known.MySQLConnectorC)
+MYSQL = (known.PyMySQL, known.Aiomysql, known.Asyncmy, known.MySQLConnectorPure, known.MySQLConnectorC)
 POSTGRES_NAME = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 MYSQL_NAME = (
     "SELECT attr_value FROM performance_schema.session_account_connect_attrs "
@@ -110,7 +110,7 @@ def own_names(kind: type[Library], at: Any) -> Iterator[tuple[Any, dict[str, Any
     elif kind is known.Pg8000:
         yield at, {"application_name": "mine"}
         yield at, {"startup_params": {"application_name": "mine"}}
-    elif kind is known.PyMySQL:
+    elif kind in (known.PyMySQL, known.Aiomysql, known.Asyncmy):
         yield at, {"program_name": "mine"}
     else:
         yield at, {"conn_attrs": {"program_name": "mine"}}
@@ -325,6 +325,26 @@ def test_a_pools_connection_carries_the_pools_line_async(postgres: str, tagging:
         return [line_of_pool(name) for name in found]
 
     assert asyncio.run(names()) == ["makes_asyncpgs", "makes_an_engine", "makes_aiopgs"]
+
+
+@pytest.mark.parametrize("name", ["aiomysql", "asyncmy"])
+def test_a_mysql_pools_connection_carries_the_pools_line(
+    name: str, mariadb: servers.MySQLArguments, tagging: Callable[..., None]
+) -> None:
+    """Though it is the borrower's task that connects."""
+    library = needed(name)
+    tagging(*drivers_of(name))
+    at = {"db" if (key, name) == ("database", "aiomysql") else key: value for key, value in mariadb.items()}
+
+    async def makes_a_pool() -> Any:
+        return await library.create_pool(minsize=0, maxsize=1, **at)
+
+    async def ask() -> str:
+        async with await makes_a_pool() as pool, pool.acquire() as connection, connection.cursor() as cursor:
+            await cursor.execute(MYSQL_NAME)
+            return str((await cursor.fetchone())[0])
+
+    assert line_of_pool(asyncio.run(ask())) == "makes_a_pool"
 
 
 def test_without_the_setting_nothing_stands_in_the_way() -> None:

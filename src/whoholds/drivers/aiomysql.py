@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._aio_pools import AioLender, dropping, for_its_pool, stand_in_pool
 from whoholds.drivers._mysql import after_ok, end_of_result, in_transaction
 from whoholds.ledger.database import Database, database
@@ -35,7 +35,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
         return kit.used_async(method, ledger, _of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
 
     with kit.open_names() as stand:
-        connect = kit.opening_async(base._connect, ledger, "aiomysql", _identify, kit.keep_anew(ledger), _target)
+        named = _tags.in_attributes(base._connect, ledger, "_connect_attrs")
+        connect = kit.opening_async(named, ledger, "aiomysql", _identify, kit.keep_anew(ledger), _target)
         stand(base, "_connect", for_its_pool(connect))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of))
         stand(base, "__del__", kit.around(base.__del__, before=dropping(ledger)))  # it closes a forgotten connection

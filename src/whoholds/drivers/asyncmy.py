@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers import kit
+from whoholds.drivers import _tags, kit
 from whoholds.drivers._aio_pools import AioLender, for_its_pool, stand_in_pool
 from whoholds.ledger.database import Database, database
 
@@ -32,7 +32,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
     base, prepared = connection.Connection, getattr(connection, "PreparedStatement", None)
 
     with kit.open_names() as stand:
-        connect = kit.opening_async(base.connect, ledger, "asyncmy", _identify, kit.keep_anew(ledger), _target)
+        named = _tags.in_attributes(base.connect, ledger, "_connect_attrs")
+        connect = kit.opening_async(named, ledger, "asyncmy", _identify, kit.keep_anew(ledger), _target)
         stand(base, "connect", for_its_pool(connect))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of))
         for name in (*_USES, "query"):

@@ -27,6 +27,7 @@ ROOMS = (
     ("hooks", "analysis"),
     ("settings", "plugins"),
     ("drivers",),
+    ("adopting",),
     ("detectors", "reporting", "servers"),
     ("picture",),
     ("watching",),

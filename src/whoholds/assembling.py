@@ -126,6 +126,14 @@ def begin(running: Watch, added: Iterable[Driver], added_outputs: Iterable[Outpu
         _enter_when_imported(running, point.name, point.load)
 
 
+def adopt(running: Watch) -> None:
+    """Enter in the ledger what the program has open already, if it has imported a library that is watched."""
+    if any(module in sys.modules for module in table.ADOPTABLE):
+        from whoholds.adopting.adopt import adopt
+
+        adopt(running.ledger)
+
+
 def imported(where: str) -> Any:
     """The object that a table's `module:name` names; the module is imported."""
     module, _, name = where.partition(":")

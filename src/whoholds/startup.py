@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from whoholds import registry
 from whoholds.analysis import frames
-from whoholds.assembling import assembled, begin, driver_for
+from whoholds.assembling import adopt, assembled, begin, driver_for
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
 from whoholds.hooks import forks, signals
@@ -74,6 +74,7 @@ def start(**settings: Unpack[Settings]) -> Watch:
     _current.append(watch)
     ticking.attend(watch)
     begin(watch, _added, _added_outputs)
+    adopt(watch)
     _listen_for_dump(limits)
     return watch
 

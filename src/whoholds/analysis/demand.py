@@ -160,7 +160,7 @@ NOTHING = Present([], [])
 def _loan(handle: Handle, now: float) -> Loan:
     """(asked at, seconds out, seconds used) of a loan that is out; -1 for a use that is not known."""
     held = handle.held_s(now)
-    used = -1.0 if handle.parent is None else held if handle.running else min(handle.busy_s, held)
+    used = -1.0 if handle.parent is None or handle.referrer is not None else held if handle.running else min(handle.busy_s, held)
     return handle.opened_at - (handle.connect_s or 0.0), held, used
 
 
@@ -183,7 +183,10 @@ def take(demands: dict[Pool, Demand], taken: Entries, new: Iterable[Handle], sin
         pool = loan.pool
         if pool is not None and loan.kind == CHECKOUT and pool.key:
             changed = changes.get(pool) or _of(changes, pool, _Changes)
-            changed.back.append(loan)
+            if loan.referrer is not None:  # for how long it was out is not known
+                changed.lent -= 1
+            else:
+                changed.back.append(loan)
     _requests(changes, taken)
     for pool, changed in changes.items():
         _change(_of(demands, pool, Demand), changed, since)

@@ -48,6 +48,11 @@ def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
     )
 
 
+def referred_from(file: str, line: int, function: str, *, source: bool = True) -> Frame:
+    """The readable frame of a place that is no frame: a file, and a line of 0 where only the file is known."""
+    return Frame(file, line, printable(function), _source(file, line) if source else "")
+
+
 def _source(file: str, line: int) -> str:
     """The source line with its secrets removed, as it may be shown; "" if there is no such file or line."""
     lines = lines_of(file)

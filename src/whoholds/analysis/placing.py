@@ -54,6 +54,8 @@ def snapshot_of(
     for pool in taken.pools:
         if pool.site is None and pool.origin:
             pool.site = history.sites.of(pool.origin)
+        elif pool.site is None and pool.referrer is not None:
+            pool.site = history.sites.referred(pool.referrer)
     for request in taken.requests:
         spawn = request.owner.spawn if request.owner is not None else None
         if spawn is not None and spawn.site is None:
@@ -172,6 +174,8 @@ def _place(handle: Handle, history: History) -> None:
         if kind == CHECKOUT or (kind == CONNECTION and handle.pool is None):  # a pool's own stock is nobody's
             site.opened += 1
             site.borrows = kind == CHECKOUT
+    elif handle.referrer is not None:
+        handle.site = history.sites.referred(handle.referrer)
     owner = handle.owner
     if owner is not None:
         spawn = owner.spawn

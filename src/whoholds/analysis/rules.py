@@ -26,6 +26,7 @@ class Rule:
     compared_with_a_limit: bool = False  # its count is a peak: the share of one test is compared with the limit anew
     shows_holders: bool = False  # the report shows the live stacks of the holders
     also_below: bool = True  # the report has a separate line for `Finding.also`, which the first line names
+    of_adopted: bool = False  # it also judges connections that were open before the watch, whose history is not known
     of_its_own: bool = False  # it does not blame that its handles are held: never one matter with rules that do
     hurts_now: bool = False  # calls of the program fail, or may: named before other findings of the same severity
 
@@ -44,7 +45,7 @@ _ROWS = (
     Rule("collected-open", fails_tests=True),
     Rule("owner-gone", fails_tests=True, a_collection_may_clear_it=True, retracted=True, contained_in="left-open"),
     Rule("held-too-long", retracted=True, shows_holders=True),
-    Rule("idle-in-transaction", retracted=True, shows_holders=True),
+    Rule("idle-in-transaction", retracted=True, shows_holders=True, of_adopted=True),
     Rule(
         "cursor-left-open",
         fails_tests=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import CodeType
 
 from whoholds.analysis.blame import _WATCHED, kind_of, user_index
-from whoholds.analysis.frames import Frame, frame_at
+from whoholds.analysis.frames import Frame, frame_at, referred_from
 from whoholds.ledger.origin import function_at, line_at
 
 TYPE_CHECKING = False
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.referrer import Referrer
 
 
 class Site:
@@ -43,6 +44,11 @@ class Site:
         return self._frame
 
     @property
+    def text(self) -> str:
+        """`shop/cars.py:42 in load_cars`; "" if the line is not known."""
+        return f"{self.frame.place} in {self.frame.function}" if self.origin else ""
+
+    @property
     def tells(self) -> bool:
         """True for a line of the program or of a library; False where it would not help a reader.
 
@@ -52,6 +58,38 @@ class Site:
 
     def __repr__(self) -> str:
         return f"<{self.frame.place} in {self.frame.function}>"
+
+
+class HeldAt(Site):
+    """What refers to connections that were open before the watch. It stands for the opening line, which nobody knows.
+
+    Its origin is empty. Its `frame` is where the reference is: `line` is 0, and `file` may be "", if that is not known.
+    """
+
+    __slots__ = ("what",)
+
+    def __init__(self, referrer: Referrer, *, source: bool = True) -> None:
+        super().__init__((), 0, source=source)
+        self.what = referrer.what
+        self._frame = referred_from(referrer.file, referrer.line, referrer.function, source=source)
+
+    @property
+    def text(self) -> str:
+        """`shop/cars.py:51 in load_cars (variable conn)`, `shop/app.py (global CONNECTIONS[…])`, `attribute x of a Y`."""
+        frame = self.frame
+        if not frame.file:
+            return self.what
+        if not frame.line:
+            return f"{frame.place.rpartition(':')[0]} ({self.what})"
+        return f"{frame.place} in {frame.function} ({self.what})"
+
+    @property
+    def tells(self) -> bool:
+        """True: it tells where to look."""
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{self.text}>"
 
 
 _MANY = 10_000  # origins that are kept so that equal ones share one tuple
@@ -69,6 +107,7 @@ class Sites:
         self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, in the same way
         self._by_hash: dict[int, tuple[Origin, Site]] = {}  # by `_hash`
         self._by_line: dict[tuple[str, int, str], Site] = {}
+        self._referrers: dict[tuple[str, str, int, str], HeldAt] = {}
 
     @classmethod
     def restored(cls, sites: Iterable[Site], *, source: bool) -> Sites:
@@ -103,6 +142,12 @@ class Sites:
     def of(self, origin: Origin) -> Site:
         """The `Site` of the line to name in `origin` (see `user_index`). `origin` must not be empty."""
         return self.at(origin, user_index(origin))
+
+    def referred(self, referrer: Referrer) -> HeldAt:
+        """The `HeldAt` that stands for an opening line where `referrer` is all that is known."""
+        if referrer.key not in self._referrers:
+            self._referrers[referrer.key] = HeldAt(referrer, source=self.source)
+        return self._referrers[referrer.key]
 
     def at(self, origin: Origin, index: int) -> Site:
         """The `Site` of the frame at an even `index` of `origin`."""

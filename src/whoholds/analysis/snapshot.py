@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.demand import Demand, Present
 from whoholds.analysis.history import History
-from whoholds.analysis.rules import BITS
+from whoholds.analysis.rules import BITS, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -65,13 +65,17 @@ class Snapshot:
     def unreturned(self, rule: str, among: Iterable[Handle] | None = None) -> list[Handle]:
         """The handles of `among` (default: all open handles) that must be given back and that `rule` has not named.
 
-        Handles that a pool or a thread keeps at home for the next request are left out.
+        Handles that a pool or a thread keeps at home for the next request are left out, and so are those that were
+        open before the watch, unless the rule judges these, too.
         """
-        bit = BITS[rule]
+        bit, adopted = BITS[rule], rule_of(rule).of_adopted
         return [
             handle
             for handle in (self.open if among is None else among)
-            if not handle.told & bit and handle.must_be_returned and not handle.at_home
+            if not handle.told & bit
+            and handle.must_be_returned
+            and not handle.at_home
+            and (adopted or handle.referrer is None)
         ]
 
     def gone(self, owner: Owner) -> bool:

@@ -133,7 +133,11 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     pool's connection that was freed with its loan, which is named instead.
     """
     del limits
-    freed = [handle for handle in snapshot.ended if handle.how in _FREED and handle.kind != CURSOR]
+    freed = [
+        handle
+        for handle in snapshot.ended
+        if handle.how in _FREED and handle.kind != CURSOR and handle.referrer is None  # else a close may be unseen
+    ]
     if not freed:
         return
     lent = {handle.parent for handle in freed}

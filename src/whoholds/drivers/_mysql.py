@@ -26,6 +26,11 @@ def in_transaction(connection: Any) -> bool:
     return bool((connection.server_status if end is None else end) & _IN_TRANSACTION)
 
 
+def was_in_transaction(connection: Any) -> bool:
+    """Whether the server said with its last answer that a transaction is open; nothing of it is discarded."""
+    return bool((connection.server_status or 0) & _IN_TRANSACTION)
+
+
 def end_of_result(original: Any) -> Any:
     """`MySQLResult._check_packet_is_eof`, wrapped: the status in the last packet is stored on the connection."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._adoptable import Adoptable, AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import Lender, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.here import OpenedFor, opened_for
@@ -64,6 +65,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
             if name in vars(target):
                 stand(target, name, inner(vars(target)[name]))
         lender = _Lender(ledger, known)
+        ledger.keepers["asyncpg"] = Keepers(known.put)
+        ledger.keepers["asyncpg.pool"] = Keepers(pool=lender.keep_pool, loan=lender.keep_loan)
         hooks = {
             "__init__": kit.around(pool.Pool.__init__, after=lender.made),
             "_initialize": kit.around_async(pool.Pool._initialize, after=lender.initialized),
@@ -80,6 +83,30 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(holder, "release", kit.around_async(holder.release, lender.settling))
         stand(holder, "_release", kit.around(holder._release, lender.taking, framed=False))
         yield
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before."""
+    from asyncpg.connection import Connection
+
+    return Adoptable("asyncpg", (Connection,), lambda one: _identify(one, (), {}), _is_closed, _in_transaction)
+
+
+def adoptable_stock() -> AdoptableStock:
+    """How to read pools that were there before: each connection has a holder, which knows whether it is lent."""
+    from asyncpg.pool import PoolConnectionHolder
+
+    def places(holder: Any) -> Iterator[Place]:
+        if holder._con is not None:
+            yield Place(holder._pool, holder._con, lent=not holder.is_idle())
+
+    return AdoptableStock(
+        "asyncpg.pool",
+        (PoolConnectionHolder,),
+        places,
+        lambda theirs: (theirs._minsize, theirs._maxsize),
+        "postgresql",
+    )
 
 
 def _dropping(ledger: Ledger, known: kit.Known) -> Any:
@@ -159,6 +186,16 @@ class _Lender(Lender):
         pool = self.pool_of(theirs)
         if pool is not None:
             self.ledger.pool_goes_with(pool, theirs._queue)
+
+    def keep_pool(self, theirs: Any, pool: Pool) -> None:
+        """Remember a pool that was there before the start."""
+        self.ledger.pool_goes_with(pool, theirs._queue)
+        self._pools[id(theirs)] = pool
+
+    def keep_loan(self, place: Place, loan: Handle) -> None:
+        """Remember a loan that was out before the start."""
+        if loan.parent is not None:
+            self._loans[loan.parent.opened_stamp] = loan
 
     def stocking(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The connection that is opened next belongs to the pool and to the line of the pool's constructor."""

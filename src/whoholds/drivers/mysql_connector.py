@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
         connections.append(connection_cext.CMySQLConnection)
         cursors += [cursor_cext.CMySQLCursor, cursor_cext.CMySQLCursorPrepared]
+    ledger.keepers["mysql.connector"] = Keepers(kit.keep)
     with kit.open_names() as stand:
         for base in connections:
             keep = kit.keep_anew(ledger)
@@ -59,6 +61,26 @@ def watch(ledger: Ledger) -> Iterator[None]:
                     ours = kit.used(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_broke)
                     stand(each, name, ours)
         yield
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before; whether they are open is read, for the library would ping."""
+    from mysql import connector
+    from mysql.connector.connection import MySQLConnection
+
+    kinds: tuple[type, ...] = (MySQLConnection,)
+    if connector.HAVE_CEXT:
+        from mysql.connector.connection_cext import CMySQLConnection
+
+        kinds += (CMySQLConnection,)
+
+    def is_closed(connection: Any) -> bool:
+        below = getattr(connection, "_cmysql", None)
+        if below is not None:
+            return not below.connected()
+        return getattr(getattr(connection, "_socket", None), "sock", None) is None
+
+    return Adoptable("mysql.connector", kinds, lambda one: _identify(one, (), {}), is_closed, _in_transaction)
 
 
 def _name(stand: kit.OpenNames, base: Any, ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
+from whoholds.drivers._adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         yield
         return
     kit.library("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), "1.4", "3", packages=("MySQLdb",))
+    ledger.keepers["MySQLdb"] = Keepers(kit.keep)
     base, cursor, streaming = connections.Connection, cursors.BaseCursor, cursors.CursorUseResultMixIn
     with kit.open_names() as stand:
         stand(base, "__init__", kit.opening(base.__init__, ledger, "MySQLdb", _identify, kit.keep, _target))
@@ -56,6 +58,13 @@ def watch(ledger: Ledger) -> Iterator[None]:
             method = kit.used(getattr(streaming, name), ledger, _of_cursor, _after, broke=_broke)
             stand(streaming, name, method)
         yield
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before. The library does not say where they lead without being asked."""
+    from MySQLdb.connections import Connection
+
+    return Adoptable("MySQLdb", (Connection,), lambda _: (database("mysql", name="?"), None), _is_closed)
 
 
 def _ended(_: Any) -> bool:

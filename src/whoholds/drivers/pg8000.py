@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._adoptable import Adoptable, Keepers
+from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
-    from whoholds.ledger.database import Database
     from whoholds.ledger.ledger import Ledger
 
 _ARGUMENTS = ("user", "host", "database", "port")
@@ -28,6 +29,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     base = CoreConnection
 
     kit.library("pg8000", pg8000.__version__, "1.29", "2")
+    ledger.keepers["pg8000"] = Keepers(kit.keep)
     with kit.open_names() as stand:
         named = _tags.in_constructor(base.__init__, ledger)
         stand(base, "__init__", kit.opening(named, ledger, "pg8000", _identify, kit.keep, _target))
@@ -39,6 +41,21 @@ def watch(ledger: Ledger) -> Iterator[None]:
             method = getattr(base, name)
             stand(base, name, kit.used(method, ledger, kit.whoholds_of, _in_transaction, broke=_broke))
         yield
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before. Where they lead is known to the socket, and the user to pg8000."""
+    from pg8000.core import CoreConnection
+
+    def identify(connection: Any) -> tuple[Database, int | None]:
+        key: bytes | None = connection._backend_key_data
+        peer: Any = connection._usock.getpeername()
+        host, port = peer[:2] if isinstance(peer, tuple) else (str(peer).rpartition("/")[0], None)
+        user = connection.user
+        user = user.decode("utf-8", "replace") if isinstance(user, bytes) else str(user)
+        return database("postgresql", user, host, port, "?"), int.from_bytes(key[:4], "big") if key else None
+
+    return Adoptable("pg8000", (CoreConnection,), identify, _is_closed, _in_transaction)
 
 
 def _in_transaction(connection: Any) -> bool:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CURSOR
 
@@ -30,6 +31,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("psycopg", psycopg.__version__, "3.1", "4")
     cursors = _Cursors(ledger)
+    ledger.keepers["psycopg"] = Keepers(kit.keep)
 
     with kit.open_names() as stand:
         plain_connect = psycopg.connect
@@ -59,6 +61,14 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(psycopg, "connect", psycopg.Connection.connect)
         stand.at_the_end(kit.rebind(plain_connect, psycopg.connect))
         yield
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before."""
+    import psycopg
+
+    kinds = (psycopg.Connection, psycopg.AsyncConnection)
+    return Adoptable("psycopg", kinds, lambda one: _identify(one, (), {}), _is_closed, _in_transaction)
 
 
 _of_cursor = kit.through("_conn", kit.whoholds_of)

@@ -13,6 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._adoptable import Adoptable, Keepers
 from whoholds.drivers._importlib_bootstrap.psycopg2_calls import making_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
@@ -42,6 +43,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("psycopg2", psycopg2.__version__, "2.8", "3")
     layer = _Layer(ledger, extensions.connection, extensions.cursor)
+    ledger.keepers["psycopg2"] = Keepers(kit.Known().put, seen=False)
     with kit.open_names() as stand:
         original = psycopg2._connect
         ours = _connect(ledger, layer, _tags.in_dsn(original, ledger))
@@ -55,6 +57,19 @@ def watch(ledger: Ledger) -> Iterator[None]:
         elif not kit.any_alive(extensions.connection, subclasses=True):  # subclasses made before are not changed
             stand(extensions, "connection", layer.connection)
         yield
+
+
+_BEGUN = 2  # STATUS_BEGIN: psycopg2 has begun a transaction
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before. psycopg2's own record is read, and libpq is not asked."""
+    from psycopg2 import extensions
+
+    plain: Any = getattr(extensions.connection, "__mro__")[-2]  # noqa: B009 - the C class, also below ours
+    return Adoptable(
+        "psycopg2", (plain,), lambda one: (_named(one.dsn), None), _is_closed, lambda one: bool(one.status == _BEGUN)
+    )
 
 
 class _Layer:

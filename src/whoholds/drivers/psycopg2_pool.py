@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._loans import Lender, take_home
+from whoholds.drivers._adoptable import AdoptableStock, Keepers, Place
+from whoholds.drivers._loans import Lender, handle_on, take_home
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
@@ -32,6 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("psycopg2")
     base, simple, lender = pool.AbstractConnectionPool, pool.SimpleConnectionPool, _Lender(ledger)
+    ledger.keepers["psycopg2.pool"] = Keepers(pool=_keep_pool, loan=_keep_loan)
     lender.out_of_patience = (pool.PoolError,)
     hooks = {
         "__init__": kit.around(base.__init__, lender.making),
@@ -46,6 +48,33 @@ def watch(ledger: Ledger) -> Iterator[None]:
             if _PUBLIC.get(name) in vars(simple):
                 stand(simple, _PUBLIC[name], ours)
         yield
+
+
+def adoptable() -> AdoptableStock:
+    """How to read pools that were there before."""
+    from psycopg2 import pool
+
+    def places(theirs: Any) -> Iterator[Place]:
+        yield from (Place(theirs, connection, lent=False) for connection in list(theirs._pool))
+        yield from (Place(theirs, connection, lent=True) for connection in list(theirs._used.values()))
+
+    return AdoptableStock(
+        "psycopg2.pool",
+        (pool.AbstractConnectionPool,),
+        places,
+        lambda theirs: (int(theirs.minconn), int(theirs.maxconn)),
+        "postgresql",
+        takes_back=False,
+    )
+
+
+def _keep_pool(theirs: Any, pool: Pool) -> None:
+    theirs._whoholds_pool = pool
+    theirs._whoholds_lent = {}
+
+
+def _keep_loan(place: Place, loan: Handle) -> None:
+    place.pool._whoholds_lent[id(place.connection)] = loan
 
 
 class _Lender(Lender):
@@ -92,8 +121,11 @@ class _Lender(Lender):
         """The pool has given `connection`. With a key, the same connection is given again."""
         try:
             loans, handle = theirs._whoholds_lent, connection._whoholds
-        except AttributeError:  # nobody watches the connection
-            return
+        except AttributeError:  # the connection was opened before the start: it may have been adopted
+            found = handle_on(connection)
+            if found is None:
+                return
+            handle = found
         key = id(connection)
         if key not in loans:
             loans[key] = loan

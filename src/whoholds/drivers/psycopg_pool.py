@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
+from whoholds.drivers._adoptable import AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import LOAN, Lender
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
@@ -32,6 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("psycopg_pool", psycopg_pool.__version__, "3.1", "4")
     lender = _Lender(ledger)
     lender.out_of_patience = (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests)
+    ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, loan=_keep_loan)
     with kit.open_names() as stand:
         for kind, awaited in ((psycopg_pool.ConnectionPool, False), (psycopg_pool.AsyncConnectionPool, True)):
             around = kit.around_async if awaited else kit.around
@@ -48,6 +50,37 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(Connection, "__exit__", lender.ending_of_block(Connection.__exit__))
         stand(AsyncConnection, "__aexit__", lender.ending_of_block(AsyncConnection.__aexit__, awaited=True))
         yield
+
+
+def adoptable() -> AdoptableStock:
+    """How to read pools that were there before. A pool has no reference to what it has lent; that refers to it."""
+    import psycopg_pool
+    from psycopg import AsyncConnection, Connection
+
+    pools = (psycopg_pool.ConnectionPool, psycopg_pool.AsyncConnectionPool)
+
+    def places(one: Any) -> Iterator[Place]:
+        if issubclass(type(one), pools):
+            yield from (Place(one, connection, lent=False) for connection in list(one._pool))
+        elif getattr(one, "_pool", None) is not None:
+            yield Place(one._pool, one, lent=True)
+
+    return AdoptableStock(
+        "psycopg_pool",
+        (*pools, Connection, AsyncConnection),
+        places,
+        lambda theirs: (theirs.min_size, theirs.max_size or None),
+        "postgresql",
+        takes_back=False,
+    )
+
+
+def _keep_pool(theirs: Any, pool: Pool) -> None:
+    theirs._whoholds_pool = pool
+
+
+def _keep_loan(place: Place, loan: Handle) -> None:
+    setattr(place.connection, LOAN, loan)
 
 
 class _Lender(Lender):

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._mysql import after_ok, end_of_result, in_transaction
+from whoholds.drivers._adoptable import Adoptable, Keepers
+from whoholds.drivers._mysql import after_ok, end_of_result, in_transaction, was_in_transaction
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("PyMySQL", version, "1.0", "3", packages=("pymysql",))
     base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult
 
+    ledger.keepers["pymysql"] = Keepers(kit.keep)
+
     def used(method: Any, *, sql: bool = False) -> Any:
         return kit.used(method, ledger, _of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
 
@@ -49,6 +52,13 @@ def watch(ledger: Ledger) -> Iterator[None]:
             stand(cursors.SSCursor, name, used(getattr(cursors.SSCursor, name)))
         stand(result, "_check_packet_is_eof", end_of_result(result._check_packet_is_eof))
         yield
+
+
+def adoptable() -> Adoptable:
+    """How to read connections that were open before."""
+    from pymysql.connections import Connection
+
+    return Adoptable("pymysql", (Connection,), lambda one: _identify(one, (), {}), _is_closed, was_in_transaction)
 
 
 _of_cursor = kit.through("connection", kit.whoholds_of)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import is_users
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._adoptable import AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import LOAN, Lender, Pools, handle_on
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -39,6 +40,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("sqlalchemy", sqlalchemy.__version__, "1.4", "3")
     lender = _Lender(ledger, pool)
     lender.out_of_patience = (exc.TimeoutError,)
+    ledger.keepers["sqlalchemy"] = Keepers(pool=lender.keep_pool, stock=_keep_stock, loan=_keep_loan)
     listeners: dict[str, Callable[..., None]] = {"connect": lender.connected, "detach": lender.detached}
     base, queue, transaction = pool.Pool, pool.QueuePool, engine.RootTransaction
     proxy: Any = vars(pool)["_ConnectionFairy"]
@@ -63,6 +65,37 @@ def watch(ledger: Ledger) -> Iterator[None]:
         yield
 
 
+def adoptable() -> AdoptableStock:
+    """How to read pools that were there before: each connection has a record, which knows whether it is lent."""
+    from sqlalchemy import pool
+
+    record_class: Any = vars(pool)["_ConnectionRecord"]
+
+    def places(record: Any) -> Iterator[Place]:
+        theirs = record._ConnectionRecord__pool
+        if isinstance(theirs, pool.NullPool | pool.StaticPool | pool.SingletonThreadPool):
+            return
+        connection = getattr(record, "driver_connection", None) or getattr(record, "dbapi_connection", None)
+        if connection is not None:
+            fairy = record.fairy_ref
+            yield Place(theirs, connection, lent=fairy is not None and fairy() is not None, at=record)
+
+    def sizes(theirs: Any) -> tuple[int | None, int | None]:
+        pool_ = Pool(0, "", (), None)
+        _sizes(theirs, pool_)
+        return None, pool_.max
+
+    return AdoptableStock("sqlalchemy", (record_class,), places, sizes)
+
+
+def _keep_stock(place: Place, handle: Handle) -> None:
+    setattr(place.at, _STOCK, handle)
+
+
+def _keep_loan(place: Place, loan: Handle) -> None:
+    setattr(place.at, LOAN, loan)
+
+
 def _silence(event: Any, target: Any, name: str, listener: Any) -> None:
     if event.contains(target, name, listener):  # otherwise someone has cleared all listeners
         event.remove(target, name, listener)
@@ -84,6 +117,10 @@ class _Lender(Lender):
     def pool_of(self, theirs: Any) -> Pool | None:
         """The ledger's Pool for the library's pool `theirs`, or None; nothing of ours is stored on a pool."""
         return self._pools.of(theirs)
+
+    def keep_pool(self, theirs: Any, pool: Pool) -> None:
+        """Remember a pool that was there before the start."""
+        self._pools.put(theirs, pool)
 
     def pool_of_record(self, record: Any) -> Pool | None:
         """The ledger's Pool that a record, the place of one connection, belongs to; None for a NullPool."""

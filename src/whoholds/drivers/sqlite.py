@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 from whoholds.drivers import kit
+from whoholds.drivers._adoptable import Adoptable
 from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init, making_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.database import Database, database
@@ -78,6 +79,25 @@ def watch(ledger: Ledger) -> Iterator[None]:
         yield
 
 
+def adoptable() -> Adoptable:
+    """How to read connections that were open before. SQLite would have to be asked for their files, and is not."""
+    plain: Any = sys.modules["_sqlite3"].Connection
+    state: Callable[[Any], bool] = plain.in_transaction.__get__
+    nameless = database("sqlite", name="(file not known)"), None
+    return Adoptable("sqlite3", (plain,), lambda _: nameless, lambda one: _is_closed(one, state), state)
+
+
+def _is_closed(connection: Any, state: Callable[[Any], bool]) -> bool:
+    """Whether SQLite's connection is closed. It asks only the Python object, and may be called in any thread."""
+    from sqlite3 import ProgrammingError
+
+    try:
+        state(connection)
+    except ProgrammingError:
+        return True
+    return False
+
+
 def _rolled_back(state: Callable[[Any], bool]) -> Callable[[Any], bool | None]:
     """Whether a transaction is open after a rollback: None if not, where `state` says False after a commit, too."""
 
@@ -111,14 +131,7 @@ class _Layer:
         self._known_cursors: dict[type, type] = {}
 
     def _is_closed(self, connection: Any) -> bool:
-        """Whether SQLite's connection is closed. It asks only the Python object, and may be called in any thread."""
-        from sqlite3 import ProgrammingError
-
-        try:
-            self._state(connection)
-        except ProgrammingError:
-            return True
-        return False
+        return _is_closed(connection, self._state)
 
     def of(self, wanted: type) -> type:
         """The class to make where the user asks for the connection class `wanted`."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
+    from whoholds.ledger.referrer import Referrer
 
 
 CONNECTION = "connection"
@@ -43,6 +44,7 @@ class Pool:
         "name",
         "origin",
         "ref",
+        "referrer",
         "site",
         "spare",
         "system",
@@ -68,6 +70,7 @@ class Pool:
         self.ref: Any = None  # a weak reference to the library's pool, where its type allows
         self.spare: Any = None  # takes a connection out of the library's pool for a question: see `Lender.spare`
         self.site: Any = None
+        self.referrer: Referrer | None = None  # of a pool that was there before the watch: who refers to it
 
     @property
     def pending(self) -> int:
@@ -146,6 +149,7 @@ class Handle(Request):
         "probe",
         "probed",
         "ref",
+        "referrer",
         "ring",
         "scope",
         "server_side",
@@ -186,6 +190,7 @@ class Handle(Request):
         self.backend_pid: int | None = None
         self.made: Origin = ()  # of a loan that a session borrowed: where the session was made
         self.ref: ref[Any] | None = None
+        self.referrer: Referrer | None = None  # of what was open before the watch: who refers to it; it has no origin
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None
         self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at calls % RING
@@ -268,8 +273,12 @@ class Handle(Request):
 
     @property
     def seen(self) -> bool:
-        """Whether its uses can be seen: not those of a loan whose connection nobody watches."""
-        return self.kind != CHECKOUT or self.parent is not None
+        """Whether its uses can be seen.
+
+        Not those of a loan whose connection nobody watches, nor those before the watch of what was open already.
+        """
+        inner = self.parent or self
+        return (self.kind != CHECKOUT or self.parent is not None) and (inner.referrer is None or inner.calls > 0)
 
     def idle_s(self, now: float) -> float:
         """Seconds since its last use ended, until `now` or its end; 0 while a call runs on it or may run."""

@@ -23,7 +23,7 @@ from whoholds.ledger.callers import caller_of
 from whoholds.ledger.database import database
 from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
-from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Handle, Pool, Request
+from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, UNSEEN, Handle, Pool, Request
 from whoholds.ledger.here import nothing_at_closing, opened_for
 from whoholds.ledger.lockouts import Lockouts
 from whoholds.ledger.opener import opener_of_owner
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.lockout import Lockout
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
+    from whoholds.ledger.referrer import Referrer
 
 
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
@@ -83,6 +84,8 @@ class Ledger:
         self.tag: Callable[..., str] | None = None
         self.server_limits: dict[str, int] = {}  # server → connections that it said it allows
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
+        self.keepers: dict[str, Any] = {}  # driver → its `Keepers`: where its hooks look for what was adopted
+        self._asked: list[tuple[Handle, Callable[[Any], Any], Callable[[Any], Any] | None]] = []
         self._owner = owner
         self._origin = origin
         self._stamp = stamp or itertools.count(1)
@@ -235,6 +238,71 @@ class Ledger:
         handle.how = ""
         handle.after = None
         self._open[handle.opened_stamp] = handle
+
+    # --- what was open before -----------------------------------------------------------------------------------
+
+    def adopt(
+        self,
+        kind: str,
+        driver: str,
+        where: Database,
+        thing: Any,
+        referrer: Referrer,
+        *,
+        owner: Owner | None = None,
+        pool: Pool | None = None,
+        parent: Handle | None = None,
+    ) -> Handle:
+        """A handle for `thing`, which was open before the watch: who opened it, and where, is not known."""
+        handle = Handle(kind, driver, where, owner, ())
+        handle.ledger, handle.referrer, handle.pool = self, referrer, pool
+        if parent is not None:
+            handle.lent(parent)
+        if thing is not None:
+            try:
+                reference = self._reference(thing, self._on_end)
+            except TypeError:  # a type without weak references: `ask_again` finds out that it ended
+                pass
+            else:
+                reference.handle = handle
+                handle.ref = reference
+        handle.opened_at = handle.used_at = self.clock()
+        handle.opened_stamp = stamp = next(self._stamp)
+        self._open[stamp] = handle
+        self.on_opened()
+        return handle
+
+    def ask_again(
+        self,
+        handle: Handle,
+        is_closed: Callable[[Any], Any],
+        in_transaction: Callable[[Any], Any] | None,
+        *,
+        seen: bool,
+    ) -> None:
+        """Ask at each look whether an adopted connection was closed, and, unless its calls are `seen`, for its state.
+
+        Neither question may do more than read an attribute of a Python object.
+        """
+        if not seen:
+            handle.caller = UNSEEN
+        self._asked.append((handle, is_closed, in_transaction))
+
+    def _ask_the_adopted(self) -> None:
+        """Ask each adopted connection; those that have ended are forgotten. Called by the tick."""
+        left = []
+        for entry in self._asked:
+            handle, is_closed, in_transaction = entry
+            thing = handle.ref() if handle.ref is not None else None
+            if handle.closed_stamp is not None or thing is None:
+                continue
+            if is_closed(thing):
+                self.closed(handle)
+                continue
+            if in_transaction is not None:
+                handle.in_transaction = in_transaction(thing)
+            left.append(entry)
+        self._asked = left
 
     def refused(
         self,
@@ -416,6 +484,8 @@ class Ledger:
         """
         self.ends.see_threads()
         self.settle()
+        if self._asked:
+            self._ask_the_adopted()
         open_ = list(self._open.values())  # first: what closes meanwhile is in both, and never in neither
         ends = _value(self._ends)
         drained = _drain(self._ended)
@@ -480,6 +550,7 @@ class Ledger:
         self._shared.clear()
         self._inherited.clear()
         self._scopes.clear()
+        self._asked.clear()
         for pool in list(self._pools.values()):
             pool.waiting.clear()  # those who wait are threads of the parent
         self._taken_ends = _value(self._ends)

@@ -38,7 +38,7 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     if finding.site is not None and finding.site.origin:
         place, function = finding.site.frame.place, f" in {_escaped(finding.site)}"
     else:
-        place, function = UNKNOWN_LINE, ""
+        place, function = (finding.site.text if finding.site is not None else "") or UNKNOWN_LINE, ""
     predicate, numbers = _predicate(finding)
     template = f"{finding.rule}: %s{function} {predicate}"
     arguments: list[object] = [place, *numbers]
@@ -49,14 +49,14 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
     if finding.spawned is not None:
         template += f", spawned at %s{_in_function(_escaped(finding.spawned))}"
         arguments.append(_beside(finding.spawned, finding.site))
-    template += "%s, to %s%s"
-    arguments += [_for_work(finding), _databases(finding), _again(finding)]
+    template += "%s, to %s%s%s"
+    arguments += [_for_work(finding), _databases(finding), _before(finding), _again(finding)]
     return template, tuple(redact(argument) if isinstance(argument, str) else argument for argument in arguments)
 
 
 def _predicate(finding: Finding) -> tuple[str, tuple[object, ...]]:
     """What the opening line did, as a %-template and its arguments."""
-    before, _, after = finding.phrase.replace("{verb}", opening_verb(finding.kind)).partition(_GROUP)
+    before, _, after = finding.phrase.replace("{verb}", _verb(finding)).partition(_GROUP)
     places = before.count("%") - 2 * before.count("%%")
     if _GROUP not in finding.phrase:
         return before + after, finding.numbers
@@ -105,6 +105,19 @@ def _databases(finding: Finding) -> str:
     name = database_name(finding.database)
     others = len({handle.database.text for handle in finding.handles} - {finding.database.text})
     return f"{name} and {others} other{plural(others)}" if others else name
+
+
+def _verb(finding: Finding) -> str:
+    """What the line did: `opened` or `borrowed`; what refers to handles that were opened before the watch `holds`."""
+    return "holds" if _is_adopted(finding) else opening_verb(finding.kind)
+
+
+def _is_adopted(finding: Finding) -> bool:
+    return bool(finding.handles) and finding.in_order[0].referrer is not None
+
+
+def _before(finding: Finding) -> str:
+    return " (opened before whoholds came)" if _is_adopted(finding) else ""
 
 
 def _again(finding: Finding) -> str:

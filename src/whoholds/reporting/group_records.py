@@ -13,6 +13,7 @@ from whoholds.analysis.blame import kind_of, user_index
 from whoholds.analysis.finding import holders_of, made_at, naturally, owner_names
 from whoholds.analysis.frames import frame_at
 from whoholds.analysis.work import work_of
+from whoholds.ledger.handle import UNSEEN
 from whoholds.reporting.stacks import statement_records
 from whoholds.text.redact import redact
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 OWNERS = 10  # names that a group lists
 NAMED = 200  # handles, the oldest, among whose owners they are
 IN_A_STATEMENT, IN_TRANSACTION, IDLE = "in a statement", "idle in transaction", "idle"
+IN_A_TRANSACTION, NOT_SEEN = "in a transaction", "not in a transaction"  # if calls are not seen: idle or not
 
 
 def group_record(
@@ -44,6 +46,7 @@ def group_record(
         "count": part.count,
         "kind": handles[0].kind if handles else "connection",
         "opened": _line(part.site, source=source),
+        "referrer": redact(part.site.text) if part.site is not None and not part.site.origin else None,
         "made": located(made_at(handles, source=source)),
         "spawned": _line(part.spawned, source=source),
         "work": redact(work_of(handles)),
@@ -75,10 +78,15 @@ def located(frame: Frame | None, *, source: bool = True) -> dict[str, Any] | Non
 
 
 def state_of(handle: Handle, states: dict[Handle, str]) -> str:
-    """`idle`, `idle in transaction` or `in a statement`: now, or at the earlier instant that `states` is about."""
+    """`idle`, `idle in transaction` or `in a statement`: now, or at the earlier instant that `states` is about.
+
+    For a connection whose calls are not seen, only whether a transaction is open is known.
+    """
     if states.get(handle):
         return states[handle]
     inner = handle.parent or handle
+    if inner.caller == UNSEEN and inner.referrer is not None:
+        return IN_A_TRANSACTION if inner.in_transaction else NOT_SEEN
     if inner.caller:
         return IN_A_STATEMENT
     return IN_TRANSACTION if inner.in_transaction else IDLE

@@ -35,6 +35,9 @@ def group_lines(group: dict[str, Any], *, statements: bool = False) -> list[str]
     statements of the oldest handle follow.
     """
     lines = []
+    if group["referrer"] is not None:
+        lines.append(f"{group['count']:>6}  {'held at':<8} {group['referrer']}")
+        lines.append("        opened   before whoholds came")
     if group["opened"] is not None:
         lines.append(f"{group['count']:>6}  {opening_verb(group['kind']):<8} {line_and_source(group['opened'])}")
     if group["made"] is not None:
@@ -45,7 +48,7 @@ def group_lines(group: dict[str, Any], *, statements: bool = False) -> list[str]
         lines.append(f"        for      {group['work']}")
     places = _places(group)
     lines += [f"        {'now' if place is places[0] else '':<9}{place}" for place in places]
-    lines.append(f"        held     {_held(group)}{'' if places else _states(group)}")
+    lines += _held_line(group, "" if places else _states(group))
     if statements:
         lines += [f"      {line}" for line in statement_lines(group["statements"], several=group["count"] > 1)]
     return lines
@@ -85,6 +88,17 @@ def _places(group: dict[str, Any]) -> list[str]:
     if rest:
         said.append(f"{number_of(rest, kind)} elsewhere")
     return said
+
+
+def _held_line(group: dict[str, Any], states: str) -> list[str]:
+    """How long, by whom and in which state; no line if nothing of it is known of connections opened before."""
+    if group["referrer"] is None:
+        return [f"        held     {_held(group)}{states}"]
+    longest = group["longest_s"]
+    seconds = f", for at least {longest:.1f} s" if longest >= 1 else ""
+    by = _by(group["owners"], group["owner_kind"], group["owner_count"]) if group["owners"] else ""
+    said = f"{seconds}{by}{states}".lstrip(",; ")
+    return [f"        held     {said}"] if said else []
 
 
 def _held(group: dict[str, Any]) -> str:

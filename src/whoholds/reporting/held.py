@@ -71,6 +71,8 @@ def _answer(description: dict[str, Any]) -> str:
     most = max(groups, key=lambda group: group["count"])
     held = number_of_handles(description["held"], most["kind"])
     which = "" if len(groups) == 1 else f"{most['count']} of them "
+    if most["referrer"] is not None:
+        return f"{who} holds {held}, {which}held at {most['referrer']}"
     return f"{who} holds {held}, {which}{opening_verb(most['kind'])} at {recorded_place(most['opened'])}"
 
 

@@ -25,7 +25,8 @@ SHOWN = 10  # pools that are listed, those of which most was wanted at once
 def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
     """What has been wanted of `pool` up to this look. Times in seconds; the sizes are null if there was no loan."""
     demand, present = snapshot.demand_of(pool)
-    sizes, times = demand.sizes(present), demand.times_as_long(present)
+    known = demand.loans or pool.referrer is None  # else all loans were out before the watch: for how long is not known
+    sizes, times = demand.sizes(present) if known else None, demand.times_as_long(present)
     requests = [request for request in snapshot.requests if request.pool is pool]
     return {
         "type": "pool",
@@ -34,6 +35,7 @@ def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
         "key": pool.key,
         "name": shown_name(pool.name),
         "made": line_record(pool.site),
+        "referrer": pool.site.text if pool.referrer is not None and pool.site is not None else None,
         "database": (demand.database or database(pool.system or "other_sql")).text,
         "max": pool.max,
         "loans": demand.loans + len(present.out),
@@ -68,6 +70,7 @@ def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
     """
     lent = sorted((record for record in records if record["sizes"]), key=lambda record: -record["wanted"])
     lines = [line for record in lent[:SHOWN] for line in _lines(record)]
+    lines += [_adopted(record) for record in records if record.get("referrer") and not record["sizes"]][:SHOWN]
     if len(lent) > SHOWN:
         lines.append(f"whoholds: and {len(lent) - SHOWN} more pools, of which fewer were wanted at once")
     return lines
@@ -75,7 +78,7 @@ def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
 
 def _lines(record: dict[str, Any]) -> list[str]:
     sizes, used, loans = record["sizes"], record["used_share"], record["loans"]
-    place = recorded_place(record["made"])
+    place = f"made at {recorded_place(record['made'])}" if not record.get("referrer") else f"at {record['referrer']}"
     most = f", {record['max']} at most" if record["max"] else ""
     most += f", {record['out']} lent now" if record.get("out") else ""
     wanted = f"{number_of(loans, 'loan')}, {record['wanted']} wanted at once"
@@ -85,11 +88,17 @@ def _lines(record: dict[str, Any]) -> list[str]:
     if sizes["only_used"] is not None:
         enough += f", {sizes['only_used']} if each were held only while it is used"
     return [
-        f"whoholds: the pool made at {place}{most}: {wanted}",
+        f"whoholds: the pool {place}{most}: {wanted}",
         f"whoholds:   waited {_spread_text(record['wait_s'])}; held {_spread_text(record['held_s'])}",
         f"whoholds:   large enough: {enough}",
         *map(_waiting, record.get("waiting") or ()),
     ]
+
+
+def _adopted(record: dict[str, Any]) -> str:
+    """`the pool at shop/app.py (global pool), 5 at most, 3 lent now`: all of its loans were out before the watch."""
+    most = f", {record['max']} at most" if record["max"] else ""
+    return f"whoholds: the pool at {record['referrer']}{most}, {record.get('out', record['wanted'])} lent now"
 
 
 def _waiting(asking: dict[str, Any]) -> str:

@@ -1,0 +1,188 @@
+"""Enters what is open already in the ledger: each connection with its database, its state, and who refers to it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from whoholds.adopting.referrers import Climb, Held
+from whoholds.adopting.search import living
+from whoholds.drivers import table
+from whoholds.drivers._adoptable import Adoptable, AdoptableStock, Keepers, Place
+from whoholds.ledger import faults
+from whoholds.ledger.cpython import name_of_task, name_of_thread, thread_of
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle, Pool
+from whoholds.ledger.owner import Owner
+from whoholds.ledger.referrer import Referrer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from whoholds.ledger.ledger import Ledger
+
+_NOBODY = Held(Referrer("nothing in sight"))
+
+
+def adopt(ledger: Ledger) -> int:
+    """Enter every open connection of the libraries that are imported. Returns their number; never raises."""
+    try:
+        return _Adoption(ledger, _of_imported()).run()
+    except Exception as error:  # noqa: BLE001 - our fault must not become the program's: the watch works without it
+        faults.note(error, "whoholds.adopt")
+        return 0
+
+
+def _of_imported() -> list[Adoptable | AdoptableStock]:
+    """What the drivers of the imported libraries say of them; a driver that fails is left out, with a note."""
+    rows: list[Adoptable | AdoptableStock] = []
+    for module, place in table.ADOPTABLE.items():
+        if module not in sys.modules:
+            continue
+        where, _, name = place.partition(":")
+        try:
+            rows.append(getattr(import_module(where), name)())
+        except Exception as error:  # noqa: BLE001 - a library of another time than the driver's
+            faults.note(error, f"{module}.adoptable")
+    return rows
+
+
+class _Adoption:
+    def __init__(self, ledger: Ledger, rows: list[Adoptable | AdoptableStock]) -> None:
+        self.ledger = ledger
+        self._kinds = [row for row in rows if isinstance(row, Adoptable)]
+        self._stocks = [row for row in rows if isinstance(row, AdoptableStock)]
+        self._owners: dict[int, Owner] = {}
+        self._handles: dict[int, Handle] = {}  # by id of the connection
+
+    def run(self) -> int:
+        tasks = [kind for kind in map(_task_class, ("asyncio.tasks", "_asyncio")) if kind is not None]
+        rows: list[Adoptable | AdoptableStock] = [*self._kinds, *self._stocks]
+        wanted = [kind for row in rows for kind in row.types]
+        if not wanted:
+            return 0
+        objects = living([*wanted, *tasks])
+        connections = [(row, one) for row in self._kinds for one in _instances(objects, row.types) if _opens(row, one)]
+        if not connections:
+            return 0
+        places = self._places(objects)
+        pools = {id(place.pool): place.pool for _, place in places.values()}
+        borrowed = {id(place.connection) for _, place in places.values() if place.lent}
+        targets = [one for _, one in connections]
+        held = Climb().referrers_of([*pools.values(), *targets], borrowed=borrowed)
+        threads = self._tasks(_instances(objects, tuple(tasks))) if any(one.coroutine for one in held.values()) else {}
+        ours: dict[int, Pool] = {}
+        for row, one in connections:
+            try:
+                stock, place = places.get(id(one), (None, None))
+                pool = None
+                if stock is not None and place is not None:
+                    pool = ours.get(id(place.pool))
+                    if pool is None:
+                        pool = ours[id(place.pool)] = self._pool(stock, place.pool, held.get(id(place.pool), _NOBODY))
+                self._enter(row, one, held.get(id(one), _NOBODY), threads, stock, place, pool)
+            except Exception as error:  # noqa: BLE001 - one that cannot be read must not hide the others
+                faults.note(error, f"{row.driver}.adoptable")
+        return len(self._handles)
+
+    def _places(self, objects: list[Any]) -> dict[int, tuple[AdoptableStock, Place]]:
+        """By id of each connection of a pool: its place there."""
+        places: dict[int, tuple[AdoptableStock, Place]] = {}
+        for stock in self._stocks:
+            for one in _instances(objects, stock.types):
+                try:
+                    for place in stock.places(one):
+                        places[id(place.connection)] = (stock, place)
+                except Exception as error:  # noqa: BLE001 - a pool that is just being made, or of another time
+                    faults.note(error, f"{stock.driver}.adoptable")
+        return places
+
+    def _pool(self, stock: AdoptableStock, theirs: Any, held: Held) -> Pool:
+        least, most = stock.sizes(theirs)
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, None, most, stock.system)
+        pool.idle_min, pool.takes_back, pool.referrer = least, stock.takes_back, held.referrer
+        keepers: Keepers | None = self.ledger.keepers.get(stock.driver)
+        if keepers is not None and keepers.pool is not None:
+            keepers.pool(theirs, pool)
+        return pool
+
+    def _enter(
+        self,
+        row: Adoptable,
+        one: Any,
+        held: Held,
+        tasks: dict[int, Owner],
+        stock: AdoptableStock | None,
+        place: Place | None,
+        pool: Pool | None,
+    ) -> None:
+        where, pid = row.identify(one)
+        lent = place is not None and place.lent
+        owner = self._owner(held, tasks) if lent or pool is None else None
+        referrer = held.referrer if lent or pool is None else pool.referrer or held.referrer
+        keepers: Keepers | None = self.ledger.keepers.get(row.driver)
+        seen = keepers is not None and keepers.handle is not None and keepers.seen
+        handle = self.ledger.adopt(CONNECTION, row.driver, where, one, referrer, owner=owner, pool=pool)
+        handle.backend_pid, handle.at_home = pid, pool is not None and not lent
+        handle.in_transaction = row.in_transaction(one)
+        self.ledger.ask_again(handle, row.is_closed, row.in_transaction if not seen else None, seen=seen)
+        if keepers is not None and keepers.handle is not None:
+            keepers.handle(one, handle)
+        self._handles[id(one)] = handle
+        if place is None or stock is None or pool is None:
+            return
+        stocks = self.ledger.keepers.get(stock.driver)
+        if stocks is not None and stocks.stock is not None:
+            stocks.stock(place, handle)
+        if lent:
+            loan = self.ledger.adopt(
+                CHECKOUT, stock.driver, where, one, referrer, owner=owner, pool=pool, parent=handle
+            )
+            loan.backend_pid = pid
+            if stocks is not None and stocks.loan is not None:
+                stocks.loan(place, loan)
+
+    def _owner(self, held: Held, tasks: dict[int, Owner]) -> Owner | None:
+        if held.coroutine:
+            return tasks.get(held.coroutine)
+        if not held.ident:
+            return None
+        owner = self._owners.get(held.ident)
+        if owner is None:
+            thread = thread_of(held.ident)
+            name = name_of_thread(thread) if thread is not None else f"thread {held.ident}"
+            owner = Owner("thread", name, ref(thread) if thread is not None else None, held.ident, None)
+            owner.key = id(thread)
+            self._owners[held.ident] = owner
+        return owner
+
+    def _tasks(self, tasks: Iterable[Any]) -> dict[int, Owner]:
+        """The owners of suspended tasks, by id of their coroutines, of their frames, and of what they await."""
+        owners: dict[int, Owner] = {}
+        for task in tasks:
+            owner = Owner("task", name_of_task(task), ref(task), 0, None)
+            coroutine = task.get_coro()
+            for _ in range(50):
+                if coroutine is None:
+                    break
+                owners[id(coroutine)] = owner
+                owners[id(getattr(coroutine, "cr_frame", None) or coroutine)] = owner
+                coroutine = getattr(coroutine, "cr_await", None)
+        return owners
+
+
+def _task_class(module: str) -> Any:
+    return getattr(sys.modules.get(module), "Task", None)
+
+
+def _instances(objects: list[Any], types: tuple[type, ...]) -> list[Any]:
+    return [one for one in objects if any(base in types for base in type(one).__mro__)]
+
+
+def _opens(row: Adoptable, one: Any) -> bool:
+    """Whether the connection is open; False where that cannot be read: it is half made."""
+    try:
+        return not row.is_closed(one)
+    except Exception:  # noqa: BLE001 - an object whose constructor raised, or has not run yet
+        return False

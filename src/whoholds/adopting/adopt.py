@@ -55,6 +55,7 @@ class _Adoption:
         self._stocks = [row for row in rows if isinstance(row, AdoptableStock)]
         self._owners: dict[int, Owner] = {}
         self._handles: dict[int, Handle] = {}  # by id of the connection
+        self._unreferenced: dict[int, tuple[Handle, type, Adoptable]] = {}  # likewise, without a weak reference
 
     def run(self) -> int:
         tasks = [kind for kind in map(_task_class, ("asyncio.tasks", "_asyncio")) if kind is not None]
@@ -84,6 +85,8 @@ class _Adoption:
                 self._enter(row, one, held.get(id(one), _NOBODY), threads, stock, place, pool)
             except Exception as error:  # noqa: BLE001 - one that cannot be read must not hide the others
                 faults.note(error, f"{row.driver}.adoptable")
+        if self._unreferenced:
+            self.ledger.look_for_ended = LookAgain(self.ledger, self._unreferenced)
         return len(self._handles)
 
     def _places(self, objects: list[Any]) -> dict[int, tuple[AdoptableStock, Place]]:
@@ -130,6 +133,8 @@ class _Adoption:
         if keepers is not None and keepers.handle is not None:
             keepers.handle(one, handle)
         self._handles[id(one)] = handle
+        if handle.ref is None:
+            self._unreferenced[id(one)] = (handle, type(one), row)
         if place is None or stock is None or pool is None:
             return
         stocks = self.ledger.keepers.get(stock.driver)
@@ -170,6 +175,40 @@ class _Adoption:
                 owners[id(getattr(coroutine, "cr_frame", None) or coroutine)] = owner
                 coroutine = getattr(coroutine, "cr_await", None)
         return owners
+
+
+class LookAgain:
+    """Looks again for adopted connections whose type takes no weak reference: sqlite3's own class.
+
+    A look scans all objects. The next one comes no sooner than `EVERY_S` seconds later, and after so long that the
+    scans take less than a thousandth of the time.
+    """
+
+    EVERY_S = 10.0
+    SHARE = 1000
+
+    def __init__(self, ledger: Ledger, open_: dict[int, tuple[Handle, type, Adoptable]]) -> None:
+        self._ledger = ledger
+        self._open = open_
+        self._next = ledger.clock() + self.EVERY_S
+
+    def __call__(self) -> list[Handle]:
+        """The handles that have ended since the last scan, which is a new one only if it is time."""
+        began = self._ledger.clock()
+        if began < self._next or not self._open:
+            return []
+        there = {id(one): one for one in living({kind for _, kind, _ in self._open.values()})}
+        ended = []
+        for key, (handle, kind, row) in list(self._open.items()):
+            one = there.get(key)
+            if type(one) is not kind or not _opens(row, one):
+                ended.append(handle)
+                del self._open[key]
+            else:
+                handle.in_transaction = row.in_transaction(one)
+        now = self._ledger.clock()
+        self._next = now + max(self.EVERY_S, self.SHARE * (now - began))
+        return ended
 
 
 def _task_class(module: str) -> Any:

@@ -23,7 +23,7 @@ from types import (
 )
 from typing import Any, NamedTuple
 
-from whoholds.adopting.stacks import Local, locals_of_threads, names_in
+from whoholds.adopting.stacks import Local, is_ours, locals_of_threads, names_in
 from whoholds.analysis.blame import kind_of
 from whoholds.ledger.cpython import own
 from whoholds.ledger.referrer import Referrer
@@ -94,9 +94,10 @@ class Climb:
         holders = gc.get_referrers(*things)
         self._mine |= {id(level), id(things), id(holders), id(self.__dict__), *map(id, level.values())}
         frame: FrameType | None = sys._getframe()
-        while frame is not None and frame.f_globals.get("__name__", "").startswith("whoholds"):
+        while frame is not None and is_ours(frame):
             self._mine.add(id(frame))
             frame = frame.f_back
+        del frame
         above: dict[int, _Step] = {}
         for holder in holders:
             if id(holder) in self._mine or id(holder) in seen or _is_ours(holder):

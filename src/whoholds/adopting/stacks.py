@@ -33,17 +33,23 @@ def locals_of_threads() -> dict[int, Local]:
     if not has_gil():
         return {}
     found: dict[int, Local] = {}
-    for ident, innermost in current_frames().items():
-        frame: FrameType | None = innermost
+    frames = current_frames()
+    for ident in list(frames):
+        frame: FrameType | None = frames.pop(ident)  # one of them is this function's own: no cycle may be left
         for _ in range(_MOST_FRAMES):
             if frame is None:
                 break
-            code = frame.f_code
-            if code.co_flags & _OPTIMIZED and not frame.f_globals.get("__name__", "").startswith("whoholds"):
+            if not is_ours(frame):
+                code = frame.f_code
                 for value, name in names_in(frame).items():
                     found.setdefault(value, Local(name, code.co_filename, frame.f_lineno, code.co_name, ident))
             frame = frame.f_back
     return found
+
+
+def is_ours(frame: FrameType) -> bool:
+    """Whether the frame is one of whoholds' own."""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "whoholds"
 
 
 def names_in(frame: FrameType) -> dict[int, str]:

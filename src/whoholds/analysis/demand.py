@@ -160,7 +160,13 @@ NOTHING = Present([], [])
 def _loan(handle: Handle, now: float) -> Loan:
     """(asked at, seconds out, seconds used) of a loan that is out; -1 for a use that is not known."""
     held = handle.held_s(now)
-    used = -1.0 if handle.parent is None or handle.referrer is not None else held if handle.running else min(handle.busy_s, held)
+    used = (
+        -1.0
+        if handle.parent is None or handle.referrer is not None
+        else held
+        if handle.running
+        else min(handle.busy_s, held)
+    )
     return handle.opened_at - (handle.connect_s or 0.0), held, used
 
 

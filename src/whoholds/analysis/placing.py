@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.pauses import Pauses
     from whoholds.analysis.sites import Site
     from whoholds.ledger.entries import Entries
+    from whoholds.ledger.handle import Pool
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner, Spawn
     from whoholds.ledger.scope import Scope
@@ -52,10 +53,7 @@ def snapshot_of(
                 faults.note(error, "whoholds.look")
                 handle.origin = ()
     for pool in taken.pools:
-        if pool.site is None and pool.origin:
-            pool.site = history.sites.of(pool.origin)
-        elif pool.site is None and pool.referrer is not None:
-            pool.site = history.sites.referred(pool.referrer)
+        _place_pool(pool, history)
     for request in taken.requests:
         spawn = request.owner.spawn if request.owner is not None else None
         if spawn is not None and spawn.site is None:
@@ -183,6 +181,13 @@ def _place(handle: Handle, history: History) -> None:
             _place_spawn(spawn, history)
     if handle.kind == CONNECTION:
         history.connections += 1
+
+
+def _place_pool(pool: Pool, history: History) -> None:
+    if pool.site is None and pool.origin:
+        pool.site = history.sites.of(pool.origin)
+    elif pool.site is None and pool.referrer is not None:
+        pool.site = history.sites.referred(pool.referrer)
 
 
 def _place_spawn(spawn: Spawn, history: History) -> None:

@@ -75,7 +75,7 @@ class HeldAt(Site):
 
     @property
     def text(self) -> str:
-        """`shop/cars.py:51 in load_cars (variable conn)`, `shop/app.py (global CONNECTIONS[…])`, `attribute x of a Y`."""
+        """`shop/cars.py:51 in load_cars (variable conn)`, `shop/app.py (global CARS[…])`, `attribute c of an X`."""
         frame = self.frame
         if not frame.file:
             return self.what

@@ -64,7 +64,9 @@ def adoptable() -> Adoptable:
     """How to read connections that were open before. The library does not say where they lead without being asked."""
     from MySQLdb.connections import Connection
 
-    return Adoptable("MySQLdb", (Connection,), lambda _: (database("mysql", name="?"), None), _is_closed)
+    return Adoptable(
+        "MySQLdb", (Connection,), lambda _: (database("mysql", name="?"), None), _is_closed, lambda _: None
+    )
 
 
 def _ended(_: Any) -> bool:

@@ -67,9 +67,14 @@ def adoptable() -> Adoptable:
     from psycopg2 import extensions
 
     plain: Any = getattr(extensions.connection, "__mro__")[-2]  # noqa: B009 - the C class, also below ours
-    return Adoptable(
-        "psycopg2", (plain,), lambda one: (_named(one.dsn), None), _is_closed, lambda one: bool(one.status == _BEGUN)
-    )
+    return Adoptable("psycopg2", (plain,), lambda one: (_named(one.dsn), None), _is_closed, _has_begun)
+
+
+def _has_begun(connection: Any) -> bool | None:
+    """Whether psycopg2 has begun a transaction; None where the program itself would, for it keeps no record of that."""
+    if connection.status == _BEGUN:
+        return True
+    return None if connection.autocommit or connection.async_ else False
 
 
 class _Layer:

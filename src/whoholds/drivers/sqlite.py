@@ -83,7 +83,7 @@ def adoptable() -> Adoptable:
     """How to read connections that were open before. SQLite would have to be asked for their files, and is not."""
     plain: Any = sys.modules["_sqlite3"].Connection
     state: Callable[[Any], bool] = plain.in_transaction.__get__
-    nameless = database("sqlite", name="(file not known)"), None
+    nameless = database("sqlite", name="a file that is not known"), None
     return Adoptable("sqlite3", (plain,), lambda _: nameless, lambda one: _is_closed(one, state), state)
 
 

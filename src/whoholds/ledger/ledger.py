@@ -86,6 +86,8 @@ class Ledger:
         self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
         self.keepers: dict[str, Any] = {}  # driver → its `Keepers`: where its hooks look for what was adopted
         self._asked: list[tuple[Handle, Callable[[Any], Any], Callable[[Any], Any] | None]] = []
+        # of adopted handles without a weak reference: those that have ended; set by adoption, and asked at each look
+        self.look_for_ended: Callable[[], list[Handle]] | None = None
         self._owner = owner
         self._origin = origin
         self._stamp = stamp or itertools.count(1)
@@ -294,7 +296,7 @@ class Ledger:
         for entry in self._asked:
             handle, is_closed, in_transaction = entry
             thing = handle.ref() if handle.ref is not None else None
-            if handle.closed_stamp is not None or thing is None:
+            if handle.closed_stamp is not None or thing is None:  # `look_for_ended` asks the others
                 continue
             if is_closed(thing):
                 self.closed(handle)
@@ -303,6 +305,9 @@ class Ledger:
                 handle.in_transaction = in_transaction(thing)
             left.append(entry)
         self._asked = left
+        if self.look_for_ended is not None:
+            for handle in self.look_for_ended():
+                self.closed(handle)
 
     def refused(
         self,
@@ -484,7 +489,7 @@ class Ledger:
         """
         self.ends.see_threads()
         self.settle()
-        if self._asked:
+        if self._asked or self.look_for_ended is not None:
             self._ask_the_adopted()
         open_ = list(self._open.values())  # first: what closes meanwhile is in both, and never in neither
         ends = _value(self._ends)
@@ -551,6 +556,7 @@ class Ledger:
         self._inherited.clear()
         self._scopes.clear()
         self._asked.clear()
+        self.look_for_ended = None
         for pool in list(self._pools.values()):
             pool.waiting.clear()  # those who wait are threads of the parent
         self._taken_ends = _value(self._ends)

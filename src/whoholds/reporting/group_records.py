@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 OWNERS = 10  # names that a group lists
 NAMED = 200  # handles, the oldest, among whose owners they are
 IN_A_STATEMENT, IN_TRANSACTION, IDLE = "in a statement", "idle in transaction", "idle"
-IN_A_TRANSACTION, NOT_SEEN = "in a transaction", "not in a transaction"  # if calls are not seen: idle or not
+# if the calls on a connection are not seen: idle or not
+IN_A_TRANSACTION, NOT_IN_ONE, NOT_KNOWN = "in a transaction", "not in a transaction", "in an unknown state"
 
 
 def group_record(
@@ -85,8 +86,10 @@ def state_of(handle: Handle, states: dict[Handle, str]) -> str:
     if states.get(handle):
         return states[handle]
     inner = handle.parent or handle
-    if inner.caller == UNSEEN and inner.referrer is not None:
-        return IN_A_TRANSACTION if inner.in_transaction else NOT_SEEN
+    if inner.referrer is not None and inner.in_transaction is None and not inner.calls:
+        return NOT_KNOWN
+    if inner.referrer is not None and inner.caller == UNSEEN:
+        return IN_A_TRANSACTION if inner.in_transaction else NOT_IN_ONE
     if inner.caller:
         return IN_A_STATEMENT
     return IN_TRANSACTION if inner.in_transaction else IDLE

@@ -98,7 +98,7 @@ def _held_line(group: dict[str, Any], states: str) -> list[str]:
     seconds = f", for at least {longest:.1f} s" if longest >= 1 else ""
     by = _by(group["owners"], group["owner_kind"], group["owner_count"]) if group["owners"] else ""
     said = f"{seconds}{by}{states}".lstrip(",; ")
-    return [f"        held     {said}"] if said else []
+    return [f"        {'held ' if seconds or by else 'state'}    {said}"] if said else []
 
 
 def _held(group: dict[str, Any]) -> str:

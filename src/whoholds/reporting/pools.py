@@ -13,7 +13,7 @@ from whoholds.reporting.words import number_of, recorded_place, seconds_text
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.analysis.spread import Spread
@@ -63,7 +63,7 @@ def pool_records(snapshot: Snapshot) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: -record["wanted"])
 
 
-def pool_lines(records: Iterable[dict[str, Any]]) -> list[str]:
+def pool_lines(records: Sequence[dict[str, Any]]) -> list[str]:
     """The lines on each pool that has lent, at most `SHOWN` pools, those of which most was wanted at once first.
 
     Three lines for each, and one for each line at which somebody waits.

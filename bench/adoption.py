@@ -9,7 +9,7 @@ import gc
 import sqlite3
 import time
 
-from whoholds.adopting.adopt import adopt
+from whoholds.assembling import adopt
 from whoholds.ledger.ledger import Ledger
 
 CONNECTIONS = 20

@@ -19,6 +19,7 @@ from whoholds.analysis.habits import Habits
 from whoholds.drivers import table
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
+from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.plugins import is_quiet_in_blocks
 from whoholds.settings.limits import OUTPUTS, Limits
@@ -126,12 +127,23 @@ def begin(running: Watch, added: Iterable[Driver], added_outputs: Iterable[Outpu
         _enter_when_imported(running, point.name, point.load)
 
 
-def adopt(running: Watch) -> None:
-    """Enter in the ledger what the program has open already, if it has imported a library that is watched."""
-    if any(module in sys.modules for module in table.ADOPTABLE):
-        from whoholds.adopting.adopt import adopt
+def adopt(ledger: Ledger) -> int:
+    """Enter in the ledger what the program has open already, and return how much; nothing of it is imported before.
 
-        adopt(running.ledger)
+    A library whose driver does not know it is left out, with a note.
+    """
+    rows: list[Any] = []
+    for module, where in table.ADOPTABLE.items():
+        if module in sys.modules:
+            try:
+                rows.append(imported(where)())
+            except Exception as error:  # noqa: BLE001 - a library of another time than the driver's
+                faults.note(error, f"{module}.adoptable")
+    if not rows:
+        return 0
+    from whoholds.adopting.adopt import adopt as search
+
+    return search(ledger, rows)
 
 
 def imported(where: str) -> Any:

@@ -74,7 +74,7 @@ def start(**settings: Unpack[Settings]) -> Watch:
     _current.append(watch)
     ticking.attend(watch)
     begin(watch, _added, _added_outputs)
-    adopt(watch)
+    adopt(watch.ledger)
     _listen_for_dump(limits)
     return watch
 

@@ -21,7 +21,7 @@ from tests.drivers.test_pool_contract import (
 )
 from tests.needs import needed
 from whoholds.adopting import adopt as adopting
-from whoholds.adopting.adopt import adopt
+from whoholds.assembling import adopt
 from whoholds.drivers.table import ADOPTABLE, DRIVERS
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
@@ -164,7 +164,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Kind:
     chosen: type[Kind] = request.param
     for module in chosen.modules:
         needed(module.partition(".")[0])
-    return chosen(request.getfixturevalue("postgres") if chosen.server else str(tmp_path / "shop.db"))
+    return chosen(request.getfixturevalue(chosen.fixture) if chosen.fixture else str(tmp_path / "shop.db"))
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.adopting.referrers import Climb, Held
 from whoholds.adopting.search import living
-from whoholds.drivers import table
-from whoholds.drivers._adoptable import Adoptable, AdoptableStock, Keepers, Place
 from whoholds.ledger import faults
+from whoholds.ledger.adoptable import Adoptable, AdoptableStock, Keepers, Place
 from whoholds.ledger.cpython import name_of_task, name_of_thread, thread_of
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle, Pool
 from whoholds.ledger.owner import Owner
@@ -25,27 +23,13 @@ if TYPE_CHECKING:
 _NOBODY = Held(Referrer("nothing in sight"))
 
 
-def adopt(ledger: Ledger) -> int:
-    """Enter every open connection of the libraries that are imported. Returns their number; never raises."""
+def adopt(ledger: Ledger, rows: Iterable[Adoptable | AdoptableStock]) -> int:
+    """Enter every open connection of the libraries that `rows` tell how to read. Returns their number; never raises."""
     try:
-        return _Adoption(ledger, _of_imported()).run()
+        return _Adoption(ledger, list(rows)).run()
     except Exception as error:  # noqa: BLE001 - our fault must not become the program's: the watch works without it
         faults.note(error, "whoholds.adopt")
         return 0
-
-
-def _of_imported() -> list[Adoptable | AdoptableStock]:
-    """What the drivers of the imported libraries say of them; a driver that fails is left out, with a note."""
-    rows: list[Adoptable | AdoptableStock] = []
-    for module, place in table.ADOPTABLE.items():
-        if module not in sys.modules:
-            continue
-        where, _, name = place.partition(":")
-        try:
-            rows.append(getattr(import_module(where), name)())
-        except Exception as error:  # noqa: BLE001 - a library of another time than the driver's
-            faults.note(error, f"{module}.adoptable")
-    return rows
 
 
 class _Adoption:

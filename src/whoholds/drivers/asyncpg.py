@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._adoptable import Adoptable, AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import Lender, take_home
+from whoholds.ledger.adoptable import Adoptable, AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.here import OpenedFor, opened_for
 
@@ -192,7 +192,7 @@ class _Lender(Lender):
         self.ledger.pool_goes_with(pool, theirs._queue)
         self._pools[id(theirs)] = pool
 
-    def keep_loan(self, place: Place, loan: Handle) -> None:
+    def keep_loan(self, _place: Place, loan: Handle) -> None:
         """Remember a loan that was out before the start."""
         if loan.parent is not None:
             self._loans[loan.parent.opened_stamp] = loan

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._adoptable import Adoptable, Keepers
+from whoholds.ledger.adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._adoptable import Adoptable, Keepers
 from whoholds.drivers._importlib_bootstrap.psycopg2_calls import making_cursors
 from whoholds.hooks.stand_ins import StandIn
+from whoholds.ledger.adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CURSOR
 

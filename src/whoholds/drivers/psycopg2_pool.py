@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._adoptable import AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import Lender, handle_on, take_home
+from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 
@@ -122,10 +122,9 @@ class _Lender(Lender):
         try:
             loans, handle = theirs._whoholds_lent, connection._whoholds
         except AttributeError:  # the connection was opened before the start: it may have been adopted
-            found = handle_on(connection)
-            if found is None:
+            loans, handle = getattr(theirs, "_whoholds_lent", None), handle_on(connection)
+            if loans is None or handle is None:
                 return
-            handle = found
         key = id(connection)
         if key not in loans:
             loans[key] = loan

@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._adoptable import AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import LOAN, Lender
+from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 

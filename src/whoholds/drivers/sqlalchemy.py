@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import is_users
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._adoptable import AdoptableStock, Keepers, Place
 from whoholds.drivers._loans import LOAN, Lender, Pools, handle_on
+from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 

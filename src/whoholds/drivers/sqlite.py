@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 from whoholds.drivers import kit
-from whoholds.drivers._adoptable import Adoptable
 from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init, making_cursors
 from whoholds.hooks.stand_ins import StandIn
+from whoholds.ledger.adoptable import Adoptable
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION, OVER, Handle
 from whoholds.ledger.origin import capture

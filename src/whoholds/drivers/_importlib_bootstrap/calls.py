@@ -141,7 +141,7 @@ def _around_method(  # noqa: C901 - one sequence: parts of it would cost calls o
     return stands_for(call, original)
 
 
-def used(
+def used(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     original: Callable[..., Any],
     ledger: Ledger,
     handle_of: HandleOf,
@@ -152,7 +152,7 @@ def used(
 ) -> Any:
     """`original`, a method, of which each call is a use; what it calls in its turn is the same use. See `Uses`."""
     uses = Uses(original, ledger, handle_of, transaction, thread, sql=sql, broke=broke)
-    clock, leave, fail = ledger.clock, uses.leave, uses.fail
+    clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -176,11 +176,18 @@ def used(
         try:
             try:
                 handle.caller = me
-                result = original(self, *args, **kwargs)
+                result = original(self, *args, **kwargs) if args or kwargs else original(self)
+                now = clock()  # from here on as `Uses.leave`, written out
+                handle.calls_s += now - began
+                handle.used_at = now
+                handle.used_by = me
+                handle.caller = 0
                 try:
-                    leave(self, handle, began, args)
+                    if sql and args:
+                        remember(handle, args[0], began, now - began)
+                    handle.calls += 1
+                    handle.in_transaction = transaction(self)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                    handle.caller = 0
                     stays_ours(error, original)
             except BaseException as exc:
                 try:
@@ -242,8 +249,10 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
     uses = Uses(original, ledger, _of_cursor, state, thread, sql=True, broke=broke)
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
+    latest: Any = uses  # the last statement that was kept whole: mostly the next is the same object
 
     def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:  # noqa: C901, PLR0912, PLR0915 - one sequence: parts of it would cost calls or clarity
+        nonlocal latest
         me = threads.get_ident()
         try:
             connection = self.connection
@@ -279,7 +288,10 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
                 handle.caller = 0
                 try:
                     number, ring = handle.calls, handle.ring
-                    if ring and type(sql) is str and len(sql) <= LONGEST_SQL:
+                    if ring and sql is latest:
+                        ring[number % RING] = (sql, began, took)
+                    elif ring and type(sql) is str and len(sql) <= LONGEST_SQL:
+                        latest = sql
                         ring[number % RING] = (sql, began, took)
                     else:
                         remember(handle, sql, began, took)

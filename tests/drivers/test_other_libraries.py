@@ -87,6 +87,24 @@ def test_short_cuts_on_a_connection_are_uses(embedded: tuple[Any, Watch], tmp_pa
     assert (handle.how, watch.handles) == ("closed", [])
 
 
+def test_a_connect_in_c_is_no_method_where_it_is_an_attribute_of_a_class(
+    embedded: tuple[Any, Watch], tmp_path: Path
+) -> None:
+    """As a C function it is not bound, and it is shown as what it was."""
+    module, watch = embedded
+    bare = repr(inspect.unwrap(module.connect))
+
+    class Shop:
+        connect = module.connect
+
+    connection = Shop().connect(str(tmp_path / "shop.db"))
+    (handle,) = watch.handles
+    connection.close()
+    assert not handle.open
+    assert repr(module.connect) == bare
+    assert not inspect.isfunction(module.connect)
+
+
 def test_a_library_whose_calls_are_awaited_and_do_not_say_so(postgres: str) -> None:
     """psqlpy, in Rust: what is to come has no `__iter__`, and whether a connection is in use cannot be known."""
     module, watch = started("psqlpy")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import contextmanager
+from itertools import repeat
 from types import MethodDescriptorType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from whoholds.drivers._importlib_bootstrap.proxy_calls import (
     wait,
 )
 from whoholds.drivers._proxies import as_itself, proxy_class
+from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.handle import CONNECTION, UNSEEN
 from whoholds.ledger.here import OPENED_ABOVE, OpenedFor, opened_for
 from whoholds.ledger.origin import capture
@@ -50,10 +52,13 @@ _CLOSES = ("close", "ensure_closed", "aclose")
 @contextmanager
 def watching(ledger: Ledger, module: ModuleType, target: Callable[..., Database]) -> Iterator[None]:
     """Watch `module` while the block lasts; `target(args, kwargs)` returns the Database that `connect` is asked for."""
-    connect = _async_connect if _is_coroutine_function(module.connect) else _connect
-    ours = connect(_Connects(ledger, module.__name__, target), module.connect)
+    original = module.connect
+    wrapped = _async_connect if _is_coroutine_function(original) else _connect
+    ours = wrapped(_Connects(ledger, module.__name__, target), original)
+    if not hasattr(type(original), "__get__"):  # a C function is not bound where it is an attribute of a class
+        ours = StandIn(original, repeat(ours).__next__)
     with kit.open_names() as stand:
-        stand.at_the_end(kit.rebind(module.connect, ours))  # `from module import connect`, in modules that came first
+        stand.at_the_end(kit.rebind(original, ours))  # `from module import connect`, in modules that came first
         stand(module, "connect", ours)
         yield
 

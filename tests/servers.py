@@ -159,7 +159,13 @@ def mariadb(*, max_connections: int = 151, settings: Mapping[str, Setting] | Non
         options = [f"--{name.replace('_', '-')}={value}" for name, value in (settings or {}).items()]
 
         def command(port: int) -> list[Argument]:
-            address = ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}"]
+            # A MariaDB that starts removes the temporary tables of others from a common /tmp.
+            address = [
+                "--bind-address=127.0.0.1",
+                f"--port={port}",
+                f"--socket={folder / 'socket'}",
+                f"--tmpdir={folder}",
+            ]
             small = ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"]
             limits = [f"--max-connections={max_connections}", "--skip-name-resolve"]
             return [program, "--no-defaults", *basic, *address, *small, *limits, *options]

@@ -18,10 +18,10 @@ FROM (
         WHERE command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND user NOT IN ('system user', 'event_scheduler')
     ) AS processes
     LEFT JOIN (
-        SELECT trx_mysql_thread_id FROM information_schema.innodb_trx
+        SELECT DISTINCT trx_mysql_thread_id FROM information_schema.innodb_trx
     ) AS transactions ON trx_mysql_thread_id = id
     LEFT JOIN (
-        SELECT processlist_id, attr_value FROM performance_schema.session_connect_attrs WHERE attr_name = 'program_name'
+        SELECT DISTINCT processlist_id, attr_value FROM performance_schema.session_connect_attrs WHERE attr_name = 'program_name'
     ) AS names ON processlist_id = id
 ) AS sessions;
 

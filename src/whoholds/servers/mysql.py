@@ -29,8 +29,9 @@ SELECT id, user, host, coalesce(db, '') AS db, command, time FROM information_sc
 WHERE command NOT IN ('Daemon', 'Binlog Dump', 'Binlog Dump GTID') AND user NOT IN ('system user', 'event_scheduler')
 """
 _CONNECTED = "SHOW GLOBAL STATUS LIKE 'Threads_connected'"
-TRANSACTIONS = "SELECT trx_mysql_thread_id FROM information_schema.innodb_trx"
-NAMES = "SELECT processlist_id, attr_value FROM performance_schema.{} WHERE attr_name = 'program_name'"
+# DISTINCT lets MariaDB look up rows in the views' joins; else it compares each with each: 1.9 s for 2000 connections.
+TRANSACTIONS = "SELECT DISTINCT trx_mysql_thread_id FROM information_schema.innodb_trx"
+NAMES = "SELECT DISTINCT processlist_id, attr_value FROM performance_schema.{} WHERE attr_name = 'program_name'"
 ATTRIBUTES = ("session_connect_attrs", "session_account_connect_attrs")
 _WAITS = (
     """

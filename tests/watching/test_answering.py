@@ -55,6 +55,21 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
     return Asked(tmp_path, monkeypatch)
 
 
+def test_another_asker_takes_no_folder_away_that_is_in_use(asked: Asked) -> None:
+    """It removes the folder if that is empty. While an answer is made it is not, although the question is gone."""
+    question = asked.asks()
+    in_use: list[list[str]] = []
+
+    def describe() -> dict[str, Any]:
+        in_use.append(asked.files)
+        return {"type": "holders"}
+
+    Answering(describe).look()
+    ((other,),) = in_use
+    assert other != question
+    assert asked.files == [questions.answer_of(TOKEN)]
+
+
 def test_nothing_is_written_unasked(asked: Asked) -> None:
     """Not even the folder; and where the folder is there without a question, nothing in it."""
     asked.answering.look()

@@ -72,21 +72,31 @@ class Answering:
         self._seen = changed if abs(time_ns() - changed) > GRAIN_NS else -1
 
     def _answer(self, question: str, token: str, folder: int) -> None:
-        """Take the question away, and put the answer where the asker waits for it: whole or not at all."""
+        """Take the question away, and put the answer where the asker waits for it: whole or not at all.
+
+        The file for the answer comes before the question goes: an empty folder is taken away by any other asker.
+        """
         import json
 
+        part = questions.answer_of(token) + _PART
+        try:
+            questions.new_file(part, folder)
+        except OSError as error:  # a full disk
+            faults.note(error, "whoholds.dump")
+            _remove(question, folder)
+            return
         try:
             os.unlink(question, dir_fd=folder)
         except OSError:  # the asker waits no more, or it is no file
+            _remove(part, folder)
             return
         try:
             answer = json.dumps(self._describe(), separators=(",", ":"), default=str)
         except Exception as error:  # noqa: BLE001 - the asker is told, and the next look says it
             faults.note(error, "whoholds.dump")
             answer = json.dumps({"type": "fault", "reason": f"{type(error).__name__} in whoholds"})
-        part = questions.answer_of(token) + _PART
         try:
-            questions.new_file(part, folder, f"{answer}\n".encode())
+            questions.fill(part, folder, f"{answer}\n".encode())
             os.rename(part, questions.answer_of(token), src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as error:  # a full disk
             faults.note(error, "whoholds.dump")

@@ -23,6 +23,7 @@ TEMPORARY = "/tmp"  # noqa: S108 - the folder below it is checked
 MODE = 0o600  # of questions and answers
 ANY = "any"  # stands for the PID namespace where the asker cannot tell it
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_OLD_FILE = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
@@ -87,11 +88,19 @@ def entered(path: str, uid: int) -> int:
     return folder
 
 
-def new_file(name: str, folder: int, data: bytes = b"") -> None:
-    """Make the file `name` in the folder of this descriptor, with this content. Raises OSError, also if it exists."""
+def new_file(name: str, folder: int) -> None:
+    """Make the empty file `name` in the folder of this descriptor. Raises OSError, also if it exists."""
     file = os.open(name, _NEW_FILE, MODE, dir_fd=folder)
     try:
         os.fchmod(file, MODE)
+    finally:
+        os.close(file)
+
+
+def fill(name: str, folder: int, data: bytes) -> None:
+    """Write into the file `name`, which `new_file` has made. Raises OSError."""
+    file = os.open(name, _OLD_FILE, dir_fd=folder)
+    try:
         while data:
             data = data[os.write(file, data) :]
     finally:

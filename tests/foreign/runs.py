@@ -33,6 +33,7 @@ RESTARTS = 20  # after a hang or a crash the tests not yet run get another proce
 VARIANTS: dict[str, dict[str, str]] = {
     "bare": {},
     "plain": {"WHOHOLDS": "1"},
+    "tags": {"WHOHOLDS": "1", "WHOHOLDS_TAG": "1"},
     "journal": {"WHOHOLDS": "journal", "WHOHOLDS_JOURNAL": "{work}/journal-{{pid}}.jsonl"},
 }
 

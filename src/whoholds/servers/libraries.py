@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 from functools import partial
 from importlib import import_module
+from threading import current_thread, main_thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.servers.target import CannotAsk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from asyncio import AbstractEventLoop
+    from collections.abc import Callable, Coroutine
 
     from whoholds.servers.target import Target
 
@@ -72,6 +75,26 @@ def _pid(connection: Any) -> int | None:
     return pid if isinstance(pid, int) else None
 
 
+def _finished(loop: AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What the coroutine returns. Ctrl-C cancels it: asyncpg swallows a KeyboardInterrupt that comes while it sends."""
+    task, pressed = loop.create_task(coroutine), []
+
+    def interrupt(number: int, _frame: Any) -> None:
+        pressed.append(number)
+        loop.call_soon_threadsafe(task.cancel)
+
+    mine = signal.getsignal(signal.SIGINT) is signal.default_int_handler and current_thread() is main_thread()
+    if mine:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        return loop.run_until_complete(task)
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if pressed:
+            raise KeyboardInterrupt
+
+
 def _asyncpgs(module: Any, target: Target) -> Line:
     import asyncio
 
@@ -84,19 +107,28 @@ def _asyncpgs(module: Any, target: Target) -> Line:
     else:
         named |= {"port": target.port, **{key: value for key, value in given.items() if value}}
     try:
-        connection = loop.run_until_complete(module.connect(**named))
+        connection = _finished(loop, module.connect(**named))
     except BaseException:
         loop.close()
         raise
 
-    def close() -> None:
-        try:
-            loop.run_until_complete(connection.close())
-        finally:
-            loop.close()
+    busy = False  # in the middle of a question
 
     def ask(sql: str) -> list[Any]:
-        return list(loop.run_until_complete(connection.fetch(sql)))
+        nonlocal busy
+        busy = True
+        rows = list(_finished(loop, connection.fetch(sql)))
+        busy = False
+        return rows
+
+    def close() -> None:
+        try:
+            if busy:  # `close` would ask the server to cancel the question, and might wait for ever
+                connection.terminate()
+            else:
+                loop.run_until_complete(asyncio.wait_for(connection.close(), CONNECT_S))
+        finally:
+            loop.close()
 
     return Line(ask, lambda sql: list(map(dict, ask(sql))), connection.get_server_pid(), close)
 

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from whoholds.commands.joining import joined
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
 from whoholds.servers.asking import asked
 from whoholds.servers.pgbouncer import CONSOLE, NOT_ALLOWED
@@ -72,10 +73,10 @@ def _states(target: Target, watch: float | None, patience: float) -> Iterator[St
         with asked(target) as look:
             with _patience(target, patience):
                 first = look()
-            yield first
+            yield joined(first, target)
             while watch:
                 time.sleep(watch)
-                yield look()
+                yield joined(look(), target)
     except CannotAsk:
         raise
     except Exception as error:  # noqa: BLE001 - each library raises its own; the command says it in one line

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from whoholds.servers.holders import holder_lines, holders_data
 from whoholds.servers.state import RUNNING, shown
 from whoholds.servers.words import duration, hosts_of, label, largest
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     Waiting = dict[int, list[Session]]
 
+_HOLDERS = 2  # lines on the holders of one node
 _PIDS = 3  # processes named for one node
 _IN_TREE, _IN_ALL = 10, 20  # lines of one tree, and of all
 
@@ -60,6 +62,7 @@ class Tree:
             "hosts": dict(hosts_of(self.sessions).most_common()),
             "state": first.state if first else None,
             "longest_s": largest([one.state_s for one in self.sessions]),
+            "held_by": holders_data(self.sessions),
             "blocks": self.blocks,
             "waiting": [after.as_data() for after in self.waiting],
         }
@@ -129,6 +132,7 @@ def lines_of_trees(trees: list[Tree]) -> Iterator[str]:
 def _lines(trees: Iterable[Tree], depth: int) -> Iterator[str]:
     for tree in trees:
         yield f"  {'    ' * depth}{_who(tree)}"
+        yield from holder_lines(tree.sessions, f"  {'    ' * depth}  ", _HOLDERS)
         yield from _lines(tree.waiting, depth + 1)
 
 

@@ -52,6 +52,7 @@ def look(ask: Ask, version: str, target: Target) -> State:
         can_end="",
         noun="client connections",
         order="Who waits for a connection to the server, and who holds them",
+        numbered=False,
         remarks=(_WHO_KNOWS, *behind) if (behind := _behind(servers)) else (),
     )
 

@@ -76,6 +76,7 @@ def look(ask: Ask, target: Target, told: int | None) -> State:
         no_transactions=False,
         rights="GRANT pg_read_all_stats TO this role, or ask as a superuser",
         can_end="SELECT pg_terminate_backend({});",
+        numbered=told in (None, own),
         remarks=(*remarks, *(line.format(target.to("pgbouncer")) for line in _POOLED if told not in (None, own))),
     )
 

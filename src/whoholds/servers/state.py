@@ -19,6 +19,18 @@ HOLDING = "holding a server connection"
 TAG = re.compile(r"(?P<program>.+): (?P<place>\S.*:\d+|Cell In\[\d+\], line \d+) (?P<function>\S+)")
 
 
+class Holder(NamedTuple):
+    """The holder of one connection, as its process has said. Lines have the form `shop/cars.py:42 in load_cars`."""
+
+    process: int  # its number on this machine
+    kind: str  # `connection`, or `checkout` of a pool's
+    opened: str  # the line that opened or borrowed it
+    owner: str  # the name of the thread or task
+    work: str  # the request or job, or ""
+    now: str  # the line where the owner is, or ""
+    held_s: float
+
+
 class Session(NamedTuple):
     """One connection to the server. Durations are in seconds, and None where the server does not tell them."""
 
@@ -31,6 +43,7 @@ class Session(NamedTuple):
     state_s: float | None
     age_s: float | None
     blocked_by: tuple[int, ...] = ()
+    holder: Holder | None = None  # where a watched process of this machine has it, and has said so
 
     @property
     def line(self) -> str:
@@ -85,6 +98,7 @@ class State(NamedTuple):
     can_end: str  # the statement that ends one, with {} for its pid
     noun: str = "connections"  # what has the slots
     order: str = "Who holds the connections, those that are idle in a transaction first"
+    numbered: bool = True  # whether clients know their connections by the same numbers; not behind a pooler
     remarks: tuple[str, ...] = ()  # lines on what cannot be known here, and whom to ask
 
     @property

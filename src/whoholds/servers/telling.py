@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.servers.blocking import lines_of_trees, trees_of
+from whoholds.servers.holders import holder_lines, holders_data
 from whoholds.servers.state import HIDDEN, HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, shown
 from whoholds.servers.words import are, count, duration, hosts_of, label, largest
 
@@ -21,6 +22,7 @@ _LONGEST = {  # what is said of the longest in a state
     HOLDING: "the last statement of one was sent {} ago",
 }
 _STATES = (IDLE_IN_TRANSACTION, WAITING, HOLDING, RUNNING, IDLE, HIDDEN)
+_HOLDERS = 3  # lines on the holders of one group
 _URGENT, _SHOWN = 6, 12  # groups in the text: the most urgent, and with the largest of the others
 
 
@@ -55,6 +57,7 @@ class Group:
             "longest_idle_in_transaction_s": self.longest_s.get(IDLE_IN_TRANSACTION),
             "oldest_s": self.oldest_s,
             "pids": sorted(one.pid for one in self.sessions if one.pid),
+            "held_by": holders_data(self.sessions),
         }
 
 
@@ -127,6 +130,7 @@ def _holding(state: State) -> Iterator[str]:
         yield f"{len(group.sessions):>6}  {label(group.sessions)}"
         details = [_states(group), *_hosts(group), *_oldest(group), ", ".join(f"as {one}" for one in users)]
         yield f"        {'; '.join(details)}"
+        yield from holder_lines(group.sessions, " " * 8, _HOLDERS)
     if others:
         many = sum(len(group.sessions) for group in others)
         yield f"{many:>6}  in {count(len(others), 'other group')}, which --json lists"
@@ -171,7 +175,7 @@ def _oldest(group: Group) -> list[str]:
 def _advice(state: State, trees: list[Tree]) -> Iterator[str]:
     idle = [one for one in state.sessions if one.state == IDLE_IN_TRANSACTION]
     blocking = [tree.pids[0] for tree in trees if tree.sessions and tree.sessions[0].state == IDLE_IN_TRANSACTION]
-    unnamed = sum(not one.line for one in state.sessions)
+    unnamed = sum(not one.line and one.holder is None for one in state.sessions)
     if idle or unnamed:
         yield ""
     if idle:

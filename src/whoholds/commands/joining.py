@@ -1,0 +1,138 @@
+"""Joins what a server says of its connections with what the watched processes of this machine say of theirs.
+
+Both know the number that the server gave the connection. Two servers may give the same one, so the address, the user
+and the database must be the same, too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from whoholds.commands.asking import answer_of
+from whoholds.commands.exchange import NoAnswer
+from whoholds.commands.processes import NoProcess, process_of, watched_processes
+from whoholds.servers.state import Holder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from whoholds.servers.state import Session, State
+    from whoholds.servers.target import Target
+
+MOST = 30  # processes that are asked
+WAIT_S = 3.0  # for each; a process answers at its next look, which it takes each second by default
+_PORTS = {"postgresql": 5432, "mysql": 3306}
+_HERE = "(here)"
+
+Key = tuple[int, str, str]
+
+
+def joined(state: State, target: Target) -> State:
+    """The state, whose connections have their holders as far as watched processes of this machine hold them."""
+    processes = _processes() if state.numbered and state.sessions else []
+    if len(processes) > MOST:
+        many = f"{len(processes)} watched processes run on this machine, too many to ask each of them who holds what:"
+        return state._replace(remarks=(*state.remarks, many, "    whoholds dump PID"))
+    if not processes:
+        return state
+    holders = dict(holder for answer in _answers(processes) for holder in _holders(answer, target))
+    return state._replace(sessions=tuple(one._replace(holder=_of(one, holders)) for one in state.sessions))
+
+
+def _processes() -> list[int]:
+    try:
+        return [pid for pid in watched_processes() if pid != os.getpid()]
+    except OSError:  # a system without /proc
+        return []
+
+
+def _of(one: Session, holders: dict[Key, Holder]) -> Holder | None:
+    return holders.get((one.pid, one.user, one.database))
+
+
+def _answers(processes: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What the processes say, without those that do not answer. Other users' are asked one by one, as that forks."""
+    others = [pid for pid in processes if not _is_mine(pid)]
+    mine = [pid for pid in processes if pid not in others]
+    answers = list(map(_answer, others))
+    if mine:
+        with ThreadPoolExecutor(len(mine)) as threads:
+            answers += threads.map(_answer, mine)
+    return ((pid, answer) for pid, answer in zip((*others, *mine), answers, strict=True) if answer is not None)
+
+
+def _is_mine(pid: int) -> bool:
+    try:
+        process = process_of(pid)
+    except NoProcess:
+        return True
+    return process.uid == os.geteuid() and not process.root
+
+
+def _answer(pid: int) -> dict[str, Any] | None:
+    try:
+        return answer_of(pid, WAIT_S)
+    except (NoAnswer, OSError):
+        return None
+
+
+def _holders(answer: tuple[int, dict[str, Any]], target: Target) -> Iterator[tuple[Key, Holder]]:
+    """The holders of connections to that server, by number, user and database. Nothing of an answer in another form."""
+    pid, said = answer
+    try:
+        yield from [
+            ((holder["backend_pid"], user, name), _holder(pid, group, holder))
+            for database in said["databases"]
+            for user, name in _same_server(database["database"], target)
+            for group in database["groups"]
+            for holder in group["holders"]
+            if holder["backend_pid"] is not None
+        ]
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+        return
+
+
+def _holder(pid: int, group: dict[str, Any], holder: dict[str, Any]) -> Holder:
+    return Holder(
+        process=pid,
+        kind=str(group["kind"]),
+        opened=_line(group["opened"]),
+        owner=holder["name"] or "",
+        work=holder["work"] or "",
+        now=_line(holder["now"]),
+        held_s=holder["held_s"],
+    )
+
+
+def _line(line: dict[str, Any] | None) -> str:
+    return f"{line['place']} in {line['function']}" if line else ""
+
+
+def _same_server(text: str, target: Target) -> Iterable[tuple[str, str]]:
+    """The user and the database in `system://user@host:port/name`, if that leads to the target's server."""
+    system, _, rest = text.partition("://")
+    login, _, address = rest.rpartition("@")
+    address, _, name = address.rpartition("/")
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        host, port = address, ""
+    theirs = _place(host, int(port or _PORTS.get(target.system, 0)))
+    ours = _place(target.host, target.port or _PORTS.get(target.system, 0))
+    systems = {"mariadb": "mysql"}
+    if systems.get(system, system) == target.system and not theirs.isdisjoint(ours):
+        yield unquote(login), unquote(name)
+
+
+def _place(host: str, port: int) -> set[tuple[str, int]]:
+    """The addresses of a server: several for a name that has several; all of this machine's own loopback are one."""
+    if not host or host.startswith("/") or host == "localhost":
+        return {(_HERE, port)}
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except OSError:
+        found = {host}
+    return {(_HERE if one.startswith("127.") or one == "::1" else one, port) for one in found}

@@ -11,57 +11,66 @@ import os
 import select
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, NoReturn
 
-from whoholds.commands.exchange import LARGEST, NoAnswer, answered
+from whoholds.commands.exchange import LARGEST, Exchange, NoAnswer, answered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from whoholds.commands.processes import Process
 
-LATER_S = 5.0  # after the wait, until the child is given up
 _ANSWER, _REASON = b"=", b"!"
 
 
-def answered_as_user(process: Process, wait: float) -> bytes | None:
-    """The answer that the process gives its own user; None if there is none within `wait` seconds.
+class UsersExchange:
+    """A question that a child puts as the user of the process. It has the form of an `Exchange`.
 
-    Raises `NoAnswer` as `exchange.answered` does, and if the child cannot become the user.
+    The child waits `wait` seconds for the answer.
     """
-    reads, writes = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reads)
-        _ask(process, wait, writes)
-    os.close(writes)
-    try:
-        said = b"".join(_received(reads, time.monotonic() + wait + LATER_S))
-    finally:
-        os.close(reads)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    kind, text = said[:1], said[1:]
-    if kind == _REASON:
-        raise NoAnswer(text.decode(errors="replace"))
-    return text if kind == _ANSWER else None
 
+    refused = ""  # the child says that itself
+    over = False
 
-def _received(pipe: int, until: float) -> Iterator[bytes]:
-    size = 0
-    while size <= LARGEST:
-        ready, _, _ = select.select([pipe], [], [], max(until - time.monotonic(), 0.0))
-        data = os.read(pipe, 1 << 16) if ready else b""
-        if not data:
-            return
-        size += len(data)
-        yield data
+    def __init__(self, process: Process, wait: float) -> None:
+        self.pid = process.pid
+        self._said = b""
+        self._reads, writes = os.pipe()
+        self._child = os.fork()
+        if not self._child:
+            os.close(self._reads)
+            _ask(process, wait, writes)
+        os.close(writes)
+
+    def poll(self) -> bytes | None:
+        """The answer, if it is there; None if not. Raises `NoAnswer` if a folder cannot be used."""
+        while self._reads >= 0 and select.select([self._reads], [], [], 0)[0]:
+            data = os.read(self._reads, 1 << 16)
+            self._said += data
+            if not data or len(self._said) > LARGEST:
+                os.close(self._reads)
+                self._reads = -1
+        if self._reads >= 0:
+            return None
+        kind, text = self._said[:1], self._said[1:]
+        if kind == _REASON:
+            raise NoAnswer(text.decode(errors="replace"))
+        self.over = kind != _ANSWER
+        return text if kind == _ANSWER else None
+
+    def close(self) -> None:
+        """Let the child tidy up, if it still waits, and end."""
+        if self._reads >= 0:
+            os.close(self._reads)
+            self._reads = -1
+        if self._child:
+            os.kill(self._child, signal.SIGTERM)
+            os.waitpid(self._child, 0)
+            self._child = 0
 
 
 def _ask(process: Process, wait: float, pipe: int) -> NoReturn:
     """Become the user, ask, write what comes of it, and end. Nothing is imported from the user's files."""
     try:
+        signal.signal(signal.SIGTERM, _stop)
         sys.path.clear()
         sys.path_importer_cache.clear()
         said = _outcome(process, wait)
@@ -71,6 +80,11 @@ def _ask(process: Process, wait: float, pipe: int) -> NoReturn:
         os._exit(0)
 
 
+def _stop(number: int, frame: object) -> NoReturn:
+    del frame
+    raise SystemExit(number)
+
+
 def _outcome(process: Process, wait: float) -> bytes:
     try:
         _become(process)
@@ -78,7 +92,7 @@ def _outcome(process: Process, wait: float) -> bytes:
         why = f"process {process.pid} cannot be asked: root cannot become its user here ({error.strerror})"
         return _REASON + why.encode()
     try:
-        answer = answered(process, wait, "")
+        answer = answered(Exchange(process, ""), wait)
     except NoAnswer as error:
         return _REASON + str(error).encode(errors="backslashreplace")
     return _ANSWER + answer if answer is not None else b""

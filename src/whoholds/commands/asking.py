@@ -7,14 +7,15 @@ import os
 import time
 from typing import Any
 
-from whoholds.commands.as_user import answered_as_user
-from whoholds.commands.exchange import NoAnswer, answered
+from whoholds.commands.as_user import UsersExchange
+from whoholds.commands.exchange import Exchange, NoAnswer, answered
 from whoholds.commands.processes import NoProcess, Process, process_of
 from whoholds.switch import OFF
 from whoholds.text.visible import visible
 
 WAIT_S = 5.0  # until a process is said not to answer; at least so many of its looks:
 LOOKS = 3
+LATER_S = 1.0  # until a child that asks has said that there was no answer
 LONGEST_S = 60.0  # unless more is asked for
 
 
@@ -23,25 +24,38 @@ def answer_of(pid: int, wait: float | None = None) -> dict[str, Any]:
 
     `wait` is how many seconds to wait for it, by default `WAIT_S`, and longer if its looks are rarer.
     """
+    process = known(pid)
+    seconds = wait if wait is not None else max(WAIT_S, LOOKS * _every(process))
+    began = time.monotonic()
+    answer = answered(exchange_with(process, seconds), seconds + LATER_S * _needs_child(process))
+    if answer is None:
+        raise NoAnswer(_why_not(process, time.monotonic() - began))
+    return checked(answer, pid)
+
+
+def known(pid: int) -> Process:
+    """The process `pid`, which this user may ask. Raises `NoAnswer`."""
     if not hasattr(os, "geteuid"):
         raise NoAnswer("whoholds dump works on Linux and other Unix systems only; in the program: whoholds.holders()")
     try:
         process = process_of(pid)
     except NoProcess:
         raise NoAnswer(f"there is no process {pid} here; `ps -ef | grep python` lists those that run") from None
-    me = os.geteuid()
-    if me not in (0, process.uid):
+    if os.geteuid() not in (0, process.uid):
         whose = f"process {pid} belongs to user {process.uid}"
         raise NoAnswer(f"{whose}: ask as that user or as root, with `sudo whoholds dump {pid}`")
-    seconds = wait if wait is not None else max(WAIT_S, LOOKS * _every(process))
-    began = time.monotonic()
-    if me == 0 and (process.uid != 0 or process.root):
-        answer = answered_as_user(process, seconds)
-    else:
-        answer = answered(process, seconds, process.root)
-    if answer is None:
-        raise NoAnswer(_why_not(process, time.monotonic() - began))
-    return _checked(answer, pid)
+    return process
+
+
+def exchange_with(process: Process, wait: float) -> Exchange | UsersExchange:
+    """A question to the process, with the rights of its user. Raises `NoAnswer` if it cannot be asked."""
+    if _needs_child(process):
+        return UsersExchange(process, wait)
+    return Exchange(process, process.root)
+
+
+def _needs_child(process: Process) -> bool:
+    return os.geteuid() == 0 and (process.uid != 0 or bool(process.root))
 
 
 def _every(process: Process) -> float:
@@ -51,7 +65,7 @@ def _every(process: Process) -> float:
         return 1.0
 
 
-def _checked(answer: bytes, pid: int) -> dict[str, Any]:
+def checked(answer: bytes, pid: int) -> dict[str, Any]:
     """The answer as an object, with no control characters in its texts. Raises `NoAnswer` if it is none of ours."""
     try:
         said = json.loads(answer)

@@ -1,4 +1,4 @@
-"""The `whoholds` command: `run` a program, `report` on journals, `dump` a process, ask a `server`, and two more."""
+"""The `whoholds` command: `run` a program, `report` on journals, `dump` a process, `top`, ask a `server`, and more."""
 
 from __future__ import annotations
 
@@ -80,13 +80,26 @@ def _dump(options: argparse.Namespace) -> int:
     return dump(options.pid, as_json=options.json, wait=options.wait, color=options.color)
 
 
+def _top(options: argparse.Namespace) -> int:
+    from whoholds.commands.top import top
+
+    return top(once=options.once, wanted=options.filter)
+
+
 def _completion(options: argparse.Namespace) -> int:
     from whoholds.commands.completion import completion
 
     return completion(options.shell, parser())
 
 
-_COMMANDS = {"report": _report, "dump": _dump, "server": _server, "doctor": _doctor, "completion": _completion}
+_COMMANDS = {
+    "report": _report,
+    "dump": _dump,
+    "top": _top,
+    "server": _server,
+    "doctor": _doctor,
+    "completion": _completion,
+}
 
 
 _EXAMPLES = """\
@@ -99,6 +112,7 @@ examples:
   whoholds report --since 10m run.jsonl     what was reported in the last ten minutes
   whoholds report run.jsonl --html run.html draw it: one HTML file, to be looked at in a browser
   whoholds dump 4711                        who holds what now in process 4711, which is being watched
+  whoholds top                              all watched processes of this machine, each second
   whoholds server postgresql://host/shop    who holds the connections of that server, on every host
   whoholds doctor                           is it active here, and if not, why
 
@@ -123,10 +137,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
-    commands = whole.add_subparsers(dest="command", metavar="run | report | dump | server | doctor | completion")
+    commands = whole.add_subparsers(dest="command", metavar="run | report | dump | top | server | doctor | completion")
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
     _report_options(commands.add_parser("report", help="print what journals say"))
     _dump_options(commands.add_parser("dump", help="print what a watched process holds now"))
+    _top_options(commands.add_parser("top", help="show all watched processes of this machine, each second"))
     _server_options(commands.add_parser("server", help="ask a database server who holds its connections"))
     commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
     for command in list(commands.choices.values()):
@@ -202,6 +217,11 @@ def _dump_options(dump: argparse.ArgumentParser) -> None:
     dump.add_argument(
         "--wait", type=_seconds, metavar="SECONDS", help="how long to wait for the answer; by default 5 seconds"
     )
+
+
+def _top_options(top: argparse.ArgumentParser) -> None:
+    top.add_argument("--once", action="store_true", help="print it once, as plain text")
+    top.add_argument("--filter", default="", metavar="TEXT", help="only the rows that contain TEXT")
 
 
 def _pid(text: str) -> int:

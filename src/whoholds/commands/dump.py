@@ -19,6 +19,8 @@ def dump(pid: int, *, as_json: bool = False, wait: float | None = None, color: s
     try:
         answer = answer_of(pid, wait)
         text = json.dumps(answer, indent=1) if as_json else description_text(answer)
+    except KeyboardInterrupt:
+        return 130
     except NoAnswer as error:
         say(f"whoholds: {error}")
         return 1

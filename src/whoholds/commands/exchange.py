@@ -11,14 +11,17 @@ import secrets
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from whoholds.commands.processes import Process
 
 GLANCE_S = 0.01
+FORGOTTEN_S = 3600.0  # after that, nobody waits for an answer any more
 LARGEST = 64_000_000  # bytes of an answer
 
 
@@ -26,32 +29,88 @@ class NoAnswer(Exception):  # noqa: N818 - it says what the matter is
     """The process was not asked, or did not answer; the text says why, and what to do, in one line."""
 
 
-def answered(process: Process, wait: float, root: str) -> bytes | None:
-    """The answer; None if there is none within `wait` seconds. Raises `NoAnswer` if a folder cannot be used.
+class Exchange:
+    """A question that lies where the process looks, until it is closed.
 
-    `root` stands before each path.
+    Raises `NoAnswer` if no folder can be used. `root` stands before each path.
     """
-    uid = os.geteuid()
-    token = secrets.token_hex(16)
-    question = questions.question_to(process.inner_pid, process.namespace, token)
-    folders: dict[Path, int] = {}
-    refused: list[str] = []
-    try:
+
+    over = False
+
+    def __init__(self, process: Process, root: str) -> None:
+        uid = os.geteuid()
+        self.pid = process.pid
+        self._token = secrets.token_hex(16)
+        self._question = questions.question_to(process.inner_pid, process.namespace, self._token)
+        self._waits = f"waits-{self._token}"  # it lies there as long as this asker needs the folder
+        self._folders: dict[Path, int] = {}
+        self._refused: list[str] = []
         for path in _folders(process, root):
             try:
-                folders[path] = _question_in(path, question, uid)
+                self._folders[path] = _put(path, uid, self._waits, self._question)
             except questions.NotPrivate as error:
-                refused.append(f"{path} is not used, for {error}")
+                self._refused.append(f"{path} is not used, for {error}")
             except OSError as error:
-                refused.append(f"{path} cannot be used: {error.strerror}")
-        answer = _answer_in(folders, token, time.monotonic() + wait) if folders else None
+                self._refused.append(f"{path} cannot be used: {error.strerror}")
+        if not self._folders:
+            raise NoAnswer(f"process {process.pid} cannot be asked: {self.refused}")
+
+    @property
+    def refused(self) -> str:
+        """Which folders are not used and why, and what to do; "" if all are."""
+        return f"{'; '.join(self._refused)}. Remove that, and ask again" if self._refused else ""
+
+    def poll(self) -> bytes | None:
+        """The answer, if it is there; None if not."""
+        for folder in self._folders.values():
+            answer = _read(questions.answer_of(self._token), folder)
+            if answer is not None:
+                return answer
+        return None
+
+    def close(self) -> None:
+        """Take away what is left of question and answer, and the folders if nobody else uses them."""
+        for path, folder in self._folders.items():
+            _tidy(path, folder, self._question, questions.answer_of(self._token), self._waits)
+        self._folders.clear()
+
+
+class Asked(Protocol):
+    """A question that was put to a process: an `Exchange`, or one that a child puts for root."""
+
+    pid: int
+    over: bool  # nobody waits for the answer any more
+
+    @property
+    def refused(self) -> str:
+        """Which folders are not used and why, and what to do; "" if all are."""
+
+    def poll(self) -> bytes | None:
+        """The answer, if it is there; None if not."""
+
+    def close(self) -> None:
+        """Take away what is left of question and answer."""
+
+
+def answered(exchange: Asked, wait: float) -> bytes | None:
+    """The answer; None if there is none within `wait` seconds. The exchange is closed then.
+
+    Raises `NoAnswer` if there is none and a folder was not used.
+    """
+    until = time.monotonic() + wait
+    try:
+        while True:
+            answer = exchange.poll()
+            if answer is not None:
+                return answer
+            if exchange.over or time.monotonic() > until:
+                break
+            time.sleep(GLANCE_S)
     finally:
-        for path, folder in folders.items():
-            _tidy(path, folder, question, questions.answer_of(token))
-    if answer is None and refused:
-        asked = "did not answer" if folders else "cannot be asked"
-        raise NoAnswer(f"process {process.pid} {asked}: {'; '.join(refused)}. Remove that, and ask again")
-    return answer
+        exchange.close()
+    if exchange.refused:
+        raise NoAnswer(f"process {exchange.pid} did not answer: {exchange.refused}")
+    return None
 
 
 def _folders(process: Process, root: str) -> list[Path]:
@@ -67,40 +126,29 @@ def _folders(process: Process, root: str) -> list[Path]:
     return [Path(root + path) for path in dict.fromkeys(paths)]
 
 
-def _question_in(path: Path, question: str, uid: int) -> int:
-    """Put the question into the folder, which is made if there is none; gives the folder's descriptor."""
+def _put(path: Path, uid: int, *names: str) -> int:
+    """Make these files in the folder, which is made if there is none; gives the folder's descriptor."""
     for last in (False, False, True):
         try:
             path.mkdir(0o700)
         except FileExistsError:
             pass
         try:
-            return _question_in_folder(questions.entered(str(path), uid), question)
-        except FileNotFoundError:  # another asker has tidied up meanwhile
+            return _put_into(questions.entered(str(path), uid), names)
+        except FileNotFoundError:  # another asker has taken the folder away meanwhile
             if last:
                 raise
     raise AssertionError
 
 
-def _question_in_folder(folder: int, question: str) -> int:
+def _put_into(folder: int, names: Iterable[str]) -> int:
     try:
-        questions.new_file(question, folder)
+        for name in names:
+            questions.new_file(name, folder)
     except OSError:
         os.close(folder)
         raise
     return folder
-
-
-def _answer_in(folders: dict[Path, int], token: str, until: float) -> bytes | None:
-    name = questions.answer_of(token)
-    while True:
-        for folder in folders.values():
-            answer = _read(name, folder)
-            if answer is not None:
-                return answer
-        if time.monotonic() > until:
-            return None
-        time.sleep(GLANCE_S)
 
 
 def _read(name: str, folder: int) -> bytes | None:
@@ -117,14 +165,19 @@ def _read(name: str, folder: int) -> bytes | None:
 
 
 def _tidy(path: Path, folder: int, *names: str) -> None:
-    """Take away what is left of a question, and the folder if nobody else uses it."""
-    for name in names:
+    """Take away these files and what other askers have forgotten, and the folder if nobody else uses it."""
+    for name in os.listdir(folder):
         try:
-            os.unlink(name, dir_fd=folder)
-        except OSError:
+            if name in names or _age_s(name, folder) > FORGOTTEN_S:
+                os.unlink(name, dir_fd=folder)
+        except OSError:  # another asker tidies up, too, or the process takes its question
             pass
     os.close(folder)
     try:
         path.rmdir()
     except OSError:  # somebody else asks, too
         pass
+
+
+def _age_s(name: str, folder: int) -> float:
+    return time.time() - os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime

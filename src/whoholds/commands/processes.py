@@ -128,6 +128,17 @@ def _name_of(thread: Path) -> str:
         return ""
 
 
+def user_of(pid: int) -> int:
+    """The number of the user whose rights the process has; -1 if it is gone."""
+    uids = _status(pid).get("Uid", "").split()
+    return int(uids[1]) if len(uids) > 1 else -1
+
+
+def can_be_listed() -> bool:
+    """Whether this system says which processes there are, and what their threads are called."""
+    return _PROC.joinpath("self", "task").exists()
+
+
 def watched_processes() -> list[int]:
     """The numbers of all watched processes that this user may see, in order. Takes about 0.1 ms for each process."""
     return sorted(int(path.name) for path in _PROC.iterdir() if path.name.isdecimal() and is_watched(int(path.name)))

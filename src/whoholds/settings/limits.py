@@ -256,7 +256,7 @@ class Limits:
         "WHOHOLDS_DUMP",
         parsers.flag,
         "1 or 0",
-        "0: the process does not answer `whoholds dump`",
+        "0: the process does not answer `whoholds dump` and `whoholds top`",
         at_start=True,
     )
     dump_signal: str = _setting(

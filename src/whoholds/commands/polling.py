@@ -1,0 +1,116 @@
+"""Asks all watched processes of this machine again and again, each as soon as it has answered and a second has passed.
+
+One thread does all of it: it puts the questions, and collects the answers as they come.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from whoholds.commands.asking import checked, exchange_with, known
+from whoholds.commands.exchange import NoAnswer
+from whoholds.commands.overview import Overview, overview
+from whoholds.commands.processes import user_of, watched_processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from whoholds.commands.exchange import Asked
+
+EVERY_S = 1.0  # between two questions to one process
+PATIENCE_S = 5.0  # until a process is said not to answer
+MOMENT_S = 0.02
+
+
+class Poller:
+    """The last answers of all watched processes. Close it at the end, so that no question stays."""
+
+    def __init__(self, processes: Callable[[], list[int]] = watched_processes) -> None:
+        self._processes = processes
+        self._asked: dict[int, tuple[float, Asked]] = {}  # by process: when, and the question that lies there
+        self._again: dict[int, float] = {}  # by process: when to ask again
+        self._looked = 0.0
+        self._now: dict[int, dict[str, Any]] = {}
+        self._before: dict[int, dict[str, Any]] = {}
+        self._silent: dict[int, str] = {}
+        self._others = 0
+
+    @property
+    def settled(self) -> bool:
+        """True if every process has answered, or was found not to."""
+        return self._looked > 0 and all(pid in self._now or pid in self._silent for pid in self._again)
+
+    def step(self) -> None:
+        """Look for processes, put the questions that are due, and take the answers that are there. Does not wait."""
+        now = time.monotonic()
+        if now - self._looked >= EVERY_S:
+            self._looked = now
+            self._find()
+        for pid, due in self._again.items():
+            if pid not in self._asked and due <= now:
+                self._ask(pid, now)
+        for pid, (since, asked) in list(self._asked.items()):
+            self._collect(pid, asked, waited=now - since)
+
+    def _find(self) -> None:
+        me, mine = os.geteuid(), []
+        watched = self._processes()
+        mine = [pid for pid in watched if me in (0, user_of(pid))]
+        self._others = len(watched) - len(mine)
+        for pid in set(self._again) - set(mine):
+            if pid in self._asked:
+                self._asked.pop(pid)[1].close()
+            for table in (self._again, self._now, self._before, self._silent):
+                table.pop(pid, None)
+        for pid in mine:
+            self._again.setdefault(pid, 0.0)
+
+    def _ask(self, pid: int, now: float) -> None:
+        self._again[pid] = now + EVERY_S
+        try:
+            self._asked[pid] = (now, exchange_with(known(pid), PATIENCE_S))
+        except NoAnswer as error:
+            self._silent[pid] = str(error)
+
+    def _collect(self, pid: int, asked: Asked, *, waited: float) -> None:
+        try:
+            answer = asked.poll()
+            if answer is not None:
+                said = _readable(checked(answer, pid), pid)
+                self._before[pid], self._now[pid] = self._now.get(pid, said), said
+                self._silent.pop(pid, None)
+            elif waited < PATIENCE_S and not asked.over:
+                return
+            else:
+                self._silent[pid] = f"has not answered for {waited:.0f} s"
+        except NoAnswer as error:
+            self._silent[pid] = str(error)
+        self._asked.pop(pid)[1].close()
+
+    def overview(self) -> Overview:
+        """What the processes said last."""
+        return overview(self._now, self._before, self._silent, self._others)
+
+    def close(self) -> None:
+        """Take every question away."""
+        while self._asked:
+            self._asked.popitem()[1][1].close()
+
+
+def _readable(said: dict[str, Any], pid: int) -> dict[str, Any]:
+    """The description, of which an overview can be made. Raises `NoAnswer` if it has another form."""
+    try:
+        overview({pid: said}, {}, {})
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise NoAnswer(f"answers in another form ({type(error).__name__}): it runs with another whoholds") from None
+    return said
+
+
+def settle(poller: Poller) -> Overview:
+    """The overview once each process has answered, or has had its time."""
+    while not poller.settled:
+        poller.step()
+        time.sleep(MOMENT_S)
+    return poller.overview()

@@ -1,0 +1,224 @@
+"""`whoholds top`: what is summed up from the descriptions of many processes, as text and on a real terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.commands.test_dump import environment, left, programs, running
+from tests.needs import needed
+from tests.worlds import CARS, REPORT, STOCK, USERS, Program, thread
+from whoholds.commands.overview import overview, stacks_text, text
+from whoholds.watching.holders import described
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.programs import Programs
+
+__all__ = ["programs"]
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+
+
+def shop(held: int = 2, **limits: Any) -> Program:
+    """Give a program of which threads hold so many connections."""
+    program = Program(server_limit=10, **limits)
+    program.fans_out(held)
+    program.looks()
+    return program
+
+
+def test_rows_are_summed_over_processes() -> None:
+    """By database against the server's limit, by opening line with the states, and by process."""
+    one, two = shop(2), shop(3)
+    two.watch.handles[0].in_transaction = True
+    two.opens(USERS, thread("Thread-9", REPORT), STOCK)
+    two.looks(4.0)
+    now = {pid: described(program.watch) for pid, program in ((11, one), (12, two))}
+    seen = overview(now, {}, {})
+    assert seen.summary == "2 watched processes hold 6 connections, 1 of them idle in transaction"
+    assert [(row["name"], row["held"], row["limit"], row["share"], row["processes"]) for row in seen.databases] == [
+        ("app@127.0.0.1/shop", 5, 10, 0.6, 2),
+        ("app@127.0.0.1/stock", 1, 10, 0.6, 1),
+    ]
+    first, second = seen.lines
+    assert (first["place"], first["held"], first["idle"], first["idle in transaction"], first["processes"]) == (
+        "/srv/shop/cars.py:42 in load_cars",
+        5,
+        4,
+        1,
+        2,
+    )
+    assert (first["longest_s"], second["held"], second["rate"]) == (5.0, 1, None)
+    assert [(row["pid"], row["held"]) for row in seen.processes] == [(12, 4), (11, 2)]
+    assert "process 12, Thread-0: idle in transaction, held for 5.0 s" in stacks_text(first)
+
+
+def test_rates_are_those_between_two_answers() -> None:
+    """By line and by process; none for a process that was not seen before, or began anew."""
+    program = shop(2)
+    before = described(program.watch)
+    program.fans_out(6, USERS)
+    program.looks()
+    now = described(program.watch)
+    before["process"]["now"], now["process"]["now"] = "2026-11-26T10:00:00.000Z", "2026-11-26T10:00:02.000Z"
+    rates = {row["place"]: row["rate"] for row in overview({1: now}, {1: before}, {}).lines}
+    assert rates == {"/srv/shop/users.py:7 in load_users": 3.0, "/srv/shop/cars.py:42 in load_cars": 0.0}
+    assert overview({1: now}, {1: before}, {}).processes[0]["rate"] == 3.0
+    before["process"]["watched_since"] = "2026-11-26T09:00:00.000Z"
+    assert overview({1: now}, {1: before}, {}).processes[0]["rate"] is None
+
+
+def test_who_waits_has_a_line_also_where_nothing_is_held() -> None:
+    """It is the line at which they ask their pool."""
+    program = Program()
+    theirs = type("Theirs", (), {})()
+    program.line = CARS
+    pool = program.ledger.pool_made(theirs, "pool-1", None, 2, "postgresql")
+    waiting = [program.ledger.asks(pool, None) for _ in range(2)]
+    program.looks()
+    seen = overview({1: described(program.watch)}, {}, {})
+    assert seen.summary == "1 watched process holds 0 connections; 2 wait for one"
+    assert [(row["held"], row["waiting"]) for row in seen.lines] == [(0, len(waiting))]
+
+
+def test_the_text_has_the_rows_that_are_wanted() -> None:
+    """And says who did not answer, and whom only root may ask."""
+    program = shop(2)
+    program.opens(USERS, thread("Thread-9", REPORT), STOCK)
+    program.looks()
+    seen = overview({1: described(program.watch)}, {}, {2: "has not answered for 5 s"}, 3)
+    whole = text(seen)
+    assert "whoholds: process 2: has not answered for 5 s" in whole
+    assert "whoholds: watched processes of other users, which root may ask: 3" in whole
+    assert "load_cars" in whole
+    assert "load_cars" not in text(seen, "USERS")
+    assert "load_users" in text(seen, "USERS")
+
+
+# --- twenty real processes --------------------------------------------------------------------------------------------
+
+SOURCE = """\
+    import os, sqlite3, threading, time
+
+    def load_cars(number):
+        connection = sqlite3.connect("cars.db", timeout=60)
+        if number:
+            connection.execute("begin")
+        done.wait()
+        time.sleep(600)
+
+    read, written = os.pipe()
+    for number in range(20):
+        if not os.fork():
+            done = threading.Barrier(3)
+            for number in range(2):
+                threading.Thread(target=load_cars, args=(number,), daemon=True).start()
+            done.wait()
+            os.write(written, b".")
+            time.sleep(600)
+    for number in range(20):
+        os.read(read, 1)
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def twenty(programs: Programs) -> Iterator[Programs]:
+    """Twenty processes that hold two connections each, one of them in a transaction."""
+    with running(programs, SOURCE, WHOHOLDS_EVERY=0.2):
+        yield programs
+
+
+class Terminal:
+    """A command in a pseudo-terminal of 200 × 50 characters, and what stands on its screen."""
+
+    def __init__(self, programs: Programs, *command: str) -> None:
+        import pty
+
+        pyte = needed("pyte")
+        self.screen = pyte.Screen(200, 50)
+        self._stream = pyte.ByteStream(self.screen)
+        self.pid, self._file = pty.fork()
+        if not self.pid:
+            settings = {**environment(programs), "WHOHOLDS": None, "WHOHOLDS_JOURNAL": None, "TERM": "xterm-256color"}
+            os.chdir(programs.folder)
+            os.execvpe(command[0], command, programs.environ(**settings, LINES=50, COLUMNS=200))
+
+    def shows(self, seen: Callable[[str], object], within: float = 30) -> str:
+        """Read until the screen shows what is wanted; gives the screen's text."""
+        until = time.monotonic() + within
+        while True:
+            shown = "\n".join(line.rstrip() for line in self.screen.display)
+            if seen(shown):
+                return shown
+            assert time.monotonic() < until, shown
+            if select.select([self._file], [], [], 0.2)[0]:
+                try:
+                    self._stream.feed(os.read(self._file, 1 << 16))
+                except OSError:
+                    assert seen(shown), shown
+                    return shown
+
+    def keys(self, text: str) -> None:
+        """Type."""
+        os.write(self._file, text.encode())
+
+    def ends(self) -> int:
+        """Wait for its end; gives the exit code."""
+        while select.select([self._file], [], [], 20)[0]:
+            try:
+                if not os.read(self._file, 1 << 16):
+                    break
+            except OSError:
+                break
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@pytest.mark.once
+@LINUX
+def test_twenty_processes_as_text_and_on_a_terminal(twenty: Programs) -> None:
+    """Once, in a pipe again and again, and on a screen with a filter, an order and the holders' stacks."""
+    ran = twenty.whoholds("top", "--once", "--filter", "cars.db", **environment(twenty))
+    assert ran.code == 0, ran.err
+    line = next(line for line in ran.out.splitlines() if line.startswith("app.py:4 in load_cars"))
+    assert line.split()[3:7] == ["40", "20", "20", "0"], ran.out
+    assert [line.split()[1:] for line in ran.out.splitlines() if line.startswith("cars.db")] == [["40", "-", "-", "20"]]
+
+    command = [sys.executable, "-m", "whoholds", "top", "--filter", "app.py:4 in load_cars"]
+    piped = twenty.command(command, WHOHOLDS=None, WHOHOLDS_JOURNAL=None, **environment(twenty))
+    assert piped.stdout is not None
+    heads = 0
+    while heads < 3:
+        heads += "whoholds: " in piped.stdout.readline()
+    piped.send_signal(signal.SIGTERM)
+    assert twenty.ends(piped).code == 128 + signal.SIGTERM
+
+    terminal = Terminal(twenty, *command)
+    shown = terminal.shows(lambda shown: re.search(r"app\.py:4 in load_cars +40 +20 +20 +0 ", shown))
+    assert "idle in transaction" in shown.splitlines()[0]
+    terminal.keys("s")
+    terminal.shows(lambda shown: "sorted by opened at" in shown)
+    terminal.keys("t")
+    shown = terminal.shows(lambda shown: "idle, held for" in shown)
+    assert "    app.py:8 in load_cars" in shown
+    terminal.keys("t")
+    terminal.shows(lambda shown: re.search(r"app\.py:4 in load_cars +40 ", shown))
+    terminal.keys("/")
+    terminal.shows(lambda shown: "▊" in shown or "│" in shown)  # the frame of the line
+    terminal.keys("nothing")
+    terminal.shows(lambda shown: "nothing" in shown and "app.py:4" not in shown)
+    terminal.keys("\r")
+    terminal.shows(lambda shown: "nothing" not in shown)
+    terminal.keys("q")
+    assert terminal.ends() == 0
+    assert left(twenty) == []

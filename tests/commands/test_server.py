@@ -23,7 +23,7 @@ from whoholds.servers.asking import asked
 from whoholds.servers.blocking import trees_of
 from whoholds.servers.libraries import connected
 from whoholds.servers.postgres import BEGIN
-from whoholds.servers.state import HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, Session, State
+from whoholds.servers.state import HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, Limit, Session, State
 from whoholds.servers.target import target_of
 from whoholds.servers.telling import as_data, lines_of
 
@@ -501,6 +501,14 @@ def test_of_many_that_block_others_a_screen_is_told() -> None:
     assert (
         "    49  shop/cars.py:42 in load_cars (shop.py) on web-3" in text
     )  # not idle in a transaction, but the largest
+
+
+def test_of_many_limits_those_are_told_that_are_nearly_reached() -> None:
+    """A server with a role for each of its tenants."""
+    limits = tuple(Limit("role", f"tenant_{n}", 10, n % 10) for n in range(1, 500))
+    text = list(lines_of(state_of(session(1))._replace(limits=limits)))
+    assert text[1] == "The role tenant_9 may have 10, and has 9."
+    assert text[6] == "494 other limits, which --json lists, are further from being reached."
 
 
 def test_a_line_on_many_hosts_is_one_group() -> None:

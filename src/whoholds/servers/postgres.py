@@ -5,6 +5,7 @@ Everything is read in one transaction that is read only, with a short time-out, 
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.servers.state import HIDDEN, IDLE, IDLE_IN_TRANSACTION, RUNNING, Limit, Reserve, Session, State
@@ -93,13 +94,12 @@ def _sessions(rows: list[Any]) -> tuple[list[Session], int | None]:
 def _limits(ask: Ask, rows: list[Any]) -> list[Limit] | None:
     """The limits of roles and databases; None if they cannot be read, because somebody has locked those catalogs."""
     try:
-        limits = [Limit("role", name, allowed, sum(row[2] == name for row in rows)) for name, allowed in ask(_ROLES)]
-        databases = ask(_DATABASES)
+        roles, databases = ask(_ROLES), ask(_DATABASES)
     except Exception:  # noqa: BLE001 - each library raises its own; what is wrong with the connection shows in the next
         return None
-    return limits + [
-        Limit("database", name, allowed, sum(row[3] == name for row in rows)) for name, allowed in databases
-    ]
+    of_role, in_database = Counter(row[2] for row in rows), Counter(row[3] for row in rows)
+    limits = [Limit("role", name, allowed, of_role[name]) for name, allowed in roles]
+    return limits + [Limit("database", name, allowed, in_database[name]) for name, allowed in databases]
 
 
 def _session(row: Any) -> Session:

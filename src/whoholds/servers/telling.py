@@ -11,10 +11,10 @@ from whoholds.servers.state import HIDDEN, HOLDING, IDLE, IDLE_IN_TRANSACTION, R
 from whoholds.servers.words import are, count, duration, hosts_of, label, largest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from whoholds.servers.blocking import Tree
-    from whoholds.servers.state import Session, State
+    from whoholds.servers.state import Limit, Session, State
 
 _LONGEST = {  # what is said of the longest in a state
     IDLE_IN_TRANSACTION: "the longest for {}",
@@ -23,6 +23,7 @@ _LONGEST = {  # what is said of the longest in a state
 }
 _STATES = (IDLE_IN_TRANSACTION, WAITING, HOLDING, RUNNING, IDLE, HIDDEN)
 _HOLDERS = 3  # lines on the holders of one group
+_LIMITS = 5  # limits in the text
 _URGENT, _SHOWN = 6, 12  # groups in the text: the most urgent, and with the largest of the others
 
 
@@ -90,8 +91,7 @@ def as_data(state: State) -> dict[str, Any]:
 def lines_of(state: State) -> Iterator[str]:
     """The state as a person reads it, line by line."""
     yield f"{shown(state.server)} at {shown(state.where)}: {_slots(state)}"
-    for limit in state.limits:
-        yield limit.sentence
+    yield from _limits(state.limits)
     if state.hidden:
         many = f"{count(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
         yield f"You may not see what {many}: {state.rights}."
@@ -109,6 +109,15 @@ def _slots(state: State) -> str:
     free = f"{state.free} {are(state.free)} free"
     reserved = [f"{one.slots} {are(one.slots)} reserved for {one.whom}" for one in state.reserves]
     return f"{taken}; {', '.join([free, *reserved])}."
+
+
+def _limits(limits: Sequence[Limit]) -> Iterator[str]:
+    """The limits that are nearest to be reached, each in a sentence; of the others their number."""
+    nearest = sorted(limits, key=lambda limit: limit.allowed - limit.used)
+    yield from (limit.sentence for limit in nearest[:_LIMITS])
+    others = len(limits) - _LIMITS
+    if others > 0:
+        yield f"{count(others, 'other limit')}, which --json lists, {are(others)} further from being reached."
 
 
 def _blocking(trees: list[Tree]) -> Iterator[str]:

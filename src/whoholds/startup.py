@@ -106,6 +106,13 @@ def stop() -> list[Finding]:
 
     Each finding is a Python warning, too.
     """
+    said = take_out()
+    warn_caller(said)
+    return said
+
+
+def take_out() -> list[Finding]:
+    """The same as `stop`, without the Python warnings: for a caller that is not the program."""
     if not _current:
         return []
     watch = _current.pop()
@@ -135,7 +142,7 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
     try:
         yield running
     finally:
-        _stopped(running)
+        warn_caller(_stopped(running))
 
 
 @contextmanager
@@ -167,7 +174,6 @@ def _stopped(running: Watch) -> list[Finding]:
         for give_back in (spawn.forget, leaving.forget, forks.forget, signals.leave_sigterm):
             _step(running, give_back)
         frames.shown_below(None)
-    warn_caller(said)
     return said
 
 

@@ -74,6 +74,12 @@ def _server(options: argparse.Namespace) -> int:
     return server(options.dsn, as_json=options.json, watch=options.watch, color=options.color)
 
 
+def _attach(options: argparse.Namespace) -> int:
+    from whoholds.commands.attach import attach
+
+    return attach(options)
+
+
 def _dump(options: argparse.Namespace) -> int:
     from whoholds.commands.dump import dump
 
@@ -94,6 +100,7 @@ def _completion(options: argparse.Namespace) -> int:
 
 _COMMANDS = {
     "report": _report,
+    "attach": _attach,
     "dump": _dump,
     "top": _top,
     "server": _server,
@@ -112,6 +119,7 @@ examples:
   whoholds report --since 10m run.jsonl     what was reported in the last ten minutes
   whoholds report run.jsonl --html run.html draw it: one HTML file, to be looked at in a browser
   whoholds dump 4711                        who holds what now in process 4711, which is being watched
+  whoholds attach --once 4711               the same in a process that is not watched, on Python 3.14 and later
   whoholds top                              all watched processes of this machine, each second
   whoholds server postgresql://host/shop    who holds the connections of that server, on every host
   whoholds doctor                           is it active here, and if not, why
@@ -137,9 +145,11 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
-    commands = whole.add_subparsers(dest="command", metavar="run | report | dump | top | server | doctor | completion")
+    names = "run | report | attach | dump | top | server | doctor | completion"
+    commands = whole.add_subparsers(dest="command", metavar=names)
     _run_options(commands.add_parser("run", help="run a Python program and watch it", usage=_RUN_USAGE))
     _report_options(commands.add_parser("report", help="print what journals say"))
+    _attach_options(commands.add_parser("attach", help="watch a process that runs already, or look at it once"))
     _dump_options(commands.add_parser("dump", help="print what a watched process holds now"))
     _top_options(commands.add_parser("top", help="show all watched processes of this machine, each second"))
     _server_options(commands.add_parser("server", help="ask a database server who holds its connections"))
@@ -209,6 +219,17 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     _hosts_options(forms, report)
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
+
+
+def _attach_options(attach: argparse.ArgumentParser) -> None:
+    attach.add_argument("pid", type=_pid, help="the number of the process, which runs the same Python, 3.14 or later")
+    ways = attach.add_mutually_exclusive_group()
+    ways.add_argument("--once", action="store_true", help="print what it holds, and leave nothing behind in it")
+    ways.add_argument("--stop", action="store_true", help="take its watch out again")
+    attach.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/dump.md")
+    attach.add_argument(
+        "--wait", type=_seconds, metavar="SECONDS", help="for its main thread to run Python code, by default 10"
+    )
 
 
 def _dump_options(dump: argparse.ArgumentParser) -> None:

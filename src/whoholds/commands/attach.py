@@ -1,0 +1,71 @@
+"""`whoholds attach PID`: watch a process that was started without whoholds, or look at it once, or end its watch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from whoholds.commands.entering import NotEntered, enter
+from whoholds.reporting.held import held_text
+from whoholds.text.redact import redact
+from whoholds.text.streams import AUTO, has_color, in_color, say
+from whoholds.text.visible import visible
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+WAIT_S = 10.0
+
+
+def attach(options: Namespace) -> int:
+    """Do what the options say. Returns 0, or 1 if the process could not be entered; why is said on stderr."""
+    pid: int = options.pid
+    what = "once" if options.once else "stop" if options.stop else "watch"
+    try:
+        answer = enter(pid, what, WAIT_S if options.wait is None else options.wait)
+    except NotEntered as error:
+        say(f"whoholds: {visible(str(error))}")
+        return 1
+    said = {"holders": _holders, "started": _started, "stopped": _stopped}.get(answer.get("type", ""), _not_done)
+    try:
+        text, code = (json.dumps(answer, indent=1), 0) if options.json else said(pid, answer)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        say(f"whoholds: process {pid} answered in another form ({type(error).__name__}): it has another whoholds")
+        return 1
+    if code:
+        say(f"whoholds: {visible(text)}")
+        return code
+    colored = not options.json and has_color(sys.stdout, getattr(options, "color", AUTO))
+    text = text if options.json else visible(text, lines=True)
+    sys.stdout.write(f"{in_color(text) if colored else text}\n")
+    return 0
+
+
+def _holders(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
+    process = answer["process"]
+    how = "it is being watched" if answer["watched"] else "seen once; nothing was left in it"
+    last = f"whoholds: process {pid} on {process['host']}, Python {process['python']}: {how}"
+    return f"{held_text(answer['databases'], answer['pools'])}\n{last}", 0
+
+
+def _started(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
+    lines = [f"whoholds: process {pid} is watched now; it held {answer['adopted']} connections and loans already"]
+    if not answer["wrapt"]:
+        lines.append("whoholds: wrapt cannot be imported in it: modules of WHOHOLDS_WATCH are not watched")
+    ask, end = f"`whoholds dump {pid}`", f"`whoholds attach --stop {pid}`"
+    lines.append(f"whoholds: its log has the findings; {ask} asks it, {end} ends the watch")
+    return "\n".join(lines), 0
+
+
+def _stopped(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
+    count = answer["findings"]
+    return f"whoholds: process {pid} is watched no more; the last look brought {count} finding{'s' * (count != 1)}", 0
+
+
+def _not_done(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
+    if answer.get("type") == "watched":
+        return f"process {pid} is watched already: `whoholds dump {pid}` asks it who holds what", 1
+    if answer.get("type") == "unwatched":
+        return f"process {pid} is not watched: there is nothing to stop", 1
+    return redact(f"process {pid} could not do it: {answer.get('reason')}"), 1

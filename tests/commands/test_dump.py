@@ -97,6 +97,8 @@ def test_a_process_says_what_it_holds_and_nothing_is_left_behind(programs: Progr
         described = json.loads(dump(programs, process.pid, "--json").out)
         assert (described["form"], described["process"]["pid"], described["held"]) == (1, process.pid, 2)
         assert described["settings"]["WHOHOLDS_EVERY"] == "0.05"
+        doctor = programs.whoholds("doctor", **environment(programs)).out
+        assert f"{process.pid} app.py: the watch has cost " in doctor
         assert left(programs) == []
 
 

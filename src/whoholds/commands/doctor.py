@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 from whoholds import registry
 from whoholds.analysis.frames import shown_path
 from whoholds.assembling import is_installed
+from whoholds.commands.polling import Poller, settle
+from whoholds.commands.processes import can_be_listed
 from whoholds.drivers import table
+from whoholds.reporting.held import cost_text
 from whoholds.settings.config import sources
 from whoholds.settings.matching import WrongSetting
 from whoholds.startup import environment, limits_for
@@ -33,6 +36,7 @@ _DISTRIBUTIONS = {
 }
 
 
+PATIENCE_S = 2.0  # until a watched process is left out
 _IN_WORDS = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
 
@@ -63,7 +67,22 @@ def doctor(color: str = AUTO) -> int:
             shown = "unset" if variable == "WHOHOLDS" and variable not in come_from else shown
             remarks = "; ".join(_remarks(variable, limits, come_from))
             say(f"  {variable:<30} {_IN_WORDS.get((variable, text)) or shown or '-'}{remarks and f'   ({remarks})'}\n")
+    for line in _watched_now():
+        say(f"{line}\n")
     return 1 if reasons else 0
+
+
+def _watched_now() -> list[str]:
+    """A head and a line for each watched process that answers this user, with what the watch has cost it; or none."""
+    if not can_be_listed():
+        return []
+    poller = Poller(patience_s=PATIENCE_S)
+    try:
+        answers = settle(poller).descriptions
+    finally:
+        poller.close()
+    lines = [f"  {pid:>7} {said['process']['program']}: {cost_text(said['cost'])}" for pid, said in answers.items()]
+    return ["processes of this machine that are watched now:", *lines] if lines else []
 
 
 def _remarks(variable: str, limits: Limits, come_from: dict[str, str]) -> list[str]:

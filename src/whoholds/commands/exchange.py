@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from whoholds.commands.processes import Process
 
 GLANCE_S = 0.01
@@ -42,12 +40,11 @@ class Exchange:
         self.pid = process.pid
         self._token = secrets.token_hex(16)
         self._question = questions.question_to(process.inner_pid, process.namespace, self._token)
-        self._waits = f"waits-{self._token}"  # it lies there as long as this asker needs the folder
         self._folders: dict[Path, int] = {}
         self._refused: list[str] = []
         for path in _folders(process, root):
             try:
-                self._folders[path] = _put(path, uid, self._waits, self._question)
+                self._folders[path] = _put(path, uid, self._question)
             except questions.NotPrivate as error:
                 self._refused.append(f"{path} is not used, for {error}")
             except OSError as error:
@@ -71,7 +68,7 @@ class Exchange:
     def close(self) -> None:
         """Take away what is left of question and answer, and the folders if nobody else uses them."""
         for path, folder in self._folders.items():
-            _tidy(path, folder, self._question, questions.answer_of(self._token), self._waits)
+            _tidy(path, folder, self._question, questions.answer_of(self._token))
         self._folders.clear()
 
 
@@ -126,25 +123,24 @@ def _folders(process: Process, root: str) -> list[Path]:
     return [Path(root + path) for path in dict.fromkeys(paths)]
 
 
-def _put(path: Path, uid: int, *names: str) -> int:
-    """Make these files in the folder, which is made if there is none; gives the folder's descriptor."""
+def _put(path: Path, uid: int, question: str) -> int:
+    """Put the question into the folder, which is made if there is none; gives the folder's descriptor."""
     for last in (False, False, True):
         try:
             path.mkdir(0o700)
         except FileExistsError:
             pass
         try:
-            return _put_into(questions.entered(str(path), uid), names)
+            return _put_into(questions.entered(str(path), uid), question)
         except FileNotFoundError:  # another asker has taken the folder away meanwhile
             if last:
                 raise
     raise AssertionError
 
 
-def _put_into(folder: int, names: Iterable[str]) -> int:
+def _put_into(folder: int, question: str) -> int:
     try:
-        for name in names:
-            questions.new_file(name, folder)
+        questions.new_file(question, folder)
     except OSError:
         os.close(folder)
         raise

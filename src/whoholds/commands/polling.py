@@ -27,8 +27,11 @@ MOMENT_S = 0.02
 class Poller:
     """The last answers of all watched processes. Close it at the end, so that no question stays."""
 
-    def __init__(self, processes: Callable[[], list[int]] = watched_processes) -> None:
+    def __init__(
+        self, processes: Callable[[], list[int]] = watched_processes, *, patience_s: float = PATIENCE_S
+    ) -> None:
         self._processes = processes
+        self._patience_s = patience_s
         self._asked: dict[int, tuple[float, Asked]] = {}  # by process: when, and the question that lies there
         self._again: dict[int, float] = {}  # by process: when to ask again
         self._looked = 0.0
@@ -70,7 +73,7 @@ class Poller:
     def _ask(self, pid: int, now: float) -> None:
         self._again[pid] = now + EVERY_S
         try:
-            self._asked[pid] = (now, exchange_with(known(pid), PATIENCE_S))
+            self._asked[pid] = (now, exchange_with(known(pid), self._patience_s))
         except NoAnswer as error:
             self._silent[pid] = str(error)
 
@@ -81,13 +84,18 @@ class Poller:
                 said = _readable(checked(answer, pid), pid)
                 self._before[pid], self._now[pid] = self._now.get(pid, said), said
                 self._silent.pop(pid, None)
-            elif waited < PATIENCE_S and not asked.over:
+            elif waited < self._patience_s and not asked.over:
                 return
             else:
                 self._silent[pid] = f"has not answered for {waited:.0f} s"
         except NoAnswer as error:
             self._silent[pid] = str(error)
         self._asked.pop(pid)[1].close()
+
+    @property
+    def descriptions(self) -> dict[int, dict[str, Any]]:
+        """What the processes said last, by their numbers."""
+        return dict(sorted(self._now.items()))
 
     def overview(self) -> Overview:
         """What the processes said last."""
@@ -108,9 +116,9 @@ def _readable(said: dict[str, Any], pid: int) -> dict[str, Any]:
     return said
 
 
-def settle(poller: Poller) -> Overview:
-    """The overview once each process has answered, or has had its time."""
+def settle(poller: Poller) -> Poller:
+    """The poller, once each process has answered or has had its time."""
     while not poller.settled:
         poller.step()
         time.sleep(MOMENT_S)
-    return poller.overview()
+    return poller

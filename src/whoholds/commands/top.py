@@ -45,7 +45,7 @@ def _once(wanted: str) -> int:
     poller = Poller()
     signal.signal(signal.SIGTERM, _stop)
     try:
-        sys.stdout.write(f"{text(settle(poller), wanted)}\n")
+        sys.stdout.write(f"{text(settle(poller).overview(), wanted)}\n")
     except KeyboardInterrupt:
         return 130
     finally:

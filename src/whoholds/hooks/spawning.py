@@ -12,6 +12,7 @@ from time import monotonic
 from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger import here
+from whoholds.ledger import scope as scopes
 from whoholds.ledger.cpython import active_threads, attribute, executor_width, handle_run, own, set_attribute, thread_of
 from whoholds.ledger.here import (
     FRAMES,
@@ -27,7 +28,6 @@ from whoholds.ledger.here import (
 )
 from whoholds.ledger.origin import capture_until
 from whoholds.ledger.owner import Owner
-from whoholds.ledger.scope import current as current_scope
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -159,7 +159,8 @@ def _noted_in(loop: Any, tasks: ModuleType, frame: FrameType, run: CodeType) -> 
     owner = owner or current_owner()
     ask = here.current_context
     context = None if ask is no_context else ask()
-    return capture_until(frame, FRAMES, run), owner, context, current_scope(owner)
+    scope = scopes.current(owner) if scopes.any_yet else None
+    return capture_until(frame, FRAMES, run), owner, context, scope
 
 
 def _jobs(module: ModuleType) -> None:

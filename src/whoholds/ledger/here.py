@@ -7,11 +7,11 @@ import sys
 from _contextvars import ContextVar  # contextvars is one more file at interpreter start
 from _weakref import ref
 
+from whoholds.ledger import scope as scopes
 from whoholds.ledger.cpython import attribute, kept, name_of_task, name_of_thread, own, put, thread_of
 from whoholds.ledger.faults import is_the_programs
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Owner, Spawn
-from whoholds.ledger.scope import current as current_scope
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def spawning(frame: FrameType | None) -> Spawn:
 def noted(frame: FrameType | None) -> tuple[Any, ...]:
     """What makes it: most threads and tasks never open anything, and need none."""
     owner = current_owner()
-    return capture(frame, FRAMES), owner, current_context(), current_scope(owner)
+    return capture(frame, FRAMES), owner, current_context(), scopes.current(owner) if scopes.any_yet else None
 
 
 def began_in_child(spawn: Spawn | None) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.ledger import cpython, here
+from whoholds.ledger import scope as scopes
 from whoholds.ledger.callers import caller_of
 from whoholds.ledger.database import database
 from whoholds.ledger.ends import NOBODY, Ends, Note
@@ -28,7 +29,6 @@ from whoholds.ledger.here import nothing_at_closing, opened_for
 from whoholds.ledger.lockouts import Lockouts
 from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_own, shared
-from whoholds.ledger.scope import current as current_scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -168,7 +168,8 @@ class Ledger:
     def _enter(self, handle: Handle, thing: Any) -> None:
         """From now on `handle` is open."""
         handle.ledger = self
-        handle.scope = current_scope(handle.owner)
+        if scopes.any_yet:
+            handle.scope = scopes.current(handle.owner)
         count = len(self._open)
         kept = count < self.most or self._room()
         if count >= MANY:

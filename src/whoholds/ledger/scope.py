@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 JUDGED = ("test", "fixture", "block")  # these are ended by a test's tools, and cover the scopes entered in them
 
+any_yet = False  # whether there was any Scope: until then nobody needs to look for one
+
 # anyio runs the coroutines of all tests in one task that the first of them started: that task belongs to nobody.
 _SERVES_ALL_TESTS = "_call_in_runner_task"
 
@@ -25,6 +27,8 @@ class Scope:
     __slots__ = ("__weakref__", "around", "kind", "name")
 
     def __init__(self, name: str, kind: str = "scope", outer: Scope | None = None) -> None:
+        global any_yet  # noqa: PLW0603 - one flag, which is never taken back
+        any_yet = True
         self.name = name
         self.kind = kind
         # Only judged ones, which nest shallowly: a chain of requests that start requests must not grow.

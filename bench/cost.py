@@ -1,31 +1,38 @@
 """`python bench/cost.py`: what whoholds costs, beside nothing, OpenTelemetry contrib and ddtrace.
 
-One interleaved run: each measurement is a process of its own; the kinds take turns, round after round, so that a
-machine whose speed drifts drifts for all. Times are CPU seconds of the whole process, the ticking thread's included,
-but for interpreter start and PostgreSQL, which are wall time. All of it, the server too, runs on one core where the
-system allows that: between two, waking the other one up is most of what is measured. Printed are medians over the
-rounds, and differences and ratios round by round. Nothing here fails on a number.
+One interleaved run of some seven minutes: each measurement is a process of its own; the kinds take turns, round after
+round, so that a machine whose speed drifts drifts for all. Times are CPU seconds of the whole process, the ticking
+thread's included, but for interpreter start and `execute` over PostgreSQL, which are wall time. What comes after a sleep
+is CPU time of the program's thread alone: the median of one call each, as a program makes it that has waited for its
+next request. All of it, the server too, runs on one core where the system allows that: between two, waking the other
+one up is most of what is measured. Printed are medians over the rounds, and differences and ratios round by round.
+Nothing here fails on a number.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from whoholds.watching.watch import Watch
+
 ROOT = Path(__file__).parents[1]
 KINDS = ("nothing", "whoholds", "opentelemetry", "ddtrace")
+COLD_S = 0.0003  # of a sleep, in which the code and data of an operation leave the caches
 
 
 # --- what is measured: run in a process of its own, gives microseconds for one of its kind ---------------------------
@@ -39,6 +46,23 @@ def _each(run: Callable[[int], None], count: int, seconds: float = 2.0) -> float
         run(count)
         done += count
     return (time.process_time() - began) / done * 1e6
+
+
+def _warm_and_cold(operation: Callable[[], object]) -> tuple[float, float]:
+    """An operation again and again, and once after each sleep."""
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            operation()
+
+    warm, clock, cold = _each(run, 300, 1.5), time.thread_time_ns, []
+    until = time.perf_counter() + 1.5
+    while time.perf_counter() < until:
+        time.sleep(COLD_S)
+        began = clock()
+        operation()
+        cold.append(clock() - began)
+    return warm, statistics.median(cold) / 1e3
 
 
 def _at_depth(depth: int, run: Callable[[int], None]) -> Callable[[int], None]:
@@ -81,6 +105,36 @@ def execute_postgresql() -> float:
         run(3_000)
         best.append((time.perf_counter() - started) / 3_000)
     return min(best) * 1e6
+
+
+def request() -> tuple[float, float]:
+    from psycopg2.pool import ThreadedConnectionPool
+
+    pool = ThreadedConnectionPool(1, 4, os.environ["BENCH_DSN"])
+
+    def serve() -> None:
+        connection = pool.getconn()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            cursor.fetchone()
+        connection.rollback()
+        pool.putconn(connection)
+
+    measured: list[tuple[float, float]] = []
+    _at_depth(24, lambda _: measured.append(_warm_and_cold(serve)))(0)
+    return measured[0]
+
+
+def cursor() -> tuple[float, float]:
+    import psycopg2
+
+    return _warm_and_cold(psycopg2.connect(os.environ["BENCH_DSN"]).cursor)
+
+
+def commit() -> tuple[float, float]:
+    import psycopg2
+
+    return _warm_and_cold(psycopg2.connect(os.environ["BENCH_DSN"]).commit)
 
 
 def open_and_close() -> float:
@@ -134,14 +188,19 @@ def idle() -> float:
     return (time.process_time() - started) / 5 * 1e6
 
 
-MEASURED: dict[str, tuple[str, Callable[[], float], tuple[str, ...]]] = {
-    "execute_sqlite": ("`execute` on in-memory sqlite3", execute_sqlite, KINDS),
-    "execute_postgresql": ("`execute` over loopback PostgreSQL", execute_postgresql, KINDS),
-    "open_and_close": ("open + close, 32 frames deep", open_and_close, KINDS),
-    "start_thread": ("starting a thread", start_thread, KINDS[:2]),
-    "start_task": ("starting a task", start_task, KINDS[:2]),
-    "idle": ("a second of idling, one connection held", idle, KINDS[:2]),
+# name → titles of its rows, what measures them, for which kinds
+MEASURED: dict[str, tuple[tuple[str, ...], Callable[[], float | tuple[float, float]], tuple[str, ...]]] = {
+    "request": (("a request", "a request, after a sleep"), request, KINDS),
+    "execute_sqlite": (("`execute` on in-memory sqlite3",), execute_sqlite, KINDS),
+    "execute_postgresql": (("`execute` over loopback PostgreSQL",), execute_postgresql, KINDS),
+    "cursor": (("psycopg2, `cursor()`", "psycopg2, `cursor()`, after a sleep"), cursor, KINDS),
+    "commit": (("psycopg2, `commit()`", "psycopg2, `commit()`, after a sleep"), commit, KINDS),
+    "open_and_close": (("open + close, 32 frames deep",), open_and_close, KINDS),
+    "start_thread": (("starting a thread",), start_thread, KINDS[:2]),
+    "start_task": (("starting a task",), start_task, KINDS[:2]),
+    "idle": (("a second of idling, one connection held",), idle, KINDS[:2]),
 }
+NEEDS_SERVER = ("request", "execute_postgresql", "cursor", "commit")
 
 
 def _instrument(kind: str) -> None:
@@ -186,22 +245,24 @@ def _environment(kind: str) -> dict[str, str]:
     return environ
 
 
-def _measure(name: str, kind: str) -> float | None:
+def _measure(name: str, kind: str) -> list[float] | None:
     command = [sys.executable, __file__, "--measure", name, "--kind", kind]
     done = subprocess.run(command, env=_environment(kind), capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         if line.startswith("{"):
-            return json.loads(line)["us"]
+            microseconds: list[float] = json.loads(line)["us"]
+            return microseconds
     return None
 
 
-def _rounds(name: str, kinds: tuple[str, ...], rounds: int) -> dict[str, list[float]]:
-    figures: dict[str, list[float]] = {kind: [] for kind in kinds}
+def _rounds(name: str, kinds: tuple[str, ...], rounds: int) -> list[dict[str, list[float]]]:
+    """For each row of the measurement the figures of each kind, round by round."""
+    rows: list[dict[str, list[float]]] = [{kind: [] for kind in kinds} for _ in MEASURED[name][0]]
     for _ in range(rounds):
         for kind in kinds:
-            if figures[kind] is not None and (figure := _measure(name, kind)) is not None:
-                figures[kind].append(figure)
-    return figures
+            for row, figure in zip(rows, _measure(name, kind) or (), strict=False):
+                row[kind].append(figure)
+    return rows
 
 
 def _row(title: str, figures: dict[str, list[float]]) -> str:
@@ -255,64 +316,129 @@ def _start(rounds: int) -> list[str]:
     return lines
 
 
+class Thing:
+    __slots__ = ("__weakref__",)
+
+
 def _inside() -> Iterator[str]:
-    """What is measured within one process: the tick, and the memory of an open handle."""
-    import gc
-    import tracemalloc
+    """What is measured within one process: the looks, what they mean for other threads, and an open handle's memory."""
+    kept: list[Thing] = []
+    with _held(kept, 10_000) as watch:
+        first = _took(watch)
+        later = statistics.median([_took(watch) for _ in range(9)])
+        stalls = [statistics.median([_stall(watch) for _ in range(9)])]
+    yield f"| one look over 10 000 open handles | {later:.1f} ms |"
+    with _held(kept, 100_000) as watch:
+        watch.tick()
+        many = statistics.median([_took(watch) for _ in range(5)])
+        rest = watch.rest_s
+        stalls.append(statistics.median([_stall(watch) for _ in range(5)]))
+    yield f"| one look over 100 000, and the time until the next | {many:.1f} ms, {rest:.1f} s |"
+    yield f"| the first look at 10 000 new ones, of one line | {first:.1f} ms |"
+    with _held(kept, 10_000, nested=True) as watch:
+        nested = _took(watch)
+    yield f"| the first look at 10 000 new ones, of 100 lines and 64 owners that nest | {nested:.1f} ms |"
+    for _ in range(3):
+        with _held(kept, 10_000) as watch:
+            stalls.append(_stall(watch))
+    yield f"| longest stall of another thread by a look over 10 000 | {stalls[0]:.1f} ms |"
+    yield f"| … by a look over 100 000 | {stalls[1]:.1f} ms |"
+    yield f"| … by the first look at 10 000 new ones | {statistics.median(stalls[2:]):.1f} ms |"
+    yield f"| memory of an open handle, 32 frames: new / looked at | {' / '.join(_memory(kept))} bytes |"
+
+
+@contextmanager
+def _held(kept: list[Thing], count: int, *, nested: bool = False) -> Iterator[Watch]:
+    """A watch with so many open handles, 32 frames deep, of one line and owner, or of many that nest."""
+    from instructions import open_nested
 
     from whoholds.ledger.database import database
     from whoholds.ledger.handle import CONNECTION
     from whoholds.watching.watch import Watch
 
-    class Thing:
-        __slots__ = ("__weakref__",)
-
-    def fill(watch: Watch) -> list[Thing]:
-        where = database("postgresql", "app", "db", 5432, "shop")
-        things = [Thing() for _ in range(10_000)]
-        for thing in things:
-            watch.ledger.opened(CONNECTION, "bench", where, thing, sys._getframe())
-        return things
-
-    kept: list[object] = []
     watch = Watch()
-    _at_depth(32, lambda _: kept.append(fill(watch)))(0)
-    started = time.process_time()
-    watch.tick()
-    first = time.process_time() - started
-    later = []
-    for _ in range(9):
-        started = time.process_time()
-        watch.tick()
-        later.append(time.process_time() - started)
-    yield f"| one look over 10 000 open handles | {statistics.median(later) * 1e3:.1f} ms |"
-    yield f"| the first look at 10 000 new ones | {first * 1e3:.1f} ms |"
-    del watch
+    where = database("postgresql", "app", "db", 5432, "shop")
+
+    def opened() -> None:
+        thing = Thing()
+        watch.ledger.opened(CONNECTION, "bench", where, thing, sys._getframe(1))
+        kept.append(thing)
+
+    def fill(_: int) -> None:
+        for _ in range(count):
+            opened()
+
+    if nested:
+        open_nested(opened)
+    else:
+        _at_depth(32, fill)(0)
+    yield watch
     kept.clear()
+    watch.tick()
     gc.collect()
-    watch = Watch()
+
+
+def _took(watch: Watch) -> float:
+    """Milliseconds of CPU time that a look takes."""
+    began = time.thread_time()
+    watch.tick()
+    return (time.thread_time() - began) * 1e3
+
+
+def _stall(watch: Watch) -> float:
+    """The longest time, in milliseconds, for which another thread stalls during a look.
+
+    That thread wakes up every 0.3 ms, as one does to which the network has something to say.
+    """
+    from whoholds.hooks.threads import pause
+    from whoholds.watching.ticker import PAUSE_S
+
+    gc.collect()
+    late: list[float] = []
+    looking = threading.Event()
+
+    def wake_up() -> None:
+        while not looking.is_set():
+            began = time.perf_counter()
+            time.sleep(COLD_S)
+            late.append(time.perf_counter() - began - COLD_S)
+
+    other = threading.Thread(target=wake_up)
+    other.start()
+    time.sleep(0.02)
+    late.clear()
+    watch.tick(pause=lambda: pause(PAUSE_S))
+    time.sleep(0.002)
+    looking.set()
+    other.join()
+    return max(late) * 1e3
+
+
+def _memory(kept: list[Thing]) -> Iterator[str]:
+    import tracemalloc
+
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    _at_depth(32, lambda _: kept.append(fill(watch)))(0)
-    bare = 10_000 * sys.getsizeof(Thing())
-    opened = tracemalloc.get_traced_memory()[0] - before - bare
-    watch.tick()
-    gc.collect()
-    seen = tracemalloc.get_traced_memory()[0] - before - bare
+    with _held(kept, 10_000) as watch:
+        each = sys.getsizeof(Thing()) + 8  # of the list
+        yield f"{(tracemalloc.get_traced_memory()[0] - before) / 1e4 - each:.0f}"
+        watch.tick()
+        gc.collect()
+        yield f"{(tracemalloc.get_traced_memory()[0] - before) / 1e4 - each:.0f}"
     tracemalloc.stop()
-    yield f"| memory of an open handle, 32 frames: new / looked at | {opened / 1e4:.0f} / {seen / 1e4:.0f} bytes |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=MEASURED, action="append")
     parser.add_argument("--measure", choices=MEASURED, help=argparse.SUPPRESS)
     parser.add_argument("--kind", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         _instrument(options.kind)
-        print(json.dumps({"us": MEASURED[options.measure][1]()}))
+        measured = MEASURED[options.measure][1]()
+        print(json.dumps({"us": measured if isinstance(measured, tuple) else [measured]}), flush=True)
         return
     sys.path.insert(0, str(ROOT))
     if hasattr(os, "sched_setaffinity"):
@@ -320,14 +446,15 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}, {options.rounds} rounds, kinds in turn\n")
     print("| what | nothing | whoholds | OpenTelemetry contrib | ddtrace |\n|---|---|---|---|---|")
     with ExitStack() as servers:
-        for name, (title, _, kinds) in MEASURED.items():
+        for name, (titles, _, kinds) in MEASURED.items():
             if options.only and name not in options.only:
                 continue
-            if name == "execute_postgresql" and "BENCH_DSN" not in os.environ:
+            if name in NEEDS_SERVER and "BENCH_DSN" not in os.environ:
                 from tests.servers import postgres
 
                 os.environ["BENCH_DSN"] = servers.enter_context(postgres())
-            print(_row(title, _rounds(name, kinds, options.rounds)), flush=True)
+            for title, figures in zip(titles, _rounds(name, kinds, options.rounds), strict=True):
+                print(_row(title, figures), flush=True)
     if not options.only:
         print("\n| what | measured | more than without |\n|---|---|---|")
         print("\n".join(_start(options.rounds)))

@@ -204,7 +204,7 @@ def look(*, first: bool, nested: bool = False) -> Run:
     kept: list[Thing] = []
     opened, watch = opener(kept), import_module("whoholds").start()
     if nested:
-        _open_nested(opened)
+        open_nested(opened)
     else:
         repeated(opened, 32)(HANDLES)
     looks = iter([print, watch.tick] if first else [watch.tick] * 2)  # where the first look counts, none warms up
@@ -216,7 +216,7 @@ def look(*, first: bool, nested: bool = False) -> Run:
     return run
 
 
-def _open_nested(opened: Callable[[], object]) -> None:
+def open_nested(opened: Callable[[], object]) -> None:
     """Each of so many threads, which live on, opens its share of the handles at as many lines."""
     threading = import_module("threading")
     lines: dict[str, Any] = {"opened": opened}

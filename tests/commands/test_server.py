@@ -255,6 +255,18 @@ def test_who_asks_through_pgbouncer_is_told_so(narrow: str, guarded: str, capsys
 
 
 @pytest.mark.once
+def test_a_pgbouncer_that_is_full_is_asked_by_its_console(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Which lets its users in beyond the limit; who asks the server through it is told so."""
+    psycopg2 = needed("psycopg2")
+    with _installed(servers.pgbouncer(guarded, max_client_conn=1)) as url:
+        connection = psycopg2.connect(url)
+        refused = said(capsys, url, code=2)
+        assert said(capsys, console_of(url)).startswith("PgBouncer ")
+        connection.close()
+    assert f"except to its console:  whoholds server {console_of(url)}\n" in refused
+
+
+@pytest.mark.once
 def test_a_question_that_waits_for_pgbouncer_says_so(narrow: str, capsys: pytest.CaptureFixture[str]) -> None:
     """It has no connection to the server for this one either."""
     asking = threading.Thread(target=server, args=(narrow,), kwargs={"patience": 0.01})

@@ -695,6 +695,18 @@ def test_refused_by_a_server_whose_limit_is_unknown_does_not_claim_to_know_it() 
     )
 
 
+@pytest.mark.parametrize("error", ["no more connections allowed (max_client_conn)", "query_wait_timeout"])
+def test_refused_by_pgbouncer_names_the_command_for_its_console(error: str) -> None:
+    """However many this process holds: the server's own limit says nothing of PgBouncer's."""
+    world = World(server_limit=1)
+    world.opens()
+    world.refuses(f"OperationalError: {error}")
+    (found,) = world.found(refused)
+    (why,) = found.why
+    assert why.startswith("PgBouncer has refused it")
+    assert why.endswith(f"\nwhoholds server {str(found.database).rpartition('/')[0]}/pgbouncer")
+
+
 def test_refused_where_this_process_holds_most_does_not_blame_others() -> None:
     """Half of what the server allows, or more."""
     world = crowd(10, server_limit=20)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from whoholds.commands.joining import joined
+from whoholds.detectors._server import is_pgbouncers
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
 from whoholds.servers.asking import asked
 from whoholds.servers.pgbouncer import CONSOLE, NOT_ALLOWED
@@ -108,6 +109,8 @@ def _text(state: State, *, as_json: bool, watched: bool) -> str:
 def _why(error: Exception, target: Target) -> str:
     """Why the server could not be asked, in one line without the password."""
     why = _FULL if is_refusal(error) else " ".join(str(error).split()) or type(error).__name__
+    if is_pgbouncers(str(error)):
+        why = f"PgBouncer lets nobody in any more, except to its console:  whoholds server {target.to(CONSOLE)}"
     if target.name == CONSOLE and "not allowed" in why:
         why = f"{NOT_ALLOWED} ({why})"
     if target.password:

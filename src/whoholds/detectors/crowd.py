@@ -14,7 +14,7 @@ from whoholds.analysis.rules import BITS
 from whoholds.detectors import _habits
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
 from whoholds.detectors._closing import how_to_close
-from whoholds.detectors._server import how_to_ask
+from whoholds.detectors._server import how_to_ask, how_to_ask_pgbouncer, is_pgbouncers
 from whoholds.detectors.idle import HIGH, allowed_by
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
@@ -335,6 +335,8 @@ def _why_refused(
     pool = refusal.by_pool
     if pool is not None:
         why.append(f"The pool lends at most {pool.max}." if pool.max else "The pool has no limit of its own.")
+    elif is_pgbouncers(refusal.error):
+        why.append(how_to_ask_pgbouncer(refusal.database))
     elif holds_few(len(held), allowed):
         few = f"This process holds {len(held)}"
         few += (

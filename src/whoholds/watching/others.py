@@ -13,6 +13,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whoholds.detectors._server import is_pgbouncers
 from whoholds.detectors.crowd import holds_few
 from whoholds.detectors.idle import allowed_by
 from whoholds.hooks.threads import RealThread, real_ident
@@ -53,7 +54,9 @@ class Others:
             asked = self._asked.get(database.server)
             own = [one for one in snapshot.open if one.kind == CONNECTION and one.database.server == database.server]
             allowed = allowed_by(snapshot, limits, database.server)
-            if refusal.by_pool is not None or database.system not in SYSTEMS or not holds_few(len(own), allowed):
+            if refusal.by_pool is not None or is_pgbouncers(refusal.error) or database.system not in SYSTEMS:
+                continue
+            if not holds_few(len(own), allowed):
                 continue
             if asked is not None and snapshot.now - asked < AGAIN_S:
                 continue

@@ -174,3 +174,16 @@ def test_the_folder_of_a_session_is_used_where_it_is_private(tmp_path: Path) -> 
     session.chmod(0o750)
     assert questions.folder_of(environ, ME) == temporary
     assert questions.folder_of({questions.OF_A_SESSION: "relative", "TMPDIR": "relative"}, 7) == "/tmp/whoholds-7"
+
+
+def test_an_asker_that_waits_no_more_is_no_fault(asked: Asked) -> None:
+    """It takes everything away while the answer is made."""
+
+    def describe() -> dict[str, Any]:
+        (asked.folder / questions.part_of(TOKEN)).unlink()
+        asked.folder.rmdir()
+        return {"type": "holders"}
+
+    asked.asks()
+    Answering(describe).look()
+    assert (asked.folder.exists(), faults.take()) == (False, [])

@@ -15,6 +15,7 @@ from whoholds.text.visible import visible
 
 WAIT_S = 5.0  # until a process is said not to answer; at least so many of its looks:
 LOOKS = 3
+MOMENT_S = 1.5  # the same, if it does not seem to be watched
 LATER_S = 1.0  # until a child that asks has said that there was no answer
 LONGEST_S = 60.0  # unless more is asked for
 
@@ -25,7 +26,7 @@ def answer_of(pid: int, wait: float | None = None) -> dict[str, Any]:
     `wait` is how many seconds to wait for it, by default `WAIT_S`, and longer if its looks are rarer.
     """
     process = known(pid)
-    seconds = wait if wait is not None else max(WAIT_S, LOOKS * _every(process))
+    seconds = wait if wait is not None else _patience(process)
     began = time.monotonic()
     answer = answered(exchange_with(process, seconds), seconds + LATER_S * _needs_child(process))
     if answer is None:
@@ -56,6 +57,11 @@ def exchange_with(process: Process, wait: float) -> Exchange | UsersExchange:
 
 def _needs_child(process: Process) -> bool:
     return os.geteuid() == 0 and (process.uid != 0 or bool(process.root))
+
+
+def _patience(process: Process) -> float:
+    """How many seconds to wait: only a moment if the system shows no thread that could answer."""
+    return MOMENT_S if process.watched is False else max(WAIT_S, LOOKS * _every(process))
 
 
 def _every(process: Process) -> float:
@@ -110,4 +116,5 @@ def _reason(process: Process) -> str:
     if setting not in OFF:
         return "WHOHOLDS is set in it, but it has opened no connection yet, and whoholds looks from the first one on"
     unset = " (WHOHOLDS is not set in its environment)" if process.environ else ""
-    return f"it is not watched{unset}, or has opened no connection yet. Start it with WHOHOLDS=1"
+    attach = f", or, on Python 3.14 and later, use `whoholds attach {process.pid}`"
+    return f"it is not watched{unset}, or has opened no connection yet. Start it with WHOHOLDS=1{attach}"

@@ -68,7 +68,7 @@ class Exchange:
     def close(self) -> None:
         """Take away what is left of question and answer, and the folders if nobody else uses them."""
         for path, folder in self._folders.items():
-            _tidy(path, folder, self._question, questions.answer_of(self._token))
+            _tidy(path, folder, self._question, questions.part_of(self._token), questions.answer_of(self._token))
         self._folders.clear()
 
 

@@ -88,7 +88,8 @@ def overview(
     )
     for pid, row in ((row["pid"], row) for row in seen.processes):
         row["says"] = silent.get(pid, "")
-    seen.remarks += [f"process {pid}: {why}" for pid, why in silent.items() if pid not in now]
+    unheard = {pid: why for pid, why in silent.items() if pid not in now}
+    seen.remarks += [why if why.startswith("process ") else f"process {pid} {why}" for pid, why in unheard.items()]
     if others:
         seen.remarks.append(f"watched processes of other users, which root may ask: {others}")
     return seen
@@ -120,11 +121,11 @@ def _lines(now: Mapping[int, dict[str, Any]], rates: Mapping[int, dict[str, floa
     """A row for each opening line and database, and for each line at which somebody waits."""
     rows: dict[tuple[str, str], Row] = {}
     for pid, said in now.items():
-        mine: dict[str, Row] = {}  # of this process, by opening line
+        mine: dict[tuple[str, str], Row] = {}  # of this process
         for database in said["databases"]:
             for group in database["groups"]:
                 place = recorded_place(group["opened"])
-                row = mine[place] = _row(rows, place, database["name"])
+                row = mine[place, database["name"]] = _row(rows, place, database["name"])
                 row["held"] += group["count"]
                 row["longest_s"] = max(row["longest_s"], group["longest_s"])
                 for state in (IDLE, IN_TRANSACTION, IN_A_STATEMENT):
@@ -133,9 +134,11 @@ def _lines(now: Mapping[int, dict[str, Any]], rates: Mapping[int, dict[str, floa
         for pool in said["pools"]:
             for asking in pool["waiting"]:
                 place = recorded_place(asking["asked"])
-                row = mine[place] = mine.get(place) or _row(rows, place, "")
+                same = [row for (at, _), row in mine.items() if at == place]
+                row = same[0] if same else _row(rows, place, "")
+                mine[place, row["database"]] = row
                 row["waiting"] += asking["count"]
-        for place, row in mine.items():
+        for (place, _), row in mine.items():
             row["processes"] += 1
             rate = rates[pid].get(place)
             row["rate"] = row["rate"] if rate is None else (row["rate"] or 0.0) + rate

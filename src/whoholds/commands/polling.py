@@ -43,7 +43,8 @@ class Poller:
     @property
     def settled(self) -> bool:
         """True if every process has answered, or was found not to."""
-        return self._looked > 0 and all(pid in self._now or pid in self._silent for pid in self._again)
+        waits = (pid for pid in self._again if pid not in self._now and pid not in self._silent)
+        return self._looked > 0 and not any(user_of(pid) >= 0 for pid in waits)
 
     def step(self) -> None:
         """Look for processes, put the questions that are due, and take the answers that are there. Does not wait."""
@@ -75,7 +76,8 @@ class Poller:
         try:
             self._asked[pid] = (now, exchange_with(known(pid), self._patience_s))
         except NoAnswer as error:
-            self._silent[pid] = str(error)
+            if user_of(pid) >= 0:  # else it has ended, and the next look for processes does not find it
+                self._silent[pid] = str(error)
 
     def _collect(self, pid: int, asked: Asked, *, waited: float) -> None:
         try:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 GRAIN_NS = 1_000_000_000  # a folder that changed so short a time ago may change again within the same mark of its clock
 LOOKS = 10  # after so many the user is asked for again
-_PART = ".part"
 
 
 class Answering:
@@ -78,9 +77,11 @@ class Answering:
         """
         import json
 
-        part = questions.answer_of(token) + _PART
+        part = questions.part_of(token)
         try:
             questions.new_file(part, folder)
+        except FileNotFoundError:  # the asker waits no more, and has taken the folder away
+            return
         except OSError as error:  # a full disk
             faults.note(error, "whoholds.dump")
             _remove(question, folder)
@@ -98,6 +99,8 @@ class Answering:
         try:
             questions.fill(part, folder, f"{answer}\n".encode())
             os.rename(part, questions.answer_of(token), src_dir_fd=folder, dst_dir_fd=folder)
+        except FileNotFoundError:  # the asker waits no more, and has taken the file away
+            pass
         except OSError as error:  # a full disk
             faults.note(error, "whoholds.dump")
             _remove(part, folder)

@@ -135,3 +135,8 @@ def token_of(name: str, pid: int, namespace: str) -> str:
 def answer_of(token: str) -> str:
     """The name of the file with the answer."""
     return f"answer-{token}"
+
+
+def part_of(token: str) -> str:
+    """The name of that file until it is whole."""
+    return f"{answer_of(token)}.part"

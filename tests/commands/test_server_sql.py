@@ -32,6 +32,11 @@ NAMES = (
 )
 LINES = "SELECT program, opened FROM whoholds_connections WHERE pid <> {}"
 SLOTS = "SELECT opened, state, held, hosts FROM whoholds_slots WHERE opened = 'shop/cars.py:42 in load_cars' ORDER BY 2"
+# As the README of examples/observability writes it: one series for all that have no line.
+TOGETHER = """
+SELECT CASE WHEN opened = '' THEN '' ELSE program END AS program, opened, state, sum(held) AS held
+FROM whoholds_slots GROUP BY 1, 2, 3
+"""
 ALLOWED = " - ".join(
     f"current_setting('{name}', true)::int" for name in ("max_connections", "superuser_reserved_connections")
 )
@@ -48,6 +53,12 @@ def mariadb() -> Iterator[servers.MySQLArguments]:
     """Give a MariaDB that keeps the attributes of its connections, for its administrator."""
     with _installed(servers.mariadb(settings={"performance_schema": "ON"})) as arguments:
         yield {**arguments, "user": "root"}
+
+
+def test_the_readme_has_that_query() -> None:
+    """It is indented there."""
+    readme = " ".join((SHIPPED / "README.md").read_text(encoding="utf-8").split())
+    assert " ".join(TOGETHER.split()) in readme
 
 
 @pytest.mark.parametrize("system", ["postgresql", "mysql"])
@@ -75,6 +86,8 @@ def test_postgresql(postgres: str) -> None:
         busy.cursor().execute("SELECT 1")
         cursor.execute(f"{LINES.format('pg_backend_pid()')} AND pid <> {busy.info.backend_pid}")
         assert set(by_the_command()) <= set(cursor.fetchall())
+        cursor.execute(TOGETHER)
+        assert max(held for program, _, state, held in cursor.fetchall() if (program, state) == ("", "idle")) >= 6
         cursor.execute(SLOTS)
         line = "shop/cars.py:42 in load_cars"
         assert cursor.fetchall() == [(line, "idle", 1, 1), (line, "idle in transaction", 1, 1)]
@@ -97,6 +110,8 @@ def test_mariadb(mariadb: servers.MySQLArguments) -> None:
         busy.cursor().execute("START TRANSACTION WITH CONSISTENT SNAPSHOT")
         cursor.execute(f"{LINES.format('connection_id()')} AND pid <> {busy.thread_id()}")
         assert sorted(cursor.fetchall()) == by_the_command()
+        cursor.execute(TOGETHER)
+        assert max(held for program, _, state, held in cursor.fetchall() if (program, state) == ("", "idle")) >= 6
         cursor.execute(SLOTS)
         line = "shop/cars.py:42 in load_cars"
         assert cursor.fetchall() == ((line, "idle", 1, 1), (line, "idle in transaction", 1, 1))

@@ -32,10 +32,11 @@ class Answer(NamedTuple):
 
 
 def ask(server: Server) -> Answer:
-    """Ask with the command, in a process of its own, and once more from here to time its parts."""
+    """Ask with the command, in processes of its own, and once more from here to time its parts."""
+    command = [sys.executable, "-m", "whoholds", "server", server.dsn]
+    data = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, timeout=60).stdout)
     began = time.perf_counter()
-    command = [sys.executable, "-m", "whoholds", "server", server.dsn, "--json"]
-    data = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    text = subprocess.run(command, capture_output=True, check=True, timeout=60, encoding="utf-8").stdout.splitlines()
     command_s = time.perf_counter() - began
     with asked(target_of(server.dsn)) as look:
         look()  # the first reads the server's catalogues
@@ -43,7 +44,7 @@ def ask(server: Server) -> Answer:
         state = look()
         look_s = time.perf_counter() - began
     began = time.perf_counter()
-    text = list(lines_of(state))
+    list(lines_of(state))
     as_data(state)
     return Answer(data, text, command_s, look_s, time.perf_counter() - began)
 

@@ -8,6 +8,7 @@ import select
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.commands.test_dump import environment, left, programs, running
 from tests.needs import needed
 from tests.worlds import CARS, REPORT, STOCK, USERS, Program, thread
 from whoholds.commands.overview import overview, stacks_text, text
+from whoholds.commands.processes import is_watched
 from whoholds.watching.holders import described
 
 if TYPE_CHECKING:
@@ -103,6 +105,31 @@ def test_the_text_has_the_rows_that_are_wanted() -> None:
     assert "load_cars" in whole
     assert "load_cars" not in text(seen, "USERS")
     assert "load_users" in text(seen, "USERS")
+
+
+def test_where_nobody_is_watched_that_is_said() -> None:
+    """With what a process needs to be listed."""
+    lines = text(overview({}, {}, {})).splitlines()
+    assert lines[0] == "whoholds: 0 watched processes hold 0 connections"
+    assert "once it is watched (WHOHOLDS=1) and has opened a connection" in lines[1]
+
+
+@LINUX
+def test_the_command_itself_is_no_watched_process(programs: Programs) -> None:
+    """Its main thread has the name of the thread that is looked for, if it is started as a script of that name."""
+    script = programs.write(
+        f"#!{sys.executable}\nimport time; print('ready', flush=True); time.sleep(600)\n", "whoholds"
+    )
+    script.chmod(0o755)
+    process = programs.command([str(script)], WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert Path(f"/proc/{process.pid}/comm").read_text(encoding="ascii") == "whoholds\n"
+        assert is_watched(process.pid) is False
+    finally:
+        process.kill()
+        process.communicate()
 
 
 # --- twenty real processes --------------------------------------------------------------------------------------------

@@ -90,6 +90,8 @@ def overview(
         row["says"] = silent.get(pid, "")
     unheard = {pid: why for pid, why in silent.items() if pid not in now}
     seen.remarks += [why if why.startswith("process ") else f"process {pid} {why}" for pid, why in unheard.items()]
+    if not now and not unheard:
+        seen.remarks.append("a process is listed here once it is watched (WHOHOLDS=1) and has opened a connection")
     if others:
         seen.remarks.append(f"watched processes of other users, which root may ask: {others}")
     return seen

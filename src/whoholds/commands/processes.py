@@ -113,12 +113,15 @@ def _environ(pid: int) -> dict[str, str]:
 
 
 def is_watched(pid: int) -> bool | None:
-    """Whether the process has a thread with the name of the ticking one; None if that cannot be told."""
+    """Whether the process has a thread with the name of the ticking one; None if that cannot be told.
+
+    The main thread is another: that of the command `whoholds` has this name, too.
+    """
     try:
         threads = list(_PROC.joinpath(str(pid), "task").iterdir())
     except OSError:
         return None
-    return any(_name_of(thread) == NAME for thread in threads)
+    return any(_name_of(thread) == NAME for thread in threads if thread.name != str(pid))
 
 
 def _name_of(thread: Path) -> str:

@@ -32,11 +32,9 @@ class Answer(NamedTuple):
 
 
 def ask(server: Server) -> Answer:
-    """Ask with the command, in processes of its own, and once more from here to time its parts."""
-    command = [sys.executable, "-m", "whoholds", "server", server.dsn]
-    data = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True, timeout=60).stdout)
+    """Ask with the command, in a process of its own, and once more from here to time its parts."""
     began = time.perf_counter()
-    text = subprocess.run(command, capture_output=True, check=True, timeout=60, encoding="utf-8").stdout.splitlines()
+    data = json.loads(printed(server, "--json"))
     command_s = time.perf_counter() - began
     with asked(target_of(server.dsn)) as look:
         look()  # the first reads the server's catalogues
@@ -44,9 +42,15 @@ def ask(server: Server) -> Answer:
         state = look()
         look_s = time.perf_counter() - began
     began = time.perf_counter()
-    list(lines_of(state))
+    text = list(lines_of(state))
     as_data(state)
     return Answer(data, text, command_s, look_s, time.perf_counter() - began)
+
+
+def printed(server: Server, *options: str) -> str:
+    """What the command prints."""
+    command = [sys.executable, "-m", "whoholds", "server", server.dsn, *options]
+    return subprocess.run(command, capture_output=True, check=True, timeout=60, encoding="utf-8").stdout
 
 
 def wrong(answer: Answer, truth: Truth, slots: int) -> list[str]:

@@ -69,10 +69,6 @@ class Lender:
         pool: Pool | None = getattr(theirs, "_whoholds_pool", None)
         return pool
 
-    def line_of(self, frame: FrameType | None) -> FrameType | None:
-        """The frame from which the borrower's line is in sight."""
-        return frame
-
     def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether `exc` says that the pool gave no more, in the time that the borrower had; it asked with `args`."""
         del theirs, args, kwargs
@@ -109,40 +105,25 @@ class Lender:
         """`original`, the method of the pool that lends a connection; a coroutine function where it is `awaited`."""
         lending = kit.lending_async if awaited else kit.lending
         if self.lends_further_in:
-            return lending(original, self.asks_further_in, self.given_further_in, self.not_given)
-        return lending(original, self.asks, self.given, self.not_given)
+            return lending(original, self.asks_further_in, self.lent_further_in, self.not_lent)
+        return lending(original, self.asks, self.lent, self.not_lent)
 
-    def asks(
-        self, theirs: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any], frame: FrameType | None
-    ) -> Handle | None:
+    def asks(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> Handle | None:
         """Somebody asks the pool `theirs`: the result is the loan, which waits."""
         pool = self.pool_of(theirs)
-        if pool is None:
-            return None
-        return self.ledger.asks(pool if pool.key else None, self.line_of(frame))
+        return None if pool is None else self.ledger.asks(pool if pool.key else None, frame)
 
-    def given(self, theirs: Any, loan: Handle, result: Any) -> None:
-        """The pool has given `result` for the loan."""
-        pool = loan.pool
-        if pool is not None:  # as `answered`, written out: each loan passes here
-            pool.waiting.discard(loan)
-        self.lent(theirs, loan, result)
-
-    def asks_further_in(
-        self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None
-    ) -> Handle | None:
+    def asks_further_in(self, theirs: Any, args: Any, kwargs: Any, frame: FrameType | None) -> Handle | None:
         """`asks`, where a hook further in says that the loan was given."""
         loan = self.asks(theirs, args, kwargs, frame)
         asked_for.set(loan)
         return loan
 
-    def given_further_in(self, theirs: Any, loan: Handle, result: Any) -> None:
-        """`given`, after a hook further in has said so; where it did not, nothing was lent."""
-        del theirs, result
+    def lent_further_in(self, _theirs: Any, _loan: Handle, _result: Any) -> None:
+        """The call has returned, in which a hook has said that the loan was given, or has not."""
         asked_for.set(None)
-        loan.answered()
 
-    def not_given(
+    def not_lent(
         self, theirs: Any, loan: Handle | None, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """The pool has given nothing, for it ran out of connections or patience, or for another reason."""
@@ -180,20 +161,14 @@ class Lender:
         loan = asked_for.get()
         return loan if loan is not None and loan.pool is pool and not loan.opened_stamp else None
 
-    def lend(
-        self,
-        loan: Handle,
-        lent: Any,
-        handle: Handle | None,
-        otherwise: Database | None = None,
-    ) -> None:
+    def lend(self, loan: Handle, lent: Any, handle: Handle | None, otherwise: Database | None = None) -> None:
         """The pool gives `loan`: it is of the connection with this handle, or of one that nobody watches.
 
         That one leads to `otherwise`. `lent` is what the borrower gets, or None where a library never lets go of it.
         """
-        pool = loan.pool
+        pool, ledger = loan.pool, self.ledger
         if pool is not None and pool.closed:
-            self.ledger.pool_back(pool)
+            ledger.pool_back(pool)
         loan.driver = self.driver
         if handle is None:
             loan.database = otherwise or database("other_sql")
@@ -204,8 +179,10 @@ class Lender:
             handle.at_home = False
             if pool is not None:
                 handle.pool = pool
-            loan.lent(handle)
-        self.ledger.lent(loan, lent)
+            loan.before = (handle.calls, handle.calls_s)  # as `Handle.lent`, written out: each loan passes here
+            loan.after = None
+            loan.parent = handle
+        ledger.lent(loan, lent)
 
     def back(self, loan: Handle | None) -> None:
         """The pool has this loan back, and its connection is at home."""

@@ -137,20 +137,21 @@ class _Lender(Lender):
     def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""
         key = id(args[0] if args else kwargs.get("conn"))
-        loan: Handle | None = getattr(theirs, "_whoholds_lent", {}).get(key)
+        try:
+            loan: Handle | None = theirs._whoholds_lent.get(key)
+        except AttributeError:  # the pool was made before the start
+            return None
         if loan is not None:
             loan.settle()
         return key, loan
 
     def taken(self, theirs: Any, kept: Any, _result: Any, _frame: Any) -> None:
         """It came back."""
-        key, loan = kept or (0, None)
-        if loan is not None:
-            theirs._whoholds_lent.pop(key, None)
-            connection = loan.parent
-            if connection is not None:
-                connection.at_home = True
-            self.ledger.closed(loan)
+        if kept is not None:
+            key, loan = kept
+            if loan is not None:
+                theirs._whoholds_lent.pop(key, None)
+                self.back(loan)
 
     def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
         """The pool would not take it, and it is lent as before; or it had, and a signal's handler raised after that."""

@@ -137,7 +137,7 @@ class _Lender(Lender):
             return None
         if isinstance(theirs, self._module.StaticPool | self._module.SingletonThreadPool):
             return Pool(0, type(theirs).__name__, (), 0)
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, self.line_of(frame), None)
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, _awaiting(frame), None)
         if type(theirs) is self._module.QueuePool:  # not the pools of async engines
             pool.spare = self.spare
         return pool
@@ -157,10 +157,6 @@ class _Lender(Lender):
             new.origin, new.site = old.origin, old.site
             self.ledger.pool_gone(old)
             self.ledger.pool_gone(new)
-
-    def line_of(self, frame: FrameType | None) -> FrameType | None:
-        """The frame from which the application's code can be reached, or None."""
-        return _awaiting(frame) if frame is not None else None
 
     def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool ran out. SQLAlchemy raises the same class for other reasons: the error's code decides."""
@@ -206,17 +202,13 @@ class _Lender(Lender):
                 return None
         return self.ledger.asks(pool if pool.key else None, _awaiting(frame))
 
-    def given(self, _proxies: Any, loan: Handle, fairy: Any) -> None:
-        """The pool has given `fairy`, its own proxy of a connection."""
-        super().given(fairy._pool, loan, fairy)
-
-    def not_given(self, _proxies: Any, loan: Handle | None, exc: Raised, args: tuple[Any, ...], kwargs: Any) -> None:
+    def not_lent(self, _proxies: Any, loan: Handle | None, exc: Raised, args: tuple[Any, ...], kwargs: Any) -> None:
         """The pool that is the first argument has given nothing."""
-        super().not_given(args[0], loan, exc, args, kwargs)
+        super().not_lent(args[0], loan, exc, args, kwargs)
 
-    def lent(self, theirs: Any, loan: Handle, fairy: Any) -> None:
+    def lent(self, _proxies: Any, loan: Handle, fairy: Any) -> None:
         """The pool has lent `fairy`, its own proxy of a connection."""
-        pool, record = loan.pool, fairy._connection_record
+        pool, theirs, record = loan.pool, fairy._pool, fairy._connection_record
         before: Handle | None = record.__dict__.get(LOAN)
         if before is not None and before.closed_stamp is None:
             if before.ref is not None and before.ref() is fairy:  # the same thread, of a pool that lends it one

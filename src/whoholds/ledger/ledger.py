@@ -205,8 +205,9 @@ class Ledger:
             # a class that was made while another Watch ran, of before, stands above ours
             ledger.closed(handle, how)
             return
-        if handle.parent is not None and handle.after is None:
-            handle.settle()
+        parent = handle.parent
+        if parent is not None and handle.after is None:
+            handle.after = (parent.calls, parent.calls_s, parent.used_at)  # as `settle`
         handle.closed_at = self.clock()
         at_closing = here.at_closing
         if at_closing is not nothing_at_closing:

@@ -14,14 +14,16 @@ from whoholds.hooks.seams import stands_for, stays_ours
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._importlib_bootstrap.shapes import Before, Gave, GaveNone
+    from whoholds.drivers._importlib_bootstrap.shapes import Before, Lent, NotLent
 
 
-def lending(original: Callable[..., Any], asks: Before, gave: Gave, gave_none: GaveNone) -> Any:
+def lending(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
+    original: Callable[..., Any], asks: Before, lent: Lent, not_lent: NotLent
+) -> Any:
     """`original`, the method of a pool that lends a connection.
 
     `asks(self, args, kwargs, frame)` gives the loan that waits from now on, or None where nothing is told of this call.
-    Then comes `gave(self, loan, result)`, or `gave_none(self, loan, exc, args, kwargs)`, which follows also where the
+    Then comes `lent(self, loan, result)`, or `not_lent(self, loan, exc, args, kwargs)`, which follows also where the
     program's signal handler raised in one of the others: the loan is then None where `asks` did not end.
     """
     frame_at = sys._getframe
@@ -43,12 +45,14 @@ def lending(original: Callable[..., Any], asks: Before, gave: Gave, gave_none: G
                 result = original(self, *args)
             if loan is not None:
                 try:
-                    gave(self, loan, result)
+                    if loan.pool is not None:
+                        loan.pool.waiting.discard(loan)
+                    lent(self, loan, result)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
         except BaseException as exc:
             try:
-                gave_none(self, loan, exc, args, kwargs)
+                not_lent(self, loan, exc, args, kwargs)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             finally:
@@ -59,7 +63,7 @@ def lending(original: Callable[..., Any], asks: Before, gave: Gave, gave_none: G
     return stands_for(call, original)
 
 
-def lending_async(original: Callable[..., Any], asks: Before, gave: Gave, gave_none: GaveNone) -> Any:
+def lending_async(original: Callable[..., Any], asks: Before, lent: Lent, not_lent: NotLent) -> Any:
     """`lending` for a coroutine function; `asks` is called when the coroutine starts, not when it is made."""
     frame_at = sys._getframe
 
@@ -73,12 +77,14 @@ def lending_async(original: Callable[..., Any], asks: Before, gave: Gave, gave_n
             result = await original(self, *args, **kwargs)
             if loan is not None:
                 try:
-                    gave(self, loan, result)
+                    if loan.pool is not None:
+                        loan.pool.waiting.discard(loan)
+                    lent(self, loan, result)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
         except BaseException as exc:
             try:
-                gave_none(self, loan, exc, args, kwargs)
+                not_lent(self, loan, exc, args, kwargs)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             finally:

@@ -60,8 +60,8 @@ class Demand:
             held = max((loan.closed_at or opened) - opened - loan.lost_s, 0.0)
             used = -1.0
             if connection is not None:  # as `Handle.busy_s`, written out
-                after = loan.after
-                used = min(max((connection.calls_s if after is None else after[1]) - loan.before[1], 0.0), held)
+                after = connection.calls_s if loan.calls_after is None else loan.calls_s_after
+                used = min(max(after - loan.calls_s, 0.0), held)
                 seen_s += held
                 used_s += used
             waits.append(wait)

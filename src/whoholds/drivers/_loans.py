@@ -29,12 +29,14 @@ LOAN = "_whoholds_loan"  # attribute of a lent connection, or of what stands for
 
 def handle_on(connection: Any) -> Handle | None:
     """The handle of a connection, as its library's own driver left it there; None where nobody watches it."""
-    for name in ("_whoholds", "_self_handle"):
-        found = getattr(connection, name, None)
-        if isinstance(found, Handle):
-            return found
+    found = getattr(connection, "_whoholds", None)
+    if type(found) is Handle:
+        return found
+    found = getattr(connection, "_self_handle", None)
+    if type(found) is Handle:
+        return found
     below = getattr(connection, "_connection", None)  # aiosqlite's has sqlite3's in it
-    if isinstance(getattr(below, "_whoholds", None), Handle):
+    if type(getattr(below, "_whoholds", None)) is Handle:
         return handle_on(below)
     for one in kit.Known.everywhere:
         known = one()
@@ -179,22 +181,23 @@ class Lender:
             handle.at_home = False
             if pool is not None:
                 handle.pool = pool
-            loan.before = (handle.calls, handle.calls_s)  # as `Handle.lent`, written out: each loan passes here
-            loan.after = None
+            loan.calls = handle.calls  # as `Handle.lent`, written out: each loan passes here
+            loan.calls_s = handle.calls_s
             loan.parent = handle
         ledger.lent(loan, lent)
 
     def back(self, loan: Handle | None) -> None:
         """The pool has this loan back, and its connection is at home."""
         if loan is not None:
-            if loan.parent is not None:
-                loan.parent.at_home = True
+            connection = loan.parent
+            if connection is not None:
+                connection.at_home = True
             self.ledger.closed(loan)
 
     def still_out(self, loan: Handle | None) -> None:
         """The pool would not take this loan, which was settled and not closed: its uses go on."""
         if loan is not None and loan.closed_stamp is None:
-            loan.after = None
+            loan.calls_after = None
 
     def not_back(self, loan: Handle | None) -> None:
         """The pool would not take this loan: it is lent as before."""

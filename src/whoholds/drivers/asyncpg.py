@@ -80,7 +80,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         for name, ours in hooks.items():
             stand(pool.Pool, name, ours)
         holder = pool.PoolConnectionHolder
-        stand(holder, "release", kit.around_async(holder.release, lender.settling))
+        stand(holder, "release", kit.around_async(holder.release, lender.settling, framed=False))
         stand(holder, "_release", kit.around(holder._release, lender.taking, framed=False))
         yield
 
@@ -168,7 +168,7 @@ class _Lender(Lender):
     def __init__(self, ledger: Ledger, known: kit.Known) -> None:
         super().__init__(ledger)
         self._known = known
-        self._loans: dict[int, Handle] = {}  # by the stamp of the connection's handle: the loan that is out
+        self._loans: dict[int, Handle] = {}  # by the id of a place in the pool: the loan that is out
         self._pools: dict[int, Pool] = {}  # a new pool with the id of an old pool replaces it here
 
     def pool_of(self, theirs: Any) -> Pool | None:
@@ -229,26 +229,25 @@ class _Lender(Lender):
         return lent[0] if lent else database("postgresql")
 
     def lent(self, theirs: Any, loan: Handle, proxy: Any) -> None:
-        """The borrower gets a proxy of the connection; the loan is stored by the connection behind that proxy."""
+        """The borrower gets a proxy of the connection; the loan is stored by the place that the proxy came from."""
         del theirs
         connection = proxy._con
         handle = self._known.found(connection)
         if handle is not None:
-            self._loans[handle.opened_stamp] = loan
+            self._loans[id(proxy._holder)] = loan
             self.lend(loan, connection, handle)
 
     def settling(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The borrower gives the connection back: the reset that follows is the pool's use, not the borrower's."""
-        handle = self._known.found(holder._con)
-        loan = self._loans.get(handle.opened_stamp) if handle is not None else None
+        loan = self._loans.get(id(holder))
         if loan is not None:
             loan.settle()
 
     def taking(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The loan ends. Every way back to the pool passes here, also that of a connection that broke."""
-        handle = self._known.found(holder._con)
-        if handle is not None:
-            self.back(self._loans.pop(handle.opened_stamp, None))
+        loan = self._loans.pop(id(holder), None)
+        if loan is not None:
+            self.back(loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed or terminated: the ledger counts it as gone."""

@@ -34,11 +34,11 @@ def watch(ledger: Ledger) -> Iterator[None]:
     with kit.open_names() as stand:
         stand(pool, "__init__", kit.around(pool.__init__, lender.making, lender.made))
         stand(pool, "connection", lender.lending(pool.connection))
-        stand(pool, "cache", kit.around(pool.cache, lender.taking, lender.cached))
+        stand(pool, "cache", kit.around_named(pool.cache, lender.taking, lender.cached))
         stand(pool, "close", kit.around(pool.close, after=lender.gone))
         for kind in (pooled_db.PooledDedicatedDBConnection, pooled_db.PooledSharedDBConnection):
-            stand(kind, "close", kit.around(kind.close, lender.giving_back, lender.given_back))
-            stand(kind, "__del__", kit.around(kind.__del__, lender.dropped))
+            stand(kind, "close", kit.while_lent(kind.close, _LOAN, lender.giving_back, lender.given_back))
+            stand(kind, "__del__", kit.while_lent(kind.__del__, _LOAN, lender.dropped))
         yield
 
 
@@ -80,16 +80,18 @@ class _Lender(Lender):
 
     def pool_of(self, theirs: Any) -> Pool | None:
         """The ledger's Pool for the library's pool `theirs`, entered now if the pool was made before the start."""
-        if _POOL not in theirs.__dict__:
+        try:
+            pool: Pool | None = theirs._whoholds_pool
+        except AttributeError:
             self.made(theirs, None, None, None)
-        return super().pool_of(theirs)
+            pool = theirs._whoholds_pool
+        return pool
 
     def lent(self, theirs: Any, loan: Handle, lent: Any) -> None:
         """The pool has lent `lent`, which wraps a SteadyDB connection, which wraps the driver's: a loan is opened."""
         del theirs
-        below = handle_on(getattr(getattr(lent, "_con", None), "_con", None))
         setattr(lent, _LOAN, loan)
-        self.lend(loan, lent, below)
+        self.lend(loan, lent, handle_on(getattr(lent._con, "_con", None)))
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A connection is about to return to the pool's cache: the hook's result is that SteadyDB connection."""
@@ -101,21 +103,20 @@ class _Lender(Lender):
 
     def giving_back(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The borrower closes its loan: the reset that follows is the pool's use, not the borrower's."""
-        loan: Handle | None = lent.__dict__.get(_LOAN)
-        if loan is not None:
-            loan.settle()
+        loan: Handle = lent._whoholds_loan
+        loan.settle()
 
     def given_back(self, lent: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The borrower has closed its loan."""
-        loan: Handle | None = lent.__dict__.pop(_LOAN, None)
-        if loan is not None:
-            self.ledger.given_back(loan)
+        loan: Handle = lent._whoholds_loan
+        setattr(lent, _LOAN, None)
+        self.ledger.given_back(loan)
 
     def dropped(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The finalizer is about to give the loan back: the program itself never closed it."""
-        loan: Handle | None = lent.__dict__.pop(_LOAN, None)
-        if loan is not None:
-            self.ledger.dropped(loan)
+        loan: Handle = lent._whoholds_loan
+        setattr(lent, _LOAN, None)
+        self.ledger.dropped(loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed: the ledger counts it as gone."""

@@ -49,7 +49,7 @@ from whoholds.drivers._importlib_bootstrap.calls import (
     used,
 )
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
-from whoholds.drivers._importlib_bootstrap.loan_calls import lending, lending_async, resetting
+from whoholds.drivers._importlib_bootstrap.loan_calls import around_named, lending, lending_async, while_lent
 from whoholds.drivers._importlib_bootstrap.uses import task_or_thread
 from whoholds.drivers._opens import (
     connect_failed,
@@ -78,6 +78,7 @@ __all__ = [
     "any_alive",
     "around",
     "around_async",
+    "around_named",
     "as_if_in",
     "closing",
     "closing_async",
@@ -98,7 +99,6 @@ __all__ = [
     "opening_async",
     "postgres_target",
     "rebind",
-    "resetting",
     "shortcut",
     "stands_for",
     "statement",
@@ -110,6 +110,7 @@ __all__ = [
     "unless_inside",
     "used",
     "used_async",
+    "while_lent",
     "whoholds_of",
 ]
 

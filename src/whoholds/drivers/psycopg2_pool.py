@@ -39,7 +39,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         "__init__": kit.around(base.__init__, lender.making),
         "_connect": kit.around(_tags.for_pool(base._connect, ledger, lender.pool_of), after=lender.stocked),
         "_getconn": lender.lending(base._getconn),
-        "_putconn": kit.around(base._putconn, lender.taking, lender.taken, lender.not_taken, framed=False),
+        "_putconn": kit.around_named(base._putconn, lender.taking, lender.taken, lender.not_taken),
         "_closeall": kit.around(base._closeall, after=lender.gone, failed=lender.perhaps_gone),
     }
     with kit.open_names() as stand:
@@ -117,6 +117,16 @@ class _Lender(Lender):
                 return handle.database
         return database("postgresql")
 
+    def asks(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> Handle | None:
+        """Somebody asks. These pools give or refuse at once: nobody waits."""
+        try:
+            pool: Pool = theirs._whoholds_pool
+        except AttributeError:  # the pool was made before the start
+            return None
+        loan = self.ledger.asks(None, frame)
+        loan.pool = pool
+        return loan
+
     def lent(self, theirs: Any, loan: Handle, connection: Any) -> None:
         """The pool has given `connection`. With a key, the same connection is given again."""
         try:
@@ -151,7 +161,8 @@ class _Lender(Lender):
             key, loan = kept
             if loan is not None:
                 theirs._whoholds_lent.pop(key, None)
-                self.back(loan)
+                loan.parent.at_home = True
+                self.ledger.closed(loan)
 
     def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
         """The pool would not take it, and it is lent as before; or it had, and a signal's handler raised after that."""

@@ -163,8 +163,10 @@ class _Lender(Lender):
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back. It ends before the call, for the next borrower may get it during the call."""
         connection = args[0] if args else kwargs.get("conn")
-        loan: Handle | None = getattr(connection, "__dict__", {}).pop(LOAN, None)
-        self.back(loan)
+        loan: Handle | None = getattr(connection, LOAN, None)
+        if loan is not None:
+            setattr(connection, LOAN, None)
+            self.back(loan)
         return connection, loan
 
     def not_taken(self, _theirs: Any, kept: Any, _exc: Any, _frame: Any) -> None:

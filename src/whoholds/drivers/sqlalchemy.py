@@ -56,7 +56,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))
         checkout = lender.lending(vars(proxy)["_checkout"].__func__)  # each `connect` of a pool ends in it
         stand(proxy, "_checkout", classmethod(kit.as_if_in(base.__module__, checkout)))
-        stand(proxy, "_reset", kit.resetting(proxy._reset, lender.resetting))
+        stand(proxy, "_reset", kit.around_named(proxy._reset, lender.resetting))
         stand(record, "checkin", kit.around(record.checkin, lender.checking_in, framed=False))
         if ledger.tag is not None:
             name = "_ConnectionRecord__connect"
@@ -165,7 +165,7 @@ class _Lender(Lender):
     def loan_of(self, thing: Any) -> Handle | None:
         """The loan of a transaction."""
         record = getattr(getattr(thing.connection, "_dbapi_connection", None), "_connection_record", None)
-        return record.__dict__.get(LOAN) if record is not None else None
+        return getattr(record, LOAN, None)
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
         """The database of an open connection of the pool; if there is none, only the system that the dialect names."""
@@ -209,41 +209,43 @@ class _Lender(Lender):
     def lent(self, _proxies: Any, loan: Handle, fairy: Any) -> None:
         """The pool has lent `fairy`, its own proxy of a connection."""
         pool, theirs, record = loan.pool, fairy._pool, fairy._connection_record
-        before: Handle | None = record.__dict__.get(LOAN)
+        before: Handle | None = getattr(record, LOAN, None)
         if before is not None and before.closed_stamp is None:
             if before.ref is not None and before.ref() is fairy:  # the same thread, of a pool that lends it one
                 return
             self.ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
         if pool is not None:
             _sizes(theirs, pool)
-        handle: Handle | None = record.__dict__.get(_STOCK)
+        handle: Handle | None = getattr(record, _STOCK, None)
         if handle is None and not all(hears() for hears in self.hears):  # the connection is judged, as nobody's stock
             return
-        record.__dict__[LOAN] = loan
+        setattr(record, LOAN, loan)
         self.lend(loan, fairy, handle, _by_dialect(theirs) if handle is None else None)
 
     def resetting(self, fairy: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The loan is coming back: later calls on its connection (a rollback) are the pool's use of it."""
         record = fairy._connection_record
         if record is not None:  # a detached connection is closed, and goes back to no pool
-            loan: Handle | None = record.__dict__.get(LOAN)
+            loan: Handle | None = getattr(record, LOAN, None)
             if loan is not None:
                 loan.settle()
 
     def checking_in(self, record: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The program gives the loan back, or the finalizer does for a loan that was dropped."""
-        kept = record.__dict__
-        handle: Handle | None = kept.get(_STOCK)
+        handle: Handle | None = getattr(record, _STOCK, None)
         if handle is not None and handle.pool is not None:
             handle.at_home = True
-        loan: Handle | None = kept.pop(LOAN, None)
+        loan: Handle | None = getattr(record, LOAN, None)
         if loan is not None:
+            setattr(record, LOAN, None)
             self.ledger.given_back(loan)
 
     def detached(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
         """The event `detach`: the connection leaves its pool, and its borrower must close it."""
-        handle: Handle | None = record.__dict__.pop(_STOCK, None)
-        loan: Handle | None = record.__dict__.pop(LOAN, None)
+        handle: Handle | None = getattr(record, _STOCK, None)
+        loan: Handle | None = getattr(record, LOAN, None)
+        setattr(record, _STOCK, None)
+        setattr(record, LOAN, None)
         if handle is not None:
             handle.pool = None
             handle.at_home = False

@@ -44,7 +44,7 @@ def _silence(event: Any, target: Any, listener: Any) -> None:
 
 def _making(session: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> None:
     """The constructor runs, under the program's own call, `sessionmaker`, `scoped_session` or `AsyncSession`."""
-    session.__dict__[_MADE] = nearest_own(frame)
+    setattr(session, _MADE, nearest_own(frame))
 
 
 def _began(session: Any, transaction: Any, connection: Any, _frame: Any) -> None:
@@ -53,6 +53,6 @@ def _began(session: Any, transaction: Any, connection: Any, _frame: Any) -> None
     if not closes:  # what a session was given, as `bind`, in `binds` or by its `get_bind`, it does not give back
         return
     record = getattr(getattr(connection, "_dbapi_connection", None), "_connection_record", None)
-    loan = record.__dict__.get(LOAN) if record is not None else None  # a detached connection has none
+    loan = getattr(record, LOAN, None)  # a detached connection has none
     if loan is not None:
-        loan.made = session.__dict__.get(_MADE, ())
+        loan.made = getattr(session, _MADE, ())

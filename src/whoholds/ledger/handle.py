@@ -120,14 +120,14 @@ class Handle(Request):
     """
 
     __slots__ = (
-        "after",
         "asker",
         "at_home",
         "backend_pid",
-        "before",
         "caller",
         "calls",
+        "calls_after",
         "calls_s",
+        "calls_s_after",
         "closed_at",
         "closed_stamp",
         "connect_s",
@@ -176,8 +176,10 @@ class Handle(Request):
         self.closed_stamp: int | None = None
         self.how = ""  # how it ended: one of the constants above
         self.connect_s: float | None = None  # how long opening took
-        self.calls = 0  # that have ended; of a loan none: its connection's are
+        self.calls = 0  # that have ended; of a loan those that its connection had seen before it was lent
         self.calls_s = 0.0  # seconds inside them
+        self.calls_after: int | None = None  # the same when the borrower's uses had ended
+        self.calls_s_after = 0.0
         self.caller = 0  # who is inside a call now: a thread ident or the id of a task; 0: nobody
         self.used_by: int = 0  # the last caller
         self.in_transaction: bool | None = False  # of sqlite None right after a rollback
@@ -221,8 +223,8 @@ class Handle(Request):
 
     def lent(self, connection: Handle) -> None:
         """It is a loan of `connection` from now on: what is called on that until `settle` are the loan's own uses."""
-        self.before = (connection.calls, connection.calls_s)
-        self.after: tuple[int, float, float] | None = None
+        self.calls, self.calls_s = connection.calls, connection.calls_s
+        self.calls_after = None
         self.parent = connection
 
     def settle(self) -> None:
@@ -231,14 +233,18 @@ class Handle(Request):
         A second call changes nothing. Called when the loan is given back, before the pool resets the connection.
         """
         connection = self.parent
-        if connection is not None and self.after is None:
-            self.after = (connection.calls, connection.calls_s, connection.used_at)
+        if connection is not None and self.calls_after is None:
+            if connection.used_at > self.used_at:  # noqa: PLR1730 - `max` is a call, and each loan passes here
+                self.used_at = connection.used_at
+            self.calls_s_after = connection.calls_s
+            self.calls_after = connection.calls
 
     def leave_out(self, uses: int, busy_s: float) -> None:
         """Leave out the library's own calls: those since the loan had so many uses, and so many seconds in them."""
         connection = self.parent
-        if connection is not None and self.after is None:
-            self.before = (connection.calls - uses, connection.calls_s - busy_s)
+        if connection is not None and self.calls_after is None:
+            self.calls = connection.calls - uses
+            self.calls_s = connection.calls_s - busy_s
 
     @property
     def uses(self) -> int:
@@ -246,8 +252,8 @@ class Handle(Request):
         connection = self.parent
         if connection is None:
             return self.calls
-        after = self.after
-        return (connection.calls if after is None else after[0]) - self.before[0]
+        after = self.calls_after
+        return (connection.calls if after is None else after) - self.calls
 
     @uses.setter
     def uses(self, calls: int) -> None:
@@ -259,8 +265,8 @@ class Handle(Request):
         connection = self.parent
         if connection is None:
             return self.calls_s
-        after = self.after
-        return max((connection.calls_s if after is None else after[1]) - self.before[1], 0.0)
+        after = connection.calls_s if self.calls_after is None else self.calls_s_after
+        return max(after - self.calls_s, 0.0)
 
     @busy_s.setter
     def busy_s(self, seconds: float) -> None:
@@ -285,8 +291,8 @@ class Handle(Request):
         if self.closed_stamp is None and (self.parent or self).caller:
             return 0.0
         used, connection = self.used_at, self.parent
-        if connection is not None:
-            used = max(used, connection.used_at if self.after is None else self.after[2])
+        if connection is not None and self.calls_after is None:
+            used = max(used, connection.used_at)
         return max((now if self.closed_at is None else self.closed_at) - used, 0.0)
 
     @property

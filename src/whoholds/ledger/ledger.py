@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
+_new, _fill = object.__new__, Handle.__init__  # `Handle(…)` goes through C, which costs a fifth more
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
 MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
 STORED = 100  # callers that share one connection, and places that a pool has lost
@@ -152,7 +153,8 @@ class Ledger:
 
         The result is the loan that it gets, once the pool has given it: see `lent`.
         """
-        loan = Handle(CHECKOUT, "", NOWHERE, self._owner(), self._origin(frame, self.frames))
+        loan = _new(Handle)
+        _fill(loan, CHECKOUT, "", NOWHERE, self._owner(), self._origin(frame, self.frames))
         loan.began = self.clock()
         if pool is not None:
             loan.pool = pool
@@ -206,8 +208,8 @@ class Ledger:
             ledger.closed(handle, how)
             return
         parent = handle.parent
-        if parent is not None and handle.after is None:
-            handle.after = (parent.calls, parent.calls_s, parent.used_at)  # as `settle`
+        if parent is not None and handle.calls_after is None:
+            handle.settle()
         handle.closed_at = self.clock()
         at_closing = here.at_closing
         if at_closing is not nothing_at_closing:
@@ -240,7 +242,7 @@ class Ledger:
         """A close that failed: it is open after all."""
         handle.closed_at = handle.closed_stamp = None
         handle.how = ""
-        handle.after = None
+        handle.calls_after = None
         self._open[handle.opened_stamp] = handle
 
     # --- what was open before -----------------------------------------------------------------------------------

@@ -5,16 +5,21 @@ What `calls` promises these promise too.
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers._importlib_bootstrap.calls import around
 from whoholds.hooks.seams import stands_for, stays_ours
+from whoholds.ledger.cpython import attribute as own  # no `__getattr__` runs, which would ask the connection below
+
+_ANY_ARGUMENTS = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+_NOTHING: dict[str, Any] = {}
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._importlib_bootstrap.shapes import Before, Lent, NotLent
+    from whoholds.drivers._importlib_bootstrap.shapes import After, Before, Failed, Lent, NotLent
 
 
 def lending(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
@@ -95,28 +100,88 @@ def lending_async(original: Callable[..., Any], asks: Before, lent: Lent, not_le
     return stands_for(call, original)
 
 
-_RESET = ("self", "pool", "transaction_was_reset", "terminate_only", "asyncio_safe")
+def while_lent(
+    original: Callable[..., Any], mark: str, before: Before | None = None, after: After | None = None
+) -> Any:
+    """`around` for a method without arguments of what a pool has lent: only while its attribute `mark` is set.
 
-
-def resetting(original: Callable[..., Any], before: Before) -> Any:
-    """`original`, the `_reset` of SQLAlchemy's connection proxy, with `before(proxy, (), {}, None)`.
-
-    SQLAlchemy calls it with keywords. Where the names are those of 2.0, they are named here too: a call that takes any
-    keywords makes a dict of them, which doubles its price.
+    What was given back is closed a second time by its finalizer, which then costs next to nothing.
     """
-    code = original.__code__
-    if code.co_varnames[: code.co_argcount] != _RESET or code.co_kwonlyargcount:
-        return around(original, before, framed=False)
 
-    def call(self: Any, pool: Any, transaction_was_reset: Any, terminate_only: Any, asyncio_safe: Any) -> Any:
+    def call(self: Any, /) -> Any:
+        kept = result = None
+        lent = False
         try:
             try:
-                before(self, (), {}, None)
+                lent = own(self, mark) is not None
+                if lent and before is not None:
+                    kept = before(self, (), _NOTHING, None)
+            except AttributeError:  # no pool of ours has lent it
+                pass
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
-            return original(self, pool, transaction_was_reset, terminate_only, asyncio_safe)
+            result = original(self)
+            if lent and after is not None:
+                try:
+                    after(self, kept, result, None)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
         except BaseException:
-            del self, pool, transaction_was_reset, terminate_only, asyncio_safe
+            del self, kept, result
             raise
+        return result
 
+    return stands_for(call, original)
+
+
+def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
+    original: Callable[..., Any], before: Before | None = None, after: After | None = None, failed: Failed | None = None
+) -> Any:
+    """`around` for a method whose callers may name its arguments. `before` gets the first two in order, and no frame.
+
+    A call that takes any keywords makes a dict of them, and one more for `original`: twice the price. So this call has
+    the parameters of `original`, where they are one to four plain ones; otherwise it is `around`.
+    """
+    code = original.__code__
+    many = code.co_argcount - 1
+    if code.co_kwonlyargcount or code.co_flags & _ANY_ARGUMENTS or not 1 <= many <= 4:  # noqa: PLR2004 - as below
+        return around(original, before, after, failed, framed=False)
+
+    def call(self: Any, a: Any, b: Any, c: Any, d: Any) -> Any:  # noqa: C901 - likewise
+        kept = result = None
+        try:
+            if before is not None:
+                try:
+                    kept = before(self, (a,) if many == 1 else (a, b), _NOTHING, None)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+            if many == 1:
+                result = original(self, a)
+            elif many == 2:  # noqa: PLR2004 - the number of parameters
+                result = original(self, a, b)
+            elif many == 3:  # noqa: PLR2004 - likewise
+                result = original(self, a, b, c)
+            else:
+                result = original(self, a, b, c, d)
+            if after is not None:
+                try:
+                    after(self, kept, result, None)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(self, kept, exc, None)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                a = b = c = d = None
+                del self, kept, result, exc
+            raise
+        return result
+
+    ours = call.__code__
+    names = (*code.co_varnames[: many + 1], *ours.co_varnames[many + 1 :])
+    call.__code__ = ours.replace(co_varnames=names, co_argcount=many + 1)  # what is left of `a` to `d` has no value
+    call.__defaults__ = original.__defaults__
     return stands_for(call, original)

@@ -19,6 +19,7 @@ from whoholds.ledger.here import (
     JOB,
     OWNER,
     SPAWN,
+    Job,
     current_owner,
     no_context,
     noted,
@@ -27,7 +28,6 @@ from whoholds.ledger.here import (
     thread_owner,
 )
 from whoholds.ledger.origin import capture_until
-from whoholds.ledger.owner import Owner
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
     from types import CodeType, FrameType, ModuleType
     from typing import Any, TypeAlias
 
-    # (the attributes of a Thread, the owner it works for, the owner it worked for before)
-    _Job: TypeAlias = tuple[dict[str, Any], Owner | None, Any]
+    from whoholds.ledger.owner import Owner
+
+    # (the attributes of a Thread, what it works at or for whom, what it worked at before)
+    _Work: TypeAlias = tuple[dict[str, Any], Job | Owner | None, Any]
 
 
 _restore: list[Callable[[], None]] = []
@@ -172,7 +174,7 @@ def _jobs(module: ModuleType) -> None:
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:  # noqa: N807 - it becomes a method of the class
         init(self, *args, **kwargs)
         try:
-            set_attribute(self, SPAWN, spawning(sys._getframe(1)))
+            set_attribute(self, SPAWN, noted(sys._getframe(1)))
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, init)
 
@@ -206,21 +208,20 @@ def _jobs(module: ModuleType) -> None:
     _restore.append(replace(item, "run", stands_for(run_job, run)))
 
 
-def _begun(active: dict[int, Any], spawn: Any) -> _Job | None:
-    """Notes that this thread now works at the job that `spawn` started. None if the thread or the spawn is unknown.
+def _begun(active: dict[int, Any], started: Any) -> _Work | None:
+    """Notes that this thread now works at the job that `started` tells of. None if the thread or that is unknown.
 
     The result is for `_over`.
     """
     ident = _thread.get_ident()
     thread = active.get(ident)
-    if thread is None or spawn is None:
+    if thread is None or started is None:
         return None
     worker = thread_owner(thread, ident)
     if worker.width == 0:
         worker.width = executor_width(thread)
         worker.is_worker = True
-    spawn.width = worker.width
-    return _works_at(thread, Owner("job", worker.name, None, worker.ident, spawn, worker))
+    return _works_at(thread, Job(started, worker))
 
 
 def _failed(item: Any, error: BaseException | None) -> None:
@@ -230,21 +231,21 @@ def _failed(item: Any, error: BaseException | None) -> None:
         future.set_exception(error)
 
 
-def _works_at(thread: Any, owner: Owner | None) -> _Job:
-    """Notes that a Thread works for `owner`. The result is for `_over`, which restores the owner before."""
+def _works_at(thread: Any, work: Job | Owner | None) -> _Work:
+    """Notes that a Thread works at a job, or for an owner. The result is for `_over`, which restores what was there."""
     attributes = own(thread)
     before = attributes.get(JOB)
-    attributes[JOB] = owner
-    return attributes, owner, before
+    attributes[JOB] = work
+    return attributes, work, before
 
 
-def _over(begun: _Job) -> None:
-    """The thread no longer works at the job of `begun`. A second call changes nothing."""
-    attributes, owner, before = begun
-    if attributes.get(JOB) is owner:
+def _over(begun: _Work) -> None:
+    """The thread no longer works at what `begun` has. A second call changes nothing."""
+    attributes, work, before = begun
+    if attributes.get(JOB) is work:
         attributes[JOB] = before
-    if owner is not None and owner.kind == "job":
-        owner.job_over_at = monotonic()
+    if type(work) is Job and work.owner is not None:
+        work.owner.job_over_at = monotonic()
 
 
 def _processes(process: ModuleType) -> None:

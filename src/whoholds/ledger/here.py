@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FRAMES = 8  # kept of each spawning call
 SPAWN = "_whoholds_spawn"  # on a Thread or Task: the Spawn that started it, or what makes one
 OWNER = "_whoholds_owner"  # on a Thread or Task: its Owner, once it has opened something
-JOB = "_whoholds_job"  # on a Thread: the Owner of the job that its executor runs now
+JOB = "_whoholds_job"  # on a Thread: the Job that its executor runs now, or the Owner for whom it works
 
 # Set around `create_task`, because an eager task runs before that returns. One per thread; a greenlet that
 # switches there would see another's: the task it then names was spawned by the same thread all the same.
@@ -81,7 +81,29 @@ def current_owner() -> Owner | None:
         if is_the_programs(error):
             raise
         attributes = own(thread)
-    return attributes.get(JOB) or attributes.get(OWNER) or thread_owner(thread, ident)
+    work = attributes.get(JOB)
+    if work is not None:
+        return work if type(work) is Owner else work.owner or _job_owner(work)
+    return attributes.get(OWNER) or thread_owner(thread, ident)
+
+
+class Job:
+    """What a worker thread of an executor works at. Its Owner is made once somebody asks: most jobs open nothing."""
+
+    __slots__ = ("owner", "started", "worker")
+
+    def __init__(self, started: tuple[Any, ...], worker: Owner) -> None:
+        self.started = started  # `noted` of the call that submitted it
+        self.worker = worker
+        self.owner: Owner | None = None
+
+
+def _job_owner(job: Job) -> Owner:
+    worker = job.worker
+    spawn = Spawn(*job.started)
+    spawn.width = worker.width
+    job.owner = owner = Owner("job", worker.name, None, worker.ident, spawn, worker)
+    return owner
 
 
 def thread_owner(thread: Any, ident: int) -> Owner:

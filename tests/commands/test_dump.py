@@ -17,6 +17,8 @@ import pytest
 
 from tests.needs import lacking
 from tests.programs import Programs
+from whoholds.commands.asking import checked
+from whoholds.commands.exchange import NoAnswer
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
@@ -179,6 +181,20 @@ def test_who_cannot_answer_gets_one_line_that_says_why(programs: Programs) -> No
     assert left(programs) == []
 
 
+def test_an_answer_cannot_write_on_the_terminal() -> None:
+    """Control characters and line ends of names are shown as escapes; only a report has lines."""
+    said = {"type": "holders", "name": "Thread\n\x1b[31m", "rows": [{"report": "one\ntwo\x07"}], "held": 1}
+    assert checked(json.dumps(said).encode(), 1) == {
+        "type": "holders",
+        "name": "Thread\\n\\x1b[31m",
+        "rows": [{"report": "one\ntwo\\x07"}],
+        "held": 1,
+    }
+    for answer in (b"[]", b"{", b'{"type": "other"}'):
+        with pytest.raises(NoAnswer, match="an answer that is not whoholds's"):
+            checked(answer, 1)
+
+
 @pytest.mark.once
 def test_a_program_in_c_code_that_lets_no_thread_run_does_not_answer(programs: Programs) -> None:
     """How long it was waited for is said, and why that can be; afterwards it answers again."""
@@ -230,6 +246,10 @@ def test_root_asks_as_the_processs_user(programs: Programs) -> None:
         assert said.code == 0, said.err
         described = json.loads(said.out)
         assert (described["process"]["pid"], described["held"]) == (process.pid, 2)
+        seen = programs.whoholds("top", "--once", "--filter", str(process.pid), **environment(programs))
+        assert [line.split()[:3] for line in seen.out.splitlines()[2:] if str(process.pid) in line] == [
+            [str(process.pid), "app.py", "2"]
+        ]
         assert left(programs) == []
         process.send_signal(signal.SIGSTOP)
         asker = programs.command(

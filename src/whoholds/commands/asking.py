@@ -84,12 +84,15 @@ def checked(answer: bytes, pid: int) -> dict[str, Any]:
     return _shown(said)  # type: ignore[no-any-return]  # an object is given for an object
 
 
-def _shown(value: Any) -> Any:
+def _shown(value: Any, *, lines: bool = False) -> Any:
+    """The same with each control character as an escape; a text may have several lines only where `lines` says so."""
     if isinstance(value, str):
-        return visible(value, lines=True)
+        return visible(value, lines=lines)
     if isinstance(value, list):
         return [_shown(item) for item in value]
-    return {name: _shown(item) for name, item in value.items()} if isinstance(value, dict) else value
+    if not isinstance(value, dict):
+        return value
+    return {visible(name): _shown(item, lines=name == "report") for name, item in value.items()}
 
 
 def _why_not(process: Process, waited: float) -> str:

@@ -13,6 +13,7 @@ import whoholds
 from tests.worlds import CARS, REPORT, SHOP, STOCK, Program, thread
 from whoholds.analysis.cost import memory_of
 from whoholds.ledger.handle import CHECKOUT
+from whoholds.ledger.referrer import Referrer
 from whoholds.reporting.held import description_text
 from whoholds.watching.description import FINDINGS, HOLDERS
 from whoholds.watching.holders import described
@@ -167,3 +168,21 @@ def test_the_cost_is_that_of_this_process() -> None:
     program.watch.in_child()
     assert program.watch.cost == (0, 0.0, 0, 0)
     assert memory_of([], program.watch.history) < cost["memory_bytes"] * 10
+
+
+def test_what_was_open_before_has_a_referrer_in_place_of_a_line() -> None:
+    """In the object, in the text and in its first line; and no seconds by an unknown owner are told of it."""
+    program = Program()
+    ledger = program.watch.ledger
+    for line in (26, 26, 0):
+        what = Referrer("variable conn", "/srv/shop/cars.py", line, "load_cars") if line else Referrer("global db")
+        ledger.adopt("connection", "psycopg", SHOP, None, what)
+    read = read_back(program)
+    first, second = read["databases"][0]["groups"]
+    assert (first["opened"], first["referrer"]) == (None, "/srv/shop/cars.py:26 in load_cars (variable conn)")
+    assert (second["count"], second["referrer"]) == (1, "global db")
+    text = description_text(read).splitlines()
+    assert text[0].endswith("holds 3 connections, 2 of them held at /srv/shop/cars.py:26 in load_cars (variable conn)")
+    assert "     2  held at  /srv/shop/cars.py:26 in load_cars (variable conn)" in text
+    assert text[text.index("     1  held at  global db") + 1] == "        opened   before whoholds came"
+    assert not any("unknown" in line for line in text)

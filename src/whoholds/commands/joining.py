@@ -100,7 +100,7 @@ def _holder(pid: int, group: dict[str, Any], holder: dict[str, Any]) -> Holder:
     return Holder(
         process=pid,
         kind=str(group["kind"]),
-        opened=_line(group["opened"]),
+        opened=group.get("referrer") or _line(group["opened"]),
         owner=holder["name"] or "",
         work=holder["work"] or "",
         now=_line(holder["now"]),

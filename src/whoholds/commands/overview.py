@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from whoholds.reporting.group_records import IDLE, IN_A_STATEMENT, IN_TRANSACTION
-from whoholds.reporting.words import number_of, recorded_place
+from whoholds.reporting.words import number_of, place_of_group, recorded_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,7 +126,7 @@ def _lines(now: Mapping[int, dict[str, Any]], rates: Mapping[int, dict[str, floa
         mine: dict[tuple[str, str], Row] = {}  # of this process
         for database in said["databases"]:
             for group in database["groups"]:
-                place = recorded_place(group["opened"])
+                place = place_of_group(group)
                 row = mine[place, database["name"]] = _row(rows, place, database["name"])
                 row["held"] += group["count"]
                 row["longest_s"] = max(row["longest_s"], group["longest_s"])

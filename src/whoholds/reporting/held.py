@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.groups import group_lines
 from whoholds.reporting.pools import pool_lines
-from whoholds.reporting.words import bytes_text, noun, number_of, opening_verb, recorded_place, seconds_text
+from whoholds.reporting.words import bytes_text, noun, number_of, place_of_group, seconds_text, verb_of_group
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +71,7 @@ def _answer(description: dict[str, Any]) -> str:
     most = max(groups, key=lambda group: group["count"])
     held = number_of_handles(description["held"], most["kind"])
     which = "" if len(groups) == 1 else f"{most['count']} of them "
-    if most["referrer"] is not None:
-        return f"{who} holds {held}, {which}held at {most['referrer']}"
-    return f"{who} holds {held}, {which}{opening_verb(most['kind'])} at {recorded_place(most['opened'])}"
+    return f"{who} holds {held}, {which}{verb_of_group(most)} at {place_of_group(most)}"
 
 
 def _finding_lines(description: dict[str, Any]) -> list[str]:

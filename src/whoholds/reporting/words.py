@@ -46,6 +46,16 @@ def recorded_place(line: dict[str, Any] | None) -> str:
     return f"{place} in {line['function']}"
 
 
+def place_of_group(group: dict[str, Any]) -> str:
+    """The opening line of a described group; for what was opened before the watch, what refers to it."""
+    return group.get("referrer") or recorded_place(group["opened"])
+
+
+def verb_of_group(group: dict[str, Any]) -> str:
+    """`opened`, `borrowed`; `held` for what was opened before the watch."""
+    return "held" if group.get("referrer") else opening_verb(group["kind"])
+
+
 def noun(kind: str, count: int) -> str:
     """`connection` or `cursor` for handles of this kind, in the plural unless it is one."""
     return f"{'cursor' if kind == 'cursor' else 'connection'}{plural(count)}"

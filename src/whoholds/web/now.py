@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from whoholds.reporting.held import number_of_handles
-from whoholds.reporting.words import UNKNOWN_LINE, number_of, opening_verb
+from whoholds.reporting.words import UNKNOWN_LINE, number_of, verb_of_group
 from whoholds.text.markup import shown
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _answer(description: dict[str, Any]) -> str:
     count = description["held"]
     held = f"{number_of_handles(count, most['kind'])} {'is' if count == 1 else 'are'} held now"
     which = "" if len(groups) == 1 else f"{most['count']} of them "
-    return f"{shown(held)}, {which}{opening_verb(most['kind'])} at {_place(most['opened'])}"
+    return f"{shown(held)}, {which}{verb_of_group(most)} at {_place_of_group(most)}"
 
 
 def _queue(pool: dict[str, Any]) -> str:
@@ -81,9 +81,14 @@ def _group(group: dict[str, Any], of: int) -> str:
     return (
         f'<li><p class="count">{group["count"]}</p><div>'
         f'<svg class="share" viewBox="0 0 100 2" preserveAspectRatio="none" aria-hidden="true">{share}</svg>'
-        f'<div class="where"><p class="place">{_place(group["opened"])}</p>{_source(group["opened"])}</div>'
+        f'<div class="where"><p class="place">{_place_of_group(group)}</p>{_source(group["opened"])}</div>'
         f"{_facts(facts)}{_holders(group)}{_stack('Where the oldest was opened', group['opening_stack'])}</div></li>"
     )
+
+
+def _place_of_group(group: dict[str, Any]) -> str:
+    """The opening line; for what was opened before the watch, what refers to it."""
+    return shown(group["referrer"]) if group["referrer"] else _place(group["opened"])
 
 
 def _place(line: dict[str, Any] | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from whoholds.commands.cli import main
 from whoholds.commands.server import server
 from whoholds.servers.asking import asked
 from whoholds.servers.blocking import trees_of
-from whoholds.servers.libraries import connected
+from whoholds.servers.libraries import connected, finished
 from whoholds.servers.postgres import BEGIN
 from whoholds.servers.state import HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, Limit, Session, State
 from whoholds.servers.target import target_of
@@ -363,6 +364,22 @@ def test_ctrl_c_in_the_middle_of_a_question_is_quiet(library: str, guarded: str)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
         assert (process.returncode, errors) == (0, "")
+
+
+@posix
+def test_ctrl_c_is_not_lost_where_a_library_swallows_it() -> None:
+    """As asyncpg does while it sends."""
+
+    async def question() -> None:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
+
+    loop = asyncio.new_event_loop()
+    with pytest.raises(KeyboardInterrupt):
+        finished(loop, question())
+    loop.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.once

@@ -75,7 +75,7 @@ def _pid(connection: Any) -> int | None:
     return pid if isinstance(pid, int) else None
 
 
-def _finished(loop: AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
+def finished(loop: AbstractEventLoop, coroutine: Coroutine[Any, Any, Any]) -> Any:
     """What the coroutine returns. Ctrl-C cancels it: asyncpg swallows a KeyboardInterrupt that comes while it sends."""
     task, pressed = loop.create_task(coroutine), []
 
@@ -107,7 +107,7 @@ def _asyncpgs(module: Any, target: Target) -> Line:
     else:
         named |= {"port": target.port, **{key: value for key, value in given.items() if value}}
     try:
-        connection = _finished(loop, module.connect(**named))
+        connection = finished(loop, module.connect(**named))
     except BaseException:
         loop.close()
         raise
@@ -117,7 +117,7 @@ def _asyncpgs(module: Any, target: Target) -> Line:
     def ask(sql: str) -> list[Any]:
         nonlocal busy
         busy = True
-        rows = list(_finished(loop, connection.fetch(sql)))
+        rows = list(finished(loop, connection.fetch(sql)))
         busy = False
         return rows
 

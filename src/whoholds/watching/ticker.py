@@ -151,7 +151,7 @@ class Ticker:
                 continue
             rest_s = self._watch.limits.every
             try:
-                self._watch.tick(pause=partial(pause, PAUSE_S))
+                self._watch.tick(pause=self._pause)
                 rest_s = self._watch.rest_s
             except Exception as error:  # noqa: BLE001 - our fault: say it once, and leave the program alone
                 self._watch.stand_aside("look-failed", f"a look failed: {failure(error)}", type(error))
@@ -160,6 +160,11 @@ class Ticker:
             if at_once and self._looked is not None:
                 at_once = False
                 self._looked.put(None)
+
+    def _pause(self) -> None:
+        """Let other threads run in the middle of a look, unless one of them waits for its end: to fork, or to exit."""
+        if not self._holds:
+            pause(PAUSE_S)
 
     def _glance(self) -> None:
         """Answer whoever asks from outside; of several watches, the one that began last."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import sqlite3
 import threading
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import whoholds
 from tests.worlds import CARS, REPORT, SHOP, STOCK, Program, thread
@@ -17,9 +19,6 @@ from whoholds.ledger.referrer import Referrer
 from whoholds.reporting.held import description_text
 from whoholds.watching.description import FINDINGS, HOLDERS
 from whoholds.watching.holders import described
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def read_back(program: Program) -> dict[str, Any]:
@@ -186,3 +185,20 @@ def test_what_was_open_before_has_a_referrer_in_place_of_a_line() -> None:
     assert "     2  held at  /srv/shop/cars.py:26 in load_cars (variable conn)" in text
     assert text[text.index("     1  held at  global db") + 1] == "        opened   before whoholds came"
     assert not any("unknown" in line for line in text)
+
+
+def test_the_page_names_every_field() -> None:
+    """docs/dump.md has a row for each, and for no other."""
+    page = (Path(__file__).parents[2] / "docs" / "dump.md").read_text(encoding="utf-8")
+    tables = page.partition("## The JSON object")[2].split("| field | value |")[1:]
+    named = [{field for row in rows_of(table) for field in re.findall(r"`(\w+)`", row)} for table in tables]
+    described_now = described(shop().watch)
+    database = described_now["databases"][0]
+    assert named == [set(one) for one in (described_now, database, database["groups"][0], described_now["cost"])]
+    for part in (described_now["process"], database["groups"][0]["holders"][0], database["groups"][0]["opened"]):
+        assert [field for field in part if f"`{field}`" not in page] == []
+
+
+def rows_of(table: str) -> list[str]:
+    """Give the first cells of a table's rows."""
+    return [line.split("|")[1] for line in table.split("\n\n", maxsplit=1)[0].splitlines() if line.startswith("| `")]

@@ -26,11 +26,12 @@ def proof(started: Callable[[int], AbstractContextManager[Server]], slots: int, 
     """Run one fleet, print what the command said and how long it took, and return whether it was right."""
     with started(slots) as server, fleet(server, processes, EACH, HOSTS) as truth:
         answer = ask(server)
-        print(printed(server), end="")
+        text = printed(server)
+    print(text)
     size = f"{processes} processes, {truth.connections} connections, {len(truth.lines)} lines, {HOSTS} hosts"
     times = f"{answer.look_s * 1000:.0f} ms for the queries and {answer.told_s * 1000:.0f} ms for the words"
-    length = f"{len(answer.text)} lines, {answer.data_bytes} bytes of JSON"
-    print(f"\n{size}: {answer.command_s:.2f} s for the command, of which {times}; {length}")
+    length = f"{len(text.splitlines())} lines, {answer.data_bytes} bytes of JSON"
+    print(f"{size}: {answer.command_s:.2f} s for the command, of which {times}; {length}")
     differences = wrong(answer, truth, slots)
     print("\n".join(("WRONG:", *differences)) if differences else "right to the slot and the line", flush=True)
     return not differences

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.drivers.conftest import made
-from tests.drivers.libraries import ALL, DuckDB, Library, maybe
+from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import needed
 from whoholds.analysis.blame import user_index
 from whoholds.drivers import sqlite
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.origin import Origin
 
-WATCHED = [kind for kind in ALL if kind is not DuckDB]
+WATCHED = [kind for kind in ALL if "transaction" not in kind.lacks]
 SERVERS = [kind for kind in WATCHED if kind.system != "sqlite"]
 each = pytest.mark.parametrize("kind", WATCHED, ids=lambda kind: kind.name)
 each_server = pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)

@@ -56,8 +56,9 @@ def lock_of(exc: Raised, system: str) -> str:
         code = first.get("C")
     if type(code) is str and code in _POSTGRESQL_LOCKS:
         return _POSTGRESQL_LOCKS[code]
-    if type(first) is int and first in _MYSQL_LOCKS and (system in ("mysql", "mariadb") or _says(exc, _MYSQL_WORDS)):
-        return _MYSQL_LOCKS[first]
+    number = first if type(first) is int else getattr(exc, "errno", None)  # the latter of mariadb's
+    if type(number) is int and number in _MYSQL_LOCKS and (system in ("mysql", "mariadb") or _says(exc, _MYSQL_WORDS)):
+        return _MYSQL_LOCKS[number]
     return ""
 
 

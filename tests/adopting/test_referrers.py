@@ -142,6 +142,22 @@ def test_of_a_global_and_a_variable_the_owner_is_named_and_of_a_loan_the_borrowe
     assert "(variable thing)" in by_borrower
 
 
+def test_a_librarys_variable_is_named_only_without_one_of_the_programs(shop: types.ModuleType) -> None:
+    """Whoever lends to a library's function further in is told, and a global before the library's variable."""
+    name = f"{sys.prefix}/lib/python3/site-packages/lib/core.py"
+    library: dict[str, Any] = {"told": told, "weakref": weakref}
+    exec(compile("def call(thing):\n    return told(weakref.ref(thing), borrowed=True)", name, "exec"), library)
+
+    def work(mine: Thing) -> str:
+        said: str = library["call"](mine)
+        return said
+
+    assert "in work (variable mine)" in work(Thing())
+    put(shop, "db", lambda thing: thing)
+    assert library["call"](shop.db) == "attached_shop.py (global db)"
+    assert "in call (variable thing)" in library["call"](Thing())
+
+
 def test_a_function_that_calls_locals_keeps_its_own(shop: types.ModuleType) -> None:
     """The dict that it has in its hands is neither emptied nor filled anew; the object is found all the same."""
 

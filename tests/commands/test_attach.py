@@ -188,7 +188,7 @@ def test_a_look_at_a_process_leaves_nothing_behind(shop: Shop, temporary: Path) 
 def test_a_watch_begins_and_is_taken_out_again(shop: Shop, temporary: Path) -> None:
     """It is there once, answers to a look, and ends; each asked for twice is an error."""
     begun = attach(shop.pid, temporary=temporary)
-    assert f"process {shop.pid} is watched now; it held 5 connections" in begun.stdout, begun.stderr
+    assert f"process {shop.pid} is watched now; it had 5 connections open already" in begun.stdout, begun.stderr
     assert shop.now()["patched"]
     assert shop.now()["path"] == shop.before["path"]
     again = attach(shop.pid, temporary=temporary)

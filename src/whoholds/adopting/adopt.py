@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.ledger import Ledger
 
-_NOBODY = Held(Referrer("nothing in sight"))
+_NOBODY = Held(Referrer("an object that cannot be seen"))
 
 
 def adopt(ledger: Ledger, rows: Iterable[Adoptable | AdoptableStock]) -> int:

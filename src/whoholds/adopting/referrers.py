@@ -35,7 +35,8 @@ _CONTAINERS = (list, tuple, set, frozenset, deque)
 _KEY = "\0"  # around a dict's key in a path, until the dict is known for a container or for an object's attributes
 _ANY_KEY = re.compile(f"{_KEY}.*?{_KEY}", re.DOTALL)
 _SUSPENDED = {CoroutineType: "cr", GeneratorType: "gi", AsyncGeneratorType: "ag"}
-_GLOBAL, _LOCAL, _LIBRARYS, _ATTRIBUTE = range(4)  # which of several referrers to name: the first of these
+# which of several referrers to name: the first of these; a library's globals and variables come after the program's
+_GLOBAL, _LOCAL, _LIBRARYS, _LIBRARYS_LOCAL, _ATTRIBUTE = range(5)
 
 
 class Held(NamedTuple):
@@ -86,7 +87,8 @@ class Climb:
         local = self._stacks.get(id(step.thing))
         if local is not None:
             for target, path in step.paths.items():
-                self._end(target, _LOCAL, f"variable {local.name}{path}", local.file, local.line, local.function, local)
+                rank = _LIBRARYS_LOCAL if kind_of(local.file) else _LOCAL
+                self._end(target, rank, f"variable {local.name}{path}", local.file, local.line, local.function, local)
 
     def _above(self, level: dict[int, _Step], seen: set[int]) -> dict[int, _Step]:
         """The next level: what refers to the objects of this one and has no name itself."""
@@ -173,7 +175,8 @@ class Climb:
         code = frame.f_code
         what = f"variable {name}{path}" if name else "a value that is in use"
         held = Held(self._referrer(what, code.co_filename, frame.f_lineno, code.co_name), 0, id(holder))
-        self._found.setdefault(target, {}).setdefault(_LOCAL, held)
+        rank = _LIBRARYS_LOCAL if kind_of(code.co_filename) else _LOCAL
+        self._found.setdefault(target, {}).setdefault(rank, held)
 
     def _end(
         self, target: int, rank: int, what: str, file: str, line: int = 0, function: str = "", local: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whoholds.analysis.blame import kind_of
 from whoholds.ledger.cpython import current_frames, has_gil
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class Local(NamedTuple):
 
 
 def locals_of_threads() -> dict[int, Local]:
-    """By id of its value: the variable of a function that is running in any thread. The innermost frame counts.
+    """By id of its value: the variable of a function that is running in any thread.
+
+    The innermost frame of the program's own counts, and a library's only without one.
 
     Empty without the GIL, where another thread's stack may not be looked at.
     """
@@ -42,7 +45,9 @@ def locals_of_threads() -> dict[int, Local]:
             if not is_ours(frame):
                 code = frame.f_code
                 for value, name in names_in(frame).items():
-                    found.setdefault(value, Local(name, code.co_filename, frame.f_lineno, code.co_name, ident))
+                    known = found.get(value)
+                    if known is None or (kind_of(known.file) and not kind_of(code.co_filename)):
+                        found[value] = Local(name, code.co_filename, frame.f_lineno, code.co_name, ident)
             frame = frame.f_back
     return found
 

@@ -59,7 +59,8 @@ class Demand:
             opened, wait, connection = loan.opened_at, loan.connect_s or 0.0, loan.parent
             held = max((loan.closed_at or opened) - opened - loan.lost_s, 0.0)
             used = -1.0
-            if connection is not None:  # as `Handle.busy_s`, written out
+            if connection is not None and (connection.referrer is None or connection.calls):
+                # as `Handle.busy_s`, written out
                 after = connection.calls_s if loan.calls_after is None else loan.calls_s_after
                 used = min(max(after - loan.calls_s, 0.0), held)
                 seen_s += held
@@ -161,11 +162,7 @@ def _loan(handle: Handle, now: float) -> Loan:
     """(asked at, seconds out, seconds used) of a loan that is out; -1 for a use that is not known."""
     held = handle.held_s(now)
     used = (
-        -1.0
-        if handle.parent is None or handle.referrer is not None
-        else held
-        if handle.running
-        else min(handle.busy_s, held)
+        -1.0 if not handle.seen or handle.referrer is not None else held if handle.running else min(handle.busy_s, held)
     )
     return handle.opened_at - (handle.connect_s or 0.0), held, used
 

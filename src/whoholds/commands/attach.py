@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.commands.entering import NotEntered, enter
 from whoholds.reporting.held import held_text
+from whoholds.reporting.words import number_of
 from whoholds.text.redact import redact
 from whoholds.text.streams import AUTO, has_color, in_color, say
 from whoholds.text.visible import visible
@@ -50,7 +51,8 @@ def _holders(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
 
 
 def _started(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
-    lines = [f"whoholds: process {pid} is watched now; it held {answer['adopted']} connections and loans already"]
+    already = number_of(answer["adopted"], "connection")
+    lines = [f"whoholds: process {pid} is watched now; it had {already} open already"]
     if not answer["wrapt"]:
         lines.append("whoholds: wrapt cannot be imported in it: modules of WHOHOLDS_WATCH are not watched")
     ask, end = f"`whoholds dump {pid}`", f"`whoholds attach --stop {pid}`"

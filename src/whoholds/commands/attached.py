@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from whoholds.assembling import adopt
+from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.ledger import Ledger
 from whoholds.settings.limits import Limits
 from whoholds.settings.matching import WrongSetting
@@ -45,7 +46,8 @@ def watch() -> dict[str, Any]:
     if has_wrapt:
         import wrapt  # noqa: F401 - later it might not be found any more
     running = start()
-    return {"type": "started", "adopted": len(running.handles), "wrapt": has_wrapt, "stays": True}
+    adopted = sum(handle.kind == CONNECTION for handle in running.handles)
+    return {"type": "started", "adopted": adopted, "wrapt": has_wrapt, "stays": True}
 
 
 def stop() -> dict[str, Any]:

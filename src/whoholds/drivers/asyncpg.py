@@ -98,7 +98,7 @@ def adoptable_stock() -> AdoptableStock:
 
     def places(holder: Any) -> Iterator[Place]:
         if holder._con is not None:
-            yield Place(holder._pool, holder._con, lent=not holder.is_idle())
+            yield Place(holder._pool, holder._con, lent=not holder.is_idle(), at=holder)
 
     return AdoptableStock(
         "asyncpg.pool",
@@ -192,10 +192,9 @@ class _Lender(Lender):
         self.ledger.pool_goes_with(pool, theirs._queue)
         self._pools[id(theirs)] = pool
 
-    def keep_loan(self, _place: Place, loan: Handle) -> None:
+    def keep_loan(self, place: Place, loan: Handle) -> None:
         """Remember a loan that was out before the start."""
-        if loan.parent is not None:
-            self._loans[loan.parent.opened_stamp] = loan
+        self._loans[id(place.at)] = loan
 
     def stocking(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The connection that is opened next belongs to the pool and to the line of the pool's constructor."""

@@ -180,6 +180,25 @@ row(
     """,
 )
 row(
+    "a Connection whose constructor raises what counts how often it is shown",
+    """
+    import sqlite3
+    class Wrong(Exception):
+        shown = 0
+        def __str__(self):
+            Wrong.shown += 1
+            raise LookupError("shown")
+    class Own(sqlite3.Connection):
+        def __init__(self, *args):
+            raise Wrong(*args)
+    sqlite3.connect("shop.db").close()
+    try:
+        sqlite3.connect("shop.db", factory=Own)
+    except Wrong as wrong:
+        print(wrong.args, Wrong.shown)
+    """,
+)
+row(
     "a Cursor whose __getattribute__ raises",
     """
     import sqlite3

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from whoholds.ledger.lockout import DEADLOCK, SNAPSHOT, UNREAD, WAITED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
 
 # What servers and poolers say when there are too many connections; libpq gives no SQLSTATE at connect.
@@ -42,8 +44,15 @@ def is_refusal(exc: Raised) -> bool:
     code = getattr(exc, "sqlstate", None) or getattr(exc, "pgcode", None) or (exc.args[0] if exc.args else None)
     if isinstance(code, int | str) and str(code) in _REFUSAL_CODES:
         return True
-    text = str(exc).lower()
-    return any(words in text for words in _REFUSALS)
+    return any(words in text for text in _texts(exc) for words in _REFUSALS)
+
+
+def _texts(exc: Raised) -> Iterator[str]:
+    """What `exc` says, in lower case. `str(exc)` might run code of the program's."""
+    for each in exc.args:
+        for text in each.values() if type(each) is dict else (each,):  # pg8000's is a dictionary
+            if isinstance(text, str):
+                yield str.lower(text)
 
 
 def lock_of(exc: Raised, system: str) -> str:

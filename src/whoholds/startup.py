@@ -43,13 +43,13 @@ _predicates: list[Predicate] = []
 _signals: list[Callable[[], None]] = []  # each call restores a signal's handler
 
 
-def from_environment() -> Watch | None:
+def from_environment(*, with_first_library: bool = False) -> Watch | None:
     """Start the watch that the environment asks for; None, and a message on stderr, if a setting is wrong.
 
-    The program then runs on unwatched.
+    The program then runs on unwatched. With the first library, no connection can be open that must be looked for.
     """
     try:
-        return start()
+        return _begun({}, adopts=not with_first_library)
     except WrongSetting as wrong:
         say(f"whoholds: not watching: {wrong}")
         return None
@@ -62,6 +62,10 @@ def start(**settings: Unpack[Settings]) -> Watch:
     differs that takes effect only at a start, such as `outputs`, a message says so. Raises `WrongSetting` and
     TypeError.
     """
+    return _begun(settings, adopts=True)
+
+
+def _begun(settings: Settings, *, adopts: bool) -> Watch:
     if _current:
         if settings:
             _current[0].use(_current[0].limits.with_settings(**settings))
@@ -74,7 +78,8 @@ def start(**settings: Unpack[Settings]) -> Watch:
     _current.append(watch)
     ticking.attend(watch)
     begin(watch, _added, _added_outputs)
-    adopt(watch.ledger)
+    if adopts:
+        adopt(watch.ledger)
     _listen_for_dump(limits)
     return watch
 

@@ -212,3 +212,19 @@ def test_the_start_file_names_a_callable_that_imports_nothing_when_off(program: 
     for value in (None, "0", "off"):
         assert program.run(source, WHOHOLDS=value).out.strip() == ""
     assert "whoholds.autostart" in program.run(f"import os; os.environ['WHOHOLDS'] = '1'; {source}", WHOHOLDS=None).out
+
+
+def test_what_was_open_before_is_found_at_a_late_start_and_accused_of_nothing(program: Programs) -> None:
+    """With the first library nothing can be open, and nothing is searched."""
+    searched = "print('whoholds.startup' in sys.modules, 'whoholds.adopting' in sys.modules)"
+    assert program.run(f"import sqlite3, sys\n{searched}").out == "True False\n"
+    ran = program.run(
+        "import sqlite3\nconnection = sqlite3.connect('cars.db')\nconnection.execute('begin immediate')\n"
+        "import whoholds\nwhoholds.start()\nprint(whoholds.holders())",
+        WHOHOLDS=None,
+    )
+    held = [line.strip() for line in ran.out.splitlines()]
+    assert held[1].startswith("1  held at  ")
+    assert held[1].endswith("(global connection)")
+    assert held[2:] == ["opened   before whoholds came", "state    in a transaction"]
+    assert (ran.code, ran.err) == (0, "")

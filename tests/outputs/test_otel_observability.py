@@ -54,7 +54,7 @@ def exported() -> set[str]:
     found = {"db_client_operation_duration_seconds"}
     for instrument in metrics.INSTRUMENTS:
         total = "_total" if instrument.create.endswith("counter") and "up_down" not in instrument.create else ""
-        unit = "_seconds" if instrument.unit == "s" else ""
+        unit = {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
         found.add(instrument.name.replace(".", "_") + unit + total)
     return found | {
         f"{name.replace('.', '_')}_seconds" for name in (names.CREATE_TIME, names.USE_TIME, names.WAIT_TIME)

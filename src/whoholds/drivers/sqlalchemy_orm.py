@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import LOAN
 from whoholds.ledger.origin import nearest_own
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from sqlalchemy import event
     from sqlalchemy.orm import Session
 
-    began = kit.listener(_began, "sqlalchemy.orm.Session.after_begin")
+    began = kit.listener(_began, "sqlalchemy.orm.Session.after_begin", framed=False)
     with kit.open_names() as stand:
         stand(Session, "__init__", kit.around(Session.__init__, _making))
         event.listen(Session, "after_begin", began)
@@ -47,12 +46,16 @@ def _making(session: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> 
     setattr(session, _MADE, nearest_own(frame))
 
 
-def _began(session: Any, transaction: Any, connection: Any, _frame: Any) -> None:
+def _began(session: Any, transaction: Any, connection: Any) -> None:
     """The event `after_begin`: the session has a connection; unless it was given one, it has borrowed it."""
-    *_, closes = getattr(transaction, "_connections", {}).get(connection) or (session.bind is not connection,)
-    if not closes:  # what a session was given, as `bind`, in `binds` or by its `get_bind`, it does not give back
-        return
-    record = getattr(getattr(connection, "_dbapi_connection", None), "_connection_record", None)
-    loan = getattr(record, LOAN, None)  # a detached connection has none
-    if loan is not None:
-        loan.made = getattr(session, _MADE, ())
+    try:
+        closes = transaction._connections[connection][-1]
+    except (AttributeError, LookupError):
+        closes = session.bind is not connection
+    if closes:  # what a session was given, as `bind`, in `binds` or by its `get_bind`, it does not give back
+        try:
+            loan = connection._dbapi_connection._connection_record._whoholds_loan
+        except AttributeError:  # a detached connection has none
+            return
+        if loan is not None:
+            loan.made = getattr(session, _MADE, ())

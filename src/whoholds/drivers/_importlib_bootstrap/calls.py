@@ -439,12 +439,18 @@ def shortcut(
     return stands_for(call, original)
 
 
-def listener(tell: Callable[..., object], name: str) -> Any:
-    """A callable for the event `name` of a library: `tell` gets the event's arguments and the caller's frame."""
+def listener(tell: Callable[..., object], name: str, *, framed: bool = True) -> Any:
+    """A callable for the event `name` of a library: `tell` gets the event's arguments and the caller's frame.
+
+    Where `framed` is false it gets the arguments alone.
+    """
 
     def told(*args: Any) -> None:
         try:
-            tell(*args, sys._getframe(1))
+            if framed:
+                tell(*args, sys._getframe(1))
+            else:
+                tell(*args)
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, name)
 

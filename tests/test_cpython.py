@@ -53,6 +53,21 @@ def test_how_wide_an_executor_is_can_be_seen() -> None:
     assert cpython.executor_width(threading.current_thread()) is None
 
 
+def test_what_nothing_but_a_set_refers_to_is_known() -> None:
+    """A thing that a variable, a list or a frame has too is not among it."""
+    listed = [frozenset({2})]
+
+    class Thing:
+        pass
+
+    kept = Thing()
+    things = {kept, Thing(), listed[0]}
+    (alone,) = cpython.only_in(things)
+    assert type(alone) is Thing
+    assert alone is not kept
+    assert cpython.only_in(things) == []  # the variable has it now
+
+
 def test_attributes_are_read_and_set_past_a_class_that_refuses() -> None:
     """And without its code."""
 

@@ -254,3 +254,79 @@ def test_a_module_that_has_a_driver_is_not_watched_twice(name: str) -> None:
 
     with pytest.raises(ValueError, match=r"sqlite3 is watched already by whoholds' own driver"):
         whoholds.watch_module(import_module(name))
+
+
+class Places:
+    """A library's pool that takes back."""
+
+    def one(self, thing: str) -> str:
+        return thing
+
+    def three(self, thing: str, key: str = "key", close: str = "") -> tuple[str, str, str]:
+        if close:
+            raise LookupError(thing)
+        return thing, key, close
+
+    def any(self, *things: str, **more: str) -> tuple[Any, ...]:
+        return things, more
+
+
+def test_named_arguments_reach_the_library_as_they_were_named() -> None:
+    """In any order, with its defaults; the hooks get the first two, and what is wrong is the library's to refuse."""
+    seen: list[Any] = []
+
+    def around(name: str) -> Any:
+        return kit.around_named(
+            vars(Places)[name],
+            lambda _, args, __, ___: args,
+            lambda _, kept, result, __: seen.append((kept, result)),
+            lambda _, kept, exc, __: seen.append((kept, type(exc))),
+        )
+
+    places, one, three = Places(), around("one"), around("three")
+    assert one(places, thing="a") == one(places, "a") == "a"
+    assert three(places, close="", thing="b") == ("b", "key", "")
+    with pytest.raises(LookupError) as raised:
+        three(places, "c", close="now")
+    assert seen == [(("a",), "a"), (("a",), "a"), (("b", "key"), ("b", "key", "")), (("c", "key"), LookupError)]
+    assert [set(names) & {"a", "b", "c", "d", "self", "thing"} for names in locals_of(raised.value)[1:2]] == [set()]
+    assert around("any")(places, "d", e="f") == (("d",), {"e": "f"})
+    for wrong in (lambda: three(places), lambda: one(places, "a", "b"), lambda: one(places, other="a")):
+        with pytest.raises(TypeError, match=r"Places\.(one|three)\(\)|missing|positional|unexpected"):
+            wrong()
+
+
+def locals_of(exc: BaseException) -> list[dict[str, Any]]:
+    """The local variables of each frame that the exception went through, but those without a value."""
+    frames, at = [], exc.__traceback__
+    while at is not None:
+        frames.append({name: value for name, value in at.tb_frame.f_locals.items() if value is not None})
+        at = at.tb_next
+    return frames
+
+
+def test_what_was_given_back_is_closed_again_without_a_hook() -> None:
+    """A finalizer's second close; and nothing is asked of a class that answers for the connection below."""
+    seen: list[str] = []
+
+    class Lent:
+        mark: Any
+
+        def __getattr__(self, name: str) -> Any:
+            raise ZeroDivisionError(name)
+
+        def close(self) -> str:
+            return "closed"
+
+    close = kit.while_lent(
+        vars(Lent)["close"], "mark", lambda *_: seen.append("before"), lambda *_: seen.append("after")
+    )
+    lent = Lent()
+    assert close(lent) == "closed"
+    assert seen == []
+    lent.mark = 1
+    assert close(lent) == "closed"
+    assert seen == ["before", "after"]
+    lent.mark = None
+    assert close(lent) == "closed"
+    assert seen == ["before", "after"]

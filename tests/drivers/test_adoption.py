@@ -21,6 +21,7 @@ from tests.drivers.test_pool_contract import (
 )
 from tests.needs import needed
 from whoholds.adopting import adopt as adopting
+from whoholds.adopting.referrers import MOST
 from whoholds.assembling import adopt
 from whoholds.drivers.table import ADOPTABLE, DRIVERS
 from whoholds.ledger import faults
@@ -246,3 +247,20 @@ def test_a_connection_without_weak_references_is_looked_for_again(tmp_path: Path
         watch.tick()
         assert len(watch.handles) < before
     assert sqlite3
+
+
+def test_beyond_the_first_two_hundred_nobody_looks_who_refers_to_them() -> None:
+    """They are counted, and it is said that this was not looked for."""
+    import sqlite3
+
+    connections = [sqlite3.connect(":memory:") for _ in range(MOST + 5)]
+    try:
+        with Watch(Limits(), ledger=Ledger(), detectors={}) as watch:
+            adopt(watch.ledger)
+            watch.tick()
+            said = [handle.site.text for handle in watch.handles if handle.driver == "sqlite3"]
+        assert len(said) >= len(connections)
+        assert said.count("an object that was not looked for, beyond the first 200") >= 5
+    finally:
+        for connection in connections:
+            connection.close()

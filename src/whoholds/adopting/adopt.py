@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from whoholds.adopting.referrers import Climb, Held
+from whoholds.adopting.referrers import MOST, Climb, Held
 from whoholds.adopting.search import living
 from whoholds.ledger import faults
 from whoholds.ledger.adoptable import Adoptable, AdoptableStock, Keepers, Place
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 _NOBODY = Held(Referrer("an object that cannot be seen"))
+_NOT_ASKED = Held(Referrer(f"an object that was not looked for, beyond the first {MOST}"))
 
 
 def adopt(ledger: Ledger, rows: Iterable[Adoptable | AdoptableStock]) -> int:
@@ -55,7 +56,9 @@ class _Adoption:
         pools = {id(place.pool): place.pool for _, place in places.values()}
         borrowed = {id(place.connection) for _, place in places.values() if place.lent}
         targets = [one for _, one in connections]
-        held = Climb().referrers_of([*pools.values(), *targets], borrowed=borrowed)
+        asked = [*pools.values(), *targets]
+        held = Climb().referrers_of(asked, borrowed=borrowed)
+        held.update((id(one), _NOT_ASKED) for one in asked[MOST:])
         threads = self._tasks(_instances(objects, tuple(tasks))) if any(one.coroutine for one in held.values()) else {}
         ours: dict[int, Pool] = {}
         for row, one in connections:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 _POOL = "_whoholds_pool"  # attribute of a PooledDB: its ledger Pool; None while the constructor fills it
+_FILLING = "_whoholds_filling"  # attribute of a PooledDB while the constructor fills it: its ledger Pool
 _LOAN = "_whoholds_loan"  # attribute of a lent connection: its loan
 
 
@@ -33,6 +34,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     lender.out_of_patience = (getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections,)
     with kit.open_names() as stand:
         stand(pool, "__init__", kit.around(pool.__init__, lender.making, lender.made))
+        stand(pool, "steady_connection", kit.around(pool.steady_connection, after=lender.opened))
         stand(pool, "connection", lender.lending(pool.connection))
         stand(pool, "cache", kit.around_named(pool.cache, lender.taking, lender.cached))
         stand(pool, "close", kit.around(pool.close, after=lender.gone))
@@ -63,18 +65,28 @@ class _Lender(Lender):
 
     driver = "dbutils"
 
-    def making(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+    def making(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> None:
         """Runs before the constructor, which fills the pool: the connections that it opens are no loans."""
+        least = kwargs.get("mincached", args[1] if len(args) > 1 else 0)
+        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, None)
+        pool.idle_min = least if type(least) is int else None
         setattr(theirs, _POOL, None)
+        setattr(theirs, _FILLING, pool)
 
-    def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
+    def opened(self, theirs: Any, _kept: Any, steady: Any, _frame: Any) -> None:
+        """A connection was opened. The constructor opens all of them before one is in the cache: all are at home."""
+        take_home(handle_on(getattr(steady, "_con", None)), getattr(theirs, _FILLING, None))
+
+    def made(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The constructor has returned: the pool is entered in the ledger, and its connections are marked as at home.
 
-        `frame` is None for a pool made before the start, whose opening line is not known.
+        The opening line of a pool made before the start is not known.
         """
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs._maxconnections or None)
+        pool = getattr(theirs, _FILLING, None) or self.ledger.pool_made(theirs, type(theirs).__name__, None, None)
+        pool.max = theirs._maxconnections or None
         pool.idle_min, pool.idle_max = len(theirs._idle_cache), theirs._maxcached or None
         setattr(theirs, _POOL, pool)
+        setattr(theirs, _FILLING, None)
         for steady in theirs._idle_cache:
             take_home(handle_on(getattr(steady, "_con", None)), pool)
 

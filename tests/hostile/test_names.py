@@ -20,6 +20,8 @@ PROGRAM = [sys.executable, "-W", "ignore", "-m", "tests.hostile.answers"]
 # docs/transparency.md, "What differs": a function of Python stands for a method of a C type.
 C_METHODS = ("method_descriptor", "wrapper_descriptor", "classmethod_descriptor")
 OF_A_C_METHOD = {"type", "repr", "str", "weakref", "bound", "isfunction", "__module__", "__annotations__", "signature"}
+# A function of Python stands for one that Cython has compiled.
+OF_A_CYTHON_FUNCTION = {"type", "repr", "str", "isfunction"}
 # A class of Python stands between a C class and the program's.
 OF_A_C_CLASS = {"signature", "__annotations__", "names", "own mro"}
 
@@ -53,6 +55,8 @@ def may_differ(bare: Any) -> set[str]:
     kind = bare["type"].split("'")[1]
     if kind in C_METHODS:
         return OF_A_C_METHOD
+    if kind.endswith(".cython_function_or_method"):
+        return OF_A_CYTHON_FUNCTION
     return OF_A_C_CLASS if bare["isclass"] else set()
 
 

@@ -258,7 +258,7 @@ def test_every_setting_has_its_ini_key() -> None:
 def test_unasked_it_patches_and_imports_nothing(suite: Suite) -> None:
     """Installed, switched off, or not loaded at all: the library's own functions are there."""
     # the settings' names are its ini keys
-    light = "pytest_plugin limits parsers matching switch analysis analysis.rules"
+    light = "pytest_plugin settings settings.limits settings.parsers settings.matching switch analysis analysis.rules"
     text = (
         "import sys\ndef test_bare():\n    assert type(sqlite3.connect).__name__ == 'builtin_function_or_method'\n"
         "    ours = {name[9:] for name in sys.modules if name.startswith('whoholds.')}\n"

@@ -35,7 +35,7 @@ ROOMS = (
     ("scopes",),
     ("assembling", "startup"),
     ("web",),
-    ("testing",),
+    ("testing", "remote"),
     ("commands",),
     ("", "auto", "autostart", "instrumentor", "pytest_plugin", "notebook", "__main__"),
 )

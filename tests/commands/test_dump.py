@@ -17,8 +17,8 @@ import pytest
 
 from tests.needs import lacking
 from tests.programs import Programs
-from whoholds.commands.asking import checked
-from whoholds.commands.exchange import NoAnswer
+from whoholds.remote.asking import checked
+from whoholds.remote.exchange import NoAnswer
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
@@ -278,9 +278,9 @@ def test_another_user_can_neither_ask_nor_plant_an_answer(programs: Programs) ->
     planted = programs.folder / f"whoholds-{FIRST}"
     with running(programs, AS_FIRST) as process:
         asks = (
-            "import whoholds.commands.asking as asking\n"
+            "import whoholds.remote.asking as asking\n"
             f"os.setgroups([]); os.setgid({SECOND}); os.setuid({SECOND})\n"
-            "from whoholds.commands.exchange import NoAnswer\n"
+            "from whoholds.remote.exchange import NoAnswer\n"
             f"try: asking.answer_of({process.pid})\n"
             "except NoAnswer as error: print(error)\n"
         )

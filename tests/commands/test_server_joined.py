@@ -14,7 +14,7 @@ from tests.conftest import _installed
 from tests.needs import needed
 from tests.programs import Programs
 from whoholds.commands.cli import main
-from whoholds.commands.joining import joined
+from whoholds.remote.joining import joined
 from whoholds.servers.asking import asked
 from whoholds.servers.target import target_of
 

@@ -16,8 +16,8 @@ import pytest
 from tests.commands.test_dump import environment, left, programs, running
 from tests.needs import needed
 from tests.worlds import CARS, REPORT, STOCK, USERS, Program, thread
-from whoholds.commands.overview import overview, stacks_text, text
-from whoholds.commands.processes import is_watched
+from whoholds.remote.overview import overview, stacks_text, text
+from whoholds.remote.processes import is_watched
 from whoholds.watching.holders import described
 
 if TYPE_CHECKING:

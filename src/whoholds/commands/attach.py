@@ -6,7 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds.commands.entering import NotEntered, enter
+from whoholds.remote.entering import NotEntered, enter
 from whoholds.reporting.held import held_text
 from whoholds.reporting.words import number_of
 from whoholds.text.redact import redact

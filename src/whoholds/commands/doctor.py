@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from whoholds import registry
 from whoholds.analysis.frames import shown_path
 from whoholds.assembling import is_installed
-from whoholds.commands.polling import Poller, settle
-from whoholds.commands.processes import can_be_listed
 from whoholds.drivers import table
+from whoholds.remote.polling import Poller, settle
+from whoholds.remote.processes import can_be_listed
 from whoholds.reporting.held import cost_text
 from whoholds.settings.config import sources
 from whoholds.settings.matching import WrongSetting

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 
-from whoholds.commands.asking import answer_of
-from whoholds.commands.exchange import NoAnswer
+from whoholds.remote.asking import answer_of
+from whoholds.remote.exchange import NoAnswer
 from whoholds.reporting.held import description_text
 from whoholds.text.streams import AUTO, has_color, in_color, say
 

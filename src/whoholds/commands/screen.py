@@ -14,7 +14,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Input, Static
 
-from whoholds.commands.overview import DATABASES, LINES, PROCESSES, Overview, matches, shown, stacks_text
+from whoholds.remote.overview import DATABASES, LINES, PROCESSES, Overview, matches, shown, stacks_text
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

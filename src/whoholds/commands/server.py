@@ -9,9 +9,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from whoholds.commands.joining import joined
 from whoholds.detectors._server import is_pgbouncers
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
+from whoholds.remote.joining import joined
 from whoholds.servers.asking import asked
 from whoholds.servers.pgbouncer import CONSOLE, NOT_ALLOWED
 from whoholds.servers.target import CannotAsk, target_of

@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from whoholds.commands.overview import text
-from whoholds.commands.polling import EVERY_S, MOMENT_S, Poller, settle
-from whoholds.commands.processes import can_be_listed
+from whoholds.remote.overview import text
+from whoholds.remote.polling import EVERY_S, MOMENT_S, Poller, settle
+from whoholds.remote.processes import can_be_listed
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from whoholds.commands.processes import NoProcess, Process, process_of
+from whoholds.remote.processes import NoProcess, Process, process_of
 
 NEEDED = (3, 14)
 GLANCE_S = 0.02
@@ -32,7 +32,7 @@ class NotEntered(Exception):  # noqa: N818 - it says what the matter is
 
 
 def enter(pid: int, what: str, wait: float) -> dict[str, Any]:
-    """What `commands.attached.<what>` gives in the process `pid`. Raises `NotEntered`.
+    """What `remote.attached.<what>` gives in the process `pid`. Raises `NotEntered`.
 
     `wait` is for how many seconds at most it may take until the process runs Python code again.
     """

@@ -7,9 +7,9 @@ import os
 import time
 from typing import Any
 
-from whoholds.commands.as_user import UsersExchange
-from whoholds.commands.exchange import Exchange, NoAnswer, answered
-from whoholds.commands.processes import NoProcess, Process, process_of
+from whoholds.remote.as_user import UsersExchange
+from whoholds.remote.exchange import Exchange, NoAnswer, answered
+from whoholds.remote.processes import NoProcess, Process, process_of
 from whoholds.switch import OFF
 from whoholds.text.visible import visible
 

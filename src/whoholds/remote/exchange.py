@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
-    from whoholds.commands.processes import Process
+    from whoholds.remote.processes import Process
 
 GLANCE_S = 0.01
 FORGOTTEN_S = 3600.0  # after that, nobody waits for an answer any more

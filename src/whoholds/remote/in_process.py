@@ -41,13 +41,13 @@ def run(order: dict[str, Any]) -> None:
 
 
 def answer_to(order: dict[str, Any]) -> dict[str, Any]:
-    """What the function of `whoholds.commands.attached` that the order names has returned, or why it did not."""
+    """What the function of `whoholds.remote.attached` that the order names has returned, or why it did not."""
     modules, folders = set(sys.modules), set(sys.path_importer_cache)
     finder = Finder({name: place for name, place in order["places"].items() if name not in sys.modules})
     sys.meta_path.insert(0, finder)
     answer: dict[str, Any] = {}
     try:
-        from whoholds.commands import attached
+        from whoholds.remote import attached
 
         answer = getattr(attached, order["what"])()
     except Exception as error:  # noqa: BLE001 - nothing of it may reach the program

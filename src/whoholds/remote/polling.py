@@ -9,15 +9,15 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from whoholds.commands.asking import checked, exchange_with, known
-from whoholds.commands.exchange import NoAnswer
-from whoholds.commands.overview import Overview, overview
-from whoholds.commands.processes import user_of, watched_processes
+from whoholds.remote.asking import checked, exchange_with, known
+from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.overview import Overview, overview
+from whoholds.remote.processes import user_of, watched_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.commands.exchange import Asked
+    from whoholds.remote.exchange import Asked
 
 EVERY_S = 1.0  # between two questions to one process
 PATIENCE_S = 5.0  # until a process is said not to answer

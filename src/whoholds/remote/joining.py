@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from whoholds.commands.asking import answer_of
-from whoholds.commands.exchange import NoAnswer
-from whoholds.commands.processes import NoProcess, process_of, watched_processes
+from whoholds.remote.asking import answer_of
+from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.processes import NoProcess, process_of, watched_processes
 from whoholds.servers.state import Holder
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from whoholds.commands.exchange import LARGEST, Exchange, NoAnswer, answered
+from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered
 
 if TYPE_CHECKING:
-    from whoholds.commands.processes import Process
+    from whoholds.remote.processes import Process
 
 _ANSWER, _REASON = b"=", b"!"
 

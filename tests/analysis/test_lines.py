@@ -17,7 +17,7 @@ from whoholds.analysis.sites import Sites
 from whoholds.ledger.database import Database
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.ledger import Ledger
-from whoholds.ledger.origin import capture, capture_own, from_lines, function_at
+from whoholds.ledger.origin import capture, capture_own, from_lines, function_at, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,3 +219,24 @@ def test_a_cells_number_is_that_of_its_shell(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "IPython.core.interactiveshell", module)  # type: ignore[arg-type]
     assert Frame("/tmp/ipykernel_1/7.py", 2, "<module>", "").place == "Cell In[3], line 2"  # noqa: S108
     assert cell_of("/srv/shop/cars.py") == ""
+
+
+def test_copies_of_a_file() -> None:
+    """Two files with the same text have equal code objects: each stack keeps the lines of its own file."""
+    calls = []
+    for file in ("/srv/shop/cars.py", "/srv/shop/bikes.py"):
+        names: dict[str, Callable[[], Origin]] = {"here": here}  # type: ignore[dict-item]
+        exec(compile("def load():\n    return here_in_a_library()", file, "exec"), names)  # noqa: S102 - as an import
+        names["here_in_a_library"] = here_in_a_library
+        calls.append(names["load"])
+    sites = Sites()
+    origins = [call() for _ in range(2) for call in calls]
+    assert origins[0] == origins[1]
+    for share in (shared, lambda origin: sites.shared(origin)[0]):
+        got = [share(origin) for origin in origins]
+        assert [origin[2].co_filename for origin in got] == ["/srv/shop/cars.py", "/srv/shop/bikes.py"] * 2  # type: ignore[union-attr]
+
+
+def here_in_a_library() -> Origin:
+    """Give the stack of whoever calls, with this function's frame on it."""
+    return here()

@@ -9,7 +9,7 @@ from types import CodeType
 
 from whoholds.analysis.blame import _WATCHED, kind_of, user_index
 from whoholds.analysis.frames import Frame, frame_at, referred_from
-from whoholds.ledger.origin import function_at, line_at
+from whoholds.ledger.origin import function_at, identity, line_at, same
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Sites:
         """
         innermost = (id(origin[0]), origin[1])
         latest = self._latest.get(innermost)  # type: ignore[arg-type]  # offsets at odd places
-        if latest is None or (latest[0] is not origin and latest[0] != origin):
+        if latest is None or not same(latest[0], origin):
             if len(self._latest) >= _MANY:
                 self._latest.clear()
             latest = self._latest[innermost] = self._equal(origin)  # type: ignore[index]
@@ -133,7 +133,7 @@ class Sites:
         """The same where another stack has passed through the innermost frame since."""
         key = _hash(origin)
         known = self._by_hash.get(key)
-        if known is None or known[0] != origin:
+        if known is None or not same(known[0], origin):
             if len(self._by_hash) >= _MANY:
                 self._by_hash.clear()
             known = self._by_hash[key] = (origin, self.of(origin))
@@ -173,7 +173,7 @@ class Sites:
 
 def _hash(origin: Origin) -> int:
     """The hash of an origin by the ids of its code objects: their own hash reads their constants and bytecode."""
-    return hash((tuple(map(id, origin[::2])), origin[1::2]))
+    return hash(identity(origin))
 
 
 def _line_at(origin: Origin, index: int) -> tuple[str, int, str]:

@@ -5,6 +5,8 @@ It keeps no frame, for a frame holds its locals and with them the user's connect
 
 from __future__ import annotations
 
+from _operator import is_  # operator is one more file at interpreter start
+
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +65,16 @@ def capture(frame: FrameType | None, limit: int) -> Origin:
     return tuple(pairs)
 
 
+def same(one: Origin, other: Origin) -> bool:
+    """Whether both are one stack. Code objects of two files with the same text are equal, and yet two places."""
+    return one is other or (one == other and all(map(is_, one[::2], other[::2])))
+
+
+def identity(origin: Origin) -> tuple[object, ...]:
+    """The same as a key, which serves as long as the origin lives: ids of the code objects, and the offsets."""
+    return (*map(id, origin[::2]), *origin[1::2])
+
+
 def shared(origin: Origin) -> Origin:
     """The tuple of the handle before, where that was opened with the same stack: a loop's handles need but one.
 
@@ -70,7 +82,7 @@ def shared(origin: Origin) -> Origin:
     """
     innermost = id(origin[0]) if origin else 0
     latest = _latest.get(innermost, ())
-    if latest == origin:
+    if same(latest, origin):
         return latest
     if len(_latest) >= _MANY:
         _latest.clear()

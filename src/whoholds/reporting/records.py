@@ -17,6 +17,7 @@ from whoholds.analysis.finding import made_at, owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger import faults
 from whoholds.ledger.handle import CHECKOUT, CURSOR
+from whoholds.ledger.origin import identity
 from whoholds.reporting.first_line import message, reason
 from whoholds.reporting.report import text
 from whoholds.text.redact import redact, redact_argv, shown_name
@@ -137,12 +138,13 @@ def aside_record(aside: Aside, wall: float) -> dict[str, Any]:
 
 def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
     """The live stacks of the holders, each once with the number and names of its holders, the most frequent first."""
-    owners: dict[Origin, list[str]] = {}
+    owners: dict[tuple[object, ...], tuple[Origin, list[str]]] = {}
     for name, origin in finding.stacks:
-        owners.setdefault(origin, []).append(name)
+        owners.setdefault(identity(origin), (origin, []))[1].append(name)
     for handle, origin in finding.doing:
-        owners.setdefault(origin, []).append(shown_name(handle.owner.name) if handle.owner else "")
-    groups = sorted(owners.items(), key=lambda item: -len(item[1]))
+        name = shown_name(handle.owner.name) if handle.owner else ""
+        owners.setdefault(identity(origin), (origin, []))[1].append(name)
+    groups = sorted(owners.values(), key=lambda item: -len(item[1]))
     return [
         {"count": len(names), "owners": names[:OWNERS], "stack": stack_record(origin, source=source)}
         for origin, names in groups

@@ -16,6 +16,7 @@ from whoholds.analysis.frames import shown_path
 from whoholds.analysis.work import work_of
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.opener import opener_of
+from whoholds.ledger.origin import identity
 from whoholds.reporting.group_records import group_record, located, state_of, users_line
 from whoholds.reporting.pools import pool_records
 from whoholds.reporting.records import finding_record, iso, process_record, stack_record
@@ -141,18 +142,20 @@ def _limits(watch: Watch) -> dict[str, int]:
 
 def _group(part: Part, now: float, doing: dict[Handle, Origin], *, source: bool) -> dict[str, Any]:
     """The record of a group, with its holders one by one, and each stack of theirs once."""
-    numbers: dict[Origin, int] = {}
+    numbers: dict[tuple[object, ...], tuple[int, Origin]] = {}
     holders = [_holder(handle, now, doing.get(handle, ()), numbers) for handle in part.handles[:HOLDERS]]
     return {
         **group_record(part, now, doing, {}, source=source),
         "opened_so_far": part.site.opened if part.site is not None else None,
         "holders": holders,
-        "stacks": [stack_record(origin, source=source) for origin in numbers],
+        "stacks": [stack_record(origin, source=source) for _, origin in numbers.values()],
         "opening_stack": stack_record(part.handles[0].origin, source=source),
     }
 
 
-def _holder(handle: Handle, now: float, stack: Origin, numbers: dict[Origin, int]) -> dict[str, Any]:
+def _holder(
+    handle: Handle, now: float, stack: Origin, numbers: dict[tuple[object, ...], tuple[int, Origin]]
+) -> dict[str, Any]:
     """One holder; its stack is added to `numbers`, unless it is there already."""
     owner = handle.owner
     line = users_line(stack)
@@ -169,7 +172,7 @@ def _holder(handle: Handle, now: float, stack: Origin, numbers: dict[Origin, int
         "backend_pid": handle.backend_pid,
         "trace_id": trace,
         "now": located(line),
-        "stack": numbers.setdefault(stack, len(numbers)) if stack else None,
+        "stack": numbers.setdefault(identity(stack), (len(numbers), stack))[0] if stack else None,
     }
 
 

@@ -89,7 +89,7 @@ def test_who_waits_has_a_line_also_where_nothing_is_held() -> None:
     waiting = [program.ledger.asks(pool, None) for _ in range(2)]
     program.looks()
     seen = overview({1: described(program.watch)}, {}, {})
-    assert seen.summary == "1 watched process holds 0 connections; 2 wait for one"
+    assert seen.summary == "1 watched process holds 0 connections; 2 requests wait for a pool"
     assert [(row["held"], row["waiting"]) for row in seen.lines] == [(0, len(waiting))]
 
 
@@ -105,6 +105,8 @@ def test_the_text_has_the_rows_that_are_wanted() -> None:
     assert "load_cars" in whole
     assert "load_cars" not in text(seen, "USERS")
     assert "load_users" in text(seen, "USERS")
+    assert text(seen, "orders").endswith("\nwhoholds: no row contains 'orders'")
+    assert "no row" not in text(seen, "USERS") + whole
 
 
 def test_where_nobody_is_watched_that_is_said() -> None:

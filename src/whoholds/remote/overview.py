@@ -30,7 +30,7 @@ class Overview:
 
     @property
     def summary(self) -> str:
-        """`20 watched processes hold 61 connections, 12 of them idle in transaction; 3 wait`."""
+        """`20 watched processes hold 61 connections, 12 of them idle in transaction; 3 requests wait for a pool`."""
         held = sum(row["held"] for row in self.processes)
         idle = sum(row[IN_TRANSACTION] for row in self.lines)
         waiting = sum(row["waiting"] for row in self.processes)
@@ -38,7 +38,8 @@ class Overview:
         who = f"{len(self.processes)} watched process{'es hold' if several else ' holds'}"
         text = f"{who} {number_of(held, 'connection')}"
         text += f", {idle} of them idle in transaction" if idle else ""
-        return text + (f"; {waiting} wait for one" if waiting else "")
+        wait = f"; {number_of(waiting, 'request')} {'waits' if waiting == 1 else 'wait'} for a pool"
+        return text + (wait if waiting else "")
 
 
 # Of each table: the key of a column in a row, its head, and whether it is a number.
@@ -217,6 +218,8 @@ def text(seen: Overview, wanted: str = "") -> str:
         kept = [row for row in rows if matches(row, wanted)]
         if kept:
             lines += ["", *_table(columns, kept)]
+    if wanted and not any(matches(row, wanted) for _, rows in tables for row in rows):
+        lines.append(f"whoholds: no row contains {wanted!r}")
     return "\n".join(lines)
 
 

@@ -152,3 +152,12 @@ def test_what_is_not_known_is_left_out() -> None:
     assert lines[0] == "whoholds: the pool made at an unknown line: 3 loans, 3 wanted at once"
     assert lines[2] == "whoholds:   large enough: 3 if nobody may wait, 3 if 1 % may wait for 10 ms or longer"
     assert pool_lines([{**record, "used_share": 0.0}])[0].endswith("3 wanted at once, never used")
+
+
+def test_no_time_is_said_while_every_loan_is_still_lent() -> None:
+    """How long they will have been held is not known yet: it is not nothing."""
+    shop = Shop()
+    shop.runs()
+    (record,) = holders_of(shop.watch).pools
+    (_, times, *_) = pool_lines([{**record, "held_s": {"p50": 0.0, "p99": 0.0, "longest": 0.0}}])
+    assert times.endswith("3.0 s (longest); none was given back yet")

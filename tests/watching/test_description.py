@@ -103,6 +103,7 @@ def test_a_pool_says_what_is_out_and_who_waits() -> None:
     assert (lent["max"], lent["out"], lent["waiting"][0]["count"], lent["waiting"][0]["longest_s"]) == (2, 1, 1, 3.0)
     assert (read["held"], read["databases"][0]["groups"][0]["kind"]) == (1, "checkout")
     assert "2 at most, 1 lent now: 1 loan" in description_text(read)
+    assert "; none was given back yet" in description_text(read)
     waiting.answered()
     program.ledger.closed(loan)
     assert "lent now" not in description_text(read_back(program))

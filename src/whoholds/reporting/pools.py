@@ -87,9 +87,10 @@ def _lines(record: dict[str, Any]) -> list[str]:
     enough = f"{sizes['no_wait']} if nobody may wait, {sizes['few_waits']} if 1 % may wait for 10 ms or longer"
     if sizes["only_used"] is not None:
         enough += f", {sizes['only_used']} if each were held only while it is used"
+    held = f"held {_spread_text(record['held_s'])}" if record["held_s"]["longest"] else "none was given back yet"
     return [
         f"whoholds: the pool {place}{most}: {wanted}",
-        f"whoholds:   waited {_spread_text(record['wait_s'])}; held {_spread_text(record['held_s'])}",
+        f"whoholds:   waited {_spread_text(record['wait_s'])}; {held}",
         f"whoholds:   large enough: {enough}",
         *map(_waiting, record.get("waiting") or ()),
     ]

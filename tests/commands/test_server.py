@@ -441,6 +441,16 @@ def blocking_mysql(connect: Callable[[], Any]) -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize(("system", "package"), [("mysql", "pymysql"), ("postgresql", "psycopg2-binary")])
+def test_without_a_library_it_says_which_to_install(
+    system: str, package: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None in `sys.modules` makes an import fail, as if the library were not installed."""
+    for name in ("psycopg2", "psycopg", "pg8000", "asyncpg", "pymysql", "mysql", "mysql.connector", "MySQLdb"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert f": `pip install {package}` installs one" in said(capsys, f"{system}://me@127.0.0.1:1/shop", code=2)
+
+
 @pytest.mark.parametrize(
     ("dsn", "expected"),
     [

@@ -46,7 +46,10 @@ def connected(target: Target, *, console: bool = False) -> Line:
         except ImportError:
             continue
         return _asyncpgs(module, target) if library == "asyncpg" else by_dbapi(_CONNECTS[library](module, target))
-    raise CannotAsk(f"none of the libraries that can ask is installed: {', '.join(known)}")
+    raise CannotAsk(
+        f"none of the libraries that can ask is installed here ({', '.join(known)}): "
+        f"`pip install {'pymysql' if target.system == 'mysql' else 'psycopg2-binary'}` installs one"
+    )
 
 
 def by_dbapi(connection: Any) -> Line:

@@ -304,6 +304,44 @@ def test_other_greenlets_go_on_meanwhile(tmp_path: Path) -> None:
     assert ran.out == "True\n", ran.err
 
 
+DROPPED_AND_FAST = """
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from whoholds import web
+from whoholds.hooks.threads import RealThread, pause
+from whoholds.web import on_wsgi
+
+class Fast(RealThread):
+    def start(self):
+        super().start()
+        self.join(20)
+
+environ = {"REQUEST_METHOD": "GET", "REMOTE_ADDR": "127.0.0.1", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "localhost"}
+def ask():
+    with gevent.Timeout(10, False):
+        return b"".join(web.wsgi()(environ, lambda status, headers: None)).decode()
+
+def drop():
+    with gevent.Timeout(0.01, False):
+        on_wsgi._beside_greenlets(lambda: pause(0.1))
+    gevent.sleep(0.3)
+
+on_wsgi.RealThread = Fast
+print(str(gevent.spawn(ask).get()).partition(".")[0])
+on_wsgi.RealThread = RealThread
+gevent.spawn(drop).join()
+"""
+
+
+@pytest.mark.parametrize("loop", ["libev-cext", "libuv"])
+def test_a_greenlet_gets_an_answer_that_is_there_at_once(tmp_path: Path, loop: str) -> None:
+    """Before the greenlet waits for it; and an answer for which no greenlet waits any more is no failure."""
+    needed("gevent")
+    ran = Programs(tmp_path).run(DROPPED_AND_FAST, WHOHOLDS=None, WHOHOLDS_JOURNAL=None, GEVENT_LOOP=loop)
+    assert (ran.out, ran.err) == ("whoholds is not switched on in this process\n", "")
+
+
 def test_it_keeps_to_the_standard(watched: Watch) -> None:
     """The standard library's checker of WSGI applications finds no fault: with a page, a refusal, and HEAD."""
     for method, client in (("GET", "127.0.0.1"), ("HEAD", "127.0.0.1"), ("GET", "10.0.0.5")):

@@ -34,18 +34,24 @@ def _beside_greenlets(make: Callable[[], Answer]) -> Answer:
     answers: list[Answer] = []
     hub = gevent.get_hub()
     ready = hub.loop.async_()
+    waiter = gevent.hub.Waiter(hub)
 
     def run() -> None:
         answers.append(make())
-        ready.send()
+        try:
+            ready.send()
+        except Exception:  # noqa: BLE001, S110 - the request was dropped, and `ready` is closed
+            pass
 
+    ready.start(waiter.switch, None)  # before the thread: libev forgets what was sent earlier
     try:
-        RealThread(run).start()
-    except RuntimeError:  # there can be no threads
-        return make()
-    try:
-        hub.wait(ready)
+        try:
+            RealThread(run).start()
+        except RuntimeError:  # there can be no threads
+            return make()
+        waiter.get()
     finally:
+        ready.stop()
         ready.close()
     return answers[0]
 

@@ -190,7 +190,8 @@ def test_an_answer_cannot_write_on_the_terminal() -> None:
         "rows": [{"report": "one\ntwo\\x07"}],
         "held": 1,
     }
-    for answer in (b"[]", b"{", b'{"type": "other"}'):
+    nested = b'{"type": "holders", "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    for answer in (b"[]", b"{", b'{"type": "other"}', nested):
         with pytest.raises(NoAnswer, match="an answer that is not whoholds's"):
             checked(answer, 1)
 

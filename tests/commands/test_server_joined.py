@@ -14,7 +14,7 @@ from tests.conftest import _installed
 from tests.needs import needed
 from tests.programs import Programs
 from whoholds.commands.cli import main
-from whoholds.remote.joining import joined
+from whoholds.remote.joining import _holders, joined
 from whoholds.servers.asking import asked
 from whoholds.servers.target import target_of
 
@@ -110,3 +110,19 @@ def test_mysql_numbers_its_connections_too(tmp_path: Path, capsys: pytest.Captur
         (pid, "connection", "app.py:11 in borrow", "app.py:6 in price_of")
     ] * 2
     assert "no opening line" not in text
+
+
+def test_no_answer_can_end_the_command() -> None:
+    """Whoever runs a process decides what it answers: nothing is taken of an answer that cannot be used."""
+    target = target_of("postgresql://app@db.example:5432/shop")
+    holder: dict[str, Any] = {"backend_pid": 5, "name": "worker-0", "work": "", "now": None, "held_s": 1.0}
+    group = {"kind": "connection", "referrer": None, "opened": None, "holders": [holder]}
+    database: dict[str, Any] = {"database": target.dsn, "groups": [group]}
+    answer = (1, {"databases": [database]})
+    assert [key for key, _ in _holders(answer, target)] == [(5, "app", "shop")]
+    for name, wrong in (("backend_pid", []), ("backend_pid", 1e999), ("held_s", "x"), ("held_s", 10**400), ("now", 1)):
+        right, holder[name] = holder[name], wrong
+        assert dict(_holders(answer, target)) == {}
+        holder[name] = right
+    database["database"] = f"postgresql://app@db.example:{10**30}/shop"
+    assert dict(_holders(answer, target)) == {}

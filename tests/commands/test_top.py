@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -16,6 +17,7 @@ import pytest
 from tests.commands.test_dump import environment, left, programs, running
 from tests.needs import needed
 from tests.worlds import CARS, REPORT, STOCK, USERS, Program, thread
+from whoholds.remote import polling
 from whoholds.remote.overview import overview, stacks_text, text
 from whoholds.remote.processes import is_watched
 from whoholds.watching.holders import described
@@ -91,6 +93,57 @@ def test_who_waits_has_a_line_also_where_nothing_is_held() -> None:
     seen = overview({1: described(program.watch)}, {}, {})
     assert seen.summary == "1 watched process holds 0 connections; 2 requests wait for a pool"
     assert [(row["held"], row["waiting"]) for row in seen.lines] == [(0, len(waiting))]
+
+
+class There:
+    """A question whose answer is there."""
+
+    pid, over, refused = 1, False, ""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self._said = said
+
+    def poll(self) -> bytes:
+        """Give the answer."""
+        return json.dumps(self._said).encode()
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def values_in(said: Any) -> Iterator[tuple[Any, Any]]:
+    """Give each object or list in a description, with each of its keys or places."""
+    for key in list(said) if isinstance(said, dict) else range(len(said)) if isinstance(said, list) else ():
+        yield said, key
+        yield from values_in(said[key])
+
+
+@pytest.mark.once
+@LINUX
+def test_no_answer_can_end_the_overview(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever runs a process decides what it answers. Each value in turn is of another kind, in the second answer."""
+    good = described(shop(2).watch)
+    later = json.loads(json.dumps(good))
+    later["process"]["now"] = "2099-01-01T00:00:00Z"
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(polling, "known", lambda pid: pid)
+    monkeypatch.setattr(polling, "exchange_with", lambda process, wait: There(asked.pop(0)))
+    monkeypatch.setattr(polling, "EVERY_S", 0.0)
+    refused = 0
+    for place, key in list(values_in(later)):
+        right = place[key]
+        for wrong in ("x", None, [], {}, 10**400):
+            place[key] = wrong
+            asked += [good, json.loads(json.dumps(later))]
+            poller = polling.Poller(lambda: [os.getpid()])
+            poller.step()
+            poller.step()
+            seen = poller.overview()
+            assert text(seen)
+            assert all(map(stacks_text, seen.lines))
+            refused += any("answers in another form" in row["says"] for row in seen.processes)
+        place[key] = right
+    assert refused > 100
 
 
 def test_the_text_has_the_rows_that_are_wanted() -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from whoholds.remote.asking import OTHER_FORM
 from whoholds.remote.entering import NotEntered, enter
 from whoholds.reporting.held import held_text
 from whoholds.reporting.words import number_of
@@ -31,7 +32,7 @@ def attach(options: Namespace) -> int:
     said = {"holders": _holders, "started": _started, "stopped": _stopped}.get(answer.get("type", ""), _not_done)
     try:
         text, code = (json.dumps(answer, indent=1), 0) if options.json else said(pid, answer)
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except OTHER_FORM as error:
         say(f"whoholds: process {pid} answered in another form ({type(error).__name__}): it has another whoholds")
         return 1
     if code:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from whoholds.remote.asking import answer_of
+from whoholds.remote.asking import OTHER_FORM, answer_of
 from whoholds.remote.exchange import NoAnswer
 from whoholds.reporting.held import description_text
 from whoholds.text.streams import AUTO, has_color, in_color, say
@@ -24,7 +24,7 @@ def dump(pid: int, *, as_json: bool = False, wait: float | None = None, color: s
     except NoAnswer as error:
         say(f"whoholds: {error}")
         return 1
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except OTHER_FORM as error:
         why = (
             f"process {pid} answered in another form ({type(error).__name__}): ask with the whoholds that it runs with"
         )

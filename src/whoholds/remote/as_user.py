@@ -32,7 +32,7 @@ class UsersExchange:
 
     def __init__(self, process: Process, wait: float) -> None:
         self.pid = process.pid
-        self._said = b""
+        self._said = bytearray()
         self._reads, writes = os.pipe()
         self._child = os.fork()
         if not self._child:
@@ -50,7 +50,7 @@ class UsersExchange:
                 self._reads = -1
         if self._reads >= 0:
             return None
-        kind, text = self._said[:1], self._said[1:]
+        kind, text = bytes(self._said[:1]), bytes(self._said[1:])
         if kind == _REASON:
             raise NoAnswer(text.decode(errors="replace"))
         self.over = kind != _ANSWER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any
+from typing import Any, Final
 
 from whoholds.remote.as_user import UsersExchange
 from whoholds.remote.exchange import Exchange, NoAnswer, answered
@@ -18,6 +18,10 @@ LOOKS = 3
 MOMENT_S = 1.5  # the same, if it does not seem to be watched
 LATER_S = 1.0  # until a child that asks has said that there was no answer
 LONGEST_S = 60.0  # unless more is asked for
+
+# What may be raised where an answer is used that has another form than docs/dump.md says: another whoholds gave it, or
+# somebody who means harm.
+OTHER_FORM: Final = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError)
 
 
 def answer_of(pid: int, wait: float | None = None) -> dict[str, Any]:
@@ -74,14 +78,14 @@ def _every(process: Process) -> float:
 def checked(answer: bytes, pid: int) -> dict[str, Any]:
     """The answer as an object, with no control characters in its texts. Raises `NoAnswer` if it is none of ours."""
     try:
-        said = json.loads(answer)
-    except ValueError:
+        said = _shown(json.loads(answer))
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or said.get("type") not in ("holders", "fault"):
         raise NoAnswer(f"process {pid} gave an answer that is not whoholds's")
     if said["type"] == "fault":
-        raise NoAnswer(visible(f"process {pid} could not say what it holds: {said.get('reason')}; its log has more"))
-    return _shown(said)  # type: ignore[no-any-return]  # an object is given for an object
+        raise NoAnswer(f"process {pid} could not say what it holds: {said.get('reason')}; its log has more")
+    return said
 
 
 def _shown(value: Any, *, lines: bool = False) -> Any:

@@ -168,10 +168,10 @@ def _answer(process: Process, path: Path, until: float) -> dict[str, Any] | None
         data = _read(process, path)
         if data is not None:
             try:
-                answer: dict[str, Any] = json.loads(data)
-            except ValueError:
-                answer = {"type": "fault", "reason": "its answer is none of whoholds's"}
-            return answer
+                answer = json.loads(data)
+            except (ValueError, RecursionError):
+                answer = None
+            return answer if isinstance(answer, dict) else {"type": "fault", "reason": "its answer is not whoholds's"}
         if time.monotonic() > until or process_is_over(process):
             return None
         time.sleep(GLANCE_S)

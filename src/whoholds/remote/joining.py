@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from whoholds.remote.asking import answer_of
+from whoholds.remote.asking import OTHER_FORM, answer_of
 from whoholds.remote.exchange import NoAnswer
 from whoholds.remote.processes import NoProcess, process_of, watched_processes
 from whoholds.servers.state import Holder
@@ -85,14 +85,14 @@ def _holders(answer: tuple[int, dict[str, Any]], target: Target) -> Iterator[tup
     pid, said = answer
     try:
         yield from [
-            ((holder["backend_pid"], user, name), _holder(pid, group, holder))
+            ((int(holder["backend_pid"]), user, name), _holder(pid, group, holder))
             for database in said["databases"]
             for user, name in _same_server(database["database"], target)
             for group in database["groups"]
             for holder in group["holders"]
             if holder["backend_pid"] is not None
         ]
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError):
+    except OTHER_FORM:
         return
 
 
@@ -100,11 +100,11 @@ def _holder(pid: int, group: dict[str, Any], holder: dict[str, Any]) -> Holder:
     return Holder(
         process=pid,
         kind=str(group["kind"]),
-        opened=group.get("referrer") or _line(group["opened"]),
-        owner=holder["name"] or "",
-        work=holder["work"] or "",
+        opened=str(group.get("referrer") or _line(group["opened"])),
+        owner=str(holder["name"] or ""),
+        work=str(holder["work"] or ""),
         now=_line(holder["now"]),
-        held_s=holder["held_s"],
+        held_s=float(holder["held_s"]),
     )
 
 

@@ -107,7 +107,7 @@ def _databases(descriptions: Iterable[dict[str, Any]]) -> list[Row]:
         for database in said["databases"]:
             row = rows.setdefault(
                 database["database"],
-                {"name": database["name"], "server": database["server"], "held": 0, "limit": None, "processes": 0},
+                {"name": str(database["name"]), "server": database["server"], "held": 0, "limit": None, "processes": 0},
             )
             row["held"] += database["count"]
             row["limit"] = max(filter(None, (row["limit"], database["limit"])), default=None)
@@ -157,7 +157,7 @@ def _row(rows: dict[tuple[str, str], Row], place: str, database: str) -> Row:
 def _process(pid: int, said: dict[str, Any], rates: dict[str, float | None]) -> Row:
     return {
         "pid": pid,
-        "program": said["process"]["program"],
+        "program": str(said["process"]["program"]),
         "held": said["held"],
         "waiting": sum(asking["count"] for pool in said["pools"] for asking in pool["waiting"]),
         "rate": rates[""],

@@ -9,9 +9,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from whoholds.remote.asking import checked, exchange_with, known
+from whoholds.remote.asking import OTHER_FORM, checked, exchange_with, known
 from whoholds.remote.exchange import NoAnswer
-from whoholds.remote.overview import Overview, overview
+from whoholds.remote.overview import Overview, overview, stacks_text, text
 from whoholds.remote.processes import user_of, watched_processes
 
 if TYPE_CHECKING:
@@ -83,8 +83,10 @@ class Poller:
         try:
             answer = asked.poll()
             if answer is not None:
-                said = _readable(checked(answer, pid), pid)
-                self._before[pid], self._now[pid] = self._now.get(pid, said), said
+                said = checked(answer, pid)
+                before = self._now.get(pid, said)
+                _check(pid, said, before)
+                self._before[pid], self._now[pid] = before, said
                 self._silent.pop(pid, None)
             elif waited < self._patience_s and not asked.over:
                 return
@@ -109,13 +111,15 @@ class Poller:
             self._asked.popitem()[1][1].close()
 
 
-def _readable(said: dict[str, Any], pid: int) -> dict[str, Any]:
-    """The description, of which an overview can be made. Raises `NoAnswer` if it has another form."""
+def _check(pid: int, said: dict[str, Any], before: dict[str, Any]) -> None:
+    """Raise `NoAnswer` if the description `said`, or what has changed since `before`, cannot be shown."""
     try:
-        overview({pid: said}, {}, {})
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        seen = overview({pid: said}, {pid: before}, {})
+        text(seen)
+        for row in seen.lines:
+            stacks_text(row)
+    except OTHER_FORM as error:
         raise NoAnswer(f"answers in another form ({type(error).__name__}): it runs with another whoholds") from None
-    return said
 
 
 def settle(poller: Poller) -> Poller:

@@ -88,6 +88,7 @@ def test_a_refusal_names_the_largest_groups_of_others(library: str, full: str, p
         ["3", "shop/cars.py:42 in load_cars (shop.py) on 127.0.0.1"],
         ["1", "cron on 127.0.0.1"],
     ]
+    assert "Ask the server what they do, with this command or this query:" in report
     assert f"whoholds server {full}" in report
     assert IDLE[library] in ran.err
 
@@ -118,7 +119,7 @@ def test_without_a_spare_connection_it_says_that_it_could_not(full: str, program
         PROGRAM.format(pool="kept = ()\nstate = list"), DSN=full, WHOHOLDS_ASK_SERVER="1", WHOHOLDS_SERVER_LIMIT="20"
     )
     (finding,) = ran.of("finding", "refused")
-    assert "whoholds could not ask it who they are: no pool of this process has two idle" in finding["report"]
+    assert "whoholds could not ask the server who they are: no pool of this process has two idle" in finding["report"]
 
 
 def test_it_is_off_unless_asked_for(full: str, program: Programs) -> None:

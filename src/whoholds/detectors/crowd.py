@@ -346,6 +346,7 @@ def _why_refused(
         )
         asked = others.get(refusal.database.server)
         why += [few, asked] if asked else []
-        ask = how_to_ask(refusal.database, "who they are", _WHO_HOLDS)
+        listed = asked is not None and "\n" in asked  # below its first line are the largest groups of others
+        ask = how_to_ask(refusal.database, "what they do" if listed else "who they are", _WHO_HOLDS)
         why.append(ask if asked else f"{few} {ask}")
     return tuple(why)

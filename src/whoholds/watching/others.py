@@ -33,8 +33,8 @@ SHOWN = 3  # groups of others that a finding names
 SYSTEMS = ("postgresql", "mysql", "mariadb")
 _TIME_OUT = "SET LOCAL statement_timeout = '2s'"  # of PostgreSQL, until the rollback
 
-_NO_ANSWER = "whoholds could not ask it who they are: {}."
-_NO_SPARE = "no pool of this process has two idle connections to it"
+_NO_ANSWER = "whoholds could not ask the server who they are: {}."
+_NO_SPARE = "no pool of this process has two idle connections to that server"
 _POOLER = "a pooler is in between, which hides which connections are this process's own"
 
 

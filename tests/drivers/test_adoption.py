@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import re
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from tests.drivers.test_pool_contract import (
 )
 from tests.needs import needed
 from whoholds.adopting import adopt as adopting
-from whoholds.adopting.referrers import MOST
+from whoholds.adopting.referrers import MOST, Climb, Held
 from whoholds.assembling import adopt
 from whoholds.drivers.table import ADOPTABLE, DRIVERS
 from whoholds.ledger import faults
@@ -224,6 +225,48 @@ def test_a_pool_that_was_there_before(kind: Kind, watch: Watch, clock: Clock) ->
                 del again
                 assert loans(watch, ours) == []
             assert [one.rule for one in watch.findings if {loan, stock} & set(one.handles)] == []
+
+    asyncio.run(contract())
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("again", [False, True], ids=["given_back", "and_borrowed_again"])
+def test_a_pool_that_is_used_while_the_search_runs(
+    kind: Kind, watch: Watch, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    """Other threads go on meanwhile: what came home is no loan, and a loan is one, which ends when it is given back."""
+    if inspect.iscoroutinefunction(kind.give):
+        pytest.skip("the event loop waits while the search runs")
+    lent: list[Any] = []
+    pools: list[Any] = []
+
+    class Meanwhile(Climb):
+        """The longest step of the search."""
+
+        def referrers_of(self, targets: list[Any], *, borrowed: set[int]) -> dict[int, Held]:
+            """Another thread gives back what it has, and may borrow again."""
+            found = super().referrers_of(targets, borrowed=borrowed)
+            kind.give(pools[0], lent.pop())
+            if again:
+                lent.append(kind.take(pools[0]))
+            return found
+
+    async def contract() -> None:
+        async with kind.pool() as pool:
+            pools.append(pool)
+            lent.append(kind.take(pool))
+            monkeypatch.setattr(adopting, "Climb", Meanwhile)
+            with watch:
+                adopt(watch.ledger)
+                out = [one for one in watch.handles if one.kind == "checkout"]
+                assert len(out) == again, out
+                if again:
+                    kind.give(pool, lent.pop())
+                assert [one for one in watch.handles if one.kind == "checkout"] == []
+                borrowed = kind.take(pool)
+                assert len([one for one in watch.handles if one.kind == "checkout"]) == 1
+                kind.give(pool, borrowed)
+                assert [one for one in watch.handles if one.kind == "checkout"] == []
 
     asyncio.run(contract())
 

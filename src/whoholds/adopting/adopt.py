@@ -49,7 +49,13 @@ class _Adoption:
         if not wanted:
             return 0
         objects = living([*wanted, *tasks])
-        connections = [(row, one) for row in self._kinds for one in _instances(objects, row.types) if _opens(row, one)]
+        known = self._known()  # other threads have opened since the drivers stand
+        connections = [
+            (row, one)
+            for row in self._kinds
+            for one in _instances(objects, row.types)
+            if id(one) not in known and _opens(row, one)
+        ]
         if not connections:
             return 0
         places = self._places(objects)
@@ -76,6 +82,11 @@ class _Adoption:
             self.ledger.look_for_ended = LookAgain(self.ledger, self._unreferenced)
         return len(self._handles)
 
+    def _known(self) -> set[int]:
+        """The ids of the connections that have a handle already."""
+        things = [one.ref() for one in self.ledger.open_now() if one.kind == CONNECTION and one.ref is not None]
+        return {id(thing) for thing in things if thing is not None}
+
     def _places(self, objects: list[Any]) -> dict[int, tuple[AdoptableStock, Place]]:
         """By id of each connection of a pool: its place there."""
         places: dict[int, tuple[AdoptableStock, Place]] = {}
@@ -89,6 +100,10 @@ class _Adoption:
         return places
 
     def _pool(self, stock: AdoptableStock, theirs: Any, held: Held) -> Pool:
+        known = self.ledger.pool_of(theirs)
+        if known is not None:
+            known.referrer = None if known.origin else held.referrer
+            return known
         least, most = stock.sizes(theirs)
         pool = self.ledger.pool_made(theirs, type(theirs).__name__, None, most, stock.system)
         pool.idle_min, pool.takes_back, pool.referrer = least, stock.takes_back, held.referrer
@@ -108,6 +123,8 @@ class _Adoption:
         pool: Pool | None,
     ) -> None:
         where, pid = row.identify(one)
+        if place is not None and stock is not None:
+            place = _now(stock, place)  # other threads lend and take back while the search runs
         lent = place is not None and place.lent
         owner = self._owner(held, tasks) if lent or pool is None else None
         referrer = held.referrer if lent or pool is None else pool.referrer or held.referrer
@@ -127,13 +144,17 @@ class _Adoption:
         stocks = self.ledger.keepers.get(stock.driver)
         if stocks is not None and stocks.stock is not None:
             stocks.stock(place, handle)
-        if lent:
+        before = stocks.lent(place) if stocks is not None and stocks.lent is not None else None
+        if lent and (before is None or not before.open):
             loan = self.ledger.adopt(
                 CHECKOUT, stock.driver, where, one, referrer, owner=owner, pool=pool, parent=handle
             )
             loan.backend_pid = pid
             if stocks is not None and stocks.loan is not None:
                 stocks.loan(place, loan)
+            if not _now(stock, place).lent and loan.open:  # it came back before the hooks knew of it
+                handle.at_home = True
+                self.ledger.closed(loan)
 
     def _owner(self, held: Held, tasks: dict[int, Owner]) -> Owner | None:
         if held.coroutine:
@@ -204,6 +225,16 @@ def _task_class(module: str) -> Any:
 
 def _instances(objects: list[Any], types: tuple[type, ...]) -> list[Any]:
     return [one for one in objects if any(base in types for base in type(one).__mro__)]
+
+
+def _now(stock: AdoptableStock, place: Place) -> Place:
+    """The place as it is now; where its pool does not show it at this moment, as one at home."""
+    for one in (place.at, place.connection, place.pool):
+        if issubclass(type(one), stock.types):
+            for now in stock.places(one):
+                if now.connection is place.connection:
+                    return now
+    return place._replace(lent=False)
 
 
 def _opens(row: Adoptable, one: Any) -> bool:

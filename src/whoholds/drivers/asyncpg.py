@@ -66,7 +66,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
                 stand(target, name, inner(vars(target)[name]))
         lender = _Lender(ledger, known)
         ledger.keepers["asyncpg"] = Keepers(known.put)
-        ledger.keepers["asyncpg.pool"] = Keepers(pool=lender.keep_pool, loan=lender.keep_loan)
+        ledger.keepers["asyncpg.pool"] = Keepers(pool=lender.keep_pool, loan=lender.keep_loan, lent=lender.loan_at)
         hooks = {
             "__init__": kit.around(pool.Pool.__init__, after=lender.made),
             "_initialize": kit.around_async(pool.Pool._initialize, after=lender.initialized),
@@ -195,6 +195,10 @@ class _Lender(Lender):
     def keep_loan(self, place: Place, loan: Handle) -> None:
         """Remember a loan that was out before the start."""
         self._loans[id(place.at)] = loan
+
+    def loan_at(self, place: Place) -> Handle | None:
+        """The loan of that place."""
+        return self._loans.get(id(place.at))
 
     def stocking(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The connection that is opened next belongs to the pool and to the line of the pool's constructor."""

@@ -33,7 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("psycopg2")
     base, simple, lender = pool.AbstractConnectionPool, pool.SimpleConnectionPool, _Lender(ledger)
-    ledger.keepers["psycopg2.pool"] = Keepers(pool=_keep_pool, loan=_keep_loan)
+    ledger.keepers["psycopg2.pool"] = Keepers(pool=_keep_pool, loan=_keep_loan, lent=_lent)
     lender.out_of_patience = (pool.PoolError,)
     hooks = {
         "__init__": kit.around(base.__init__, lender.making),
@@ -75,6 +75,11 @@ def _keep_pool(theirs: Any, pool: Pool) -> None:
 
 def _keep_loan(place: Place, loan: Handle) -> None:
     place.pool._whoholds_lent[id(place.connection)] = loan
+
+
+def _lent(place: Place) -> Handle | None:
+    loan: Handle | None = place.pool._whoholds_lent.get(id(place.connection))
+    return loan
 
 
 class _Lender(Lender):
@@ -136,7 +141,7 @@ class _Lender(Lender):
             if loans is None or handle is None:
                 return
         key = id(connection)
-        if key not in loans:
+        if key not in loans or not loans[key].open:
             loans[key] = loan
             self.lend(loan, None, handle)
 

@@ -33,7 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("psycopg_pool", psycopg_pool.__version__, "3.1", "4")
     lender = _Lender(ledger)
     lender.out_of_patience = (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests)
-    ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, loan=_keep_loan)
+    ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, loan=_keep_loan, lent=_lent)
     with kit.open_names() as stand:
         for kind, awaited in ((psycopg_pool.ConnectionPool, False), (psycopg_pool.AsyncConnectionPool, True)):
             around = kit.around_async if awaited else kit.around
@@ -81,6 +81,10 @@ def _keep_pool(theirs: Any, pool: Pool) -> None:
 
 def _keep_loan(place: Place, loan: Handle) -> None:
     setattr(place.connection, LOAN, loan)
+
+
+def _lent(place: Place) -> Handle | None:
+    return getattr(place.connection, LOAN, None)
 
 
 class _Lender(Lender):

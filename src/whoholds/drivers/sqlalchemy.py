@@ -40,7 +40,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("sqlalchemy", sqlalchemy.__version__, "1.4", "3")
     lender = _Lender(ledger, pool)
     lender.out_of_patience = (exc.TimeoutError,)
-    ledger.keepers["sqlalchemy"] = Keepers(pool=lender.keep_pool, stock=_keep_stock, loan=_keep_loan)
+    ledger.keepers["sqlalchemy"] = Keepers(pool=lender.keep_pool, stock=_keep_stock, loan=_keep_loan, lent=_lent)
     listeners: dict[str, Callable[..., None]] = {"connect": lender.connected, "detach": lender.detached}
     base, queue, transaction = pool.Pool, pool.QueuePool, engine.RootTransaction
     proxy: Any = vars(pool)["_ConnectionFairy"]
@@ -94,6 +94,10 @@ def _keep_stock(place: Place, handle: Handle) -> None:
 
 def _keep_loan(place: Place, loan: Handle) -> None:
     setattr(place.at, LOAN, loan)
+
+
+def _lent(place: Place) -> Handle | None:
+    return getattr(place.at, LOAN, None)
 
 
 def _silence(event: Any, target: Any, name: str, listener: Any) -> None:

@@ -61,3 +61,4 @@ class Keepers(NamedTuple):
     pool: Callable[[Any, Pool], None] | None = None
     stock: Callable[[Place, Handle], None] | None = None  # a pool's connection
     loan: Callable[[Place, Handle], None] | None = None
+    lent: Callable[[Place], Handle | None] | None = None  # the loan that the hooks know of already

@@ -419,6 +419,13 @@ class Ledger:
         # pop(key, reference), in C: what freed itself is taken from the table, and seen to be closed by that
         pool.ref = ref(thing, partial(self._pools.pop, pool.key))
 
+    def pool_of(self, thing: Any) -> Pool | None:
+        """The Pool for a library's pool object, where it was entered before."""
+        for pool in list(self._pools.values()):
+            if pool.ref is not None and pool.ref() is thing:
+                return pool
+        return None
+
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""
         if not pool.closed:

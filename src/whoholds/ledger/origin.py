@@ -78,7 +78,7 @@ def identity(origin: Origin) -> tuple[object, ...]:
 def shared(origin: Origin) -> Origin:
     """The tuple of the handle before, where that was opened with the same stack: a loop's handles need but one.
 
-    Called in the user's thread, once so many handles are open that memory counts: 0.3 µs. A look does the same for all.
+    Called in the user's thread, once so many handles are open that memory counts: 1 µs. A look does the same for all.
     """
     innermost = id(origin[0]) if origin else 0
     latest = _latest.get(innermost, ())

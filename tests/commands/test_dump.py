@@ -196,6 +196,13 @@ def test_an_answer_cannot_write_on_the_terminal() -> None:
             checked(answer, 1)
 
 
+def test_a_name_of_the_process_cannot_write_on_the_terminal(programs: Programs) -> None:
+    """The path of its temporary folder is of its own choice, and no such folder need be there."""
+    with running(programs, SHOP, TMPDIR="/nowhere\x1b]0;title\x07") as process:
+        said = programs.whoholds("dump", str(process.pid), "--wait", "0.1", **environment(programs))
+        assert "/nowhere\\x1b]0;title\\x07/whoholds-" in said.err
+
+
 @pytest.mark.once
 def test_a_program_in_c_code_that_lets_no_thread_run_does_not_answer(programs: Programs) -> None:
     """How long it was waited for is said, and why that can be; afterwards it answers again."""

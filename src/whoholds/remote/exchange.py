@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from whoholds.text.visible import visible
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ class Exchange:
             try:
                 self._folders[path] = _put(path, uid, self._question)
             except questions.NotPrivate as error:
-                self._refused.append(f"{path} is not used, for {error}")
+                self._refused.append(f"{visible(str(path))} is not used, for {error}")
             except OSError as error:
-                self._refused.append(f"{path} cannot be used: {error.strerror}")
+                self._refused.append(f"{visible(str(path))} cannot be used: {error.strerror}")
         if not self._folders:
             raise NoAnswer(f"process {process.pid} cannot be asked: {self.refused}")
 

@@ -25,9 +25,9 @@ TOKEN = "0123456789abcdef"
 class Asked:
     """A folder of this user's, a process that looks there, and how often it was asked to describe itself."""
 
-    def __init__(self, temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("TMPDIR", str(temporary))
-        monkeypatch.delenv(questions.OF_A_SESSION, raising=False)
+    def __init__(self, temporary: Path, monkeypatch: pytest.MonkeyPatch, session: str = "") -> None:
+        monkeypatch.setenv(questions.OF_TEMPORARY, str(temporary))
+        monkeypatch.setenv(questions.OF_A_SESSION, session)
         self.folder = temporary / f"whoholds-{ME}"
         self.described = 0
         self.answering = Answering(self._describe)
@@ -187,3 +187,45 @@ def test_an_asker_that_waits_no_more_is_no_fault(asked: Asked) -> None:
     asked.asks()
     Answering(describe).look()
     assert (asked.folder.exists(), faults.take()) == (False, [])
+
+
+def test_when_the_session_ends_the_temporary_folder_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system takes the session's folder away when its user logs out, and a program that goes on is asked there."""
+    session = tmp_path / "session"
+    session.mkdir(0o700)
+    asked = Asked(tmp_path, monkeypatch, session=str(session))
+    asked.answering.look()
+    session.rmdir()
+    asked.asks()
+    for _ in range(LOOKS):
+        asked.answering.look()
+    assert asked.files == [questions.answer_of(TOKEN)]
+
+
+def test_the_folder_is_that_of_the_environment_at_the_start(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The asker sees no other: not what the program has set since."""
+    monkeypatch.setenv(questions.OF_TEMPORARY, "/nowhere")
+    monkeypatch.setenv(questions.OF_A_SESSION, str(asked.folder.parent))
+    asked.asks()
+    asked.answering.look()
+    assert asked.files == [questions.answer_of(TOKEN)]
+
+
+def test_a_process_that_may_open_no_more_files_answers_once_it_may(asked: Asked) -> None:
+    """The question is still there then, and the folder has not changed."""
+    import resource
+
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    name = asked.asks()
+    file = os.dup(0)
+    os.close(file)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (file, most[1]))
+    try:
+        asked.answering.look()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+    assert asked.files == [name]
+    asked.answering.look()
+    assert (asked.files, faults.take()) == ([questions.answer_of(TOKEN)], [])

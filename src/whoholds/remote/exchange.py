@@ -114,7 +114,7 @@ def answered(exchange: Asked, wait: float) -> bytes | None:
 def _folders(process: Process, root: str) -> list[Path]:
     """The folders at which the process may look: which one it takes depends on its environment at its start."""
     sessions = (process.environ.get(questions.OF_A_SESSION, ""), f"/run/user/{process.inner_uid}")
-    temporary = (process.environ.get("TMPDIR", ""), "")
+    temporary = (process.environ.get(questions.OF_TEMPORARY, ""), "")
     paths = [
         questions.in_session(one)
         for one in sessions

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRAIN_NS = 1_000_000_000  # a folder that changed so short a time ago may change again within the same mark of its clock
-LOOKS = 10  # after so many the user is asked for again
+LOOKS = 10  # after so many it is found anew which user's and which folder is looked at
 
 
 class Answering:
@@ -28,6 +28,9 @@ class Answering:
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
+        self._environ = {
+            name: os.environ.get(name, "") for name in questions.PLACES
+        }  # the asker knows only that with which the process was started
         self._uid = -1
         self._folder = ""
         self._looks = 0
@@ -50,15 +53,19 @@ class Answering:
             faults.note(error, "whoholds.dump")
 
     def _find(self) -> None:
+        """At the first look, when a server has given up the rights of root, and when a session has ended or begun."""
         uid = os.geteuid()
-        if uid != self._uid:  # at the first look, and when a server has given up the rights of root
-            self._uid, self._folder, self._seen = uid, questions.folder_of(os.environ, uid), -1
+        folder = questions.folder_of(self._environ, uid)
+        if (uid, folder) != (self._uid, self._folder):
+            self._uid, self._folder, self._seen = uid, folder, -1
 
     def _read(self, changed: int) -> None:
         try:
             folder = questions.entered(self._folder, self._uid)
-        except OSError:  # somebody else's, or gone: the asker says so
+        except questions.NotPrivate:  # somebody else's: the asker says so
             self._seen = changed
+            return
+        except OSError:  # gone, or the process may open no more files for now
             return
         try:
             pid, namespace = os.getpid(), questions.namespace_of()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 OF_A_SESSION = "XDG_RUNTIME_DIR"
+OF_TEMPORARY = "TMPDIR"
+PLACES = (OF_A_SESSION, OF_TEMPORARY)  # the variables that say where the folder is
 TEMPORARY = "/tmp"  # noqa: S108 - the folder below it is checked
 MODE = 0o600  # of questions and answers
 ANY = "any"  # stands for the PID namespace where the asker cannot tell it
@@ -36,7 +38,7 @@ def folder_of(environ: Mapping[str, str], uid: int) -> str:
     session = environ.get(OF_A_SESSION, "")
     if os.path.isabs(session) and not fault_at(session, uid, follow=True):
         return in_session(session)
-    return in_temporary(environ.get("TMPDIR", ""), uid)
+    return in_temporary(environ.get(OF_TEMPORARY, ""), uid)
 
 
 def in_session(folder: str) -> str:

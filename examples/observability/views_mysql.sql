@@ -1,4 +1,4 @@
--- Who holds the server's connections, by source line. Printed by `whoholds server mysql:// --print-sql`.
+-- Who holds the server's connections, by opening line. Printed by `whoholds server mysql:// --print-sql`.
 -- Whoever creates and whoever reads the views needs PROCESS; opening lines need performance_schema=ON.
 
 CREATE OR REPLACE VIEW whoholds_connections AS

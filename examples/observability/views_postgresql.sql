@@ -1,4 +1,4 @@
--- Who holds the server's connections, by source line. Printed by `whoholds server postgresql:// --print-sql`.
+-- Who holds the server's connections, by opening line. Printed by `whoholds server postgresql:// --print-sql`.
 -- Whoever reads the views needs the role pg_read_all_stats (or pg_monitor) to see what others do.
 
 CREATE OR REPLACE VIEW whoholds_sessions AS

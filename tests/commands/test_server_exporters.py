@@ -1,4 +1,4 @@
-"""The views in real exporters, and what a real Prometheus reads from these: slots by source line."""
+"""The views in real exporters, and what a real Prometheus reads from these: slots by opening line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`whoholds server DSN`: who holds the server's connections, by source line, across programs and hosts."""
+"""`whoholds server DSN`: who holds the server's connections, by opening line, across programs and hosts."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from whoholds.servers import mysql, postgres
 from whoholds.servers.state import IDLE, IDLE_IN_TRANSACTION, RUNNING, TAG
 
 _HEAD = """\
--- Who holds the server's connections, by source line. Printed by `whoholds server {}:// --print-sql`.
+-- Who holds the server's connections, by opening line. Printed by `whoholds server {}:// --print-sql`.
 -- {}
 """
 _POSTGRES_HEAD = _HEAD.format(

@@ -109,9 +109,10 @@ def test_who_waits_now_is_said_below_the_pool() -> None:
     requests = [shop.ledger.asks(shop.pool, None) for _ in range(2)]
     shop.clock.advance(1.5)
     held = holders_of(shop.watch)
-    assert str(held).splitlines()[-1] == "whoholds:   2 wait now, for up to 1.5 s, at /srv/shop/cars.py:42 in load_cars"
+    last = str(held).splitlines()[-1]
+    assert last == "whoholds:   2 requests wait now, for up to 1.5 s, at /srv/shop/cars.py:42 in load_cars"
     requests.pop().answered()
-    assert str(holders_of(shop.watch)).splitlines()[-1].startswith("whoholds:   1 waits now, for 1.5 s, at ")
+    assert str(holders_of(shop.watch)).splitlines()[-1].startswith("whoholds:   1 request waits now, for 1.5 s, at ")
     ((waiting,),) = [pool["waiting"] for pool in held.pools]
     assert (waiting["count"], waiting["longest_s"], waiting["asked"]["function"]) == (2, 1.5, "load_cars")
     requests.clear()

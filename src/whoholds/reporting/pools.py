@@ -103,8 +103,8 @@ def _adopted(record: dict[str, Any]) -> str:
 
 
 def _waiting(asking: dict[str, Any]) -> str:
-    """`3 wait now, for up to 2.1 s, at shop/page.py:20 in page`."""
-    waits = f"{asking['count']} wait now, for up to" if asking["count"] > 1 else "1 waits now, for"
+    """`3 requests wait now, for up to 2.1 s, at shop/page.py:20 in page`."""
+    waits = f"{asking['count']} requests wait now, for up to" if asking["count"] > 1 else "1 request waits now, for"
     return f"whoholds:   {waits} {asking['longest_s']:.1f} s, at {recorded_place(asking['asked'])}"
 
 

@@ -153,8 +153,10 @@ def parser() -> argparse.ArgumentParser:
     _dump_options(commands.add_parser("dump", help="print what a watched process holds now"))
     _top_options(commands.add_parser("top", help="show all watched processes of this machine, each second"))
     _server_options(commands.add_parser("server", help="ask a database server who holds its connections"))
-    commands.add_parser("doctor", help="whether whoholds is active here, why not, and what it watches")
-    for command in list(commands.choices.values()):
+    commands.add_parser("doctor", help="say whether whoholds is active here, why not, and what it watches")
+    for name, command in commands.choices.items():
+        if name == "top":  # its text is plain, and its screen has the colours of the terminal
+            continue
         command.add_argument(
             "--color", choices=CHOICES, default=AUTO, help="auto, the default: in a terminal, unless NO_COLOR is set"
         )

@@ -315,6 +315,29 @@ def test_another_user_can_neither_ask_nor_plant_an_answer(programs: Programs) ->
 
 @pytest.mark.once
 @ONLY_ROOT
+@pytest.mark.parametrize("imported", [True, False])
+def test_a_process_that_has_changed_its_root_is_asked_there(programs: Programs, imported: bool) -> None:  # noqa: FBT001 - a parameter
+    """Without a /proc, and perhaps without the files of its Python, which is said then."""
+    (programs.folder / "tmp").mkdir(0o1777)
+    source = f"""\
+    import os, sqlite3, time
+    {"import json, whoholds.watching.holders" if imported else ""}
+    os.chroot({str(programs.folder)!r})
+    os.chdir("/")
+    connection = sqlite3.connect("one.db")
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+    with running(programs, source, TMPDIR=None) as process:
+        said = dump(programs, process.pid, "--wait", "5")
+        assert said.code == (0 if imported else 1)
+        wanted = "holds 1 connection, " if imported else "could not say what it holds: ModuleNotFoundError in whoholds"
+        assert wanted in said.out + said.err
+        assert list((programs.folder / "tmp").iterdir()) == []
+
+
+@pytest.mark.once
+@ONLY_ROOT
 def test_a_process_in_a_container_is_asked_by_its_number_there_and_from_outside(programs: Programs) -> None:
     """It is process 1 in its PID namespace, with a temporary folder of its own."""
     inside = ["unshare", "--pid", "--fork", "--mount-proc"]

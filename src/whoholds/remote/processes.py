@@ -26,9 +26,7 @@ class Process:
     inner_pid: int  # its number in its own PID namespace: in a container, the one that it knows itself by
     inner_uid: int  # likewise
     namespace: str
-    root: (
-        str  # before paths of the process, if its files are not ours: it runs in a container, or with a /tmp of its own
-    )
+    root: str  # before paths of the process, if its files are not ours: in a container or chroot, or with an own /tmp
     environ: dict[str, str] = field(repr=False)  # with which it was started; empty if this user may not read it
     watched: bool | None  # whether it has a ticking thread; None if that cannot be told
 
@@ -51,7 +49,8 @@ def process_of(pid: int) -> Process:
         return Process(pid, uid, os.getegid(), pid, uid, questions.ANY, "", {}, None)
     uid, gid = (int(status[name].split()[1]) for name in ("Uid", "Gid"))
     inner_pid = int(status.get("NSpid", str(pid)).split()[-1])
-    root = "" if _link(pid, "ns/mnt") in ("", _link("self", "ns/mnt")) else f"/proc/{pid}/root"
+    elsewhere = any(_link(pid, name) not in ("", _link("self", name)) for name in ("ns/mnt", "root"))
+    root = f"/proc/{pid}/root" if elsewhere else ""
     return Process(
         pid,
         uid,

@@ -34,6 +34,7 @@ class Answering:
         self._uid = -1
         self._folder = ""
         self._looks = 0
+        self._namespace = questions.namespace_of()  # a process that has changed its root may see no /proc later
         self._seen = -1  # when the folder had last changed, in nanoseconds since the epoch, when it was last read
 
     def look(self) -> None:
@@ -68,7 +69,8 @@ class Answering:
         except OSError:  # gone, or the process may open no more files for now
             return
         try:
-            pid, namespace = os.getpid(), questions.namespace_of()
+            namespace = questions.namespace_of()
+            pid, namespace = os.getpid(), self._namespace if namespace == questions.ANY else namespace
             for name in os.listdir(folder):  # noqa: PTH208 - of a descriptor
                 token = questions.token_of(name, pid, namespace)
                 if token:
@@ -82,8 +84,6 @@ class Answering:
 
         The file for the answer comes before the question goes: an empty folder is taken away by any other asker.
         """
-        import json
-
         part = questions.part_of(token)
         try:
             questions.new_file(part, folder)
@@ -99,10 +99,12 @@ class Answering:
             _remove(part, folder)
             return
         try:
+            import json
+
             answer = json.dumps(self._describe(), separators=(",", ":"), default=str)
         except Exception as error:  # noqa: BLE001 - the asker is told, and the next look says it
-            faults.note(error, "whoholds.dump")
-            answer = json.dumps({"type": "fault", "reason": f"{type(error).__name__} in whoholds"})
+            faults.note(error, "whoholds.dump")  # after a change of root or user perhaps nothing can be imported
+            answer = f'{{"type": "fault", "reason": "{type(error).__name__} in whoholds"}}'
         try:
             questions.fill(part, folder, f"{answer}\n".encode())
             os.rename(part, questions.answer_of(token), src_dir_fd=folder, dst_dir_fd=folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.interpreters import found, here
+from whoholds.remote import entering, in_process
+from whoholds.remote.processes import process_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -322,3 +325,27 @@ def test_an_older_whoholds_says_what_it_needs() -> None:
         "whoholds: whoholds attach needs Python 3.14 or later, here and in the process; "
         f"this is {here()}. Instead, restart the program with WHOHOLDS=1, or ask the database: `whoholds server DSN`\n"
     )
+
+
+def test_an_answer_that_nobody_waits_for_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked takes the folder away meanwhile, and the process notices nothing."""
+
+    def answer_to(order: dict[str, Any]) -> dict[str, Any]:
+        shutil.rmtree(order["folder"])
+        return {}
+
+    monkeypatch.setattr(in_process, "answer_to", answer_to)
+    (tmp_path / "asked").mkdir()
+    in_process.run({"folder": str(tmp_path / "asked")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_process_that_was_entered_and_is_not_done_may_be_watched(tmp_path: Path) -> None:
+    """It is not said that nothing was left in it."""
+
+    def begins(_: int, script: str) -> None:
+        Path(script).with_name("answer.part").touch()
+
+    with pytest.raises(entering.NotEntered, match=r"was entered, and was not done within 0\.05 s"):
+        entering._entered(begins, process_of(os.getpid()), "watch", tmp_path, 0.05)

@@ -108,8 +108,9 @@ def _entered(remote_exec: Any, process: Process, what: str, folder: Path, wait: 
         raise NotEntered(_refused(process, error)) from None
     answer = _answer(process, folder / "answer.json", time.monotonic() + wait)
     if answer is None:
+        began = (folder / "answer.part").exists()
         _take_back(remote_exec, process)
-        raise NotEntered(_why_not(process, wait))
+        raise NotEntered(_why_not(process, wait, began=began))
     return answer
 
 
@@ -198,9 +199,14 @@ def _take_back(remote_exec: Any, process: Process) -> None:
         pass
 
 
-def _why_not(process: Process, wait: float) -> str:
+def _why_not(process: Process, wait: float, *, began: bool) -> str:
     if process_is_over(process):
         return f"process {process.pid} has ended meanwhile"
+    if began:
+        return (
+            f"process {process.pid} was entered, and was not done within {wait:g} s: it may be watched in a moment, "
+            f"which `whoholds dump {process.pid}` shows; --wait SECONDS waits longer"
+        )
     return (
         f"process {process.pid} ran no Python code in its main thread within {wait:g} s: it is in a call of C code, "
         f"which waits or computes. Nothing was left in it; --wait SECONDS waits longer. "

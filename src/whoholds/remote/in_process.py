@@ -35,9 +35,12 @@ def run(order: dict[str, Any]) -> None:
         file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError:
         return
-    with os.fdopen(file, "w", encoding="utf-8") as answer:
-        json.dump(answer_to(order), answer)
-    os.rename(part, whole)  # noqa: PTH104 - pathlib may not be imported in it
+    try:
+        with os.fdopen(file, "w", encoding="utf-8") as answer:
+            json.dump(answer_to(order), answer, default=str)
+        os.rename(part, whole)  # noqa: PTH104 - pathlib may not be imported in it
+    except OSError:  # a full disk, or whoever asks has gone meanwhile and has taken the folder away
+        pass
 
 
 def answer_to(order: dict[str, Any]) -> dict[str, Any]:

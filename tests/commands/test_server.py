@@ -457,6 +457,7 @@ def test_without_a_library_it_says_which_to_install(
         ("sqlite:///cars.db", "only PostgreSQL and MySQL can be asked"),
         ("nonsense", "the connection string is not understood"),
         (f"host='{PASSWORD}", "the connection string is not understood"),
+        (f"host=there password={PASSWORD} port=1/shop", "the connection string is not understood: it is a URL, or "),
         (f"postgresql://me:1/{PASSWORD}there/shop", "the connection string is not understood: in a user name"),
         (f"postgresql://me:1#{PASSWORD}127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
         (f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
@@ -492,6 +493,13 @@ def test_a_wrong_command_line_is_quoted_without_the_password(
     said = capsys.readouterr().err
     assert PASSWORD not in said
     assert "error: " in said
+
+
+def test_a_dsn_in_the_place_of_seconds_is_told_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--watch DSN` reads like the usage, and takes the DSN for the seconds."""
+    with pytest.raises(SystemExit):
+        main(("server", "--watch", "postgresql://there/shop"))
+    assert "takes a number of seconds greater than 0; write it after the DSN" in capsys.readouterr().err
 
 
 def session(pid: int, *blocked_by: int, state: str = RUNNING) -> Session:

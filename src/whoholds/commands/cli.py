@@ -257,7 +257,12 @@ def _server_options(server: argparse.ArgumentParser) -> None:
     server.add_argument("dsn", help="postgresql://user@host/name, mysql://user@host/name, or 'host=… dbname=…'")
     server.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/server.md")
     server.add_argument(
-        "--watch", nargs="?", type=_seconds, const=5.0, metavar="SECONDS", help="look again every 5 seconds, or SECONDS"
+        "--watch",
+        nargs="?",
+        type=_seconds,
+        const=5.0,
+        metavar="SECONDS",
+        help="look again every 5 seconds, or SECONDS; write it after the DSN",
     )
     server.add_argument(
         "--print-sql", action="store_true", help="ask nobody, and print the SQL that creates its queries as views"
@@ -268,7 +273,8 @@ _LONGEST = 86400.0  # seconds
 
 
 def _seconds(text: str) -> float:
-    wrong = argparse.ArgumentTypeError("takes a number of seconds greater than 0")  # not the text: it may be a DSN
+    where = "; write it after the DSN" if "://" in text or "=" in text else ""
+    wrong = argparse.ArgumentTypeError(f"takes a number of seconds greater than 0{where}")  # a DSN may have a password
     try:
         seconds = float(text)
     except ValueError:

@@ -6,6 +6,7 @@ import shlex
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+_FORM = "the connection string is not understood: it is a URL, or has the form host=… dbname=…"
 _SYSTEMS = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
@@ -41,7 +42,7 @@ def target_of(dsn: str) -> Target:
     try:
         return _of_url(dsn) if "://" in dsn else _of_pairs(dsn)
     except ValueError:
-        raise CannotAsk("the connection string is not understood") from None
+        raise CannotAsk(_FORM) from None
 
 
 def _of_url(dsn: str) -> Target:
@@ -67,7 +68,7 @@ def _of_pairs(dsn: str) -> Target:
     for pair in shlex.split(dsn.replace(" = ", "=")):
         key, equals, value = pair.partition("=")
         if not equals:
-            raise CannotAsk("the connection string is not understood: it is a URL, or has the form host=… dbname=…")
+            raise CannotAsk(_FORM)
         pairs[key] = value
     return _target("postgresql", "", pairs, dsn)
 

@@ -296,6 +296,7 @@ def test_another_user_can_neither_ask_nor_plant_an_answer(programs: Programs) ->
             [sys.executable, "-c", f"import os\n{asks}"], capture_output=True, text=True, timeout=30, check=False
         )
         assert ran.stdout.startswith(f"process {process.pid} belongs to user {FIRST}: ask as that user or as root"), ran
+        assert " -m whoholds dump " in ran.stdout, "sudo does not search the PATH of a virtual environment"
         question = questions.question_to(process.pid, questions.namespace_of(), "token")
         as_second(f"folder = Path({str(planted)!r}); folder.mkdir(0o700); (folder / {question!r}).touch()")
         said = dump(programs, process.pid, "--wait", "0.3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ def known(pid: int) -> Process:
         raise NoAnswer(f"there is no process {pid} here; `ps -ef | grep python` lists those that run") from None
     if os.geteuid() not in (0, process.uid):
         whose = f"process {pid} belongs to user {process.uid}"
-        raise NoAnswer(f"{whose}: ask as that user or as root, with `sudo whoholds dump {pid}`")
+        raise NoAnswer(f"{whose}: ask as that user or as root, with `sudo {sys.executable} -m whoholds dump {pid}`")
     return process
 
 

@@ -7,18 +7,24 @@ import json
 import os
 import re
 import sqlite3
+import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import whoholds
 from tests.worlds import CARS, REPORT, SHOP, STOCK, Program, thread
 from whoholds.analysis.cost import memory_of
 from whoholds.ledger.handle import CHECKOUT
+from whoholds.ledger.origin import capture
 from whoholds.ledger.referrer import Referrer
+from whoholds.reporting import group_records
 from whoholds.reporting.held import description_text
-from whoholds.watching.description import FINDINGS, HOLDERS
+from whoholds.watching.description import FINDINGS, HOLDERS, database_records
 from whoholds.watching.holders import described
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def read_back(program: Program) -> dict[str, Any]:
@@ -203,3 +209,16 @@ def test_the_page_names_every_field() -> None:
 def rows_of(table: str) -> list[str]:
     """Give the first cells of a table's rows."""
     return [line.split("|")[1] for line in table.split("\n\n", maxsplit=1)[0].splitlines() if line.startswith("| `")]
+
+
+def test_the_stack_of_an_owner_that_holds_very_many_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else an answer takes the program's time for each of ten thousand handles."""
+    program = Program()
+    for _ in range(500):
+        program.opens(CARS, thread("worker-0"), SHOP)
+    program.looks()
+    stack = capture(sys._getframe(), 16)
+    read: list[object] = []
+    monkeypatch.setattr(group_records, "users_line", read.append)
+    (database,) = database_records(program.watch.handles, 1.0, dict.fromkeys(program.watch.handles, stack))
+    assert (database["count"], len(read)) == (500, 1)

@@ -108,8 +108,12 @@ def users_line(origin: Origin) -> Frame | None:
 def _places(handles: Sequence[Handle], doing: dict[Handle, Origin], states: dict[Handle, str]) -> list[dict[str, Any]]:
     """Where the holders are now, each line and state once with the number of holders, the most frequent first."""
     holders: dict[tuple[Frame, str], list[Handle]] = {}
+    lines: dict[int, Frame | None] = {}  # by id of a stack: one owner's handles, perhaps ten thousand, share one
     for handle in handles:
-        line = users_line(doing.get(handle, ()))
+        stack = doing.get(handle, ())
+        if id(stack) not in lines:
+            lines[id(stack)] = users_line(stack)
+        line = lines[id(stack)]
         if line is not None:
             holders.setdefault((line, state_of(handle, states)), []).append(handle)
     counts = Counter({where: max(len(holders_of(group)), 1) for where, group in holders.items()})

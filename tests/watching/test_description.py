@@ -222,3 +222,16 @@ def test_the_stack_of_an_owner_that_holds_very_many_is_read_once(monkeypatch: py
     monkeypatch.setattr(group_records, "users_line", read.append)
     (database,) = database_records(program.watch.handles, 1.0, dict.fromkeys(program.watch.handles, stack))
     assert (database["count"], len(read)) == (500, 1)
+
+
+def test_a_secret_in_a_failure_of_an_output_is_hidden() -> None:
+    """Its text is that of any library's exception, which may quote a connection string."""
+
+    def fails(_: object) -> None:
+        raise ValueError("cannot connect to postgresql://app:geheim@db/shop")
+
+    program = Program()
+    program.watch.outputs.append(fails)
+    program.looks()
+    (aside,) = read_back(program)["asides"]
+    assert aside["reason"].endswith("ValueError: cannot connect to postgresql://app:***@db/shop")

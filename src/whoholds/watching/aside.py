@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import Aside
+from whoholds.text.redact import redact
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Asides:
         if known in self._counts:
             self._counts[known] += 1
             return
+        reason = redact(reason)  # an exception of a library may quote a connection string
         if len(self._counts) < MOST:
             self._counts[known] = 1
             self._reasons[known] = reason

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import Wait
 from whoholds.analysis.blame import kind_of
+from whoholds.analysis.bringing import give_to_the_waiting
 from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import cpython, faults
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.scope import Scope
 
 
+_WAITS_IN_A_TASK = sys.version_info < (3, 12)  # `wait_for`
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
@@ -166,6 +169,8 @@ def _cursor_line(handle: Handle, origin: Origin, history: History) -> Site | Non
 
 def _place(handle: Handle, history: History) -> None:
     if handle.origin:
+        if _WAITS_IN_A_TASK and handle.owner is not None:
+            give_to_the_waiting(handle)
         handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site
         kind = handle.kind

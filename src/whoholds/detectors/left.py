@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.bringing import is_brought
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS, RULES
 from whoholds.analysis.standing import is_let_go, is_stock, of_a_cell, thread_of
@@ -207,6 +208,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
         and not is_let_go(handle)
+        and not is_brought(handle)
     ]
     for part in parts_of(late):
         yield Finding.of(

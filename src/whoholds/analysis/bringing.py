@@ -1,0 +1,74 @@
+"""Tasks that only bring a connection to whoever awaits them: those of `wait_for` and of `gather(pool.acquire(), …)`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from whoholds.analysis.blame import _WATCHED, kind_of
+
+if TYPE_CHECKING:
+    from types import CodeType
+
+    from whoholds.ledger.handle import Handle
+    from whoholds.ledger.owner import Owner
+
+_LOOP = frozenset(("events.py", "base_events.py", "runners.py"))  # of asyncio: what stands below asked for nothing
+_NEAR = 8  # places of a stack: four frames
+
+
+def give_to_the_waiting(handle: Handle) -> None:
+    """Until Python 3.11 `wait_for` makes a task of what it waits for: the handle is that of the task that waits.
+
+    Its line is that of the waiting task, too, where no code of the program's ran in between.
+    """
+    owner = handle.owner
+    while owner is not None and _is_of_wait_for(owner) and owner.spawn is not None and owner.spawn.by is not None:
+        end = _end_of_task(handle)
+        handle.origin = handle.origin[:end] + owner.spawn.origin + handle.origin[end:]
+        handle.owner = owner = owner.spawn.by
+
+
+def is_brought(handle: Handle) -> bool:
+    """Whether a task in which no code of the program's ran has opened it: what awaited that task has it now.
+
+    False if that has ended, too.
+    """
+    owner = handle.owner
+    if owner is None or owner.kind != "task" or owner.spawn is None:
+        return False
+    end = _end_of_task(handle)
+    if end == len(handle.origin) or any(_kind(handle, place) != _WATCHED for place in range(0, end, 2)):
+        return False
+    by = owner.spawn.by
+    return by is None or not by.gone()
+
+
+def _is_of_wait_for(owner: Owner) -> bool:
+    if owner.kind != "task" or owner.spawn is None:
+        return False
+    return any(
+        code.co_name == "wait_for" and _in_asyncio(code.co_filename) == "tasks.py"  # type: ignore[union-attr]  # codes at even places
+        for code in owner.spawn.origin[:_NEAR:2]
+    )
+
+
+def _end_of_task(handle: Handle) -> int:
+    """The index of the event loop's frame in the origin, and the length where there is none."""
+    origin = handle.origin
+    for place in range(0, len(origin), 2):
+        file: str = origin[place].co_filename  # type: ignore[union-attr]  # likewise
+        if _in_asyncio(file) in _LOOP:
+            return place
+    return len(origin)
+
+
+def _in_asyncio(file: str) -> str:
+    """The name of a file of asyncio's; "" for any other file."""
+    folder, name = os.path.split(file)
+    return name if folder.endswith("asyncio") else ""
+
+
+def _kind(handle: Handle, place: int) -> int:
+    code: CodeType = handle.origin[place]  # type: ignore[assignment]  # likewise
+    return kind_of(code.co_filename)

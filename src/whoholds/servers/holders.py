@@ -17,18 +17,20 @@ _OWNERS = 2  # that a line names
 
 def holders_data(sessions: Iterable[Session]) -> list[dict[str, Any]]:
     """The holders of these connections for `--json`, with the number of the connection on the server as `pid`."""
-    return [{"pid": one.pid, **one.holder._asdict()} for one in sessions if one.holder is not None]
+    return [{"pid": session.pid, **session.holder._asdict()} for session in sessions if session.holder is not None]
 
 
 def holder_lines(sessions: Iterable[Session], indent: str, most: int) -> list[str]:
     """The holders of these connections, a line for each process, opening line and place: the `most` frequent first."""
-    found: dict[tuple[int, str, str], list[Session]] = {}
-    for one in sessions:
-        if one.holder is not None:
-            found.setdefault((one.holder.process, _taken(one, one.holder), one.holder.now), []).append(one)
-    keys = sorted(found, key=lambda key: (-len(found[key]), key))
-    lines = [f"{indent}{_told(found[key], *key)}" for key in keys[:most]]
-    rest = sum(len(found[key]) for key in keys[most:])
+    groups: dict[tuple[int, str, str], list[Session]] = {}
+    for session in sessions:
+        if session.holder is not None:
+            groups.setdefault((session.holder.process, _taken(session, session.holder), session.holder.now), []).append(
+                session
+            )
+    keys = sorted(groups, key=lambda key: (-len(groups[key]), key))
+    lines = [f"{indent}{_said(groups[key], *key)}" for key in keys[:most]]
+    rest = sum(len(groups[key]) for key in keys[most:])
     return [*lines, *([f"{indent}… and {rest} more, which --json lists"] if rest else [])]
 
 
@@ -39,11 +41,11 @@ def _taken(session: Session, holder: Holder) -> str:
     return f"{'borrowed' if holder.kind == 'checkout' else 'opened'} at {holder.opened}"
 
 
-def _told(sessions: list[Session], process: int, taken: str, now: str) -> str:
-    holders = [one.holder for one in sessions if one.holder is not None]
-    owners = sorted({one.owner for one in holders if one.owner}, key=naturally)
+def _said(sessions: list[Session], process: int, taken: str, now: str) -> str:
+    holders = [session.holder for session in sessions if session.holder is not None]
+    owners = sorted({holder.owner for holder in holders if holder.owner}, key=naturally)
     by = f" by {', '.join(owners[:_OWNERS])}{', …' if len(owners) > _OWNERS else ''}" if owners else ""
-    works = {one.work for one in holders if one.work and one.owner not in one.work}  # not `thread NAME`
+    works = {holder.work for holder in holders if holder.work and holder.owner not in holder.work}  # not `thread NAME`
     work = f" for {works.pop()}" if len(works) == 1 else ""
     where = f", now at {now}" if now else ""
     many = f"{len(holders)} " if len(holders) > 1 else ""

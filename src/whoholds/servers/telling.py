@@ -33,11 +33,11 @@ class Group:
     def __init__(self, sessions: list[Session]) -> None:
         self.sessions = sessions
         self.hosts = hosts_of(sessions)
-        self.states = Counter(one.state for one in sessions)
+        self.states = Counter(session.state for session in sessions)
         self.longest_s = {
-            state: largest([one.state_s for one in sessions if one.state == state]) for state in self.states
+            state: largest([session.state_s for session in sessions if session.state == state]) for state in self.states
         }
-        self.oldest_s = largest([one.age_s for one in sessions])
+        self.oldest_s = largest([session.age_s for session in sessions])
 
     @property
     def urgency(self) -> tuple[int, ...]:
@@ -52,22 +52,22 @@ class Group:
             "program": shown(first.program),
             "opened": shown(first.line) or None,
             "hosts": dict(self.hosts.most_common()),
-            "users": sorted({one.user for one in self.sessions}),
-            "databases": sorted({one.database for one in self.sessions}),
+            "users": sorted({session.user for session in self.sessions}),
+            "databases": sorted({session.database for session in self.sessions}),
             "states": {state: self.states[state] for state in _STATES if self.states[state]},
             "longest_idle_in_transaction_s": self.longest_s.get(IDLE_IN_TRANSACTION),
             "oldest_s": self.oldest_s,
-            "pids": sorted(one.pid for one in self.sessions if one.pid),
+            "pids": sorted(session.pid for session in self.sessions if session.pid),
             "held_by": holders_data(self.sessions),
         }
 
 
 def groups_of(sessions: Iterable[Session]) -> list[Group]:
     """The connections in groups, the most urgent first. Untagged ones are grouped by what there is."""
-    found: dict[str, list[Session]] = {}
-    for one in sessions:
-        found.setdefault(one.name or f"\0{one.user}\0{one.database}", []).append(one)
-    return sorted(map(Group, found.values()), key=lambda group: group.urgency, reverse=True)
+    named: dict[str, list[Session]] = {}
+    for session in sessions:
+        named.setdefault(session.name or f"\0{session.user}\0{session.database}", []).append(session)
+    return sorted(map(Group, named.values()), key=lambda group: group.urgency, reverse=True)
 
 
 def as_data(state: State) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def as_data(state: State) -> dict[str, Any]:
         "slots": state.slots,
         "used": state.used,
         "free": state.free,
-        "reserved": [one._asdict() for one in state.reserves],
-        "limits": [one._asdict() for one in state.limits],
+        "reserved": [reserve._asdict() for reserve in state.reserves],
+        "limits": [limit._asdict() for limit in state.limits],
         "hidden": state.hidden,
         "remarks": list(map(shown, state.remarks)),
         "no_transactions": state.no_transactions,
@@ -107,7 +107,7 @@ def lines_of(state: State) -> Iterator[str]:
 def _slots(state: State) -> str:
     taken = f"{state.used} of {state.slots} {state.noun} {are(state.used)} in use, this one included"
     free = f"{state.free} {are(state.free)} free"
-    reserved = [f"{one.slots} {are(one.slots)} reserved for {one.whom}" for one in state.reserves]
+    reserved = [f"{reserve.slots} {are(reserve.slots)} reserved for {reserve.whom}" for reserve in state.reserves]
     return f"{taken}; {', '.join([free, *reserved])}."
 
 
@@ -135,9 +135,11 @@ def _holding(state: State) -> Iterator[str]:
     yield f"{state.order}:"
     on_screen, others = _on_screen(groups)
     for group in on_screen:
-        users = sorted({shown(f"{one.user or '?'} to {one.database or 'no database'}") for one in group.sessions})
+        users = sorted(
+            {shown(f"{session.user or '?'} to {session.database or 'no database'}") for session in group.sessions}
+        )
         yield f"{len(group.sessions):>6}  {label(group.sessions)}"
-        details = [_states(group), *_hosts(group), *_oldest(group), ", ".join(f"as {one}" for one in users)]
+        details = [_states(group), *_hosts(group), *_oldest(group), ", ".join(f"as {user}" for user in users)]
         yield f"        {'; '.join(details)}"
         yield from holder_lines(group.sessions, " " * 8, _HOLDERS)
     if others:
@@ -182,13 +184,13 @@ def _oldest(group: Group) -> list[str]:
 
 
 def _advice(state: State, trees: list[Tree]) -> Iterator[str]:
-    idle = [one for one in state.sessions if one.state == IDLE_IN_TRANSACTION]
+    idle = [session for session in state.sessions if session.state == IDLE_IN_TRANSACTION]
     blocking = [tree.pids[0] for tree in trees if tree.sessions and tree.sessions[0].state == IDLE_IN_TRANSACTION]
-    unnamed = sum(not one.line and one.holder is None for one in state.sessions)
+    unnamed = sum(not session.line and session.holder is None for session in state.sessions)
     if idle or unnamed:
         yield ""
     if idle:
-        worst = max(idle, key=lambda one: one.state_s or 0)
+        worst = max(idle, key=lambda session: session.state_s or 0)
         end = state.can_end.format(blocking[0] if blocking else worst.pid)
         yield "An idle transaction keeps its locks until its program commits, rolls back or ends."
         yield f"whoholds ends no connection. To end one yourself (its program gets an error):  {end}"

@@ -17,7 +17,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 def hosts_of(sessions: Sequence[Session]) -> Counter[str]:
     """How many connections come from each host; "" stands for a local socket, and for a host that is hidden."""
-    return Counter(one.host for one in sessions)
+    return Counter(session.host for session in sessions)
 
 
 def label(sessions: Sequence[Session]) -> str:

@@ -240,7 +240,7 @@ def test_pgbouncers_console_knows_who_waits_and_who_holds(narrow: str, capsys: p
         assert text.startswith("PgBouncer ")
         assert "may have 2 server connections, and has 2, and so can open no more." in text
         assert "1 waiting for a server connection, the longest for " in text
-        assert "2 holding a server connection, the last statement of one was sent " in text
+        assert "2 holding a server connection, last statement sent up to " in text
         assert "\n    whoholds server postgresql://postgres@127.0.0.1:" in text
 
 

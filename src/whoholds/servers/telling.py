@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _LONGEST = {  # what is said of the longest in a state
     IDLE_IN_TRANSACTION: "the longest for {}",
     WAITING: "the longest for {}",
-    HOLDING: "the last statement of one was sent {} ago",
+    HOLDING: "last statement sent up to {} ago",
 }
 _STATES = (IDLE_IN_TRANSACTION, WAITING, HOLDING, RUNNING, IDLE, HIDDEN)
 _HOLDERS = 3  # lines on the holders of one group

@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,6 +180,38 @@ def test_who_cannot_answer_gets_one_line_that_says_why(programs: Programs) -> No
         process.send_signal(signal.SIGSTOP)
         assert said(process.pid).endswith(" s: it is stopped (by SIGSTOP or Ctrl-Z)\n")
     assert left(programs) == []
+
+
+def opened_by(pid: int) -> set[Path]:
+    """Give the files and folders that a process has open."""
+    opened = set()
+    for file in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it has closed it meanwhile
+            opened.add(file.readlink())
+    return opened
+
+
+@pytest.mark.parametrize("command", [("dump", "--wait", "60"), ("top", "--once")])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_a_signal_ends_leaves_no_question(
+    programs: Programs, command: tuple[str, ...], number: signal.Signals
+) -> None:
+    """As `timeout` does, or a terminal that is closed: the process would answer nobody."""
+    folder = programs.folder / f"whoholds-{os.geteuid()}"
+    with running(programs, SHOP) as process:
+        process.send_signal(signal.SIGSTOP)
+        more = [str(process.pid)] if command[0] == "dump" else []
+        asker = programs.command(
+            [sys.executable, "-m", "whoholds", *command, *more], WHOHOLDS=None, **environment(programs)
+        )
+        while folder not in opened_by(asker.pid):
+            assert asker.poll() is None
+        asker.send_signal(number)
+        assert programs.ends(asker).code == 128 + number
+        until = time.monotonic() + 20  # another test's command may ask the same process
+        while folder.exists():
+            assert time.monotonic() < until, list(folder.iterdir())
+            time.sleep(0.01)
 
 
 def test_an_answer_cannot_write_on_the_terminal() -> None:

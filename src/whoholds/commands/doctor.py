@@ -12,7 +12,7 @@ from whoholds import registry
 from whoholds.analysis.frames import shown_path
 from whoholds.assembling import is_installed
 from whoholds.drivers import table
-from whoholds.remote.polling import Poller, settle
+from whoholds.remote.polling import polling, settle
 from whoholds.remote.processes import can_be_listed
 from whoholds.reporting.held import cost_text
 from whoholds.settings.config import sources
@@ -76,11 +76,8 @@ def _watched_now() -> list[str]:
     """A head and a line for each watched process that answers this user, with what the watch has cost it; or none."""
     if not can_be_listed():
         return []
-    poller = Poller(patience_s=PATIENCE_S)
-    try:
+    with polling(patience_s=PATIENCE_S) as poller:
         answers = settle(poller).descriptions
-    finally:
-        poller.close()
     lines = [f"  {pid:>7} {said['process']['program']}: {cost_text(said['cost'])}" for pid, said in answers.items()]
     return ["processes of this machine that are watched now:", *lines] if lines else []
 

@@ -6,7 +6,7 @@ import json
 import sys
 
 from whoholds.remote.asking import OTHER_FORM, answer_of
-from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.reporting.held import description_text
 from whoholds.text.streams import AUTO, has_color, in_color, say
 
@@ -17,7 +17,8 @@ def dump(pid: int, *, as_json: bool = False, wait: float | None = None, color: s
     Returns 0, or 1 if it did not answer; why is said on stderr.
     """
     try:
-        answer = answer_of(pid, wait)
+        with tidy_at_signals():
+            answer = answer_of(pid, wait)
         text = json.dumps(answer, indent=1) if as_json else description_text(answer)
     except KeyboardInterrupt:
         return 130

@@ -11,12 +11,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from whoholds.remote.overview import text
-from whoholds.remote.polling import EVERY_S, MOMENT_S, Poller, settle
+from whoholds.remote.polling import EVERY_S, MOMENT_S, polling, settle
 from whoholds.remote.processes import can_be_listed
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from whoholds.remote.polling import Poller
 
 _NO_LIBRARY = "the screen needs textual: pip install 'whoholds[top]'; or use `whoholds top --once`"
 
@@ -42,29 +44,23 @@ def top(*, once: bool = False, wanted: str = "") -> int:
 
 
 def _once(wanted: str) -> int:
-    poller = Poller()
-    signal.signal(signal.SIGTERM, _stop)
     try:
-        sys.stdout.write(f"{text(settle(poller).overview(), wanted)}\n")
+        with polling() as poller:
+            sys.stdout.write(f"{text(settle(poller).overview(), wanted)}\n")
     except KeyboardInterrupt:
         return 130
-    finally:
-        poller.close()
     return 0
 
 
 def _in_pipe(wanted: str) -> int:
-    poller = Poller()
-    signal.signal(signal.SIGTERM, _stop)
     try:
-        settle(poller)
-        for _ in _seconds(poller):
-            sys.stdout.write(f"{time.strftime('%H:%M:%S')}  {text(poller.overview(), wanted)}\n\n")
-            sys.stdout.flush()
+        with polling() as poller:
+            settle(poller)
+            for _ in _seconds(poller):
+                sys.stdout.write(f"{time.strftime('%H:%M:%S')}  {text(poller.overview(), wanted)}\n\n")
+                sys.stdout.flush()
     except KeyboardInterrupt:
         pass
-    finally:
-        poller.close()
     return 0
 
 
@@ -98,17 +94,15 @@ def _on_screen(wanted: str) -> int:
 
 def _gather(pipe: int) -> NoReturn:
     """Write the overview as a JSON line each second, until the screen ends."""
-    poller = Poller()
     try:
-        signal.signal(signal.SIGTERM, _stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for _ in _seconds(poller):
-            if poller.settled:
-                _write(pipe, asdict(poller.overview()))
+        with polling() as poller:
+            for _ in _seconds(poller):
+                if poller.settled:
+                    _write(pipe, asdict(poller.overview()))
     except (SystemExit, BrokenPipeError):
         pass
     finally:
-        poller.close()
         os._exit(0)
 
 
@@ -116,8 +110,3 @@ def _write(pipe: int, overview: dict[str, Any]) -> None:
     data = f"{json.dumps(overview)}\n".encode()
     while data:
         data = data[os.write(pipe, data) :]
-
-
-def _stop(number: int, frame: object) -> NoReturn:
-    del frame
-    raise SystemExit(128 + number)

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import stat
 import time
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from whoholds.text.visible import visible
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from whoholds.remote.processes import Process
 
 GLANCE_S = 0.01
@@ -43,15 +47,23 @@ class Exchange:
         self._question = questions.question_to(process.inner_pid, process.namespace, self._token)
         self._folders: dict[Path, int] = {}
         self._refused: list[str] = []
-        for path in _folders(process, root):
+        try:
+            with _undisturbed():
+                self._put(_folders(process, root), uid)
+        except BaseException:  # a signal that came meanwhile
+            self.close()
+            raise
+        if not self._folders:
+            raise NoAnswer(f"process {process.pid} cannot be asked: {self.refused}")
+
+    def _put(self, paths: list[Path], uid: int) -> None:
+        for path in paths:
             try:
                 self._folders[path] = _put(path, uid, self._question)
             except questions.NotPrivate as error:
                 self._refused.append(f"{visible(str(path))} is not used, for {error}")
             except OSError as error:
                 self._refused.append(f"{visible(str(path))} cannot be used: {error.strerror}")
-        if not self._folders:
-            raise NoAnswer(f"process {process.pid} cannot be asked: {self.refused}")
 
     @property
     def refused(self) -> str:
@@ -109,6 +121,35 @@ def answered(exchange: Asked, wait: float) -> bytes | None:
     if exchange.refused:
         raise NoAnswer(f"process {exchange.pid} did not answer: {exchange.refused}")
     return None
+
+
+@contextmanager
+def tidy_at_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block by SystemExit, as Ctrl-C does by an exception, so that no question stays."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # not one ignored, by nohup
+    try:
+        for number in ours:
+            signal.signal(number, _stop)
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No signal is handled in the middle of the block, but at its end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _stop(number: int, frame: object) -> NoReturn:
+    del frame
+    raise SystemExit(128 + number)
 
 
 def _folders(process: Process, root: str) -> list[Path]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from whoholds.remote.asking import OTHER_FORM, answer_of
-from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.remote.processes import NoProcess, process_of, watched_processes
 from whoholds.servers.state import Holder
 
@@ -39,7 +39,9 @@ def joined(state: State, target: Target) -> State:
         return state._replace(remarks=(*state.remarks, many, "    whoholds dump PID"))
     if not processes:
         return state
-    holders = dict(holder for answer in _answers(processes) for holder in _holders(answer, target))
+    with tidy_at_signals():
+        answers = list(_answers(processes))
+    holders = dict(holder for answer in answers for holder in _holders(answer, target))
     return state._replace(sessions=tuple(one._replace(holder=_of(one, holders)) for one in state.sessions))
 
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.remote.asking import OTHER_FORM, checked, exchange_with, known
-from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.remote.overview import Overview, overview, stacks_text, text
 from whoholds.remote.processes import user_of, watched_processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from whoholds.remote.exchange import Asked
 
@@ -120,6 +121,17 @@ def _check(pid: int, said: dict[str, Any], before: dict[str, Any]) -> None:
             stacks_text(row)
     except OTHER_FORM as error:
         raise NoAnswer(f"answers in another form ({type(error).__name__}): it runs with another whoholds") from None
+
+
+@contextmanager
+def polling(*, patience_s: float = PATIENCE_S) -> Iterator[Poller]:
+    """A poller that is closed at the end, also where a signal ends the command."""
+    with tidy_at_signals():
+        poller = Poller(patience_s=patience_s)
+        try:
+            yield poller
+        finally:
+            poller.close()
 
 
 def settle(poller: Poller) -> Poller:

@@ -18,8 +18,10 @@ import pytest
 
 from tests.needs import lacking
 from tests.programs import Programs
+from whoholds.remote.as_user import UsersExchange
 from whoholds.remote.asking import checked
 from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.processes import process_of
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
@@ -310,6 +312,20 @@ def test_root_asks_as_the_processs_user(programs: Programs) -> None:
         assert refused.split() == ["refused"] * 4
         process.send_signal(signal.SIGCONT)
         assert programs.ends(asker).code == 0
+
+
+@pytest.mark.once
+@ONLY_ROOT
+def test_a_user_cannot_keep_root_waiting(programs: Programs) -> None:
+    """What asks for root runs as the user, who may stop it."""
+    with running(programs, AS_FIRST) as process:
+        process.send_signal(signal.SIGSTOP)
+        asking = UsersExchange(process_of(process.pid), 60)
+        child = asking._child
+        os.kill(child, signal.SIGSTOP)
+        asking.close()
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child, os.WNOHANG)
 
 
 @pytest.mark.once

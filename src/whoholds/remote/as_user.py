@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, NoReturn
 
 from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered
@@ -18,6 +19,8 @@ from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered
 if TYPE_CHECKING:
     from whoholds.remote.processes import Process
 
+TIDY_S = 1.0  # for the child to tidy up
+GLANCE_S = 0.001
 _ANSWER, _REASON = b"=", b"!"
 
 
@@ -57,13 +60,17 @@ class UsersExchange:
         return text if kind == _ANSWER else None
 
     def close(self) -> None:
-        """Let the child tidy up, if it still waits, and end."""
+        """Let the child tidy up, if it still waits, and end; its user may have stopped it, or let its calls hang."""
         if self._reads >= 0:
             os.close(self._reads)
             self._reads = -1
         if self._child:
             os.kill(self._child, signal.SIGTERM)
-            os.waitpid(self._child, 0)
+            until = time.monotonic() + TIDY_S
+            while not os.waitpid(self._child, os.WNOHANG)[0]:
+                if time.monotonic() > until:
+                    os.kill(self._child, signal.SIGKILL)
+                time.sleep(GLANCE_S)
             self._child = 0
 
 

@@ -334,11 +334,10 @@ gevent.spawn(drop).join()
 """
 
 
-@pytest.mark.parametrize("loop", ["libev-cext", "libuv"])
-def test_a_greenlet_gets_an_answer_that_is_there_at_once(tmp_path: Path, loop: str) -> None:
+def test_a_greenlet_gets_an_answer_that_is_there_at_once(tmp_path: Path) -> None:
     """Before the greenlet waits for it; and an answer for which no greenlet waits any more is no failure."""
     needed("gevent")
-    ran = Programs(tmp_path).run(DROPPED_AND_FAST, WHOHOLDS=None, WHOHOLDS_JOURNAL=None, GEVENT_LOOP=loop)
+    ran = Programs(tmp_path).run(DROPPED_AND_FAST, WHOHOLDS=None, WHOHOLDS_JOURNAL=None)
     assert (ran.out, ran.err) == ("whoholds is not switched on in this process\n", "")
 
 

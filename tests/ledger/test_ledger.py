@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -705,3 +705,24 @@ def test_with_many_open_handles_equal_stacks_take_memory_once() -> None:
     assert elsewhere.origin != first.origin
     assert one_line().origin not in (first.origin, elsewhere.origin)
     assert ledger.opened(CONNECTION, "psycopg2", SHOP, None, None).origin == ()
+
+
+class Interrupted(set[Any]):
+    """Requests that wait; a signal comes right after one was added, and its handler raises."""
+
+    def add(self, thing: Any, /) -> None:
+        """Add the thing, and raise."""
+        super().add(thing)
+        del thing
+        raise KeyboardInterrupt
+
+
+def test_whose_request_was_interrupted_waits_no_more_while_the_exception_is_kept() -> None:
+    """Its traceback has the frame in which the loan was made."""
+    ledger = ledger_of()
+    pool = ledger.pool_made(Thing(), "Pool", None, 1)
+    pool.waiting = Interrupted()
+    with pytest.raises(KeyboardInterrupt) as kept:
+        ledger.asks(pool, None)
+    assert kept.tb is not None
+    assert pool.pending == 0

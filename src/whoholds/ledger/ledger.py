@@ -158,7 +158,11 @@ class Ledger:
         loan.began = self.clock()
         if pool is not None:
             loan.pool = pool
-            pool.waiting.add(loan)
+            try:
+                pool.waiting.add(loan)
+            except BaseException:  # a signal's handler raised: whoever keeps the exception must not keep the loan
+                del loan
+                raise
         return loan
 
     def lent(self, loan: Handle, thing: Any) -> None:

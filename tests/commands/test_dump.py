@@ -19,7 +19,7 @@ import pytest
 from tests.needs import lacking
 from tests.programs import Programs
 from whoholds.remote.as_user import UsersExchange
-from whoholds.remote.asking import checked
+from whoholds.remote.asking import checked, exchange_with
 from whoholds.remote.exchange import NoAnswer
 from whoholds.remote.processes import process_of
 from whoholds.watching import questions
@@ -326,6 +326,22 @@ def test_a_user_cannot_keep_root_waiting(programs: Programs) -> None:
         asking.close()
         with pytest.raises(ChildProcessError):
             os.waitpid(child, os.WNOHANG)
+
+
+@pytest.mark.once
+@ONLY_ROOT
+def test_root_that_may_open_no_more_files_says_so(programs: Programs) -> None:
+    """In one line, and `whoholds top` goes on with the others."""
+    with running(programs, AS_FIRST) as process:
+        import resource  # not on Windows, where this file is read, too
+
+        seen, most = process_of(process.pid), resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, most[1]))
+        try:
+            with pytest.raises(NoAnswer, match=f"process {process.pid} cannot be asked: Too many open files"):
+                exchange_with(seen, 1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, most)
 
 
 @pytest.mark.once

@@ -36,8 +36,16 @@ class UsersExchange:
     def __init__(self, process: Process, wait: float) -> None:
         self.pid = process.pid
         self._said = bytearray()
-        self._reads, writes = os.pipe()
-        self._child = os.fork()
+        try:
+            self._reads, writes = os.pipe()
+            try:
+                self._child = os.fork()
+            except OSError:
+                os.close(self._reads)
+                os.close(writes)
+                raise
+        except OSError as error:  # root has too many files or processes
+            raise NoAnswer(f"process {process.pid} cannot be asked: {error.strerror}") from None
         if not self._child:
             os.close(self._reads)
             _ask(process, wait, writes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import subprocess
 import sys
 import threading
 import types
 import weakref
 from datetime import timedelta
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -199,3 +201,33 @@ def test_living_finds_subclasses_and_keeps_nothing() -> None:
     gone = weakref.ref(thing)
     del thing
     assert gone() is None
+
+
+def test_objects_that_a_module_has_freed_and_kept_are_not_touched() -> None:
+    """Python 3.12's `_asyncio` tells of them; whoever takes a reference to one makes the next collection endless."""
+    program = dedent("""
+        import asyncio, gc
+        from datetime import timedelta
+        from whoholds.adopting.referrers import Climb
+        from whoholds.adopting.search import living
+        async def main():
+            loop = asyncio.get_running_loop()
+            waiting = [loop.create_future() for _ in range(20)]
+            asked = [asyncio.ensure_future(wait(one)) for one in waiting]
+            await asyncio.sleep(0)
+            for one in waiting:
+                one.set_result(None)
+            await asyncio.gather(*asked)
+        async def wait(future):
+            await future
+        class Thing: pass
+        thing = Thing()
+        for _ in range(3):
+            asyncio.run(main())
+            living([timedelta])
+            Climb().referrers_of([thing], borrowed=set())
+            gc.collect()
+        print("done")
+    """)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("done\n", "")

@@ -102,8 +102,8 @@ class Climb:
         del frame
         above: dict[int, _Step] = {}
         for holder in holders:
-            if id(holder) in self._mine or id(holder) in seen or _is_ours(holder):
-                continue
+            if id(holder) in self._mine or id(holder) in seen or _is_ours(holder) or type(holder) is ModuleType:
+                continue  # a module's dict is a holder, too, and no module may be asked: `search` says why
             paths: dict[int, str] = {}
             for thing in gc.get_referents(holder):
                 step = level.get(id(thing))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from itertools import chain, compress
+from operator import is_not
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 _HAS_GC = 1 << 14  # Py_TPFLAGS_HAVE_GC: the collector knows the objects of such a type
 
@@ -24,7 +27,7 @@ def living(types: Iterable[type]) -> list[Any]:
     untracked = any(not kind.__flags__ & _HAS_GC for kind in wanted.values())
     found = _of(wanted, gc.get_objects())
     if untracked:
-        near = list(chain.from_iterable(map(gc.get_referents, gc.get_objects())))
+        near = list(chain.from_iterable(map(gc.get_referents, _without_modules(gc.get_objects()))))
         containers = [one for one in near if type(one) in (dict, tuple) and not gc.is_tracked(one)]
         found += _of(wanted, near) + _of(wanted, list(chain.from_iterable(map(gc.get_referents, containers))))
     return list({id(one): one for one in found}.values())
@@ -40,6 +43,15 @@ def with_subclasses(types: Iterable[type]) -> dict[int, type]:
             wanted[id(kind)] = kind
             waiting += type.__subclasses__(kind)
     return wanted
+
+
+def _without_modules(objects: list[Any]) -> Iterator[Any]:
+    """Those of `objects` that may be asked what they refer to.
+
+    A module may not: Python 3.12's `_asyncio` names objects that it has freed and keeps for the next use. Whoever takes
+    a reference to one of them frees it a second time, and every later collection loops for ever.
+    """
+    return compress(objects, map(partial(is_not, ModuleType), map(type, objects)))
 
 
 def _of(wanted: dict[int, type], objects: list[Any]) -> list[Any]:

@@ -71,7 +71,7 @@ def test_a_header_is_known_in_every_spelling(kind: str) -> None:
 
 
 def test_what_speaks_as_a_proxy_does_is_refused(kind: str) -> None:
-    """A proxy that adds no header, such as nginx with nothing but `proxy_pass`, asks in HTTP/1.0."""
+    """A proxy that adds no header, such as nginx before 1.29.7 with nothing but `proxy_pass`, asks in HTTP/1.0."""
     got = ask(kind, version="1.0")
     assert (got.status, "HTTP/1.0" in got.text) == (403, True)
     assert ask(kind, version="2").status == 200

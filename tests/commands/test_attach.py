@@ -349,3 +349,17 @@ def test_a_process_that_was_entered_and_is_not_done_may_be_watched(tmp_path: Pat
 
     with pytest.raises(entering.NotEntered, match=r"was entered, and was not done within 0\.05 s"):
         entering._entered(begins, process_of(os.getpid()), "watch", tmp_path, 0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_a_command_that_is_interrupted_takes_its_order_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the process would look for a script that is no longer there, when it wakes."""
+    ordered: list[str] = []
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entering, "_read", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        entering._entered(lambda _, script: ordered.append(script), process_of(os.getpid()), "watch", tmp_path, 5)
+    assert ordered == [str(tmp_path / "script.py"), os.devnull]

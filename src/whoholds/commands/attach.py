@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.remote.asking import OTHER_FORM
 from whoholds.remote.entering import NotEntered, enter
+from whoholds.remote.exchange import tidy_at_signals
 from whoholds.reporting.held import held_text
 from whoholds.reporting.words import number_of
 from whoholds.text.redact import redact
@@ -25,7 +26,10 @@ def attach(options: Namespace) -> int:
     pid: int = options.pid
     what = "once" if options.once else "stop" if options.stop else "watch"
     try:
-        answer = enter(pid, what, WAIT_S if options.wait is None else options.wait)
+        with tidy_at_signals():
+            answer = enter(pid, what, WAIT_S if options.wait is None else options.wait)
+    except KeyboardInterrupt:
+        return 130
     except NotEntered as error:
         say(f"whoholds: {visible(str(error))}")
         return 1

@@ -106,7 +106,11 @@ def _entered(remote_exec: Any, process: Process, what: str, folder: Path, wait: 
         raise NotEntered(_not_allowed(process)) from None
     except (OSError, RuntimeError) as error:
         raise NotEntered(_refused(process, error)) from None
-    answer = _answer(process, folder / "answer.json", time.monotonic() + wait)
+    try:
+        answer = _answer(process, folder / "answer.json", time.monotonic() + wait)
+    except BaseException:  # Ctrl-C, or a signal
+        _take_back(remote_exec, process)
+        raise
     if answer is None:
         began = (folder / "answer.part").exists()
         _take_back(remote_exec, process)

@@ -290,3 +290,31 @@ def test_sqlalchemy_s_rollback_at_close_is_its_own(watch: Watch, postgres: str) 
         connection.execute(text("SELECT 1"))
     assert [loan.uses for loan in loans(watch)][1:] == [*BLOCKS, 1, 3]
     engine.dispose()
+
+
+def test_a_loan_that_psycopg_s_pool_had_taken_when_a_signal_came_has_ended(watch: Watch, postgres: str) -> None:
+    """The signal's handler raises in `putconn`, when the connection is home or lent on: no second loan is made of it."""
+    from psycopg_pool import ConnectionPool
+
+    class Interrupted(ConnectionPool[Any]):
+        """Its handler raises after all was done."""
+
+        signals = 2
+
+        def _putconn(self, conn: Any, from_getconn: bool) -> None:  # noqa: FBT001 - the library's signature
+            super()._putconn(conn, from_getconn=from_getconn)
+            if self.signals:
+                self.signals -= 1
+                if not self.signals:
+                    borrowed.append(self.getconn())
+                raise KeyboardInterrupt
+
+    borrowed: list[Any] = []
+    with Interrupted(postgres, min_size=1, max_size=1, open=True) as pool:
+        for out in (0, 1):
+            connection = pool.getconn()
+            with pytest.raises(KeyboardInterrupt):
+                pool.putconn(connection)
+            assert len([one for one in watch.handles if one.kind == CHECKOUT]) == out
+        pool.putconn(borrowed.pop())
+        assert [one for one in watch.handles if one.kind == CHECKOUT] == []

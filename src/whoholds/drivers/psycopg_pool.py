@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
@@ -173,10 +174,17 @@ class _Lender(Lender):
             self.back(loan)
         return connection, loan
 
-    def not_taken(self, _theirs: Any, kept: Any, _exc: Any, _frame: Any) -> None:
-        """The pool raised instead of taking the loan back: the loan is out again."""
+    def not_taken(self, theirs: Any, kept: Any, exc: Raised, _frame: Any) -> None:
+        """The pool would not take the loan, and it is out again; or it had, and a signal's handler raised after that.
+
+        A task that was cancelled while it waited for the pool's lock has lost the connection to the pool.
+        """
         if kept is not None and kept[1] is not None:
             connection, loan = kept
+            lent_on = getattr(connection, LOAN, None) is not None
+            let_go = connection._pool is None and type(exc).__name__ != "CancelledError"
+            if lent_on or let_go or connection in theirs._pool:
+                return
             self.not_back(loan)
             setattr(connection, LOAN, loan)
 

@@ -219,6 +219,29 @@ def test_an_assertion_pool_lends_its_one(watch: Watch) -> None:
         assert len(loans(watch)) == 1
 
 
+def test_a_place_that_is_taken_while_a_connection_is_detached_is_its_takers(watch: Watch, url: str) -> None:
+    """The pool gives the empty place away before it tells of the detached connection."""
+    borrowed: list[Any] = []
+
+    class Busy(QueuePool):
+        """Somebody waits for its one place."""
+
+        def _do_return_conn(self, record: Any) -> None:
+            super()._do_return_conn(record)
+            if not borrowed:
+                borrowed.append(self.connect())
+
+    with engine_at(url, poolclass=Busy, pool_size=1, max_overflow=0) as engine:
+        connection = engine.connect()
+        connection.detach()
+        (loan,) = [handle for handle in watch.handles if handle.kind == CHECKOUT]
+        alone, lent = sorted((one for one in watch.handles if one.kind == CONNECTION), key=lambda one: one.opened_stamp)
+        assert (alone.pool, loan.parent, lent.pool) == (None, lent, loan.pool)
+        connection.close()
+        borrowed[0].close()
+        assert [(handle, handle.at_home) for handle in watch.handles] == [(lent, True)]
+
+
 def test_a_detached_connection_is_the_borrower_s(watch: Watch, url: str) -> None:
     """The loan is over, and the connection is judged where it was borrowed, not where it was opened."""
     with engine_at(url) as engine:

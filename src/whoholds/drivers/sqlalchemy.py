@@ -244,12 +244,19 @@ class _Lender(Lender):
             setattr(record, LOAN, None)
             self.ledger.given_back(loan)
 
-    def detached(self, _dbapi_connection: Any, record: Any, _frame: Any) -> None:
-        """The event `detach`: the connection leaves its pool, and its borrower must close it."""
+    def detached(self, dbapi_connection: Any, record: Any, _frame: Any) -> None:
+        """The event `detach`: the connection leaves its pool, and its borrower must close it.
+
+        The record is back in the pool by now. Another thread may have it, with a connection and a loan of its own.
+        """
         handle: Handle | None = getattr(record, _STOCK, None)
         loan: Handle | None = getattr(record, LOAN, None)
-        setattr(record, _STOCK, None)
-        setattr(record, LOAN, None)
+        if getattr(record, "dbapi_connection", None) is None:
+            setattr(record, _STOCK, None)
+            setattr(record, LOAN, None)
+        else:
+            handle = handle_on(getattr(dbapi_connection, "driver_connection", None) or dbapi_connection)
+            loan = loan if loan is not None and loan.parent is handle else None  # else `lent` has ended it
         if handle is not None:
             handle.pool = None
             handle.at_home = False

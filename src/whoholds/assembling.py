@@ -132,8 +132,10 @@ def adopt(ledger: Ledger) -> int:
 
     A library whose driver does not know it is left out, with a note.
     """
+    from whoholds.adopting.table import ADOPTABLE
+
     rows: list[Any] = []
-    for module, where in table.ADOPTABLE.items():
+    for module, where in ADOPTABLE.items():
         if module in sys.modules:
             try:
                 rows.append(imported(where)())

@@ -23,8 +23,9 @@ from tests.drivers.test_pool_contract import (
 from tests.needs import needed
 from whoholds.adopting import adopt as adopting
 from whoholds.adopting.referrers import MOST, Climb, Held
+from whoholds.adopting.table import ADOPTABLE
 from whoholds.assembling import adopt
-from whoholds.drivers.table import ADOPTABLE, DRIVERS
+from whoholds.drivers.table import DRIVERS
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.reporting.report import text

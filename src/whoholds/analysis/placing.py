@@ -169,7 +169,8 @@ def _cursor_line(handle: Handle, origin: Origin, history: History) -> Site | Non
 
 def _place(handle: Handle, history: History) -> None:
     if handle.origin:
-        if _WAITS_IN_A_TASK and handle.owner is not None:
+        owner = handle.owner
+        if _WAITS_IN_A_TASK and owner is not None and owner.kind == "task":
             give_to_the_waiting(handle)
         handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site

@@ -9,14 +9,17 @@ from types import CodeType
 
 from whoholds.analysis.blame import _WATCHED, kind_of, user_index
 from whoholds.analysis.frames import Frame, frame_at, referred_from
-from whoholds.ledger.origin import function_at, identity, line_at, same
+from whoholds.ledger.origin import function_at, identity, line_at
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
 
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.referrer import Referrer
+
+    _Known: TypeAlias = tuple[Origin, "Site", int]  # an origin, the site of the line to name, that line's index in it
 
 
 class Site:
@@ -104,8 +107,8 @@ class Sites:
     def __init__(self, *, source: bool = True) -> None:
         self.source = source  # whether the source of the lines may be shown
         self._by_offset: dict[tuple[int, int], Site] = {}  # by id of the code object, which its Site keeps alive
-        self._latest: dict[tuple[int, int], tuple[Origin, Site]] = {}  # by the innermost frame, in the same way
-        self._by_hash: dict[int, tuple[Origin, Site]] = {}  # by `_hash`
+        self._latest: dict[tuple[int, int], _Known] = {}  # by the innermost frame, in the same way
+        self._by_hash: dict[int, _Known] = {}  # by `_hash`
         self._by_line: dict[tuple[str, int, str], Site] = {}
         self._referrers: dict[tuple[str, str, int, str], HeldAt] = {}
 
@@ -123,20 +126,21 @@ class Sites:
         """
         innermost = (id(origin[0]), origin[1])
         latest = self._latest.get(innermost)  # type: ignore[arg-type]  # offsets at odd places
-        if latest is None or not same(latest[0], origin):
+        if latest is None or not _stands_for(latest, origin):
             if len(self._latest) >= _MANY:
                 self._latest.clear()
             latest = self._latest[innermost] = self._equal(origin)  # type: ignore[index]
-        return latest
+        return latest[0], latest[1]
 
-    def _equal(self, origin: Origin) -> tuple[Origin, Site]:
+    def _equal(self, origin: Origin) -> _Known:
         """The same where another stack has passed through the innermost frame since."""
         key = _hash(origin)
         known = self._by_hash.get(key)
-        if known is None or not same(known[0], origin):
+        if known is None or not _stands_for(known, origin):
             if len(self._by_hash) >= _MANY:
                 self._by_hash.clear()
-            known = self._by_hash[key] = (origin, self.of(origin))
+            index = user_index(origin)
+            known = self._by_hash[key] = (origin, self.at(origin, index), index)
         return known
 
     def of(self, origin: Origin) -> Site:
@@ -169,6 +173,21 @@ class Sites:
         """Set every count to 0: in a forked child, the openings of the parent are not counted as this process's."""
         for site in self._by_line.values():
             site.opened = 0
+
+
+def _stands_for(known: _Known, origin: Origin) -> bool:
+    """Whether the known origin is the same stack as `origin`.
+
+    Code objects of two files with the same text are equal, and yet two places. To compare every frame by identity
+    would take a quarter of a look's time: those of the line to name and of its caller are compared.
+    """
+    before, _, index = known
+    if before is origin:
+        return True
+    if before != origin or before[index] is not origin[index]:
+        return False
+    caller = index + 2
+    return caller >= len(before) or before[caller] is origin[caller]
 
 
 def _hash(origin: Origin) -> int:

@@ -28,23 +28,6 @@ DRIVERS: dict[str, str] = {
     "playhouse.pool": "whoholds.drivers.peewee:watch",
 }
 
-# Likewise, for what was open before: the library's module → a function that returns how to read its connections or
-# pools, an `Adoptable` or an `AdoptableStock`.
-ADOPTABLE: dict[str, str] = {
-    "sqlite3": "whoholds.drivers.sqlite:adoptable",
-    "psycopg2": "whoholds.drivers.psycopg2:adoptable",
-    "psycopg2.pool": "whoholds.drivers.psycopg2_pool:adoptable",
-    "psycopg": "whoholds.drivers.psycopg:adoptable",
-    "psycopg_pool": "whoholds.drivers.psycopg_pool:adoptable",
-    "pymysql": "whoholds.drivers.pymysql:adoptable",
-    "asyncpg": "whoholds.drivers.asyncpg:adoptable",
-    "asyncpg.pool": "whoholds.drivers.asyncpg:adoptable_stock",
-    "MySQLdb": "whoholds.drivers.mysqldb:adoptable",
-    "mysql.connector": "whoholds.drivers.mysql_connector:adoptable",
-    "pg8000": "whoholds.drivers.pg8000:adoptable",
-    "sqlalchemy": "whoholds.drivers.sqlalchemy:adoptable",
-}
-
 # Libraries without a driver of their own: `WHOHOLDS_WATCH` takes them. docs/libraries.md says what is seen of each.
 WAKES = (
     "adbc_driver_postgresql.dbapi",

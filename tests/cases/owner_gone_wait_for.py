@@ -1,5 +1,6 @@
 """Handlers borrow with a time limit and never give back. Until Python 3.11 `wait_for` borrows in a task of its own.
 
+source: MagicStack/asyncpg#467
 needs: postgres
 settings: OWNER_GONE=0.3 EVERY=0.1
 """

@@ -1,5 +1,6 @@
 """Tasks of `wait_for` and `gather` only bring connections to who awaits them, who takes its time before using them.
 
+source: MagicStack/asyncpg#467
 needs: postgres
 settings: OWNER_GONE=0.3 EVERY=0.1
 """

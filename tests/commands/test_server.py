@@ -288,7 +288,7 @@ def test_pgbouncer_shows_its_clients_to_some_users_only(
     """Who else asks is told which users those are."""
     users = tmp_path / "users.txt"
     users.write_text('"looks" ""\n"app" ""\n')
-    for folder in (users, *tmp_path.parents[:2], tmp_path):
+    for folder in (users, tmp_path, *(one for one in tmp_path.parents if one.name.startswith(("pytest-", "popen-")))):
         folder.chmod(0o755)
     with _installed(servers.pgbouncer(guarded, auth_type="trust", auth_file=str(users), stats_users="looks")) as url:
         console = console_of(url)

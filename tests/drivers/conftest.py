@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.drivers.libraries import ALL, Library, maybe
+from tests.drivers.libraries import ALL, Aioodbc, Asyncmy, DuckDB, Library, maybe
 from tests.needs import lacking
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
@@ -25,7 +25,12 @@ if find_spec("_mysql_connector"):
     import_module("_mysql_connector")
 
 
-@pytest.fixture(params=ALL, ids=lambda library: library.name)
+# Each has most of its driver in common with another of these libraries, which runs on every Python.
+RUN_ONCE = (Asyncmy, Aioodbc, DuckDB)
+EACH = [pytest.param(kind, marks=pytest.mark.once) if kind in RUN_ONCE else kind for kind in ALL]
+
+
+@pytest.fixture(params=EACH, ids=lambda library: library.name)
 def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
     """Give each library in turn, its server running and a table `contract` in it."""
     kind: type[Library] = request.param

@@ -66,8 +66,8 @@ def _started(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
 
 
 def _stopped(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
-    count = answer["findings"]
-    return f"whoholds: process {pid} is watched no more; the last look brought {count} finding{'s' * (count != 1)}", 0
+    findings = number_of(answer["findings"], "finding")
+    return f"whoholds: process {pid} is watched no more; the last look brought {findings}", 0
 
 
 def _not_done(pid: int, answer: dict[str, Any]) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""The words for handles, numbers and databases that several reports share."""
+"""The words for handles, numbers, durations and databases that several reports share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
 
 UNKNOWN_LINE = "an unknown line"
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
@@ -23,11 +24,37 @@ def number_of(count: int, what: str) -> str:
     return f"{count} {what}{plural(count)}"
 
 
+def are(count: int) -> str:
+    """`is` or `are`."""
+    return "is" if count == 1 else "are"
+
+
 def seconds_text(seconds: float) -> str:
     """`0.4 ms`, `12 ms`, `1.3 s`."""
     if seconds < 0.01:  # noqa: PLR2004 - below it one more digit is shown
         return f"{seconds * 1000:.1f} ms"
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def lasting(seconds: float) -> str:
+    """`3 ms`, `12.4 s`, `5 min 3 s`, `2 h 5 min`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    if seconds < _HOUR:
+        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
+    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
+
+
+def roughly(seconds: float | None) -> str:
+    """`93 s`, `12 min`, `3 h` or `2 days`: as a server tells durations, of which some are not known."""
+    if seconds is None:
+        return "an unknown time"
+    for size, unit in ((_DAY, "days"), (_HOUR, "h"), (_MINUTE, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
 
 
 def bytes_text(size: float) -> str:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from whoholds.reporting.words import roughly
 from whoholds.servers.holders import holder_lines, holders_data
 from whoholds.servers.state import RUNNING, shown
-from whoholds.servers.words import duration, hosts_of, label, largest
+from whoholds.servers.words import hosts_of, label, largest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -144,7 +145,7 @@ def _who(tree: Tree) -> str:
         return f"{f'process {pid}' if pid else 'a prepared transaction, which has no process'}{blocks}"
     first, longest_s = tree.sessions[0], largest([one.state_s for one in tree.sessions])
     waits = first.state == RUNNING and first.blocked_by
-    since = f"{', the longest' if many else ''} for {duration(longest_s)}" if longest_s is not None else ""
+    since = f"{', the longest' if many else ''} for {roughly(longest_s)}" if longest_s is not None else ""
     if not many:
         doing = "waits for a lock" if waits else first.state
         return f"{label(tree.sessions)}, {doing}{since}{blocks} (process {first.pid})"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from whoholds.reporting.words import are, number_of, roughly
 from whoholds.servers.blocking import lines_of_trees, trees_of
 from whoholds.servers.holders import holder_lines, holders_data
 from whoholds.servers.state import HIDDEN, HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, shown
-from whoholds.servers.words import are, count, duration, hosts_of, label, largest
+from whoholds.servers.words import hosts_of, label, largest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -93,7 +94,7 @@ def lines_of(state: State) -> Iterator[str]:
     yield f"{shown(state.server)} at {shown(state.where)}: {_slots(state)}"
     yield from _limits(state.limits)
     if state.hidden:
-        many = f"{count(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
+        many = f"{number_of(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
         yield f"You may not see what {many}: {state.rights}."
     if state.no_transactions:
         yield f"You may not see who is idle in a transaction, nor who blocks whom: {state.rights}."
@@ -117,7 +118,7 @@ def _limits(limits: Sequence[Limit]) -> Iterator[str]:
     yield from (limit.sentence for limit in nearest[:_LIMITS])
     others = len(limits) - _LIMITS
     if others > 0:
-        yield f"{count(others, 'other limit')}, which --json lists, {are(others)} further from being reached."
+        yield f"{number_of(others, 'other limit')}, which --json lists, {are(others)} further from being reached."
 
 
 def _blocking(trees: list[Tree]) -> Iterator[str]:
@@ -144,7 +145,7 @@ def _holding(state: State) -> Iterator[str]:
         yield from holder_lines(group.sessions, " " * 8, _HOLDERS)
     if others:
         many = sum(len(group.sessions) for group in others)
-        yield f"{many:>6}  in {count(len(others), 'other group')}, which --json lists"
+        yield f"{many:>6}  in {number_of(len(others), 'other group')}, which --json lists"
 
 
 def _on_screen(groups: list[Group]) -> tuple[list[Group], list[Group]]:
@@ -160,14 +161,14 @@ def largest_of(sessions: Iterable[Session], most: int) -> list[str]:
     groups = sorted(groups_of(sessions), key=lambda group: -len(group.sessions))
     lines = [f"{len(group.sessions):>4}  {label(group.sessions)}" for group in groups[:most]]
     rest = sum(len(group.sessions) for group in groups[most:])
-    return [*lines, *([f"{rest:>4}  in {count(len(groups) - most, 'smaller group')}"] if rest else [])]
+    return [*lines, *([f"{rest:>4}  in {number_of(len(groups) - most, 'smaller group')}"] if rest else [])]
 
 
 def _states(group: Group) -> str:
     parts = []
     for state in _STATES:
         if group.states[state]:
-            longest = f", {_LONGEST[state].format(duration(group.longest_s[state]))}" if state in _LONGEST else ""
+            longest = f", {_LONGEST[state].format(roughly(group.longest_s[state]))}" if state in _LONGEST else ""
             parts.append(f"{group.states[state]} {state}{longest}")
     return "; ".join(parts)
 
@@ -180,7 +181,7 @@ def _hosts(group: Group) -> list[str]:
 
 
 def _oldest(group: Group) -> list[str]:
-    return [f"oldest opened {duration(group.oldest_s)} ago"] if group.oldest_s is not None else []
+    return [f"oldest opened {roughly(group.oldest_s)} ago"] if group.oldest_s is not None else []
 
 
 def _advice(state: State, trees: list[Tree]) -> Iterator[str]:
@@ -195,5 +196,5 @@ def _advice(state: State, trees: list[Tree]) -> Iterator[str]:
         yield "An idle transaction keeps its locks until its program commits, rolls back or ends."
         yield f"whoholds ends no connection. To end one yourself (its program gets an error):  {end}"
     if unnamed:
-        many = f"{count(unnamed, 'connection')} {'has' if unnamed == 1 else 'have'}"
+        many = f"{number_of(unnamed, 'connection')} {'has' if unnamed == 1 else 'have'}"
         yield f"{many} no opening line: start the programs with WHOHOLDS=1 WHOHOLDS_TAG=1."

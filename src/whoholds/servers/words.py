@@ -1,4 +1,4 @@
-"""Words for connections, numbers and durations, as the answers of `whoholds server` use them."""
+"""Words for the connections that a server lists, as the answers of `whoholds server` use them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from whoholds.servers.state import Session
-
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def hosts_of(sessions: Sequence[Session]) -> Counter[str]:
@@ -33,23 +31,3 @@ def label(sessions: Sequence[Session]) -> str:
 def largest(values: list[float | None]) -> float | None:
     """The largest of the values that the server tells, or None."""
     return max((value for value in values if value is not None), default=None)
-
-
-def duration(seconds: float | None) -> str:
-    """`93 s`, `12 min`, `3 h` or `2 days`."""
-    if seconds is None:
-        return "an unknown time"
-    for size, unit in ((_DAY, "days"), (_HOUR, "h"), (_MINUTE, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 0):.0f} s"
-
-
-def count(number: int, noun: str) -> str:
-    """`1 connection`, `2 connections`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def are(number: int) -> str:
-    """`is` or `are`."""
-    return "is" if number == 1 else "are"

@@ -18,6 +18,7 @@ from whoholds.detectors.crowd import holds_few
 from whoholds.detectors.idle import allowed_by
 from whoholds.hooks.threads import RealThread, real_ident
 from whoholds.ledger.handle import CONNECTION
+from whoholds.reporting.words import number_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,8 +169,7 @@ def _answer(database: Database, connection: Any, own: set[int | None]) -> str:
     if not others:
         return f"The server was asked at {at}, and shows this user no connection of others."
     lines = "\n".join(largest_of(others, SHOWN))
-    noun = "connection" if len(others) == 1 else "connections"
-    return f"The server was asked at {at}, and named {len(others)} {noun} of others:\n{lines}"
+    return f"The server was asked at {at}, and named {number_of(len(others), 'connection')} of others:\n{lines}"
 
 
 def _may(ask: Any, sql: str) -> list[Any] | None:

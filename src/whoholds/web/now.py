@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from whoholds.reporting.held import number_of_handles
-from whoholds.reporting.words import UNKNOWN_LINE, number_of, verb_of_group
+from whoholds.reporting.words import UNKNOWN_LINE, are, lasting, number_of, verb_of_group
 from whoholds.text.markup import shown
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 SHOWN_GROUPS: Final = 30  # of each database, the largest
 FORMS: Final = (("As text", "?format=text"), ("As JSON", "?format=json"), ("Look again", "?format=html"))
-_MINUTE, _HOUR = 60, 3600
 
 
 def now_as_html(description: dict[str, Any]) -> str:
@@ -40,7 +39,7 @@ def _answer(description: dict[str, Any]) -> str:
         return "No connection is held now."
     most = max(groups, key=lambda group: group["count"])
     count = description["held"]
-    held = f"{number_of_handles(count, most['kind'])} {'is' if count == 1 else 'are'} held now"
+    held = f"{number_of_handles(count, most['kind'])} {are(count)} held now"
     which = "" if len(groups) == 1 else f"{most['count']} of them "
     return f"{shown(held)}, {which}{verb_of_group(most)} at {_place_of_group(most)}"
 
@@ -183,14 +182,3 @@ def _pool(pool: dict[str, Any]) -> str:
 def _facts(facts: Iterable[tuple[str, str]]) -> str:
     """A list of the facts that are known: names, and values as HTML."""
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{value}</dd>' for name, value in facts if value)}</dl>"
-
-
-def lasting(seconds: float) -> str:
-    """`3 ms`, `12.4 s`, `5 min 3 s`, `2 h 5 min`."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.1f} s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from whoholds.servers import mysql, pgbouncer, postgres
-from whoholds.servers.libraries import connected
+from whoholds.servers.libraries import connected, may
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,8 +25,8 @@ def asked(target: Target) -> Iterator[Callable[[], State]]:
     try:
         if target.system == "mysql":
             for sql in mysql.TIME_OUTS:
-                _may(line.ask, sql)
-        version = pgbouncer.version_of(partial(_may, line.asked_by_name)) if console else ""
+                may(line.ask, sql)
+        version = pgbouncer.version_of(partial(may, line.asked_by_name)) if console else ""
         yield partial(pgbouncer.look, line.asked_by_name, version, target) if version else partial(_look, line, target)
     finally:
         with suppress(Exception):  # after Ctrl-C the library may be in the middle of a query
@@ -41,15 +41,7 @@ def _look(line: Line, target: Target) -> State:
     if target.system == "postgresql":
         state = postgres.look(line.ask, target, line.pid)
     else:
-        state = mysql.look(line.ask, partial(_may, line.ask), target)
+        state = mysql.look(line.ask, partial(may, line.ask), target)
     for sql in system.END:
         line.ask(sql)
     return state
-
-
-def _may(ask: Callable[[str], list[Any]], sql: str) -> list[Any] | None:
-    """The rows of a query, None where the server refuses it or does not know the table."""
-    try:
-        return ask(sql)
-    except Exception:  # noqa: BLE001 - each library raises its own; what is wrong with the connection shows in the next
-        return None

@@ -72,6 +72,14 @@ def by_dbapi(connection: Any) -> Line:
     return Line(lambda sql: answered(sql)[1], by_name, _pid(connection), connection.close)
 
 
+def may(ask: Callable[[str], list[Any]], sql: str) -> list[Any] | None:
+    """The rows of a query, None where the server refuses it or does not know the table."""
+    try:
+        return ask(sql)
+    except Exception:  # noqa: BLE001 - each library raises its own; what is wrong with the connection shows in the next
+        return None
+
+
 def _pid(connection: Any) -> int | None:
     """The server's process as the library knows it without asking; None where the library does not say."""
     pid = getattr(getattr(connection, "info", None), "backend_pid", None)

@@ -153,7 +153,7 @@ class Uses(NamedTuple):
 
 def _answer(database: Database, connection: Any, own: set[int | None]) -> str:
     from whoholds.servers import mysql, postgres
-    from whoholds.servers.libraries import by_dbapi
+    from whoholds.servers.libraries import by_dbapi, may
     from whoholds.servers.telling import largest_of
 
     ask = by_dbapi(connection).ask
@@ -161,7 +161,7 @@ def _answer(database: Database, connection: Any, own: set[int | None]) -> str:
         ask(_TIME_OUT)
         sessions, me = postgres.others_of(ask)
     else:
-        sessions, me = mysql.others_of(ask, partial(_may, ask))
+        sessions, me = mysql.others_of(ask, partial(may, ask))
     at = time.strftime("%H:%M:%S")
     if me not in own:
         return _NO_ANSWER.format(_POOLER)
@@ -170,11 +170,3 @@ def _answer(database: Database, connection: Any, own: set[int | None]) -> str:
         return f"The server was asked at {at}, and shows this user no connection of others."
     lines = "\n".join(largest_of(others, SHOWN))
     return f"The server was asked at {at}, and named {number_of(len(others), 'connection')} of others:\n{lines}"
-
-
-def _may(ask: Any, sql: str) -> list[Any] | None:
-    try:
-        rows: list[Any] = ask(sql)
-    except Exception:  # noqa: BLE001 - the server refuses it, or does not know the table
-        return None
-    return rows

@@ -359,7 +359,7 @@ def test_a_command_that_is_interrupted_takes_its_order_back(tmp_path: Path, monk
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(entering, "_read", interrupted)
+    monkeypatch.setattr(entering, "content_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         entering._entered(lambda _, script: ordered.append(script), process_of(os.getpid()), "watch", tmp_path, 5)
     assert ordered == [str(tmp_path / "script.py"), os.devnull]

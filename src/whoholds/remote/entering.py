@@ -9,7 +9,6 @@ import json
 import os
 import re
 import shutil
-import stat
 import sys
 import tempfile
 import time
@@ -17,11 +16,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from whoholds.remote.exchange import content_of
 from whoholds.remote.processes import NoProcess, Process, process_of
 
 NEEDED = (3, 14)
 GLANCE_S = 0.02
-LARGEST = 64_000_000  # bytes of an answer
 _PACKAGES = ("whoholds", "wrapt")
 _INSTEAD = "Instead, restart the program with WHOHOLDS=1, or ask the database: `whoholds server DSN`"
 _HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -170,7 +169,7 @@ def process_is_over(process: Process) -> bool:
 def _answer(process: Process, path: Path, until: float) -> dict[str, Any] | None:
     """The answer, once it is there; None if there is none in time, or the process has ended."""
     while True:
-        data = _read(process, path)
+        data = content_of(str(path), process.uid)
         if data is not None:
             try:
                 answer = json.loads(data)
@@ -180,19 +179,6 @@ def _answer(process: Process, path: Path, until: float) -> dict[str, Any] | None
         if time.monotonic() > until or process_is_over(process):
             return None
         time.sleep(GLANCE_S)
-
-
-def _read(process: Process, path: Path) -> bytes | None:
-    """The file's content; None if there is no such file. A link, a pipe or another user's file is none."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(file, "rb") as answer:
-        seen = os.fstat(file)
-        if not stat.S_ISREG(seen.st_mode) or seen.st_uid != process.uid or seen.st_size > LARGEST:
-            return None
-        return answer.read(LARGEST)
 
 
 def _take_back(remote_exec: Any, process: Process) -> None:

@@ -73,7 +73,7 @@ class Exchange:
     def poll(self) -> bytes | None:
         """The answer, if it is there; None if not."""
         for folder in self._folders.values():
-            answer = _read(questions.answer_of(self._token), folder)
+            answer = content_of(questions.answer_of(self._token), os.geteuid(), folder)
             if answer is not None:
                 return answer
         return None
@@ -189,15 +189,18 @@ def _put_into(folder: int, question: str) -> int:
     return folder
 
 
-def _read(name: str, folder: int) -> bytes | None:
-    """The file's content; None if there is no such file. A link, a pipe or another user's file is none."""
+def content_of(path: str, uid: int, folder: int | None = None) -> bytes | None:
+    """The content of a file of user `uid`; None if there is no such file. A link, a pipe or another's file is none.
+
+    A relative path begins at the descriptor `folder`.
+    """
     try:
-        file = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError:
         return None
     with os.fdopen(file, "rb") as answer:
         seen = os.fstat(file)
-        if not stat.S_ISREG(seen.st_mode) or seen.st_uid != os.geteuid() or seen.st_size > LARGEST:
+        if not stat.S_ISREG(seen.st_mode) or seen.st_uid != uid or seen.st_size > LARGEST:
             return None
         return answer.read(LARGEST)
 

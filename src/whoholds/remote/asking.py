@@ -45,8 +45,8 @@ def known(pid: int) -> Process:
         raise NoAnswer("whoholds dump works on Linux and other Unix systems only; in the program: whoholds.holders()")
     try:
         process = process_of(pid)
-    except NoProcess:
-        raise NoAnswer(f"there is no process {pid} here; `ps -ef | grep python` lists those that run") from None
+    except NoProcess as error:
+        raise NoAnswer(str(error)) from None
     if os.geteuid() not in (0, process.uid):
         whose = f"process {pid} belongs to user {process.uid}"
         raise NoAnswer(f"{whose}: ask as that user or as root, with `sudo {sys.executable} -m whoholds dump {pid}`")

@@ -41,8 +41,8 @@ def enter(pid: int, what: str, wait: float) -> dict[str, Any]:
         raise NotEntered(f"{both}; this is {_HERE}. {_INSTEAD}")
     try:
         process = process_of(pid)
-    except NoProcess:
-        raise NotEntered(f"there is no process {pid} here; `ps -ef | grep python` lists those that run") from None
+    except NoProcess as error:
+        raise NotEntered(str(error)) from None
     _check(process)
     folder = Path(tempfile.mkdtemp(prefix="whoholds-attach-"))
     try:

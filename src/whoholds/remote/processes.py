@@ -37,7 +37,10 @@ class Process:
 
 
 class NoProcess(Exception):  # noqa: N818 - it says what the matter is
-    """There is no process with this number."""
+    """There is no process with this number; the text says so, and what to do, in one line."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"there is no process {pid} here; `ps -ef | grep python` lists those that run")
 
 
 def process_of(pid: int) -> Process:
@@ -68,10 +71,10 @@ def _ask_the_system(pid: int) -> None:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
-        raise NoProcess from None
+        raise NoProcess(pid) from None
     except (PermissionError, OverflowError):
         if _PROC.joinpath("self").exists():  # hidden from this user, by hidepid
-            raise NoProcess from None
+            raise NoProcess(pid) from None
 
 
 def _status(pid: int) -> dict[str, str]:

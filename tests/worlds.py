@@ -228,3 +228,11 @@ class Program:
         """Give what is said by the last look of the process."""
         self.clock.advance(1.0)
         return self.watch.end(Ending("process"))
+
+
+def crowd(count: int, **limits: object) -> World:
+    """Give a world in which a thread per item opened a connection per item."""
+    world = World(**limits)
+    for number in range(count):
+        world.opens(by=thread(f"Thread-{number}", REPORT))
+    return world

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.detectors.crowd import connect_storm, growing, refused, too_many_at_once
+from whoholds.detectors.crowd import connect_storm, growing, too_many_at_once
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
 from whoholds.detectors.locks import locked
+from whoholds.detectors.refused import refused
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
 from whoholds.detectors.waiting import waiting_too_long
 

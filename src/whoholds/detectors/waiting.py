@@ -8,7 +8,7 @@ from whoholds.analysis.asking import asking, kind_of_owners, owners_of
 from whoholds.analysis.finding import ERROR, WARNING, Also, Finding, parts_of
 from whoholds.analysis.waiting import DEADLOCK, LEAKED, Queue, pools_waited_for, queues_of
 from whoholds.detectors._closing import ONE_IS_ENOUGH, how_to_close
-from whoholds.detectors.crowd import why_lost
+from whoholds.detectors.refused import why_lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.detectors._server import is_pgbouncers
-from whoholds.detectors.crowd import holds_few
 from whoholds.detectors.idle import allowed_by
+from whoholds.detectors.refused import holds_few
 from whoholds.hooks.threads import RealThread, real_ident
 from whoholds.ledger.handle import CONNECTION
 from whoholds.reporting.words import number_of

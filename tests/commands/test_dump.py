@@ -107,6 +107,26 @@ def test_a_process_says_what_it_holds_and_nothing_is_left_behind(programs: Progr
         assert left(programs) == []
 
 
+def test_doctor_says_what_was_open_before_the_watch(programs: Programs) -> None:
+    """Of each watched process that holds such connections, how many."""
+    source = """\
+        import sqlite3, time
+        import whoholds
+
+        connections = [sqlite3.connect("one.db") for _ in range(3)]
+        whoholds.start()
+        connections.append(sqlite3.connect("two.db"))
+        print("ready", flush=True)
+        time.sleep(600)
+    """
+    with running(programs, source, WHOHOLDS=None) as process, running(programs, SHOP) as other:
+        lines = programs.whoholds("doctor", **environment(programs)).out.splitlines()
+    (late,) = (line for line in lines if line.startswith(f"  {process.pid:>7} app.py: "))
+    (early,) = (line for line in lines if line.startswith(f"  {other.pid:>7} app.py: "))
+    assert late.endswith(" recorded; 3 connections opened before whoholds came")
+    assert early.endswith(" recorded")
+
+
 def test_each_child_of_a_fork_is_asked_by_itself(programs: Programs) -> None:
     """As in a server that forks its workers, which open connections of their own."""
     source = """\

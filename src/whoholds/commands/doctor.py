@@ -6,7 +6,7 @@ import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoholds import registry
 from whoholds.analysis.frames import shown_path
@@ -15,6 +15,7 @@ from whoholds.drivers import table
 from whoholds.remote.polling import polling, settle
 from whoholds.remote.processes import can_be_listed
 from whoholds.reporting.held import cost_text
+from whoholds.reporting.words import number_of
 from whoholds.settings.config import sources
 from whoholds.settings.matching import WrongSetting
 from whoholds.startup import environment, limits_for
@@ -73,13 +74,23 @@ def doctor(color: str = AUTO) -> int:
 
 
 def _watched_now() -> list[str]:
-    """A head and a line for each watched process that answers this user, with what the watch has cost it; or none."""
+    """A head and a line for each watched process that answers this user: its cost, what was open before; or none."""
     if not can_be_listed():
         return []
     with polling(patience_s=PATIENCE_S) as poller:
         answers = settle(poller).descriptions
-    lines = [f"  {pid:>7} {said['process']['program']}: {cost_text(said['cost'])}" for pid, said in answers.items()]
+    lines = [
+        f"  {pid:>7} {said['process']['program']}: {cost_text(said['cost'])}{_opened_before(said)}"
+        for pid, said in answers.items()
+    ]
     return ["processes of this machine that are watched now:", *lines] if lines else []
+
+
+def _opened_before(said: dict[str, Any]) -> str:
+    """How many of the connections that a process holds were adopted, as the end of its line; nothing without any."""
+    groups = (group for database in said["databases"] for group in database["groups"])
+    count = sum(group["count"] for group in groups if group.get("referrer"))
+    return f"; {number_of(count, 'connection')} opened before whoholds came" if count else ""
 
 
 def _remarks(variable: str, limits: Limits, come_from: dict[str, str]) -> list[str]:

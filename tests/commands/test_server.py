@@ -320,6 +320,21 @@ def test_a_role_without_a_connection_left_is_told_what_to_do(guarded: str, capsy
         connection.close()
 
 
+def test_the_limit_of_a_database_is_told(guarded: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With how much of it is in use; who asks has a connection to it, too."""
+    psycopg2 = needed("psycopg2")
+    connection = psycopg2.connect(guarded)
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE narrow CONNECTION LIMIT 3")
+    try:
+        in_it = psycopg2.connect(f"{guarded.rpartition('/')[0]}/narrow")
+        assert "\nThe database narrow may have 3, and has 1.\n" in said(capsys, guarded)
+        in_it.close()
+    finally:
+        connection.cursor().execute("DROP DATABASE narrow WITH (FORCE)")
+        connection.close()
+
+
 @posix
 def test_it_looks_again_over_the_same_connection_until_ctrl_c(guarded: str) -> None:
     """One JSON object on each line."""

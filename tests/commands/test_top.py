@@ -17,6 +17,7 @@ import pytest
 from tests.commands.test_dump import environment, left, programs, running
 from tests.needs import needed
 from tests.worlds import CARS, REPORT, STOCK, USERS, Program, thread
+from whoholds.commands.top import top
 from whoholds.remote import polling
 from whoholds.remote.overview import overview, stacks_text, text
 from whoholds.remote.processes import is_watched
@@ -185,6 +186,18 @@ def test_the_command_itself_is_no_watched_process(programs: Programs) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+@LINUX
+def test_without_its_library_the_screen_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal; None in `sys.modules` makes an import fail, as if the library were not installed."""
+    monkeypatch.setitem(sys.modules, "textual", None)
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    assert top() == 2
+    assert "pip install 'whoholds[top]'; or use `whoholds top --once`" in capsys.readouterr().err
 
 
 # --- twenty real processes --------------------------------------------------------------------------------------------

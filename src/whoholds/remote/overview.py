@@ -85,10 +85,11 @@ def overview(
     seen = Overview(
         sorted(_databases(now.values()), key=lambda row: (-(row["share"] or 0), -row["held"])),
         sorted(_lines(now, rates), key=lambda row: (-row["held"], -row["waiting"])),
-        sorted((_process(pid, said, rates[pid]) for pid, said in now.items()), key=lambda row: -row["held"]),
+        sorted(
+            (_process(pid, said, rates[pid], silent.get(pid, "")) for pid, said in now.items()),
+            key=lambda row: -row["held"],
+        ),
     )
-    for pid, row in ((row["pid"], row) for row in seen.processes):
-        row["says"] = silent.get(pid, "")
     unheard = {pid: why for pid, why in silent.items() if pid not in now}
     seen.remarks += [why if why.startswith("process ") else f"process {pid} {why}" for pid, why in unheard.items()]
     if not now and not unheard:
@@ -154,7 +155,7 @@ def _row(rows: dict[tuple[str, str], Row], place: str, database: str) -> Row:
     return rows.setdefault((place, database), new)
 
 
-def _process(pid: int, said: dict[str, Any], rates: dict[str, float | None]) -> Row:
+def _process(pid: int, said: dict[str, Any], rates: dict[str, float | None], says: str) -> Row:
     return {
         "pid": pid,
         "program": str(said["process"]["program"]),
@@ -163,7 +164,7 @@ def _process(pid: int, said: dict[str, Any], rates: dict[str, float | None]) -> 
         "rate": rates[""],
         "findings": sum(finding["severity"] != "info" for finding in said["findings"]) + said["findings_left_out"],
         "cpu": said["cost"]["cpu_share"],
-        "says": "",
+        "says": says,
     }
 
 

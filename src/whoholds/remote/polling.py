@@ -60,8 +60,7 @@ class Poller:
             self._collect(pid, asked, waited=now - since)
 
     def _find(self) -> None:
-        me, mine = os.geteuid(), []
-        watched = self._processes()
+        me, watched = os.geteuid(), self._processes()
         mine = [pid for pid in watched if me in (0, user_of(pid))]
         self._others = len(watched) - len(mine)
         for pid in set(self._again) - set(mine):

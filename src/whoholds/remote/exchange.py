@@ -157,11 +157,11 @@ def _folders(process: Process, root: str) -> list[Path]:
     sessions = (process.environ.get(questions.OF_A_SESSION, ""), f"/run/user/{process.inner_uid}")
     temporary = (process.environ.get(questions.OF_TEMPORARY, ""), "")
     paths = [
-        questions.in_session(one)
-        for one in sessions
-        if os.path.isabs(one) and not questions.fault_at(root + one, os.geteuid(), follow=True)
+        questions.in_session(folder)
+        for folder in sessions
+        if os.path.isabs(folder) and not questions.fault_at(root + folder, os.geteuid(), follow=True)
     ]
-    paths += [questions.in_temporary(one, process.inner_uid) for one in temporary]
+    paths += [questions.in_temporary(folder, process.inner_uid) for folder in temporary]
     return [Path(root + path) for path in dict.fromkeys(paths)]
 
 

@@ -42,7 +42,7 @@ def joined(state: State, target: Target) -> State:
     with tidy_at_signals():
         answers = list(_answers(processes))
     holders = dict(holder for answer in answers for holder in _holders(answer, target))
-    return state._replace(sessions=tuple(one._replace(holder=_of(one, holders)) for one in state.sessions))
+    return state._replace(sessions=tuple(_with_holder(session, holders) for session in state.sessions))
 
 
 def _processes() -> list[int]:
@@ -52,8 +52,8 @@ def _processes() -> list[int]:
         return []
 
 
-def _of(one: Session, holders: dict[Key, Holder]) -> Holder | None:
-    return holders.get((one.pid, one.user, one.database))
+def _with_holder(session: Session, holders: dict[Key, Holder]) -> Session:
+    return session._replace(holder=holders.get((session.pid, session.user, session.database)))
 
 
 def _answers(processes: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -134,7 +134,7 @@ def _place(host: str, port: int) -> set[tuple[str, int]]:
     if not host or host.startswith("/") or host == "localhost":
         return {(_HERE, port)}
     try:
-        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError:
-        found = {host}
-    return {(_HERE if one.startswith("127.") or one == "::1" else one, port) for one in found}
+        addresses = {host}
+    return {(_HERE if at.startswith("127.") or at == "::1" else at, port) for at in addresses}

@@ -62,7 +62,7 @@ class Tree:
             "opened": (shown(first.line) or None) if first else None,
             "hosts": dict(hosts_of(self.sessions).most_common()),
             "state": first.state if first else None,
-            "longest_s": largest([one.state_s for one in self.sessions]),
+            "longest_s": largest([session.state_s for session in self.sessions]),
             "held_by": holders_data(self.sessions),
             "blocks": self.blocks,
             "waiting": [after.as_data() for after in self.waiting],
@@ -72,15 +72,15 @@ class Tree:
 def trees_of(state: State) -> list[Tree]:
     """Who blocks whom, those first that block most. At the top of a circle stands its smallest pid."""
     waiting: Waiting = {}
-    for one in state.sessions:
-        for pid in one.blocked_by:
-            waiting.setdefault(pid, []).append(one)
-    known = {one.pid: one for one in state.sessions}
+    for session in state.sessions:
+        for pid in session.blocked_by:
+            waiting.setdefault(pid, []).append(session)
+    known = {session.pid: session for session in state.sessions}
     free = {pid for pid in waiting if pid not in known or not known[pid].blocked_by}
     tops: dict[object, Tree] = {}
     for pid in sorted(free):
         tree = _node(pid, known)
-        top = tops.setdefault((tree.kind, frozenset(one.pid for one in waiting[pid])), tree)
+        top = tops.setdefault((tree.kind, frozenset(session.pid for session in waiting[pid])), tree)
         if top is not tree:
             top.pids += tree.pids
             top.sessions += tree.sessions
@@ -104,10 +104,10 @@ def _grow(top: Tree, waiting: Waiting) -> set[int]:
     while levels[-1]:
         below: list[Tree] = []
         for tree in levels[-1]:
-            for one in waiting.get(tree.pids[0], ()):
-                if one.pid not in seen:
-                    seen.add(one.pid)
-                    tree.waiting.append(Tree([one.pid], [one]))
+            for session in waiting.get(tree.pids[0], ()):
+                if session.pid not in seen:
+                    seen.add(session.pid)
+                    tree.waiting.append(Tree([session.pid], [session]))
             below += tree.waiting
         levels.append(below)
     for level in reversed(levels):
@@ -143,7 +143,7 @@ def _who(tree: Tree) -> str:
     if not tree.sessions:  # a prepared transaction has 0
         (pid,) = tree.pids
         return f"{f'process {pid}' if pid else 'a prepared transaction, which has no process'}{blocks}"
-    first, longest_s = tree.sessions[0], largest([one.state_s for one in tree.sessions])
+    first, longest_s = tree.sessions[0], largest([session.state_s for session in tree.sessions])
     waits = first.state == RUNNING and first.blocked_by
     since = f"{', the longest' if many else ''} for {roughly(longest_s)}" if longest_s is not None else ""
     if not many:

@@ -55,7 +55,8 @@ def look(ask: Ask, may: May, target: Target) -> State:
     sessions = _sessions(ask, may, transactions, own)
     used = max(int(ask(_CONNECTED)[0][1]), len(sessions) + 1)
     name = user.partition("@")[0]
-    limits = (Limit("user", name, int(per_user), sum(one.user == name for one in sessions) + 1),) if per_user else ()
+    held = sum(session.user == name for session in sessions) + 1
+    limits = (Limit("user", name, int(per_user), held),) if per_user else ()
     return State(
         server=f"{'MariaDB' if 'mariadb' in version.lower() else 'MySQL'} {version.partition('-')[0]}",
         where=target.shown,

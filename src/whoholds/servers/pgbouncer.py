@@ -88,12 +88,12 @@ def _pools(ask: Ask, config: Row) -> list[Limit]:
 
 def _behind(servers: list[Row]) -> list[str]:
     """Commands that ask the databases behind it, as far as PgBouncer is connected to them now; three at most."""
-    found = {
+    commands = {
         f"    whoholds server postgresql://{row['user']}@{row['addr']}:{row['port']}/{row['database']}"
         for row in servers
         if row["addr"] != "unix"
     }
-    return sorted(found)[:3]
+    return sorted(commands)[:3]
 
 
 def _seconds(time: str) -> float:

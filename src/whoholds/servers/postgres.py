@@ -51,16 +51,20 @@ _POOLED = (
 )
 
 
-def look(ask: Ask, target: Target, told: int | None) -> State:
-    """The server's state. `ask(sql)` gives the rows of a query; `told` is the server's process as the library knows it.
+def look(ask: Ask, target: Target, library_pid: int | None) -> State:
+    """The server's state. `ask(sql)` gives the rows of a query.
 
-    A pooler tells its clients numbers of its own: if `told` is not the process that answers, a pooler is in between.
+    `library_pid` is the server's process as the library knows it. A pooler gives its clients numbers of its own: if
+    another process answers, a pooler is in between.
     """
     settings = dict(map(tuple, ask(_SETTINGS)))
     rows = ask(SESSIONS)
     sessions, own = _sessions(rows)
     limits = _limits(ask, rows)  # last, because the transaction can do no more after an error
-    remarks = () if limits is not None else (_LOCKED,)
+    remarks = [] if limits is not None else [_LOCKED]
+    direct = library_pid in (None, own)
+    if not direct:
+        remarks += [line.format(target.to("pgbouncer")) for line in _POOLED]
     reserves = (
         Reserve(int(settings["superuser_reserved_connections"]), "superusers"),
         Reserve(int(settings.get("reserved_connections", 0)), "members of pg_use_reserved_connections"),
@@ -70,15 +74,15 @@ def look(ask: Ask, target: Target, told: int | None) -> State:
         where=target.shown,
         slots=int(settings["max_connections"]),
         used=len(rows),
-        reserves=tuple(one for one in reserves if one.slots),
+        reserves=tuple(reserve for reserve in reserves if reserve.slots),
         limits=tuple(limits or ()),
         sessions=tuple(sessions),
-        hidden=sum(one.state == HIDDEN for one in sessions),
+        hidden=sum(session.state == HIDDEN for session in sessions),
         no_transactions=False,
         rights="GRANT pg_read_all_stats TO this role, or ask as a superuser",
         can_end="SELECT pg_terminate_backend({});",
-        numbered=told in (None, own),
-        remarks=(*remarks, *(line.format(target.to("pgbouncer")) for line in _POOLED if told not in (None, own))),
+        numbered=direct,
+        remarks=tuple(remarks),
     )
 
 
@@ -104,5 +108,5 @@ def _limits(ask: Ask, rows: list[Any]) -> list[Limit] | None:
 
 def _session(row: Any) -> Session:
     pid, name, user, database, host, state, state_s, age_s, blocked_by, _ = row
-    pids = tuple(sorted({int(one) for one in blocked_by.split(",") if one}))
+    pids = tuple(sorted({int(blocker) for blocker in blocked_by.split(",") if blocker}))
     return Session(pid, name, user, database, host, state, state_s, age_s, pids)

@@ -48,14 +48,14 @@ class Session(NamedTuple):
     @property
     def line(self) -> str:
         """The opening line in the name that `WHOHOLDS_TAG=1` has given, as `shop/cars.py:42 in load_cars`; or ""."""
-        found = TAG.fullmatch(self.name)
-        return f"{found['place']} in {found['function']}" if found else ""
+        match = TAG.fullmatch(self.name)
+        return f"{match['place']} in {match['function']}" if match else ""
 
     @property
     def program(self) -> str:
         """The program in that name; of other names the whole name."""
-        found = TAG.fullmatch(self.name)
-        return found["program"] if found else self.name
+        match = TAG.fullmatch(self.name)
+        return match["program"] if match else self.name
 
 
 class Reserve(NamedTuple):
@@ -104,7 +104,7 @@ class State(NamedTuple):
     @property
     def free(self) -> int:
         """Slots that everybody can still take."""
-        return max(self.slots - sum(one.slots for one in self.reserves) - self.used, 0)
+        return max(self.slots - sum(reserve.slots for reserve in self.reserves) - self.used, 0)
 
 
 def shown(text: str) -> str:

@@ -53,7 +53,11 @@ class Others:
         for refusal in snapshot.refusals:
             database = refusal.database
             asked = self._asked.get(database.server)
-            own = [one for one in snapshot.open if one.kind == CONNECTION and one.database.server == database.server]
+            own = [
+                handle
+                for handle in snapshot.open
+                if handle.kind == CONNECTION and handle.database.server == database.server
+            ]
             allowed = allowed_by(snapshot, limits, database.server)
             if refusal.by_pool is not None or is_pgbouncers(refusal.error) or database.system not in SYSTEMS:
                 continue
@@ -165,7 +169,7 @@ def _answer(database: Database, connection: Any, own: set[int | None]) -> str:
     at = time.strftime("%H:%M:%S")
     if me not in own:
         return _NO_ANSWER.format(_POOLER)
-    others = [one for one in sessions if one.pid not in own]
+    others = [session for session in sessions if session.pid not in own]
     if not others:
         return f"The server was asked at {at}, and shows this user no connection of others."
     lines = "\n".join(largest_of(others, SHOWN))

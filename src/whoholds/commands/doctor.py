@@ -35,8 +35,6 @@ _DISTRIBUTIONS = {
     "playhouse": ("peewee",),
     "dbutils": ("DBUtils",),
 }
-
-
 PATIENCE_S = 2.0  # until a watched process is left out
 _IN_WORDS = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
@@ -54,8 +52,8 @@ def doctor(color: str = AUTO) -> int:
     for reason in reasons:
         say(f"  because {reason}\n")
     say("libraries it watches, and the versions installed here:\n")
-    for name, found in _libraries():
-        say(f"  {name:<24} {found}\n")
+    for name, installed in _libraries():
+        say(f"  {name:<24} {installed}\n")
     for what, group in (("drivers", registry.DRIVERS), ("outputs", registry.OUTPUTS), ("rules", registry.RULES)):
         if registry.names(group):
             say(f"{what} of other packages: {', '.join(registry.names(group))}\n")

@@ -29,8 +29,8 @@ def script_of(target: str) -> str | None:
     """The path of the script that `target` names, itself a path or a Python console script on the PATH; else None."""
     if Path(target).exists():
         return target
-    found = None if os.path.dirname(target) else shutil.which(target)
-    return found if found and _interpreter_of(found) else None
+    script = None if os.path.dirname(target) else shutil.which(target)
+    return script if script and _interpreter_of(script) else None
 
 
 def _interpreter_of(script: str) -> str:
@@ -67,8 +67,8 @@ def exit_code_of(command: list[str], environ: dict[str, str]) -> int:
     handlers: dict[int, Any] = {getattr(signal, name): forward for name in _FORWARDED if hasattr(signal, name)}
     handlers[signal.SIGINT] = lambda *_: None
     # a signal ignored here, as under nohup, must stay ignored in the program; a handler of ours would be reset there
-    heard = {number: one for number, one in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
-    before = {number: signal.signal(number, one) for number, one in heard.items()}
+    heard = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
+    before = {number: signal.signal(number, handler) for number, handler in heard.items()}
     try:
         program.append(subprocess.Popen(command, env=environ))  # noqa: S603 - what was asked for
         while early:

@@ -53,7 +53,7 @@ def sources(environ: Mapping[str, str]) -> dict[str, str]:
     Raises `WrongSetting`.
     """
     file = _file_for(environ)
-    variables = {one.name: one.metadata["variable"] for one in fields(Limits)}
+    variables = {setting.name: setting.metadata["variable"] for setting in fields(Limits)}
     in_file = {variables[name]: _shown(file.path) for name in file.values}
     in_environment = {name for name in variables.values() if environ.get(name, "").strip()}
     return {**in_file, **dict.fromkeys(in_environment, "environment")}
@@ -120,7 +120,7 @@ def _parsed(path: str, text: str) -> dict[str, Any]:
 
 def _values(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
     """The table's values by the fields of `Limits`, checked as in code. Raises `WrongSetting`."""
-    by_name = {one.name: one for one in fields(Limits)}
+    by_name = {setting.name: setting for setting in fields(Limits)}
     values: dict[str, Any] = {}
     for key, value in table.items():
         label = f"{_shown(path)}: {short(key)}"

@@ -43,15 +43,15 @@ def _setting(
     return field(default=default, metadata=metadata)
 
 
-def given(one: Field[Any], value: Any, label: str) -> Any:
+def given(setting: Field[Any], value: Any, label: str) -> Any:
     """The value of a setting that code or a file gives, checked by the same rules as in the environment.
 
     `label` names the setting in the message of the `WrongSetting` that this raises.
     """
-    takes, default = one.metadata["takes"], one.default
+    takes, default = setting.metadata["takes"], setting.default
     if isinstance(value, list | tuple) and isinstance(default, tuple | Threshold) and _is_plain(value):
         value = ",".join(map(str, value))
-    elif isinstance(value, os.PathLike) and one.name in ("journal", "config"):
+    elif isinstance(value, os.PathLike) and setting.name in ("journal", "config"):
         value = os.fspath(value)
     elif isinstance(value, bool | int | float):
         if isinstance(value, int) and abs(value) > parsers.MOST:  # str() raises for a number of thousands of digits
@@ -61,7 +61,7 @@ def given(one: Field[Any], value: Any, label: str) -> Any:
         return value
     if not isinstance(value, str):
         raise WrongSetting(label, value, takes)
-    return one.metadata["parse"](label, value)
+    return setting.metadata["parse"](label, value)
 
 
 def _is_plain(values: Iterable[Any]) -> bool:
@@ -79,9 +79,10 @@ def _outputs(name: str, text: str) -> tuple[str, ...]:
     from whoholds import registry
 
     known = (*OUTPUTS, *registry.names(registry.OUTPUTS))
-    for one in wanted:
-        if one not in known:
-            raise WrongSetting(name, text, f"1, 0 or a comma list of outputs: {', '.join(known)}{nearest(one, known)}")
+    for output in wanted:
+        if output not in known:
+            takes = f"1, 0 or a comma list of outputs: {', '.join(known)}{nearest(output, known)}"
+            raise WrongSetting(name, text, takes)
     return wanted
 
 
@@ -289,15 +290,15 @@ class Limits:
         `WHOHOLDS=1` says nothing of the outputs, and leaves those of `below`. Raises `WrongSetting` for the first wrong
         variable.
         """
-        by_variable = {one.metadata["variable"]: one for one in fields(cls)}
+        by_variable = {setting.metadata["variable"]: setting for setting in fields(cls)}
         values: dict[str, Any] = dict(below or {})
         for variable, text in environ.items():
             if variable in by_variable:
-                one = by_variable[variable]
+                setting = by_variable[variable]
                 if variable == "WHOHOLDS" and text.strip().lower() in ON and "outputs" in values:
                     continue
                 if text.strip() or variable == "WHOHOLDS":
-                    values[one.name] = one.metadata["parse"](variable, text)
+                    values[setting.name] = setting.metadata["parse"](variable, text)
             elif variable.startswith("WHOHOLDS_") and not variable.startswith(("WHOHOLDS_TEST_", "WHOHOLDS_EXAMPLE_")):
                 known = sorted(by_variable)
                 raise WrongSetting(variable, text, "", why=f"there is no such setting{nearest(variable, known)}")
@@ -308,7 +309,7 @@ class Limits:
 
         Raises TypeError for an unknown name and `WrongSetting` for a wrong value.
         """
-        by_name = {one.name: one for one in fields(self)}
+        by_name = {setting.name: setting for setting in fields(self)}
         values: dict[str, Any] = {}
         for name, value in settings.items():
             if name not in by_name:
@@ -318,12 +319,13 @@ class Limits:
 
     def fixed_by(self, running: Limits) -> Limits:
         """A copy in which the settings that take effect only at the start are those of `running`."""
-        kept = {one.name: getattr(running, one.name) for one in fields(self) if one.metadata["at_start"]}
+        names = [setting.name for setting in fields(self) if setting.metadata["at_start"]]
+        kept = {name: getattr(running, name) for name in names}
         return replace(self, **kept)
 
     def differing(self, other: Limits) -> list[str]:
         """The names of the settings whose values in `self` and `other` differ."""
-        return [one.name for one in fields(self) if getattr(self, one.name) != getattr(other, one.name)]
+        return [setting.name for setting in fields(self) if getattr(self, setting.name) != getattr(other, setting.name)]
 
     def with_journal_output(self) -> Limits:
         """A copy with `journal` among its outputs, if a path for the journal is set."""
@@ -334,13 +336,13 @@ class Limits:
     def as_text(self) -> dict[str, str]:
         """The settings by their variables, as text that the environment could hold."""
         shown = {}
-        for one in fields(self):
-            value = getattr(self, one.name)
+        for setting in fields(self):
+            value = getattr(self, setting.name)
             if isinstance(value, bool):
                 text = str(int(value))
             elif isinstance(value, tuple):
                 text = ",".join(map(str, value))
             else:
                 text = f"{value:g}" if isinstance(value, float) else str(value)
-            shown[one.metadata["variable"]] = text
+            shown[setting.metadata["variable"]] = text
         return shown

@@ -102,7 +102,7 @@ def signal_name(name: str, text: str) -> str:
     """The name of a signal, with or without its SIG, as SIGUSR1; "" for none."""
     wanted = text.strip().upper()
     wanted = wanted if wanted.startswith("SIG") or not wanted else f"SIG{wanted}"
-    known = [one.name for one in signal.Signals if one.name not in ("SIGKILL", "SIGSTOP")]
+    known = [number.name for number in signal.Signals if number.name not in ("SIGKILL", "SIGSTOP")]
     if wanted and wanted not in known:
         raise WrongSetting(name, text, f"the name of a signal, such as SIGUSR1{nearest(wanted, known)}")
     return wanted
@@ -123,7 +123,7 @@ def _lines_of(name: str, part: str) -> list[str]:
 def modules(name: str, text: str) -> tuple[str, ...]:
     """The names of modules, each once."""
     wanted = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    if not all(part.isidentifier() for one in wanted for part in one.split(".")):
+    if not all(part.isidentifier() for module in wanted for part in module.split(".")):
         raise WrongSetting(name, text, "a comma list of modules, such as duckdb,snowflake.connector")
     return wanted
 

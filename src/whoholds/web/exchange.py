@@ -79,7 +79,7 @@ def wanted(request: Request) -> str:
     def quality(kind: str) -> tuple[float, int]:
         name = TYPES[kind]
         patterns = (name, f"{name.partition('/')[0]}/*", "*/*")
-        place = next((place for place, one in enumerate(patterns) if one in accepted), None)
+        place = next((place for place, pattern in enumerate(patterns) if pattern in accepted), None)
         at = accepted[patterns[place]] if place is not None else 0.0
         return (at, -(place or 0)) if at else (0.0, -len(patterns))  # the more precise of two that are as welcome
 
@@ -89,6 +89,6 @@ def wanted(request: Request) -> str:
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
     """The media ranges of an Accept header, each with its quality."""
     for part in accept.split(","):
-        name, *parameters = (one.strip().lower() for one in part.split(";"))
-        given = next((one[2:] for one in parameters if one.startswith("q=")), "1")
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        given = next((parameter[2:] for parameter in parameters if parameter.startswith("q=")), "1")
         yield name, float(given) if _QUALITY.fullmatch(given) else 0.0

@@ -168,8 +168,8 @@ def _pool(pool: dict[str, Any]) -> str:
     facts = [
         ("made at", _place(pool["made"])),
         *(
-            ("waiting", f"{one['count']} for up to {lasting(one['longest_s'])} at {_place(one['asked'])}")
-            for one in waiting
+            ("waiting", f"{asking['count']} for up to {lasting(asking['longest_s'])} at {_place(asking['asked'])}")
+            for asking in waiting
         ),
         ("wanted", f"{pool['wanted']} at once at most, since the start"),
     ]

@@ -19,10 +19,10 @@ def application(allow: Callable[[Scope], bool] | None) -> AsgiApp:
 
     async def page(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         if scope["type"] == "http":
-            made = await _in_a_thread(answer(request_of(scope), allow, scope, "asgi"))
-            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in made.headers]
-            await send({"type": "http.response.start", "status": int(made.status), "headers": headers})
-            body = b"" if scope["method"] == "HEAD" else made.body
+            reply = await _in_a_thread(answer(request_of(scope), allow, scope, "asgi"))
+            headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in reply.headers]
+            await send({"type": "http.response.start", "status": int(reply.status), "headers": headers})
+            body = b"" if scope["method"] == "HEAD" else reply.body
             await send({"type": "http.response.body", "body": body})
         elif scope["type"] == "websocket":
             await receive()
@@ -60,14 +60,14 @@ async def _in_a_thread(make: Answer | Callable[[], Answer]) -> Answer:
         return make()
     future: asyncio.Future[Answer] = loop.create_future()
 
-    def give(made: Answer) -> None:
+    def give(reply: Answer) -> None:
         if not future.done():  # else the server has dropped the request
-            future.set_result(made)
+            future.set_result(reply)
 
     def run() -> None:
-        made = make()
+        reply = make()
         try:
-            loop.call_soon_threadsafe(give, made)
+            loop.call_soon_threadsafe(give, reply)
         except RuntimeError:  # the loop has been closed
             pass
 

@@ -19,9 +19,9 @@ def application(allow: Callable[[Environ], bool] | None) -> WsgiApp:
 
     def page(environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         make = answer(request_of(environ), allow, environ, "wsgi")
-        made = make if isinstance(make, Answer) else _beside_greenlets(make)
-        start_response(f"{made.status.value} {made.status.phrase}", list(made.headers))
-        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else made.body]
+        reply = make if isinstance(make, Answer) else _beside_greenlets(make)
+        start_response(f"{reply.status.value} {reply.status.phrase}", list(reply.headers))
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 
     return page
 

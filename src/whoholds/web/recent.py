@@ -58,7 +58,7 @@ class Recent:
         snapshot, kept = look.snapshot, self._kept
         ended = [handle for handle in look.ended if handle.kind != CURSOR]
         records = [*self._handles.of(look, ended[-MOST_OF_A_LOOK:]), *refused_records(snapshot)]
-        lines = [(snapshot.wall, json.dumps(one, default=str).encode()) for one in records]
+        lines = [(snapshot.wall, json.dumps(record, default=str).encode()) for record in records]
         said = {finding.id: snapshot.wall for finding in look.findings if finding.id not in kept.said}
         self._kept = replace(
             kept.within(snapshot.wall - KEPT_S, lines, cut=len(ended) > MOST_OF_A_LOOK),

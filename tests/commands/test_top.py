@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import select
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from tests.needs import needed
 from tests.worlds import CARS, REPORT, STOCK, USERS, Program, thread
 from whoholds.commands.top import top
 from whoholds.remote import polling
-from whoholds.remote.overview import overview, stacks_text, text
+from whoholds.remote.overview import LINES, Overview, overview, stacks_text, text
 from whoholds.remote.processes import is_watched
 from whoholds.watching.holders import described
 
@@ -198,6 +200,40 @@ def test_without_its_library_the_screen_says_what_to_install(
         monkeypatch.setattr(stream, "isatty", lambda: True)
     assert top() == 2
     assert "pip install 'whoholds[top]'; or use `whoholds top --once`" in capsys.readouterr().err
+
+
+def test_the_cursor_stays_on_its_row_of_a_line_with_two_databases() -> None:
+    """Also where another row comes above it: else `t` would show the holders of another database."""
+    needed("textual")
+    from textual.widgets import DataTable
+
+    from whoholds.commands.screen import Top
+
+    def row(database: str, held: int) -> dict[str, Any]:
+        states = dict.fromkeys((column for column, _, number in LINES if number), held)
+        return {**states, "place": "cars.py:4 in load_cars", "database": database, "groups": []}
+
+    async def moved() -> None:
+        reads, writes = os.pipe()
+
+        def shows(*rows: dict[str, Any]) -> None:
+            os.write(writes, f"{json.dumps(asdict(Overview(lines=list(rows))))}\n".encode())
+
+        app = Top(reads, "")
+        async with app.run_test() as pilot:
+            lines = app.query_one("#lines", DataTable)
+            shows(row("cars", 3), row("stock", 2))
+            while lines.row_count < 2:
+                await pilot.pause()
+            await pilot.press("down")
+            assert lines.cursor_row == 1
+            shows(row("users", 4), row("cars", 3), row("stock", 2))
+            while lines.row_count < 3:
+                await pilot.pause()
+            assert lines.cursor_row == 2
+            os.close(writes)
+
+    asyncio.run(moved())
 
 
 # --- twenty real processes --------------------------------------------------------------------------------------------

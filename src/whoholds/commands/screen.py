@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
 _TABLES = {"databases": DATABASES, "lines": LINES, "processes": PROCESSES}
-_KEYS = {"databases": "name", "lines": "place", "processes": "pid"}
+_KEYS = {"databases": ("name", "server"), "lines": ("place", "database"), "processes": ("pid",)}  # of a row, together
 
 
 def show(pipe: int, wanted: str) -> int:
@@ -120,14 +120,14 @@ class Top(App[None]):
         if key:
             rows.sort(key=lambda row: _order(row[key]), reverse=descending)
         before = self._rows[name]
-        at = before[table.cursor_row][_KEYS[name]] if table.cursor_row < len(before) else None
+        at = _identity(name, before[table.cursor_row]) if table.cursor_row < len(before) else None
         self._rows[name] = rows
         table.clear()
         for row in rows:
             table.add_row(
                 *(Text(shown(key, row[key]), justify="right" if number else "left") for key, _, number in _TABLES[name])
             )
-        same = [number for number, row in enumerate(rows) if row[_KEYS[name]] == at]
+        same = [number for number, row in enumerate(rows) if _identity(name, row) == at]
         if same:
             table.move_cursor(row=same[0])
 
@@ -177,6 +177,11 @@ class Top(App[None]):
         table = self._tables["lines"]
         if table.cursor_row < len(self._rows["lines"]):
             self.push_screen(Stacks(stacks_text(self._rows["lines"][table.cursor_row])))
+
+
+def _identity(table: str, row: dict[str, Any]) -> tuple[Any, ...]:
+    """What tells a row from the others of its table, also when the table is filled anew."""
+    return tuple(row[key] for key in _KEYS[table])
 
 
 def _order(value: Any) -> tuple[bool, Any]:

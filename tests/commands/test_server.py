@@ -20,9 +20,11 @@ from tests.needs import needed
 from tests.processes.leaks import posix
 from whoholds.commands.cli import main
 from whoholds.commands.server import server
+from whoholds.servers import mysql
 from whoholds.servers.asking import asked
 from whoholds.servers.blocking import trees_of
 from whoholds.servers.libraries import connected, finished
+from whoholds.servers.mysql import TRANSACTIONS
 from whoholds.servers.postgres import BEGIN
 from whoholds.servers.state import HOLDING, IDLE, IDLE_IN_TRANSACTION, RUNNING, WAITING, Limit, Session, State
 from whoholds.servers.target import target_of
@@ -436,6 +438,21 @@ def test_mysql(library: str, mariadb: servers.MySQLArguments, capsys: pytest.Cap
     assert f"KILL {data['blocking'][0]['pids'][0]};" in text
     assert "You may not see who is idle in a transaction, nor who blocks whom: GRANT PROCESS" in blind
     assert "Who blocks whom:" not in blind
+
+
+def test_who_may_not_see_mysqls_lock_waits_is_told_so() -> None:
+    """MySQL keeps them in another place than MariaDB, with a right of its own; here are its answers."""
+
+    def ask(sql: str) -> list[Any]:
+        return [("8.4.0", 151, 0, "app@%", 7)] if "version()" in sql else [("", "3")] if "STATUS" in sql else []
+
+    def refused(sql: str) -> list[Any] | None:
+        return [] if sql == TRANSACTIONS else None
+
+    target = target_of("mysql://app@db/shop")
+    text = "\n".join(lines_of(mysql.look(ask, refused, target)))
+    assert "You may not see who blocks whom: GRANT SELECT ON performance_schema.* TO this user." in text
+    assert "who blocks whom" not in "\n".join(lines_of(mysql.look(ask, lambda _: [], target)))
 
 
 @contextmanager

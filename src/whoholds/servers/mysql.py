@@ -46,13 +46,15 @@ _WAITS = (
     JOIN information_schema.innodb_trx AS blocks ON blocks.trx_id = locks.blocking_trx_id
     """,
 )
+_NO_WAITS = "You may not see who blocks whom: GRANT SELECT ON performance_schema.* TO this user."
 
 
 def look(ask: Ask, may: May, target: Target) -> State:
     """The server's state. `ask(sql)` gives the rows of a query, and `may(sql)` None where the server refuses it."""
     ((version, slots, per_user, user, own),) = ask(_SETTINGS)
     transactions = may(TRANSACTIONS)
-    sessions = _sessions(ask, may, transactions, own)
+    waits = _waits(may)
+    sessions = _sessions(ask, may, transactions, waits, own)
     used = max(int(ask(_CONNECTED)[0][1]), len(sessions) + 1)
     name = user.partition("@")[0]
     held = sum(session.user == name for session in sessions) + 1
@@ -69,22 +71,28 @@ def look(ask: Ask, may: May, target: Target) -> State:
         no_transactions=transactions is None,
         rights="GRANT PROCESS ON *.* TO this user, or ask as an administrator",
         can_end="KILL {};",
+        remarks=(_NO_WAITS,) if waits is None and transactions is not None else (),
     )
 
 
 def others_of(ask: Ask, may: May) -> tuple[list[Session], int | None]:
     """The connections that this user may see, without the one that asks, and the number of that one."""
     ((own,),) = ask("SELECT connection_id()")
-    return _sessions(ask, may, may(TRANSACTIONS), own), own
+    return _sessions(ask, may, may(TRANSACTIONS), _waits(may), own), own
 
 
-def _sessions(ask: Ask, may: May, transactions: list[Any] | None, own: int) -> list[Session]:
-    """The connections that this user may see, without its `own`; `transactions` are those of InnoDB."""
+def _waits(may: May) -> list[Any] | None:
+    """Who waits for whom, as pairs of connections; None if this user may see neither of the server's tables of it."""
+    return next((rows for rows in map(may, _WAITS) if rows is not None), None)
+
+
+def _sessions(ask: Ask, may: May, transactions: list[Any] | None, waits: list[Any] | None, own: int) -> list[Session]:
+    """The connections that this user may see, without its `own`; `transactions` and lock `waits` as InnoDB has them."""
     names = dict(map(tuple, next(filter(None, (may(NAMES.format(table)) for table in ATTRIBUTES)), ())))
     in_transaction = {row[0] for row in transactions or ()}
     blocked: dict[int, set[int]] = {}
-    for waits, blocks in next(filter(None, map(may, _WAITS)), ()):
-        blocked.setdefault(waits, set()).add(blocks)
+    for waiter, blocker in waits or ():
+        blocked.setdefault(waiter, set()).add(blocker)
     sessions = []
     for pid, login, host, database, command, seconds in ask(PROCESSES):
         if pid == own:

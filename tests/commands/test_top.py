@@ -23,6 +23,7 @@ from whoholds.commands.top import top
 from whoholds.remote import polling
 from whoholds.remote.overview import LINES, Overview, overview, stacks_text, text
 from whoholds.remote.processes import is_watched
+from whoholds.reporting.held import cost_text
 from whoholds.watching.holders import described
 
 if TYPE_CHECKING:
@@ -144,6 +145,7 @@ def test_no_answer_can_end_the_overview(monkeypatch: pytest.MonkeyPatch) -> None
             seen = poller.overview()
             assert text(seen)
             assert all(map(stacks_text, seen.lines))
+            assert all(cost_text(said["cost"]) for said in poller.descriptions.values())  # as doctor shows it
             refused += any("answers in another form" in row["says"] for row in seen.processes)
         place[key] = right
     assert refused > 100

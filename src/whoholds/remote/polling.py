@@ -14,6 +14,7 @@ from whoholds.remote.asking import OTHER_FORM, checked, exchange_with, known
 from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.remote.overview import Overview, overview, stacks_text, text
 from whoholds.remote.processes import user_of, watched_processes
+from whoholds.reporting.held import cost_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -116,6 +117,7 @@ def _check(pid: int, said: dict[str, Any], before: dict[str, Any]) -> None:
     try:
         seen = overview({pid: said}, {pid: before}, {})
         text(seen)
+        cost_text(said["cost"])
         for row in seen.lines:
             stacks_text(row)
     except OTHER_FORM as error:

@@ -109,6 +109,17 @@ def test_it_says_whether_the_fan_out_is_bounded() -> None:
     assert "Semaphore" in found.advice[0]
 
 
+@pytest.mark.parametrize(("to", "small"), [(SHOP, "smaller than the server's limit"), (FILE, "of a few")])
+def test_a_file_has_no_servers_limit(to: Database, small: str) -> None:
+    """Where a library starts what connects, a pool is advised, and how small."""
+    world = World()
+    for number in range(20):
+        started = task(f"Task-{number}", "/lib/python3/site-packages/uvicorn/h11_impl.py:258 handle_events")
+        world.opens(by=started, to=to)
+    (found,) = world.found(too_many_at_once)
+    assert found.advice[0].endswith(f"Let them take connections from a pool {small}.")
+
+
 def test_the_same_peak_is_no_new_high() -> None:
     """Found when it is reached, and not at each look while it lasts."""
     world = crowd(20)

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
 ONE_POOL = "Create one pool (or engine) for the process and share it; if you do create another, dispose of the first."
 _ONE_EXECUTOR = "Create one executor for the process and share it, or take the connections from a pool."
-_BY_A_LIBRARY = (
-    "A library starts these requests or jobs. Let them take connections from a pool smaller than the server's limit."
-)
+_BY_A_LIBRARY = "A library starts these requests or jobs. Let them take connections from a pool {}."
+_SMALL, _SMALLER = "of a few", "smaller than the server's limit"  # for a file, and for a server
 _LIMITS = {
     "task": "asyncio.Semaphore(…)",
     "greenlet": "gevent.pool.Pool(…)",
@@ -89,8 +88,13 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
         close = "One line opens them all: close" if len(parts) == 1 else "Close"
         return (*mistake(part.handles), f"{close} each before the next is opened, or share one connection, or a pool.")
     if part.spawned is not None and kind_of(part.spawned.frame.file):
-        return (_BY_A_LIBRARY,)
+        return (_BY_A_LIBRARY.format(_SMALLER if _is_on_a_server(part) else _SMALL),)
     return (_FEWER_WORKERS,) if width else _one_each(part)
+
+
+def _is_on_a_server(part: Part) -> bool:
+    """Whether the handles of `part` lead to a server, which has a limit, and not to a file."""
+    return any(handle.database.host for handle in part.handles)
 
 
 def _one_each(part: Part) -> tuple[str, ...]:

@@ -349,6 +349,48 @@ def test_what_another_pool_does_not_take_is_lent_as_before(kind: Kind, watch: Wa
     asyncio.run(contract())
 
 
+@pytest.mark.parametrize("kind", [AioodbcPool, MariaDBPool], ids=lambda kind: kind.__name__, indirect=True)
+def test_a_connection_that_is_lent_on_before_the_call_returns_is_the_next_ones(kind: Kind, watch: Watch) -> None:
+    """The call that gives it back ends after another task or thread has it: the first loan ends, and not the second."""
+    taken: list[Any] = []
+
+    class Lock:
+        """The pool's lock, which another thread gets at once."""
+
+        def __init__(self, pool: Any) -> None:
+            self.pool, self.real = pool, pool._lock_pool
+
+        def __enter__(self) -> None:
+            self.real.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.pool._lock_pool = self.real
+            self.real.release()
+            taken.append(kind.take(self.pool))
+
+    async def contract() -> None:
+        async def borrows() -> None:
+            taken.append(await kind.take(pool))
+
+        async with kind.pool() as pool:
+            first = await maybe(kind.take(pool))
+            (loan,) = loans(watch)
+            if kind.modules == ("mariadb",):
+                pool._lock_pool = Lock(pool)
+                kind.give(pool, first)
+            else:
+                wakes, pool._wakeup = pool._wakeup, borrows
+                await kind.give(pool, first)
+                pool._wakeup = wakes
+            (second,) = loans(watch)
+            assert (loan.open, second is not loan) == (False, True)
+            assert not second.parent.at_home
+            await maybe(kind.give(pool, taken[0]))
+            assert loans(watch) == []
+
+    asyncio.run(contract())
+
+
 def test_a_lender_that_fails_costs_nobody_a_place(kind: Kind, watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of ours at each step: the program gets its connections and its exceptions, and can give back."""
 

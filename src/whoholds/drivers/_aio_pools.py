@@ -125,16 +125,17 @@ class AioLender(Lender):
         return connection, loan
 
     def taken(self, _theirs: Any, kept: Any, _result: Any, _frame: Any) -> None:
-        """It came back."""
-        if kept is not None and kept[1] is not None:
-            self.back(kept[0].__dict__.pop(LOAN, None))
+        """It came back; while `release` waited for the pool's lock, another task may have borrowed the connection."""
+        if kept is not None:
+            self.back_of(*kept)
 
     def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
         """The pool would not take it, as another pool's; or it had, and a signal's handler raised after that."""
         if kept is None:
             return
         connection, loan = kept
-        if loan is not None and (self._is_closed(connection) or connection in theirs._free):
+        lent_on = self.loan_of(connection) is not loan
+        if lent_on or self._is_closed(connection) or connection in theirs._free:
             self.taken(theirs, kept, None, frame)
         else:
             self.still_out(loan)

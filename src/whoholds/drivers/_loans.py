@@ -194,6 +194,14 @@ class Lender:
                 connection.at_home = True
             self.ledger.closed(loan)
 
+    def back_of(self, connection: Any, loan: Handle | None) -> None:
+        """`back`, once somebody else may have borrowed `connection`, which then has a loan of its own."""
+        if loan is not None:
+            if self.loan_of(connection) is loan:
+                self.back(loan)
+            else:
+                self.ledger.closed(loan)
+
     def still_out(self, loan: Handle | None) -> None:
         """The pool would not take this loan, which was settled and not closed: its uses go on."""
         if loan is not None and loan.closed_stamp is None:

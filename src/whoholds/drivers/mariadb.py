@@ -129,16 +129,16 @@ class _Lender(Lender):
         self.lend(loan, connection, handle)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], _kwargs: Any, _frame: Any) -> Any:
-        """A loan is about to come back, by the connection's own `close`. Returns the connection."""
+        """A loan is about to come back, by the connection's own `close`. Returns the connection and its loan."""
         loan = self.loan_of(args[0])
         if loan is not None:
             loan.settle()
-        return args[0]
+        return args[0], loan
 
-    def taken(self, _theirs: Any, connection: Any, _result: Any, _frame: Any) -> None:
-        """It came back, or its connection was replaced by another."""
-        if connection is not None:
-            self.back(connection.__dict__.pop(LOAN, None))
+    def taken(self, _theirs: Any, kept: Any, _result: Any, _frame: Any) -> None:
+        """It came back, or its connection was replaced by another. Another thread may have borrowed it since."""
+        if kept is not None:
+            self.back_of(*kept)
 
     def ending(self, theirs: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The pool is about to close what it has lent, whose loans are over with that."""

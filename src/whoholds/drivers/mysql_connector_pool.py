@@ -52,9 +52,8 @@ class _Lender(Lender):
             pool.takes_back = False
             theirs._whoholds_pool = pool
 
-    def stocked(self, theirs: Any, args: Any, _result: Any, _frame: Any) -> None:
+    def stocked(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool has a connection in its queue, new or given back."""
-        del args
         connection = theirs._cnx_queue.queue[-1]
         take_home(connection.__dict__.get("_whoholds"), self.pool_of(theirs))
 

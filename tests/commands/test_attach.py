@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.interpreters import found, here
+from whoholds.commands import attach as command
 from whoholds.remote import entering, in_process
 from whoholds.remote.processes import process_of
 
@@ -363,3 +365,14 @@ def test_a_command_that_is_interrupted_takes_its_order_back(tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         entering._entered(lambda _, script: ordered.append(script), process_of(os.getpid()), "watch", tmp_path, 5)
     assert ordered == [str(tmp_path / "script.py"), os.devnull]
+
+
+@pytest.mark.parametrize("answer", [{"type": []}, {"type": "started"}, {"type": "stopped"}, {"type": "holders"}])
+def test_an_answer_in_another_form_is_one_line(
+    answer: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever runs a process decides what it answers."""
+    monkeypatch.setattr(command, "enter", lambda *_: answer)
+    options = Namespace(pid=4711, once=False, stop=False, wait=None, json=False, color="never")
+    assert command.attach(options) == 1
+    assert capsys.readouterr().err.startswith("whoholds: process 4711 answered in another form (")

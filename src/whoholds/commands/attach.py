@@ -33,9 +33,8 @@ def attach(options: Namespace) -> int:
     except NotEntered as error:
         say(f"whoholds: {visible(str(error))}")
         return 1
-    said = {"holders": _holders, "started": _started, "stopped": _stopped}.get(answer.get("type", ""), _not_done)
     try:
-        text, code = (json.dumps(answer, indent=1), 0) if options.json else said(pid, answer)
+        text, code = (json.dumps(answer, indent=1), 0) if options.json else _in_words(pid, answer)
     except OTHER_FORM as error:
         say(f"whoholds: process {pid} answered in another form ({type(error).__name__}): it has another whoholds")
         return 1
@@ -46,6 +45,12 @@ def attach(options: Namespace) -> int:
     text = text if options.json else visible(text, lines=True)
     sys.stdout.write(f"{in_color(text) if colored else text}\n")
     return 0
+
+
+def _in_words(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
+    """The answer as a text, and the exit code. Raises what is in `OTHER_FORM` for an answer of another form."""
+    words = {"holders": _holders, "started": _started, "stopped": _stopped}
+    return words.get(answer.get("type", ""), _not_done)(pid, answer)
 
 
 def _holders(pid: int, answer: dict[str, Any]) -> tuple[str, int]:

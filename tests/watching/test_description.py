@@ -135,6 +135,17 @@ def test_a_process_that_holds_nothing_says_so() -> None:
     assert "whoholds: no findings so far" in text
 
 
+def test_what_is_kept_for_the_next_request_is_counted_and_not_held() -> None:
+    """The server has these connections, too: whoever sees them there finds them in the first line."""
+    program = Program()
+    for owner in ("Thread-1", "Thread-2"):
+        program.opens(CARS, thread(owner, REPORT)).at_home = True
+    read = read_back(program)
+    assert (read["held"], read["kept"]) == (0, 2)
+    first = description_text(read).splitlines()[0]
+    assert first.endswith(" holds no connection now; pools and threads keep 2 for the next request")
+
+
 def test_findings_and_settings_are_those_of_the_journal() -> None:
     """The same records, each with its report."""
     program = shop(idle_in_transaction=1)

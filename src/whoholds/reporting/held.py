@@ -67,7 +67,8 @@ def _answer(description: dict[str, Any]) -> str:
     who = f"{process['program']} (process {process['pid']})"
     groups = [group for database in description["databases"] for group in database["groups"]]
     if not groups:
-        return f"{who} holds no connection now"
+        kept = description.get("kept")  # an earlier version does not say
+        return f"{who} holds no connection now{f'; pools and threads keep {kept} for the next request' if kept else ''}"
     most = max(groups, key=lambda group: group["count"])
     held = number_of_handles(description["held"], most["kind"])
     which = "" if len(groups) == 1 else f"{most['count']} of them "

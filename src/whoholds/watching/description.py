@@ -14,7 +14,7 @@ from whoholds.analysis.cost import memory_of
 from whoholds.analysis.finding import parts_of
 from whoholds.analysis.frames import shown_path
 from whoholds.analysis.work import work_of
-from whoholds.ledger.handle import CHECKOUT
+from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.opener import opener_of
 from whoholds.ledger.origin import identity
 from whoholds.reporting.group_records import group_record, located, state_of, users_line
@@ -65,6 +65,7 @@ def description_of(watch: Watch, held: Sequence[Handle], doing: dict[Handle, Ori
             "form": FORM,
             "process": _process(watch),
             "held": len(held),
+            "kept": sum(handle.open and handle.at_home and handle.kind == CONNECTION for handle in watch.handles),
             "databases": database_records(held, now, doing, source=source, limits=_limits(watch)),
             "pools": pool_descriptions(snapshot) if snapshot is not None else [],
             "opening": _opening(watch),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GRAIN_NS = 1_000_000_000  # a folder that changed so short a time ago may change again within the same mark of its clock
-LOOKS = 10  # after so many it is found anew which user's and which folder is looked at
+LOOKS = 10  # after so many, the process asks again which user it runs as and which folder that user has
 
 
 class Answering:
@@ -28,9 +28,8 @@ class Answering:
 
     def __init__(self, describe: Callable[[], dict[str, Any]]) -> None:
         self._describe = describe
-        self._environ = {
-            name: os.environ.get(name, "") for name in questions.PLACES
-        }  # the asker knows only that with which the process was started
+        # as it is now: the asker knows only the environment with which the process was started
+        self._environ = {name: os.environ.get(name, "") for name in questions.PLACES}
         self._uid = -1
         self._folder = ""
         self._looks = 0
@@ -43,9 +42,9 @@ class Answering:
             if self._looks % LOOKS == 0:
                 self._find()
             self._looks += 1
-            # for the usual case, no folder: `stat` would raise, which takes as long again
-            if os.access(self._folder, os.F_OK):  # one call, once a look
-                changed = os.stat(self._folder, follow_symlinks=False).st_mtime_ns  # noqa: PTH116 - likewise
+            # usually there is no folder, and `stat` would raise, which takes as long again
+            if os.access(self._folder, os.F_OK):
+                changed = os.stat(self._folder, follow_symlinks=False).st_mtime_ns  # noqa: PTH116 - pathlib is not imported
                 if changed != self._seen:
                     self._read(changed)
         except OSError:  # gone meanwhile
@@ -54,7 +53,7 @@ class Answering:
             faults.note(error, "whoholds.dump")
 
     def _find(self) -> None:
-        """At the first look, when a server has given up the rights of root, and when a session has ended or begun."""
+        """Find the folder, and find it again: a server may give up the rights of root, and sessions end and begin."""
         uid = os.geteuid()
         folder = questions.folder_of(self._environ, uid)
         if (uid, folder) != (self._uid, self._folder):

@@ -48,7 +48,7 @@ def held_now(handles: Iterable[Handle]) -> list[Handle]:
     return [
         handle
         for handle in handles
-        if handle.open and not handle.at_home and (handle.pool is None or handle.kind != "connection")
+        if handle.open and not handle.at_home and (handle.pool is None or handle.kind != CONNECTION)
     ]
 
 

@@ -54,13 +54,13 @@ def in_temporary(folder: str, uid: int) -> str:
 def fault_at(path: str, uid: int, *, follow: bool = False) -> str:
     """What is wrong with a folder that `uid` alone should be able to enter; "" if nothing is."""
     try:
-        return fault_of(os.stat(path, follow_symlinks=follow), uid)  # noqa: PTH116 - likewise
+        return fault_of(os.stat(path, follow_symlinks=follow), uid)  # noqa: PTH116 - pathlib is not imported
     except OSError as error:
         return error.strerror or "it cannot be read"
 
 
 def fault_of(seen: os.stat_result, uid: int) -> str:
-    """The same of what `stat` said of it."""
+    """What is wrong with a folder of which `os.stat` says this; "" if nothing is."""
     if not stat.S_ISDIR(seen.st_mode):
         return "it is not a folder"
     if seen.st_uid != uid:

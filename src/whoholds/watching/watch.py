@@ -312,11 +312,11 @@ class Watch:
     def _remarks(self) -> list[str]:
         """Sentences for the end of the process on the watch itself, such as what it dropped or could not watch."""
         remarks = [*self.intended.remarks(), *self.asides.remarks()]
-        dropped = self.history.dropped + self.repeats.dropped
+        dropped = self.cost.dropped
         if dropped:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
-        for one in self.outputs:
-            if lost := getattr(one, "dropped", 0):
+        for output in self.outputs:
+            if lost := getattr(output, "dropped", 0):
                 remarks.append(  # noqa: PERF401 - clearer as a loop
                     f"{lost} journal lines were dropped: over twice WHOHOLDS_JOURNAL_MB={self.limits.journal_mb:g}"
                 )

@@ -120,6 +120,31 @@ def test_a_pooled_db_lends(watch: Watch, pooled: Pool) -> None:
     assert not watch.handles
 
 
+def test_a_pooled_db_s_loan_whose_close_is_interrupted(watch: Watch, pooled: Pool) -> None:
+    """It is lent as before, and what is called on it counts; the next close gives it back."""
+
+    class Interrupted:
+        def __enter__(self) -> None:
+            raise KeyboardInterrupt
+
+        def __exit__(self, *_: object) -> None:
+            """Never reached."""
+
+    pool = pooled(maxconnections=1)
+    connection = pool.connection()
+    (loan,) = [handle for handle in watch.handles if handle.kind == CHECKOUT]
+    lock, pool._lock = pool._lock, Interrupted()
+    with pytest.raises(KeyboardInterrupt):
+        connection.close()
+    pool._lock = lock
+    assert loan.open
+    before = loan.uses
+    connection.cursor().execute("SELECT 1")
+    assert loan.uses > before
+    connection.close()
+    assert kinds(watch) == [(CONNECTION, True)]
+
+
 def test_a_pooled_db_s_loan_that_is_kept(watch: Watch, pooled: Pool) -> None:
     """Left open, at the line that asked."""
     pool = pooled(maxconnections=3)

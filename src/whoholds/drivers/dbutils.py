@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import Lender, handle_on, put_aside, take_home
+from whoholds.drivers._loans import LOAN, Lender, handle_on, put_aside, take_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 _POOL = "_whoholds_pool"  # attribute of a PooledDB: its ledger Pool; None while the constructor fills it
 _FILLING = "_whoholds_filling"  # attribute of a PooledDB while the constructor fills it: its ledger Pool
-_LOAN = "_whoholds_loan"  # attribute of a lent connection: its loan
 
 
 @contextmanager
@@ -39,8 +38,9 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(pool, "cache", kit.around_named(pool.cache, lender.taking, lender.cached))
         stand(pool, "close", kit.around(pool.close, after=lender.gone))
         for kind in (pooled_db.PooledDedicatedDBConnection, pooled_db.PooledSharedDBConnection):
-            stand(kind, "close", kit.while_lent(kind.close, _LOAN, lender.giving_back, lender.given_back))
-            stand(kind, "__del__", kit.while_lent(kind.__del__, _LOAN, lender.dropped))
+            giving_back = lender.giving_back, lender.given_back, lender.perhaps_given_back
+            stand(kind, "close", kit.while_lent(kind.close, LOAN, *giving_back))
+            stand(kind, "__del__", kit.while_lent(kind.__del__, LOAN, lender.dropped))
         yield
 
 
@@ -102,7 +102,7 @@ class _Lender(Lender):
     def lent(self, theirs: Any, loan: Handle, lent: Any) -> None:
         """The pool has lent `lent`, which wraps a SteadyDB connection, which wraps the driver's: a loan is opened."""
         del theirs
-        setattr(lent, _LOAN, loan)
+        setattr(lent, LOAN, loan)
         self.lend(loan, lent, handle_on(getattr(lent._con, "_con", None)))
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
@@ -121,14 +121,21 @@ class _Lender(Lender):
     def given_back(self, lent: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The borrower has closed its loan."""
         loan: Handle = lent._whoholds_loan
-        setattr(lent, _LOAN, None)
         self.ledger.given_back(loan)
+        setattr(lent, LOAN, None)
+
+    def perhaps_given_back(self, lent: Any, _kept: Any, _exc: Any, frame: Any) -> None:
+        """Closing it was interrupted, and it is lent as before; or a signal's handler raised after that."""
+        if lent._con is None:
+            self.given_back(lent, None, None, frame)
+        else:
+            self.still_out(lent._whoholds_loan)
 
     def dropped(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The finalizer is about to give the loan back: the program itself never closed it."""
         loan: Handle = lent._whoholds_loan
-        setattr(lent, _LOAN, None)
         self.ledger.dropped(loan)
+        setattr(lent, LOAN, None)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed: the ledger counts it as gone."""

@@ -101,7 +101,11 @@ def lending_async(original: Callable[..., Any], asks: Before, lent: Lent, not_le
 
 
 def while_lent(
-    original: Callable[..., Any], mark: str, before: Before | None = None, after: After | None = None
+    original: Callable[..., Any],
+    mark: str,
+    before: Before | None = None,
+    after: After | None = None,
+    failed: Failed | None = None,
 ) -> Any:
     """`around` for a method without arguments of what a pool has lent: only while its attribute `mark` is set.
 
@@ -126,8 +130,14 @@ def while_lent(
                     after(self, kept, result, None)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
-        except BaseException:
-            del self, kept, result
+        except BaseException as exc:
+            try:
+                if lent and failed is not None:
+                    failed(self, kept, exc, None)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del self, kept, result, exc
             raise
         return result
 

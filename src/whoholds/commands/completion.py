@@ -47,30 +47,30 @@ def completion(shell: str, parser: argparse.ArgumentParser) -> int:
 
 
 def _commands(parser: argparse.ArgumentParser) -> Iterator[Command]:
-    subparsers = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
-    means = {one.dest: one.help or "" for one in subparsers._get_subactions()}
+    subparsers = next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    means = {action.dest: action.help or "" for action in subparsers._get_subactions()}
     for name, command in subparsers.choices.items():
-        arguments = [one for one in command._actions if not one.option_strings]
-        choices = tuple(str(choice) for one in arguments for choice in one.choices or ())
-        rest = any(one.nargs == argparse.REMAINDER for one in arguments)
+        arguments = [action for action in command._actions if not action.option_strings]
+        choices = tuple(str(choice) for action in arguments for choice in action.choices or ())
+        rest = any(action.nargs == argparse.REMAINDER for action in arguments)
         yield Command(name, means.get(name, ""), _options(command), choices, bool(arguments) and not choices, rest)
 
 
 def _options(parser: argparse.ArgumentParser) -> tuple[Option, ...]:
     """The options of a parser, which has no public list of them."""
-    return tuple(_option(one) for one in parser._actions if one.option_strings)
+    return tuple(_option(action) for action in parser._actions if action.option_strings)
 
 
-def _option(one: argparse.Action) -> Option:
-    metavar = one.metavar if isinstance(one.metavar, str) else ""
-    choices = tuple(map(str, one.choices or ())) or _CHOICES.get(metavar, ())
-    value = "" if one.nargs == 0 else "choice" if choices else FILE if metavar == FILE else "text"
-    return Option(tuple(one.option_strings), one.help or "", value, choices)
+def _option(action: argparse.Action) -> Option:
+    metavar = action.metavar if isinstance(action.metavar, str) else ""
+    choices = tuple(map(str, action.choices or ())) or _CHOICES.get(metavar, ())
+    value = "" if action.nargs == 0 else "choice" if choices else FILE if metavar == FILE else "text"
+    return Option(tuple(action.option_strings), action.help or "", value, choices)
 
 
 def _bash(commands: list[Command], top: tuple[Option, ...]) -> str:
     """The script for bash 3.2 and later."""
-    first = _lines_of_bash([*(one.name for one in commands), *_flags(top)])
+    first = _lines_of_bash([*(command.name for command in commands), *_flags(top)])
     values: list[str] = []
     options: list[str] = []
     ends: list[str] = []
@@ -143,7 +143,7 @@ def _flags(options: tuple[Option, ...]) -> list[str]:
 
 def _zsh(commands: list[Command], top: tuple[Option, ...]) -> str:
     """The script for zsh, to be sourced, or to be a file `_whoholds` in a folder of `$fpath`."""
-    described = "\n".join(f"        {shlex.quote(f'{one.name}:{one.means}')}" for one in commands)
+    described = "\n".join(f"        {shlex.quote(f'{command.name}:{command.means}')}" for command in commands)
     cases = []
     for command in commands:
         lines = [line for option in command.options for line in _option_of_zsh(option)]

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from whoholds.remote.asking import OTHER_FORM, answer_of
 from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.remote.processes import NoProcess, process_of, watched_processes
+from whoholds.reporting.words import STANDARD_PORTS
 from whoholds.servers.state import Holder
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 MOST = 30  # processes that are asked
 WAIT_S = 3.0  # for each; a process answers at its next look, which it takes each second by default
-_PORTS = {"postgresql": 5432, "mysql": 3306}
 _HERE = "(here)"
 
 Key = tuple[int, str, str]
@@ -122,8 +122,8 @@ def _same_server(text: str, target: Target) -> Iterable[tuple[str, str]]:
     host, _, port = address.rpartition(":")
     if not port.isdecimal():
         host, port = address, ""
-    theirs = _place(host, int(port or _PORTS.get(target.system, 0)))
-    ours = _place(target.host, target.port or _PORTS.get(target.system, 0))
+    theirs = _place(host, int(port or STANDARD_PORTS.get(target.system, 0)))
+    ours = _place(target.host, target.port or STANDARD_PORTS.get(target.system, 0))
     systems = {"mariadb": "mysql"}
     if systems.get(system, system) == target.system and not theirs.isdisjoint(ours):
         yield unquote(login), unquote(name)

@@ -71,7 +71,7 @@ def try_to_write(path: Path) -> None:
     if os.path.lexists(path):
         os.close(open_for_append(path))
         return
-    folder = next(one for one in path.parents if "{" not in one.name)
+    folder = next(parent for parent in path.parents if "{" not in parent.name)
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 UNKNOWN_LINE = "an unknown line"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
-_STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
+STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
 def plural(count: int) -> str:
@@ -99,7 +99,7 @@ def database_name(database: Database) -> str:
         name = shown_path(database.name) if database.name.startswith(("/", "\\")) else database.name
         return name or database.text
     user = f"{database.user}@" if database.user else ""
-    usual = database.port is None or database.port == _STANDARD_PORTS.get(database.system)
+    usual = database.port is None or database.port == STANDARD_PORTS.get(database.system)
     host = database.host if usual else f"{database.host}:{database.port}"
     return f"{user}{host}/{database.name}"
 
@@ -112,4 +112,4 @@ def named_database(text: str) -> str:
         return text
     if not where:
         return shown_path(name)
-    return f"{where.removesuffix(f':{_STANDARD_PORTS.get(system)}')}/{name}"
+    return f"{where.removesuffix(f':{STANDARD_PORTS.get(system)}')}/{name}"

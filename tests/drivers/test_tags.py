@@ -218,6 +218,38 @@ def test_only_the_name_differs(postgres: str, tagging: Callable[..., None]) -> N
     assert parameters == before[1]
 
 
+@pytest.mark.parametrize("kind", POSTGRES, ids=lambda kind: kind.name)
+def test_no_statement_is_added_or_changed(
+    kind: type[Library], postgres: str, request: pytest.FixtureRequest, tagging: Callable[..., None]
+) -> None:
+    """The server has got the same last statement after the connect, and the program's own without a comment."""
+    psycopg2 = needed("psycopg2")
+    library = made(kind, request)
+    looking = psycopg2.connect(postgres)
+    looking.autocommit = True
+    cursor = looking.cursor()
+
+    def statements() -> dict[int, str]:
+        cursor.execute("SELECT pid, query FROM pg_stat_activity WHERE datid IS NOT NULL AND pid <> pg_backend_pid()")
+        return dict(cursor.fetchall())
+
+    async def sent() -> list[str]:
+        before = statements()
+        connection = await maybe(library.connect())
+        after = statements()
+        (own,) = after.keys() - before.keys()
+        await maybe(library.run(connection, "SELECT 42"))
+        last = statements()[own]
+        await maybe(library.close(connection))
+        return [after[own], last]
+
+    bare = library.go(sent())
+    tagging(*library.drivers())
+    assert library.go(sent()) == bare
+    assert bare[1] == "SELECT 42"
+    looking.close()
+
+
 @pytest.mark.parametrize("kind", [known.Psycopg2, known.Asyncpg], ids=lambda kind: kind.name)
 def test_through_pgbouncer(kind: type[Library], pgbouncer: str, tagging: Callable[..., None]) -> None:
     """PgBouncer takes the name in both of its modes, and shows it to the server."""

@@ -24,7 +24,7 @@ from types import (
 from typing import Any, NamedTuple
 
 from whoholds.adopting.stacks import Local, is_ours, locals_of_threads, names_in
-from whoholds.analysis.blame import kind_of
+from whoholds.analysis.blame import WATCHED, kind_of
 from whoholds.ledger.cpython import own
 from whoholds.ledger.referrer import Referrer
 
@@ -141,8 +141,8 @@ class Climb:
     def _in_module(self, module: Any, names: dict[str, Any], thing: Any, target: int, path: str) -> None:
         name = _key(names, thing)
         file = str(names.get("__file__") or "")
-        rank = kind_of(file) if file else 2
-        if rank < 2 and not module.__name__.startswith("whoholds"):  # noqa: PLR2004 - a watched library's own cache
+        rank = kind_of(file) if file else WATCHED
+        if rank != WATCHED and not module.__name__.startswith("whoholds"):  # else a watched library's own cache
             self._end(target, _LIBRARYS if rank else _GLOBAL, f"global {name}{path}", file)
 
     def _in_object(self, holder: Any, thing: Any, target: int, path: str, paths: dict[int, str]) -> None:
@@ -162,8 +162,8 @@ class Climb:
     def _in_class(self, kind: Any, target: int, path: str) -> None:
         path = _as_attribute(path)
         file = _file_of(kind)
-        rank = kind_of(file) if file else 2
-        if rank < 2:  # noqa: PLR2004 - as above
+        rank = kind_of(file) if file else WATCHED
+        if rank != WATCHED:
             self._end(target, _LIBRARYS if rank else _GLOBAL, f"class attribute {kind.__name__}{path}", file)
 
     def _in_frame(self, holder: Any, thing: Any, target: int, path: str) -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 _LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpreter's own scripts
-_WATCHED = 2  # libraries that drivers watch, the standard library and whoholds: never to blame
+WATCHED = 2  # libraries that drivers watch, the standard library and whoholds: never to blame
 _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))  # packages that only carry calls into threads and tasks
-_kinds: dict[str, int] = {}  # file name → 0 (the user's code), _LIBRARY or _WATCHED; one C call per change
+_kinds: dict[str, int] = {}  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
 _watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
 _watched_places: list[str] = []  # folders and files of watched packages, which may lie beside the application
@@ -55,7 +55,7 @@ _STDLIB, _OURS = _folders()
 
 
 def kind_of(file: str) -> int:
-    """0 for the user's own code, `_LIBRARY` for a library, `_WATCHED` for code that is never to blame.
+    """0 for the user's own code, `_LIBRARY` for a library, `WATCHED` for code that is never to blame.
 
     Only the file name decides, never a count of frames. Code that was compiled from a string or typed at a prompt
     counts as the user's.
@@ -73,18 +73,18 @@ def is_users(file: str) -> bool:
 
 def _classify(file: str) -> int:
     if file.startswith("<frozen"):
-        return _WATCHED
+        return WATCHED
     if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy generated …>"
         package, _, generated = file[1:].partition(" generated ")
-        return (_WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
+        return (WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
     if file.startswith(tuple(_watched_places)):
-        return _WATCHED
+        return WATCHED
     below = _installed(file)
     if below:
         package = below.split("/", 1)[0].removesuffix(".py")
-        return _WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
+        return WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
     if any(file.startswith(folder + os.sep) for folder in (*_STDLIB, *_OURS)):
-        return _WATCHED
+        return WATCHED
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.blame import _WATCHED, kind_of
+from whoholds.analysis.blame import WATCHED, kind_of
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -38,7 +38,7 @@ def is_brought(handle: Handle) -> bool:
     if owner is None or owner.kind != "task" or owner.spawn is None:
         return False
     end = _end_of_task(handle)
-    if end == len(handle.origin) or any(_kind(handle, place) != _WATCHED for place in range(0, end, 2)):
+    if end == len(handle.origin) or any(_kind(handle, place) != WATCHED for place in range(0, end, 2)):
         return False
     by = owner.spawn.by
     return by is None or not by.gone()

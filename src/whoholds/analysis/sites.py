@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from types import CodeType
 
-from whoholds.analysis.blame import _WATCHED, kind_of, user_index
+from whoholds.analysis.blame import WATCHED, kind_of, user_index
 from whoholds.analysis.frames import Frame, frame_at, referred_from
 from whoholds.ledger.origin import function_at, identity, line_at
 
@@ -57,7 +57,7 @@ class Site:
 
         Lines of the standard library, of watched libraries and of whoholds do not help.
         """
-        return kind_of(self.origin[self.index].co_filename) != _WATCHED  # type: ignore[union-attr]  # a code object
+        return kind_of(self.origin[self.index].co_filename) != WATCHED  # type: ignore[union-attr]  # a code object
 
     def __repr__(self) -> str:
         return f"<{self.frame.place} in {self.frame.function}>"

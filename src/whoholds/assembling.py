@@ -139,7 +139,7 @@ def adopt(ledger: Ledger) -> int:
         if module in sys.modules:
             try:
                 rows.append(imported(where)())
-            except Exception as error:  # noqa: BLE001 - a library of another time than the driver's
+            except Exception as error:  # noqa: BLE001 - a version of the library that the driver does not know
                 faults.note(error, f"{module}.adoptable")
     if not rows:
         return 0

@@ -95,7 +95,7 @@ class _Adoption:
                 try:
                     for place in stock.places(one):
                         places[id(place.connection)] = (stock, place)
-                except Exception as error:  # noqa: BLE001 - a pool that is just being made, or of another time
+                except Exception as error:  # noqa: BLE001 - a pool that is just being made, or of a version that differs
                     faults.note(error, f"{stock.driver}.adoptable")
         return places
 

@@ -24,7 +24,7 @@ def original(module: str, name: str) -> Any:
     monkey = sys.modules.get("gevent.monkey")
     try:
         return monkey.get_original(module, name) if monkey is not None else getattr(sys.modules[module], name)
-    except (AttributeError, KeyError):  # gevent of another time
+    except (AttributeError, KeyError):  # a version of gevent that differs
         return getattr(sys.modules[module], name)
 
 

@@ -65,24 +65,21 @@ def capture(frame: FrameType | None, limit: int) -> Origin:
     return tuple(pairs)
 
 
-def same(one: Origin, other: Origin) -> bool:
-    """Whether both are one stack. Code objects of two files with the same text are equal, and yet two places."""
-    return one is other or (one == other and all(map(is_, one[::2], other[::2])))
-
-
 def identity(origin: Origin) -> tuple[object, ...]:
     """The same as a key, which serves as long as the origin lives: ids of the code objects, and the offsets."""
     return (*map(id, origin[::2]), *origin[1::2])
 
 
 def shared(origin: Origin) -> Origin:
-    """The tuple of the handle before, where that was opened with the same stack: a loop's handles need but one.
+    """The tuple of the handle that this function opened before, if it has the same stack; else `origin` itself.
 
-    Called in the user's thread, once so many handles are open that memory counts: 1 µs. A look does the same for all.
+    So the handles of a loop share one tuple. Called in the user's thread, and only while so many handles are open that
+    memory counts: 1 µs. A look does the same for all.
     """
     innermost = id(origin[0]) if origin else 0
     latest = _latest.get(innermost, ())
-    if same(latest, origin):
+    # code objects of two files with the same text are equal, and yet two places
+    if latest == origin and all(map(is_, latest[::2], origin[::2])):
         return latest
     if len(_latest) >= _MANY:
         _latest.clear()

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.groups import group_lines
 from whoholds.reporting.pools import pool_lines
-from whoholds.reporting.words import bytes_text, noun, number_of, place_of_group, seconds_text, verb_of_group
+from whoholds.reporting.words import (
+    bytes_text,
+    number_of,
+    number_of_handles,
+    place_of_group,
+    seconds_text,
+    verb_of_group,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,11 +61,6 @@ def held_lines(databases: Sequence[dict[str, Any]]) -> list[str]:
                 f"   and {sum(group['count'] for group in rest)} more from {number_of(len(rest), 'other line')}"
             )
     return lines
-
-
-def number_of_handles(count: int, kind: str) -> str:
-    """`1 connection`, `3 cursors`."""
-    return f"{count} {noun(kind, count)}"
 
 
 def _answer(description: dict[str, Any]) -> str:

@@ -88,6 +88,11 @@ def noun(kind: str, count: int) -> str:
     return f"{'cursor' if kind == 'cursor' else 'connection'}{plural(count)}"
 
 
+def number_of_handles(count: int, kind: str) -> str:
+    """`1 connection`, `3 cursors`."""
+    return f"{count} {noun(kind, count)}"
+
+
 def opening_verb(kind: str) -> str:
     """The verb for what the opening line did: `borrowed` if the handles are loans of a pool, else `opened`."""
     return "borrowed" if kind == "checkout" else "opened"

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from whoholds.reporting.held import number_of_handles
-from whoholds.reporting.words import UNKNOWN_LINE, are, lasting, number_of, verb_of_group
+from whoholds.reporting.words import UNKNOWN_LINE, are, lasting, number_of, number_of_handles, verb_of_group
 from whoholds.text.markup import shown
 
 if TYPE_CHECKING:

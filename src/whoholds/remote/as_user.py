@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered
+from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered, stop
 
 if TYPE_CHECKING:
     from whoholds.remote.processes import Process
@@ -85,7 +85,7 @@ class UsersExchange:
 def _ask(process: Process, wait: float, pipe: int) -> NoReturn:
     """Become the user, ask, write what comes of it, and end. Nothing is imported from the user's files."""
     try:
-        signal.signal(signal.SIGTERM, _stop)
+        signal.signal(signal.SIGTERM, stop)
         sys.path.clear()
         sys.path_importer_cache.clear()
         said = _outcome(process, wait)
@@ -93,11 +93,6 @@ def _ask(process: Process, wait: float, pipe: int) -> NoReturn:
             said = said[os.write(pipe, said) :]
     finally:
         os._exit(0)
-
-
-def _stop(number: int, frame: object) -> NoReturn:
-    del frame
-    raise SystemExit(number)
 
 
 def _outcome(process: Process, wait: float) -> bytes:

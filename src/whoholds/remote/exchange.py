@@ -130,7 +130,7 @@ def tidy_at_signals() -> Iterator[None]:
     ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # not one ignored, by nohup
     try:
         for number in ours:
-            signal.signal(number, _stop)
+            signal.signal(number, stop)
         yield
     finally:
         for number in ours:
@@ -147,7 +147,8 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _stop(number: int, frame: object) -> NoReturn:
+def stop(number: int, frame: object) -> NoReturn:
+    """The handler of a signal that ends what is under way by SystemExit, so that it is tidied up."""
     del frame
     raise SystemExit(128 + number)
 

@@ -34,11 +34,11 @@ def was_in_transaction(connection: Any) -> bool:
 def end_of_result(original: Any) -> Any:
     """`MySQLResult._check_packet_is_eof`, wrapped: the status in the last packet is stored on the connection."""
 
-    def kept(_: Any, _args: Any, _kwargs: Any, _frame: Any) -> Any:
-        return _args[0]
+    def packet_of(_result: Any, args: Any, _kwargs: Any, _frame: Any) -> Any:
+        return args[0]
 
-    def noted(result: Any, packet: Any, end: Any, _frame: Any) -> None:
+    def note_status(result: Any, packet: Any, end: Any, _frame: Any) -> None:
         if end and result.connection is not None:
             setattr(result.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
 
-    return kit.around(original, kept, noted)
+    return kit.around(original, packet_of, note_status, framed=False)  # each row passes here

@@ -1,8 +1,9 @@
-"""`python -m tests`: everything that has to pass, on this Python and on every other one found here.
+"""`python -m tests`: everything that has to pass, on this Python and on the oldest and the newest other one found here.
 
 First what is soon told: ruff and mypy. Then the tests on the other Pythons, then foreign suites with and without
 whoholds, and at last the whole of our own on this one, so that what pytest says last is about the most. A table of
-what each Python came to closes it.
+what each Python came to closes it. With --every-python it brings the Pythons that the machine lacks
+(.ci/install-pythons), and all tests run on each.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache"
 FOREIGN = CACHE / "results" / "foreign.json"
 SERVERS = ROOT / ".ci" / "install-servers"
+INTERPRETERS = ROOT / ".ci" / "install-pythons"
 PYTEST = ("-m", "pytest", "-q", "-n", "auto")
 COMPILED = ("mysqlclient>=2.2", "mariadb>=1.1.10,<1.2")  # with what the servers' step brought
 
@@ -56,15 +58,19 @@ class Step:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what was asked for, stop at the first failure, and give its exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
-    parser.add_argument("--only-here", action="store_true", help="leave the other Pythons and foreign suites out")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--only-here", action="store_true", help="leave the other Pythons and foreign suites out")
+    which.add_argument("--every-python", action="store_true", help="all tests on each supported Python: some hours")
     parser.add_argument("pytest", nargs="*", help="arguments for the last step, after --")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    table = Table()
+    if options.every_python and (code := _told(Step("the Pythons that this machine lacks", [INTERPRETERS]), table)):
+        return code
     steps = [*_lint(), Step("servers", [SERVERS])]
     if not options.only_here:
-        for version, python in interpreters.found().items():
-            if version != interpreters.here():
-                steps += _elsewhere(version, python)
+        for version, python in interpreters.others(every=options.every_python).items():
+            steps += _elsewhere(version, python, () if options.every_python else ("-m", "not once"))
         compare: list[str | Path] = [sys.executable, "-m", "tests.foreign", "--short", "--summary", FOREIGN]
         steps.append(Step("foreign suites", compare))
     steps += [
@@ -72,8 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Step("tests", [sys.executable, *PYTEST, _junit("here"), *options.pytest]),
     ]
     FOREIGN.unlink(missing_ok=True)
-    table = Table()
-    code = 0
+    failed = 0
     for step in steps:
         code = _told(step, table)
         if code == 1 and "pytest" in step.command:
@@ -82,11 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             again = Step(f"{step.name}: what failed, alone", [*alone, "--last-failed"], step.version)
             code = _told(again, table, again=True)
         if code and step.wanted:
-            break
-        code = 0
+            failed = code
+            if not options.every_python:  # that takes hours: it tells of each Python what failed there
+                break
     table.compared(FOREIGN)
     print(f"\n{table.text()}", flush=True)
-    return code
+    return failed
 
 
 def _lint() -> list[Step]:
@@ -117,14 +123,14 @@ def _junit(name: str) -> str:
     return f"--junitxml={CACHE / 'results' / name}.xml"
 
 
-def _elsewhere(version: str, python: Path) -> list[Step]:
-    """The tests on another Python, in an environment of its own."""
+def _elsewhere(version: str, python: Path, selection: tuple[str, ...]) -> list[Step]:
+    """The selected tests on another Python, in an environment of its own."""
     program = CACHE / "venvs" / version / "bin" / "python"
     steps = [
         Step(f"environment for {version}", [python, "-m", "venv", program.parents[1]], version),
         Step(f"whoholds on {version}", [*_pip(program), "-e", f"{ROOT}[test]"], version),
         Step(f"mysqlclient, mariadb on {version}", [*_pip(program), *COMPILED], version, wanted="CI" in os.environ),
-        Step(f"tests on {version}", [program, *PYTEST, _junit(version), "-m", "not once"], version),
+        Step(f"tests on {version}", [program, *PYTEST, _junit(version), *selection], version),
     ]
     if wanted := SQLALCHEMY.get(version):
         alone = _junit(f"{version}-sqlalchemy")

@@ -27,7 +27,7 @@ pytest_plugins = ["pytester"]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register our markers."""
-    once = "once: says nothing new on another Python; `python -m tests` runs it on one only"
+    once = "once: says nothing new on another Python; there only `python -m tests --every-python` runs it"
     config.addinivalue_line("markers", once)
     for name in ("FORCE_COLOR", "NO_COLOR"):  # a CI sets them for its own log; tests read plain text
         os.environ.pop(name, None)

@@ -1,4 +1,4 @@
-"""Which Pythons this machine has: on the PATH, and those that pyenv keeps."""
+"""Which Pythons this machine has: on the PATH, those that pyenv keeps, and what `.ci/install-pythons` brought."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14")
+SUPPORTED = ("3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+BROUGHT = Path(os.environ.get("WHOHOLDS_TEST_PYTHONS", Path(__file__).parents[1] / ".cache" / "pythons"))
 ASK = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 
@@ -25,12 +26,19 @@ def found() -> dict[str, Path]:
             places.append(Path(path))
         kept = Path(os.environ.get("PYENV_ROOT", "~/.pyenv")).expanduser() / "versions"
         places += sorted(kept.glob(f"{version}.*/bin/python{version}"), key=_patch, reverse=True)
+        places.append(BROUGHT / version / "python")
     pythons = {here(): Path(sys.executable)}
     for place in places:
         told = _version(place)
         if told in SUPPORTED:
             pythons.setdefault(told, place)
     return dict(sorted(pythons.items(), key=lambda item: SUPPORTED.index(item[0])))
+
+
+def others(*, every: bool) -> dict[str, Path]:
+    """Give those beside the one that runs this: all of them, or only the oldest and the newest."""
+    there = {version: python for version, python in found().items() if version != here()}
+    return there if every else {version: there[version] for version in [*there][:1] + [*there][1:][-1:]}
 
 
 def _patch(python: Path) -> int:

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.drivers.libraries import ALL, Aioodbc, Asyncmy, DuckDB, Library, maybe
+from tests.drivers.libraries import (
+    ALL,
+    Aiomysql,
+    Aioodbc,
+    Aiopg,
+    Asyncmy,
+    DuckDB,
+    Library,
+    MariaDB,
+    MySQLConnectorPure,
+    MySQLdb,
+    Pyodbc,
+    maybe,
+)
 from tests.needs import lacking
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
@@ -25,8 +38,8 @@ if find_spec("_mysql_connector"):
     import_module("_mysql_connector")
 
 
-# Each has most of its driver in common with another of these libraries, which runs on every Python.
-RUN_ONCE = (Asyncmy, Aioodbc, DuckDB)
+# Each has most of its driver in common with another of these libraries, which runs on each Python.
+RUN_ONCE = (Aiopg, Aiomysql, Asyncmy, MySQLdb, MariaDB, MySQLConnectorPure, Pyodbc, Aioodbc, DuckDB)
 EACH = [pytest.param(kind, marks=pytest.mark.once) if kind in RUN_ONCE else kind for kind in ALL]
 
 

@@ -15,6 +15,8 @@ from whoholds.text.paint import painted
 if TYPE_CHECKING:
     from tests.programs import Programs
 
+pytestmark = pytest.mark.once
+
 pytestmark = posix
 ESCAPE = re.compile(r"\x1b\[[\d;]*m|\x1b\]8;[^\x1b]*\x1b\\")
 QUIET = {"TERM": "xterm-256color", "NO_COLOR": None, "FORCE_COLOR": None}

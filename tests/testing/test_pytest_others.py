@@ -14,6 +14,8 @@ from tests.needs import needed
 if TYPE_CHECKING:
     from tests.inner import Suite
 
+pytestmark = pytest.mark.once
+
 LEAKS = "def test_leaks():\n    leak()\ndef test_clean():\n    connect().close()\n"
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from tests.inner import Suite
 
+pytestmark = pytest.mark.once
+
 TESTS = """
 def test_leaks():
     leak()

@@ -16,6 +16,8 @@ from whoholds.text.redact import LOOK, redact, redact_argv
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.once
+
 SHOWN = [
     # URLs
     ("postgresql://user:pa%40ss@host/db", "postgresql://user:***@host/db"),

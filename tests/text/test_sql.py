@@ -15,6 +15,8 @@ from whoholds.text.sql import KEPT, LONGEST, LOOK, sanitise, summary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.once
+
 SUMMARIES = [
     # As OpenTelemetry's "Generating a summary of the query" has it
     ("SELECT * FROM wuser_table WHERE username = ?", "SELECT wuser_table"),

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import CodeType, FrameType
 
+pytestmark = pytest.mark.once
+
 assert VERSION  # imported here, as a running program has: what is imported in a look is not what is tried
 OURS = "/whoholds/"
 NOT_TRIED = (

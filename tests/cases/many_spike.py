@@ -2,7 +2,7 @@
 
 source: gregsadetsky/tps#21
 needs: postgres
-settings: EVERY=0.05 TOO_MANY=30 STORM=100
+settings: EVERY=0.02 TOO_MANY=30 STORM=100
 """
 
 import os
@@ -19,7 +19,7 @@ everyone = threading.Barrier(18)
 def ask(number):
     with closing(psycopg2.connect(DSN)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("SELECT %s", [number])
-        time.sleep(0.06)
+        time.sleep(0.03)
 
 
 def recompute(number):
@@ -29,7 +29,7 @@ def recompute(number):
         cursor.execute("SELECT %s", [number])
 
 
-for number in range(25):
+for number in range(100):
     ask(number)
 threads = [threading.Thread(target=recompute, args=(number,)) for number in range(18)]
 for thread in threads:

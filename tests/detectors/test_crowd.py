@@ -6,13 +6,14 @@ import itertools
 
 import pytest
 
-from tests.worlds import CARS, FILE, SHOP, STOCK, USERS, World, crowd, job, said, task, thread
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, World, at, crowd, job, said, task, thread
 from whoholds.analysis.history import MANY
 from whoholds.analysis.rules import BITS
 from whoholds.detectors.crowd import connect_storm, growing, too_many_at_once
 from whoholds.ledger import database as databases
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle
+from whoholds.ledger.owner import Spawn
 from whoholds.reporting.first_line import message
 
 # --- the limit --------------------------------------------------------------------------------------------------
@@ -261,15 +262,19 @@ def test_the_parts_of_a_storm_add_up_to_its_count() -> None:
 
 
 def habit_of(count: int, looks: int) -> World:
-    """Give a world that had `count` open at each of so many looks."""
+    """Give a world that had `count` open at each of so many looks, one of them opened anew before each."""
     world = crowd(count)
-    return world.after(looks)
+    for _ in range(looks):
+        world.closes(world.open[-1])
+        world.opens(by=thread("Thread-0", REPORT))
+        world.after(1)
+    return world
 
 
 @pytest.mark.parametrize(("usual", "now", "expected"), [(2, 8, True), (2, 7, False), (3, 9, True), (3, 8, False)])
 def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(usual: int, now: int, expected: bool) -> None:
     """Three times the habit, and eight at least; the number that it is compared with is the one that is said."""
-    world = habit_of(usual, 6)
+    world = habit_of(usual, 30)
     for _ in range(now - usual):
         world.opens(USERS)
     found = world.found(too_many_at_once)
@@ -280,7 +285,7 @@ def test_a_high_far_above_the_habit_is_a_spike_although_below_the_limit(usual: i
 
 def test_the_habit_that_is_said_is_the_one_that_was_compared() -> None:
     """The last two looks are no habit yet, however high they were."""
-    world = habit_of(2, 6)
+    world = habit_of(2, 30)
     for _ in range(2):
         world.opens(USERS)
         world.opens(USERS)
@@ -292,8 +297,8 @@ def test_the_habit_that_is_said_is_the_one_that_was_compared() -> None:
 
 
 def test_a_program_that_starts_has_no_habit() -> None:
-    """Five looks at least: nothing is usual before."""
-    world = habit_of(2, 4)
+    """Thirty looks at least: nothing is usual before."""
+    world = habit_of(2, 29)
     for _ in range(10):
         world.opens(USERS)
     assert world.found(too_many_at_once) == []
@@ -301,11 +306,68 @@ def test_a_program_that_starts_has_no_habit() -> None:
 
 def test_a_slow_climb_to_a_steady_level_is_no_spike() -> None:
     """Each step is near the habit of its time."""
-    world = habit_of(2, 6)
+    world = habit_of(2, 30)
     for _ in range(16):
         world.opens(USERS)
         assert world.found(too_many_at_once) == []
         world.after(2)
+
+
+def test_looks_at_which_nothing_is_opened_teach_no_habit() -> None:
+    """A server that waits for its first requests holds one connection for an hour."""
+    world = crowd(1).after(3600)
+    for _ in range(12):
+        world.opens(USERS)
+    assert world.found(too_many_at_once) == []
+
+
+def test_the_only_connection_of_each_worker_is_no_spike() -> None:
+    """Its executor limits them, whether the worker keeps it or closes it with its job."""
+    for closes in (False, True):
+        world = habit_of(1, 30)
+        workers = [thread(f"ThreadPoolExecutor-0_{number}", worker=True) for number in range(12)]
+        kept = [world.opens(USERS, by=job(worker, width=12)) for worker in workers]
+        if closes:
+            world.closes(*kept)
+        for _ in range(4):
+            assert world.found(too_many_at_once) == []
+
+
+def test_two_connections_of_each_worker_are_a_spike() -> None:
+    """The executor does not limit these."""
+    world = habit_of(1, 30)
+    workers = [thread(f"ThreadPoolExecutor-0_{number}", worker=True) for number in range(6)]
+    for worker in workers * 2:
+        world.opens(USERS, by=job(worker, width=6))
+    assert said(world.found(too_many_at_once)) == [("warning", 13)]
+
+
+def test_requests_are_no_spike() -> None:
+    """How many arrive at once is the load, also if the program itself has started the server."""
+    world = habit_of(1, 30)
+    for number in range(12):
+        owner = task(f"Task-{number}")
+        owner.spawn = Spawn(at("/venv/site-packages/uvicorn/protocols/http/h11_impl.py:258 handle_events"), None)
+        world.opens(USERS, by=owner)
+    assert world.found(too_many_at_once) == []
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_threads_that_each_keep_one_are_no_spike_and_those_that_close_it_are(closes: bool) -> None:
+    """While they are open nobody can tell; so a spike of threads is told up to two looks late, and once."""
+    world = habit_of(1, 30)
+    opened = [world.opens(USERS, by=thread(f"Thread-{number}", REPORT)) for number in range(12)]
+    assert world.found(too_many_at_once) == []
+    if closes:
+        world.closes(*opened)
+        (found,) = world.found(too_many_at_once)
+        assert (found.severity, found.count) == ("warning", 13)
+        for handle in found.handles:
+            handle.told |= BITS["too-many-at-once"]
+    for _ in range(3):
+        assert world.found(too_many_at_once) == []
+    world.closes(*world.open)
+    assert world.found(too_many_at_once) == []
 
 
 # --- the exact peak ---------------------------------------------------------------------------------------------

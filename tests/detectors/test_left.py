@@ -137,6 +137,25 @@ def test_what_a_thread_left_that_ended_while_the_process_ran_is_an_error() -> No
     assert said(world.found(left_open, AT_EXIT)) == [("info", 1), ("error", 1)]
 
 
+def test_one_in_each_live_worker_is_no_keeping_if_one_of_them_has_two() -> None:
+    """A line that keeps one for each thread opens no second where it has one: so all of them are left open."""
+    world = World()
+    workers = [thread(f"AnyIO worker thread {number}", REPORT, worker=True) for number in range(12)]
+    for worker in (*workers, workers[0]):
+        world.opens(by=worker)
+    assert said(world.found(left_open, AT_EXIT)) == [("error", 13)]
+
+
+def test_one_in_each_live_worker_is_kept_if_one_of_them_opened_it_anew() -> None:
+    """The old one is garbage that the collector has not met yet, and then it is gone."""
+    world = World()
+    workers = [thread(f"AnyIO worker thread {number}", REPORT, worker=True) for number in range(3)]
+    first, *_ = [world.opens(by=worker) for worker in (*workers, workers[0])]
+    world.look()
+    world.closes(first, how=COLLECTED)
+    assert said(world.found(left_open, AT_EXIT)) == [("info", 3)]
+
+
 def test_standing_handles_of_a_line_that_leaks_too_are_not_said() -> None:
     """A finding is told by its lines: the leak's count is that of the leak."""
     world = World()

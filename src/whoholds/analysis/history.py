@@ -43,6 +43,7 @@ class Peak:
     at: float = 0.0  # seconds of the ledger's clock
     stamp: int = 0
     handles: tuple[Handle, ...] = ()
+    grew: bool = False  # something was opened
 
 
 @dataclass(slots=True)
@@ -60,7 +61,8 @@ class Trend:
     database: Database
     highest: Peak = field(default_factory=Peak)  # since the start
     latest: Peak = field(default_factory=Peak)  # between the last look and this one
-    habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # earlier looks' peaks
+    looks: int = 0  # since the highest peak
+    habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # peaks of earlier looks that saw openings
     rate: dict[int, Rate] = field(default_factory=dict)  # tenth of a second → what was opened in it and closed again
 
 
@@ -128,7 +130,8 @@ def _given_back(taken: Entries) -> None:
 def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counting) -> None:
     """The exact peak of each database since the last look, by a sweep over the stamps."""
     for trend in history.trends.values():
-        if trend.latest.count:
+        trend.looks += 1
+        if trend.latest.grew:
             trend.habit.append(trend.latest.count)
     counted = counting.of(taken.open)
     now_open = Counter([handle.database for handle in counted])
@@ -176,7 +179,8 @@ def _sweep(
                 best, at = count, stamp
         else:
             count -= 1
-    trend.latest = Peak(best, now, at)
+    grew = any(stamp > 0 for stamp in changes)
+    trend.latest = Peak(best, now, at, grew=grew)
     if best > trend.highest.count:
         fresh = set(new)
         there = [  # what is not new was open at the last look, whatever its stamp
@@ -187,7 +191,8 @@ def _sweep(
             and (handle.closed_stamp is None or handle.closed_stamp > at)
         ]
         reached = max((handle.opened_at for handle in there), default=now) if at else now
-        trend.latest = trend.highest = Peak(best, reached, at, tuple(there))
+        trend.latest = trend.highest = Peak(best, reached, at, tuple(there), grew)
+        trend.looks = 0
 
 
 def _rates(taken: Entries, history: History) -> None:

@@ -65,13 +65,14 @@ class Count:
 class Kept:
     """What one chain opened to one database: in the process, and in each thread."""
 
-    __slots__ = ("chain", "in_turn", "process", "threads")
+    __slots__ = ("chain", "crowded_threads", "in_turn", "process", "threads")
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
         self.process = Count()
         self.in_turn = False  # one of them was used by one owner after the other: they are somebody's stock
         self.threads: dict[Owner, Count] = {}
+        self.crowded_threads = 0  # threads that had two open at once: the chain keeps more than one for each thread
 
     def sweep(self, changes: dict[Owner | None, list[int]], freed: dict[Owner | None, int]) -> None:
         """What a look brought, by thread."""
@@ -89,8 +90,10 @@ class Kept:
                 del self.threads[thread]
 
     def _count(self, keeper: Owner | None, count: Count, changes: Sequence[int], freed: int) -> None:
-        had = count.open > 0
+        had, was_single = count.open > 0, count.single
         count.sweep(changes, freed)
+        if keeper is not None:
+            self.crowded_threads += was_single - count.single
         if had != (count.open > 0):
             held = self.chain.held
             held[keeper] = held.get(keeper, 0) + (1 if count.open > 0 else -1)
@@ -188,7 +191,7 @@ class Standing:
         if kept.process.single and kept.chain.held.get(None, 0) <= _FEW:
             return True
         thread = thread_of(handle)
-        if thread is None or not kept.threads[thread].single or not self._keeps(handle, thread, now):
+        if thread is None or kept.crowded_threads or not self._keeps(handle, thread, now):
             return False
         return kept.chain.held.get(thread, 0) <= _FEW or (thread.is_worker and took_up_again(handle, now))
 

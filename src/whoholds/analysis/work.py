@@ -93,8 +93,17 @@ def _called_function(handle: Handle) -> str:
 
 
 def is_a_request(owner: Owner | None) -> bool:
-    """True if a server's library started the owner: it answers a request or serves a client."""
-    spawned = owner.spawn.site if owner is not None and owner.spawn is not None else None
+    """True if a server's library started the owner: it answers a request or serves a client.
+
+    The program's own line may have started the server, as `uvicorn.run(app)` does; what counts is who called last.
+    """
+    if owner is None or owner.spawn is None:
+        return False
+    for code in owner.spawn.origin[::2]:
+        path = library_path(code.co_filename)  # type: ignore[union-attr]  # code objects at even places
+        if not path or path.startswith(_SERVERS):
+            return bool(path)
+    spawned = owner.spawn.site
     return spawned is not None and library_path(spawned.frame.file).startswith(_SERVERS)
 
 

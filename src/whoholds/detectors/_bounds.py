@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
+from whoholds.analysis.work import is_a_request
 from whoholds.detectors._closing import how_to_close, mistake
 from whoholds.ledger.handle import CHECKOUT
 
@@ -87,7 +88,8 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
     if part.spawn is None:
         close = "One line opens them all: close" if len(parts) == 1 else "Close"
         return (*mistake(part.handles), f"{close} each before the next is opened, or share one connection, or a pool.")
-    if part.spawned is not None and kind_of(part.spawned.frame.file):
+    by_a_library = part.spawned is not None and kind_of(part.spawned.frame.file)
+    if by_a_library or is_a_request(part.handles[0].owner if part.handles else None):
         return (_BY_A_LIBRARY.format(_SMALLER if _is_on_a_server(part) else _SMALL),)
     return (_FEWER_WORKERS,) if width else _one_each(part)
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Finding, Part, parts_of, share
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
+from whoholds.analysis.standing import thread_of
+from whoholds.analysis.work import is_a_request
 from whoholds.detectors import _habits
 from whoholds.detectors._bounds import ONE_POOL, advice, bounded, crowd, maker
 from whoholds.detectors.idle import HIGH, allowed_by
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle
     from whoholds.settings.limits import Limits
 
-HABIT_LOOKS = 5  # looks before the usual peak of a program is known
-RECENT = 2  # latest looks that do not count as usual: a look may have caught a spike half way
+HABIT_LOOKS = 30  # looks that saw openings, before the usual peak of a program is known
+RECENT = 2  # latest of these, which are not usual yet: one may have caught a spike half way; a spike is told so late
 HABIT_TIMES = 3  # a spike is at least so many times the usual peak …
 HABIT_LEAST = 8  # … and at least so many handles
 RISES = 5  # looks at which the handles of a line rose, without a fall, before the line counts as growing
@@ -35,7 +37,7 @@ LEAST = 2  # the smallest number of handles that can be too many
 INFINITE = float("inf")
 _NO_POOL = "Connect once and reuse the connection, or take it from a pool."
 _OVERFLOW = "The pool keeps fewer connections than the program uses at once, and closes the others: let it keep more."
-_STORM, _GROWING = BITS["connect-storm"], BITS["growing"]
+_STORM, _GROWING, _TOO_MANY = BITS["connect-storm"], BITS["growing"], BITS["too-many-at-once"]
 
 
 def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
@@ -46,16 +48,19 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """
     crowded: set[Database] = set()
     for trend in snapshot.history.trends.values():
-        peak = trend.latest
-        if not peak.handles:
+        peak = trend.highest
+        if not peak.handles or trend.looks > RECENT:
+            continue
+        habit = max(list(trend.habit)[:-RECENT], default=0)
+        is_spike = _is_spike(habit, trend, snapshot)
+        if trend.looks and not is_spike:
             continue
         parts = parts_of(peak.handles, maker)
         largest = parts[0]
         allowed = allowed_by(snapshot, limits, trend.database.server)
         high = max(HIGH * allowed, LEAST) if allowed else INFINITE
         limit = min(limits.too_many.at(largest.site.frame if largest.site else None), high)
-        habit = max(list(trend.habit)[:-RECENT], default=0)
-        if peak.count < limit and not _far_above(habit, trend):
+        if peak.count < limit and not is_spike:
             continue
         crowded.add(trend.database)
         pools = crowd(largest)
@@ -81,10 +86,36 @@ def too_many_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     yield from _habits.crowds(snapshot, crowded)
 
 
-def _far_above(habit: int, trend: Trend) -> bool:
-    """True if the latest peak is far above `habit`, the usual peak. False while there were too few looks."""
-    count = trend.latest.count
-    return len(trend.habit) >= HABIT_LOOKS and count >= HABIT_LEAST and count >= HABIT_TIMES * habit
+def _is_spike(habit: int, trend: Trend, snapshot: Snapshot) -> bool:
+    """True if the highest peak is far above `habit`, the usual one, by handles whose number nothing limits.
+
+    False while too few looks saw openings, and once the peak has been told. Handles that their threads seem to keep
+    for themselves count from the next look on, if they are closed by then.
+    """
+    peak = trend.highest
+    far_above = max(HABIT_LEAST, HABIT_TIMES * habit)
+    if len(trend.habit) < HABIT_LOOKS or peak.count < far_above:
+        return False
+    if all(handle.told & _TOO_MANY for handle in peak.handles):
+        return False
+    return habit + _unlimited(peak.handles, snapshot) >= far_above
+
+
+def _unlimited(handles: Iterable[Handle], snapshot: Snapshot) -> int:
+    """How many of the handles nothing limits.
+
+    The load limits those of requests, an executor limits those of which each worker has one, and the number of threads
+    limits standing handles.
+    """
+    handles = list(handles)
+    threads = Counter(map(thread_of, handles))
+    unlimited = 0
+    for handle in handles:
+        thread = thread_of(handle)
+        by_worker = thread is not None and thread.is_worker and threads[thread] == 1
+        stands = handle.closed_stamp is None and snapshot.stands(handle)
+        unlimited += not (by_worker or stands or is_a_request(handle.owner))
+    return unlimited
 
 
 def connect_storm(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:

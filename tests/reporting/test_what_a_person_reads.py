@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, task, thread
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, Program, at, ends, task, thread
 from whoholds.analysis import frames
 from whoholds.analysis.sites import Sites
 from whoholds.ledger.database import Database
@@ -313,6 +313,39 @@ def test_holders_say_who_holds_what_now() -> None:
         "held for 1.0 s, by MainThread",
     ]
     assert str(Holders([], 0.0)) == "whoholds: nothing is held"
+
+
+@pytest.mark.parametrize(
+    ("ended", "said"),
+    [
+        (0, "by 3 threads, such as Thread-0"),
+        (1, "by 3 threads, of which 1 has ended, such as Thread-0"),
+        (2, "by 3 threads, of which 2 have ended, such as Thread-0"),
+        (3, "by 3 threads that have ended, such as Thread-0"),
+    ],
+)
+def test_holders_that_have_ended_are_said_to_have(ended: int, said: str) -> None:
+    """Nobody looks for a task that is there no more; of what is closed it does not matter."""
+    program = Program()
+    handles = program.fans_out(3)
+    program.looks()
+    for handle in handles[:ended]:
+        ends(handle.owner)
+    program.looks()
+    assert f"held     for up to 2.0 s, {said}" in str(Holders(program.watch.handles, program.clock()))
+    for handle in handles:
+        program.ledger.closed(handle)
+    assert "ended" not in str(Holders(handles, program.clock()))
+
+
+def test_a_holder_that_has_ended_is_said_to_have() -> None:
+    """A single one, too."""
+    program = Program()
+    owner = thread("mailer", REPORT)
+    program.opens(CARS, owner)
+    ends(owner)
+    program.looks()
+    assert "held     for 1.0 s, by mailer, which has ended" in str(Holders(program.watch.handles, program.clock()))
 
 
 def test_fingerprints_are_stable_over_lines_and_processes() -> None:

@@ -54,11 +54,17 @@ def group_record(
         "longest_s": round(max((handle.held_s(now) for handle in handles), default=0.0), 3),
         "owner_kind": kind_of_owners(handles),
         "owner_count": max(len(holders_of(handles)), len(names)),
+        "owners_ended": 0 if states else _ended(handles),
         "owners": names[:OWNERS],
         "states": dict(Counter(state_of(handle, states) for handle in handles if handle.open or states).most_common()),
         "now": _places(handles, doing, states),
         "statements": statement_records(handles, now),
     }
+
+
+def _ended(handles: Sequence[Handle]) -> int:
+    """How many of the owners have ended, although what they opened is still open."""
+    return len(holders_of(handle for handle in handles if handle.open and handle.owner and handle.owner.ended_at))
 
 
 def _line(site: Site | None, *, source: bool) -> dict[str, Any] | None:

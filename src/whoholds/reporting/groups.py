@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import naturally
 from whoholds.reporting.group_records import group_record, located
 from whoholds.reporting.stacks import statement_lines
-from whoholds.reporting.words import number_of, opening_verb, recorded_place
+from whoholds.reporting.words import by_names, by_owners, number_of, opening_verb, recorded_place
 from whoholds.text.redact import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from whoholds.analysis.asking import Asking
     from whoholds.analysis.finding import Part
     from whoholds.ledger.handle import Handle
@@ -65,7 +63,7 @@ def asking_lines(asking: Asking, *, source: bool) -> list[str]:
         lines.append(f"        spawned  {line_and_source(located(asking.spawned.frame, source=source))}")
     seconds = f"for {'up to ' * (asking.count > 1)}{asking.longest_s:.1f} s"
     owners = [redact(name) for name in sorted(asking.owners, key=naturally)]
-    lines.append(f"        waiting  {seconds}{_by(owners, asking.kind, len(owners))}")
+    lines.append(f"        waiting  {seconds}{by_names(owners, asking.kind, len(owners))}")
     return lines
 
 
@@ -96,7 +94,7 @@ def _held_line(group: dict[str, Any], states: str) -> list[str]:
         return [f"        held     {_held(group)}{states}"]
     longest = group["longest_s"]
     seconds = f", for at least {longest:.1f} s" if longest >= 1 else ""
-    by = _by(group["owners"], group["owner_kind"], group["owner_count"]) if group["owners"] else ""
+    by = by_owners(group) if group["owners"] else ""
     said = f"{seconds}{by}{states}".lstrip(",; ")
     return [f"        {'held ' if seconds or by else 'state'}    {said}"] if said else []
 
@@ -104,16 +102,8 @@ def _held_line(group: dict[str, Any], states: str) -> list[str]:
 def _held(group: dict[str, Any]) -> str:
     """`for up to 12.4 s, by 35 threads, such as Thread-3 (load_cars)`."""
     longest = group["longest_s"]
-    by = _by(group["owners"], group["owner_kind"], group["owner_count"])
+    by = by_owners(group)
     return f"for up to {max(longest, 0.1):.1f} s{by}" if group["count"] > 1 else f"for {longest:.1f} s{by}"
-
-
-def _by(owners: Iterable[str], kind: str, count: int) -> str:
-    """`, by 35 threads, such as Thread-3`: `count` owners, of which several may have one name."""
-    first = next(iter(owners), "")
-    if not first:
-        return ", by an unknown owner"
-    return f", by {count} {kind}s, such as {first}" if count > 1 else f", by {first}"
 
 
 def _states(group: dict[str, Any]) -> str:

@@ -11,11 +11,12 @@ from whoholds.reporting.groups import group_lines
 from whoholds.reporting.pools import pool_lines
 from whoholds.reporting.words import (
     bytes_text,
+    kept_at_home,
+    most_held,
     number_of,
     number_of_handles,
     place_of_group,
     seconds_text,
-    verb_of_group,
 )
 
 if TYPE_CHECKING:
@@ -67,14 +68,11 @@ def _answer(description: dict[str, Any]) -> str:
     """`shop.py (process 4711) holds 36 connections, 35 of them opened at shop/cars.py:42 in load_cars`."""
     process = description["process"]
     who = f"{process['program']} (process {process['pid']})"
-    groups = [group for database in description["databases"] for group in database["groups"]]
-    if not groups:
-        kept = description.get("kept")  # an earlier version does not say
-        return f"{who} holds no connection now{f'; pools and threads keep {kept} for the next request' if kept else ''}"
-    most = max(groups, key=lambda group: group["count"])
-    held = number_of_handles(description["held"], most["kind"])
-    which = "" if len(groups) == 1 else f"{most['count']} of them "
-    return f"{who} holds {held}, {which}{verb_of_group(most)} at {place_of_group(most)}"
+    most = most_held(description)
+    if most is None:
+        return f"{who} holds no connection now{kept_at_home(description)}"
+    held, which, group = most
+    return f"{who} holds {held}, {which} {place_of_group(group)}"
 
 
 def _finding_lines(description: dict[str, Any]) -> list[str]:

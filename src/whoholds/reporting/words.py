@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.frames import shown_path
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from whoholds.ledger.database import Database
 
 UNKNOWN_LINE = "an unknown line"
@@ -27,6 +29,11 @@ def number_of(count: int, what: str) -> str:
 def are(count: int) -> str:
     """`is` or `are`."""
     return "is" if count == 1 else "are"
+
+
+def has(count: int) -> str:
+    """`has` or `have`."""
+    return "has" if count == 1 else "have"
 
 
 def seconds_text(seconds: float) -> str:
@@ -81,6 +88,38 @@ def place_of_group(group: dict[str, Any]) -> str:
 def verb_of_group(group: dict[str, Any]) -> str:
     """`opened`, `borrowed`; `held` for what was opened before the watch."""
     return "held" if group.get("referrer") else opening_verb(group["kind"])
+
+
+def most_held(description: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | None:
+    """`36 connections`, `35 of them opened at`, and the group that holds most; None if nothing is held."""
+    groups = [group for database in description["databases"] for group in database["groups"]]
+    if not groups:
+        return None
+    most = max(groups, key=lambda group: group["count"])
+    which = "" if len(groups) == 1 else f"{most['count']} of them "
+    return number_of_handles(description["held"], most["kind"]), f"{which}{verb_of_group(most)} at", most
+
+
+def kept_at_home(description: dict[str, Any]) -> str:
+    """`; pools and threads keep 4 for the next request`, or "" if they keep none; an earlier version does not say."""
+    kept = description.get("kept")
+    return f"; pools and threads keep {kept} for the next request" if kept else ""
+
+
+def by_owners(group: dict[str, Any]) -> str:
+    """`, by 35 threads, of which 31 have ended, such as Thread-3`: who holds a described group."""
+    ended = group.get("owners_ended", 0)  # an earlier version does not say
+    return by_names(group["owners"], group["owner_kind"], group["owner_count"], ended)
+
+
+def by_names(names: Sequence[str], kind: str, count: int, ended: int = 0) -> str:
+    """`, by 35 threads, such as Thread-3`: `count` owners, of whom `ended` have ended; several may have one name."""
+    if not names:
+        return ", by an unknown owner"
+    if count == 1:
+        return f", by {names[0]}{', which has ended' if ended else ''}"
+    of_them = " that have ended" if ended == count else f", of which {ended} {has(ended)} ended" if ended else ""
+    return f", by {count} {kind}s{of_them}, such as {names[0]}"
 
 
 def noun(kind: str, count: int) -> str:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from whoholds.reporting.words import UNKNOWN_LINE, are, lasting, number_of, number_of_handles, verb_of_group
+from whoholds.reporting.words import (
+    UNKNOWN_LINE,
+    are,
+    by_owners,
+    kept_at_home,
+    lasting,
+    most_held,
+    number_of,
+    number_of_handles,
+)
 from whoholds.text.markup import shown
 
 if TYPE_CHECKING:
@@ -33,14 +42,11 @@ def now_as_html(description: dict[str, Any]) -> str:
 
 def _answer(description: dict[str, Any]) -> str:
     """`36 connections are held now, 35 of them opened at shop/cars.py:42 in load_cars`."""
-    groups = [group for database in description["databases"] for group in database["groups"]]
-    if not groups:
-        return "No connection is held now."
-    most = max(groups, key=lambda group: group["count"])
-    count = description["held"]
-    held = f"{number_of_handles(count, most['kind'])} {are(count)} held now"
-    which = "" if len(groups) == 1 else f"{most['count']} of them "
-    return f"{shown(held)}, {which}{verb_of_group(most)} at {_place_of_group(most)}"
+    most = most_held(description)
+    if most is None:
+        return f"No connection is held now{kept_at_home(description)}."
+    held, which, group = most
+    return f"{shown(held)} {are(description['held'])} held now, {which} {_place_of_group(group)}"
 
 
 def _queue(pool: dict[str, Any]) -> str:
@@ -72,7 +78,7 @@ def _group(group: dict[str, Any], of: int) -> str:
         ("spawned at", _place(group["spawned"]) if group["spawned"] else ""),
         ("for", shown(group["work"])),
         ("now", _now(group)),
-        ("held", f"for {'up to ' * (group['count'] > 1)}{lasting(group['longest_s'])}{shown(_by(group))}"),
+        ("held", f"for {'up to ' * (group['count'] > 1)}{lasting(group['longest_s'])}{shown(by_owners(group))}"),
         ("last calls", "<br>".join(map(_statement, group["statements"]))),
     ]
     share = f'<rect width="{max(round(100 * group["count"] / of), 1)}" height="2"/>'
@@ -111,13 +117,6 @@ def _now(group: dict[str, Any]) -> str:
 def _states(group: dict[str, Any]) -> str:
     several = group["count"] > 1
     return shown(", ".join(f"{count} {state}" if several else state for state, count in group["states"].items()))
-
-
-def _by(group: dict[str, Any]) -> str:
-    owners, count = group["owners"], group["owner_count"]
-    if not owners:
-        return ", by an unknown owner"
-    return f", by {number_of(count, group['owner_kind'])}, such as {owners[0]}" if count > 1 else f", by {owners[0]}"
 
 
 def _statement(statement: dict[str, Any]) -> str:

@@ -11,7 +11,9 @@ import pytest
 from tests import interpreters
 from tests.foreign import compare, runs, suites
 from tests.foreign.compare import MORE_REPEATS, REPEATS, Exempt, judge
+from tests.foreign.preparing import by_unittest
 from tests.foreign.runs import Outcome, Run
+from tests.foreign.sources import Stdlib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -161,9 +163,9 @@ def test_a_suite_that_dies_and_hangs_still_tells_of_every_test(tmp_path: Path) -
     suite = suites.Suite(
         "theirs",
         "1",
-        suites.Stdlib(),
+        Stdlib(),
         (),
-        lambda _stack, _source, _python: suites.by_unittest(tmp_path, "theirs"),
+        lambda _stack, _source, _python: by_unittest(tmp_path, "theirs"),
         patience=3.0,
     )
     python = Path(sys.executable)

@@ -148,9 +148,9 @@ ALL = {
         ),
         Suite(
             "mysql-connector",
-            "26.10.0",
-            Sdist("mysql-connector-python", "26.10.0", keep=("tests", "cpydist", "examples", "unittests.py")),
-            ("mysql-connector-python==26.10.0", "setuptools==80.9.0"),
+            "9.7.0",
+            Sdist("mysql-connector-python", "9.7.0", keep=("tests", "cpydist", "examples", "lib", "unittests.py")),
+            ("mysql-connector-python==9.7.0", "setuptools==80.9.0"),
             preparing.mysql_connector,
             long=True,
         ),

@@ -136,7 +136,7 @@ with Secret(2) as executor:
 """
 
 CONNECTIONS = """
-import os, sqlite3, sys
+import os, sqlite3, sys, warnings
 
 class Once:
     asked = 0
@@ -157,6 +157,19 @@ class Picky(sqlite3.Connection):
 connection = sqlite3.connect(":memory:", factory=Picky)
 print(connection.execute("select 7").fetchone())
 connection.close()
+
+# Arguments by place: taken up to 3.12, deprecated from 3.13 on, refused from 3.15 on.
+for connect in (sqlite3.connect, sqlite3.Connection):
+    for places in ((5.0,), (5.0, 0, None, True, Picky, 128, False), (1,) * 9):
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                connection = connect(":memory:", *places)
+                print(type(connection).__name__)
+                connection.close()
+            except TypeError as error:
+                print(error)
+            print([(str(each.message), each.lineno) for each in warned])
 """
 
 

@@ -55,7 +55,7 @@ _USES = (
     "__enter__",
 )
 _NOTED = 2  # frames kept of the call that makes a cursor
-_KEYWORDS_WANTED = sys.version_info >= (3, 13)  # since 3.13 more than one positional argument is deprecated
+_KEYWORDS_WANTED = (3, 13) <= sys.version_info < (3, 15)  # more than one positional argument: deprecated, then an error
 
 
 @contextmanager

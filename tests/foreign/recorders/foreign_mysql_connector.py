@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import unittest
 import warnings
+from pathlib import Path
 from typing import Any
 
 import foreign_lines
@@ -28,5 +30,6 @@ if __name__ == "__main__":
     foreign_lines.watch_hooks()
     warnings.simplefilter("default")
     warnings.showwarning = foreign_lines.show
+    sys.path.remove(str(Path("lib").resolve()))  # the library is the installed one, which has its C extension
     unittests.BasicTestRunner = Runner
     unittests.main()

@@ -237,10 +237,11 @@ def test_pgbouncers_console_knows_who_waits_and_who_holds(narrow: str, capsys: p
         ("cron", None, {WAITING: 1}, []),
         ("shop.py", "shop/cars.py:42 in load_cars", {HOLDING: 2}, pids),
     ]
-    assert (data["slots"], data["used"], data["free"]) == (10, 4, 6)
+    assert (data["slots"], data["used"], data["free"], data["no_transactions"]) == (10, 4, 6, True)
     for text in texts:
         assert text.startswith("PgBouncer ")
         assert "may have 2 server connections, and has 2, and so can open no more." in text
+        assert "You may not see" not in text
         assert "1 waiting for a server connection, the longest for " in text
         assert "2 holding a server connection, last statement sent up to " in text
         assert "\n    whoholds server postgresql://postgres@127.0.0.1:" in text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,7 @@ from tests.conftest import _installed
 from tests.needs import needed
 from tests.programs import Programs
 from whoholds.commands.cli import main
+from whoholds.ledger.database import Database
 from whoholds.remote.joining import _holders, joined
 from whoholds.servers.asking import asked
 from whoholds.servers.target import target_of
@@ -110,6 +113,34 @@ def test_mysql_numbers_its_connections_too(tmp_path: Path, capsys: pytest.Captur
         (pid, "connection", "app.py:11 in borrow", "app.py:6 in price_of")
     ] * 2
     assert "no opening line" not in text
+
+
+def test_a_process_that_does_not_answer_is_counted(
+    postgres: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All are asked at once; who holds the connections of this one nobody else knows."""
+    needed("psycopg2")
+    pool = f"pool = ThreadedConnectionPool(3, 3, {postgres!r})"
+    with running(Programs(tmp_path), module="psycopg2", pool=pool, borrow="pool.getconn()") as pid:
+        os.kill(pid, signal.SIGSTOP)
+        assert main(["server", postgres, "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert any("watched processes of this machine did not answer" in remark for remark in data["remarks"])
+    assert [group["held_by"] for group in data["groups"] if group["opened"] == "app.py:13 in <module>"] == [[]]
+
+
+@pytest.mark.parametrize("port", [None, 5432, 6543])
+def test_an_address_of_ipv6_has_a_port_or_none(port: int | None) -> None:
+    """Its own last digits are none."""
+    at = Database("postgresql", "app", "fd00::5432", port, "shop")
+    assert at.text == f"postgresql://app@[fd00::5432]{f':{port}' if port else ''}/shop"
+    assert at.server == f"postgresql://[fd00::5432]{f':{port}' if port else ''}"
+    for target, same in ((at.text, True), ("postgresql://app@[fd00::5432]:1/shop", False)):
+        holder = {"backend_pid": 5, "name": "", "work": "", "now": None, "held_s": 1.0}
+        group = {"kind": "connection", "referrer": None, "opened": None, "holders": [holder]}
+        answer = (1, {"databases": [{"database": at.text, "groups": [group]}]})
+        assert [key for key, _ in _holders(answer, target_of(target))] == [(5, "app", "shop")] * same
+    assert target_of(at.text).to("pgbouncer") == at.text.replace("shop", "pgbouncer")
 
 
 def test_no_answer_can_end_the_command() -> None:

@@ -68,6 +68,14 @@ def test_the_shipped_views_are_what_the_command_prints(system: str, capsys: pyte
     assert capsys.readouterr().out == (SHIPPED / f"views_{system}.sql").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("option", ["--json", "--watch"])
+def test_the_views_are_sql_and_no_json(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An option that would change nothing is refused."""
+    assert main(["server", "postgresql://127.0.0.1:1/shop", "--print-sql", option]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "whoholds: --print-sql prints SQL, once: it takes no --json and no --watch\n")
+
+
 def test_there_are_views_for_two_systems_only(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["server", "sqlite:///cars.db", "--print-sql"]) == 2
     assert "only PostgreSQL and MySQL can be asked" in capsys.readouterr().err

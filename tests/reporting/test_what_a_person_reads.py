@@ -18,6 +18,7 @@ from whoholds.ledger.origin import from_lines
 from whoholds.reporting.first_line import first_line, message
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import text
+from whoholds.reporting.words import database_name, named_database
 from whoholds.watching.holders import Holders
 
 if TYPE_CHECKING:
@@ -251,6 +252,16 @@ def test_a_database_is_told_without_its_password() -> None:
     """User, host, port and name; there is nowhere to put more."""
     assert str(Database("postgresql", "app", "db", 5432, "shop")) == "postgresql://app@db:5432/shop"
     assert "password" not in Database.__slots__
+
+
+def test_a_long_name_of_a_database_in_memory_is_cut() -> None:
+    """In its middle: who made it stands at its beginning, and its end tells two of them apart; a path is whole."""
+    name = f"shop-{'x' * 200}-7?mode=memory"
+    cut = database_name(Database("sqlite", name=name))
+    assert cut == f"shop-{'x' * 19}…{'x' * 21}-7?mode=memory"
+    assert (len(cut), named_database(f"sqlite:///{name}")) == (60, cut)
+    for whole in ("shop?mode=memory", f"/srv/{'x' * 200}.db"):
+        assert database_name(Database("sqlite", name=whole)) == whole
 
 
 def stacked(*frames: str) -> Finding:

@@ -70,6 +70,9 @@ def _server(options: argparse.Namespace) -> int:
     from whoholds.commands.server import print_sql, server
 
     if options.print_sql:
+        if options.json or options.watch is not None:
+            say("whoholds: --print-sql prints SQL, once: it takes no --json and no --watch")
+            return 2
         return print_sql(options.dsn)
     return server(options.dsn, as_json=options.json, watch=options.watch, color=options.color)
 

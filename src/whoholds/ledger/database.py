@@ -35,8 +35,8 @@ class Database:
         self.port = port
         self.name = name = _shown(name, "=@")
         self.private = private
-        at = f"{user}@{host}" if user else host
-        where = f"{at}:{port}" if port else at
+        where = address(host, port)
+        where = f"{user}@{where}" if user else where
         self.text = f"{system}://{where}/{name}"
 
     def __str__(self) -> str:
@@ -50,7 +50,18 @@ class Database:
         """The server alone, `system://host:port`: what has a limit of its own. A file is its own server."""
         if not self.host:
             return self.text
-        return f"{self.system}://{self.host}:{self.port}" if self.port else f"{self.system}://{self.host}"
+        return f"{self.system}://{address(self.host, self.port)}"
+
+
+def address(host: str, port: int | str | None) -> str:
+    """`db.example:5432`, `[::1]:5432`, and without a port `[::1]`: as a URL has it."""
+    host = f"[{host}]" if ":" in host and _is_ipv6(host) else host
+    return f"{host}:{port}" if port else host
+
+
+def _is_ipv6(host: str) -> bool:
+    """True for an address of IPv6 without brackets, and not for `db1:5432,db2`, which libpq takes for a host, too."""
+    return host.count(":") > 1 and "[" not in host and "," not in host
 
 
 def _shown(part: str, marks: str) -> str:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from whoholds.remote.asking import OTHER_FORM, answer_of
-from whoholds.remote.exchange import NoAnswer, tidy_at_signals
-from whoholds.remote.processes import NoProcess, process_of, watched_processes
+from whoholds.remote.asking import OTHER_FORM
+from whoholds.remote.polling import polling, settle
+from whoholds.remote.processes import watched_processes
 from whoholds.reporting.words import STANDARD_PORTS
 from whoholds.servers.state import Holder
 
@@ -24,25 +23,27 @@ if TYPE_CHECKING:
     from whoholds.servers.state import Session, State
     from whoholds.servers.target import Target
 
-MOST = 30  # processes that are asked
-WAIT_S = 3.0  # for each; a process answers at its next look, which it takes each second by default
+WAIT_S = 3.0  # for all of them; a process answers at its next look, which it takes each second by default
+_SILENT = "{} of the {} watched processes of this machine did not answer, so who holds their connections is not shown."
 _HERE = "(here)"
 
 Key = tuple[int, str, str]
 
 
 def joined(state: State, target: Target) -> State:
-    """The state, whose connections have their holders as far as watched processes of this machine hold them."""
+    """The state, whose connections have their holders as far as watched processes of this machine hold them.
+
+    All processes are asked at once. How many of them did not answer within `WAIT_S` is a remark.
+    """
     processes = _processes() if state.numbered and state.sessions else []
-    if len(processes) > MOST:
-        many = f"{len(processes)} watched processes run on this machine, too many to ask each of them who holds what:"
-        return state._replace(remarks=(*state.remarks, many, "    whoholds dump PID"))
     if not processes:
         return state
-    with tidy_at_signals():
-        answers = list(_answers(processes))
-    holders = dict(holder for answer in answers for holder in _holders(answer, target))
-    return state._replace(sessions=tuple(_with_holder(session, holders) for session in state.sessions))
+    with polling(lambda: processes, patience_s=WAIT_S, once=True) as poller:
+        answers, silent = settle(poller).descriptions, len(poller.silent)
+    holders = dict(holder for answer in answers.items() for holder in _holders(answer, target))
+    sessions = tuple(_with_holder(session, holders) for session in state.sessions)
+    remarks = (*state.remarks, *((_SILENT.format(silent, len(processes)),) if silent else ()))
+    return state._replace(sessions=sessions, remarks=remarks)
 
 
 def _processes() -> list[int]:
@@ -54,32 +55,6 @@ def _processes() -> list[int]:
 
 def _with_holder(session: Session, holders: dict[Key, Holder]) -> Session:
     return session._replace(holder=holders.get((session.pid, session.user, session.database)))
-
-
-def _answers(processes: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What the processes say, without those that do not answer. Other users' are asked one by one, as that forks."""
-    others = [pid for pid in processes if not _is_mine(pid)]
-    mine = [pid for pid in processes if pid not in others]
-    answers = list(map(_answer, others))
-    if mine:
-        with ThreadPoolExecutor(len(mine)) as threads:
-            answers += threads.map(_answer, mine)
-    return ((pid, answer) for pid, answer in zip((*others, *mine), answers, strict=True) if answer is not None)
-
-
-def _is_mine(pid: int) -> bool:
-    try:
-        process = process_of(pid)
-    except NoProcess:
-        return True
-    return process.uid == os.geteuid() and not process.root
-
-
-def _answer(pid: int) -> dict[str, Any] | None:
-    try:
-        return answer_of(pid, WAIT_S)
-    except (NoAnswer, OSError):
-        return None
 
 
 def _holders(answer: tuple[int, dict[str, Any]], target: Target) -> Iterator[tuple[Key, Holder]]:
@@ -119,14 +94,21 @@ def _same_server(text: str, target: Target) -> Iterable[tuple[str, str]]:
     system, _, rest = text.partition("://")
     login, _, address = rest.rpartition("@")
     address, _, name = address.rpartition("/")
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal():
-        host, port = address, ""
+    host, port = _host_and_port(address)
     theirs = _place(host, int(port or STANDARD_PORTS.get(target.system, 0)))
     ours = _place(target.host, target.port or STANDARD_PORTS.get(target.system, 0))
     systems = {"mariadb": "mysql"}
     if systems.get(system, system) == target.system and not theirs.isdisjoint(ours):
         yield unquote(login), unquote(name)
+
+
+def _host_and_port(address: str) -> tuple[str, str]:
+    """`db.example` and `5432` of `db.example:5432`; the port is "" if there is none. IPv6 stands in brackets."""
+    if address.startswith("["):
+        host, _, port = address[1:].partition("]")
+        return host, port[1:]
+    host, colon, port = address.rpartition(":")
+    return (host, port) if colon and port.isdecimal() else (address, "")
 
 
 def _place(host: str, port: int) -> set[tuple[str, int]]:

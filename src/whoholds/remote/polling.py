@@ -21,19 +21,28 @@ if TYPE_CHECKING:
 
     from whoholds.remote.exchange import Asked
 
-EVERY_S = 1.0  # between two questions to one process
+EVERY_S = 1.0  # between two looks for processes, and between two questions to one process
 PATIENCE_S = 5.0  # until a process is said not to answer
 MOMENT_S = 0.02
+INFINITE = float("inf")
 
 
 class Poller:
-    """The last answers of all watched processes. Close it at the end, so that no question stays."""
+    """The last answers of all watched processes. Close it at the end, so that no question stays.
+
+    With `once`, each process is asked once.
+    """
 
     def __init__(
-        self, processes: Callable[[], list[int]] = watched_processes, *, patience_s: float = PATIENCE_S
+        self,
+        processes: Callable[[], list[int]] = watched_processes,
+        *,
+        patience_s: float = PATIENCE_S,
+        once: bool = False,
     ) -> None:
         self._processes = processes
         self._patience_s = patience_s
+        self._rest_s = INFINITE if once else EVERY_S  # between two questions to one process
         self._asked: dict[int, tuple[float, Asked]] = {}  # by process: when, and the question that lies there
         self._again: dict[int, float] = {}  # by process: when to ask again
         self._looked = 0.0
@@ -73,7 +82,7 @@ class Poller:
             self._again.setdefault(pid, 0.0)
 
     def _ask(self, pid: int, now: float) -> None:
-        self._again[pid] = now + EVERY_S
+        self._again[pid] = now + self._rest_s
         try:
             self._asked[pid] = (now, exchange_with(known(pid), self._patience_s))
         except NoAnswer as error:
@@ -102,6 +111,11 @@ class Poller:
         """What the processes said last, by their numbers."""
         return dict(sorted(self._now.items()))
 
+    @property
+    def silent(self) -> dict[int, str]:
+        """Why processes did not answer, by their numbers."""
+        return dict(self._silent)
+
     def overview(self) -> Overview:
         """What the processes said last."""
         return overview(self._now, self._before, self._silent, self._others)
@@ -125,10 +139,12 @@ def _check(pid: int, said: dict[str, Any], before: dict[str, Any]) -> None:
 
 
 @contextmanager
-def polling(*, patience_s: float = PATIENCE_S) -> Iterator[Poller]:
+def polling(
+    processes: Callable[[], list[int]] = watched_processes, *, patience_s: float = PATIENCE_S, once: bool = False
+) -> Iterator[Poller]:
     """A poller that is closed at the end, also where a signal ends the command."""
     with tidy_at_signals():
-        poller = Poller(patience_s=patience_s)
+        poller = Poller(processes, patience_s=patience_s, once=once)
         try:
             yield poller
         finally:

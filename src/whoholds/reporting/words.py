@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import shown_path
+from whoholds.ledger.database import address
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 UNKNOWN_LINE = "an unknown line"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
+_IN_MEMORY = "?mode=memory"
+_LONGEST_IN_MEMORY, _HEAD = 60, 24  # characters of such a name that are shown, and how many of its beginning
 STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
@@ -138,13 +141,16 @@ def opening_verb(kind: str) -> str:
 
 
 def database_name(database: Database) -> str:
-    """`app@127.0.0.1/shop`, with the port unless it is the standard port; for a file, the path from `shown_path`."""
+    """`app@127.0.0.1/shop`, with the port unless it is the standard port; for a file, the path from `shown_path`.
+
+    The name of an sqlite database in memory, which a program may make of anything, is cut in its middle if it is long.
+    """
     if not database.host:
         name = shown_path(database.name) if database.name.startswith(("/", "\\")) else database.name
-        return name or database.text
+        return _cut_in_memory(name) or database.text
     user = f"{database.user}@" if database.user else ""
     usual = database.port is None or database.port == STANDARD_PORTS.get(database.system)
-    host = database.host if usual else f"{database.host}:{database.port}"
+    host = address(database.host, None if usual else database.port)
     return f"{user}{host}/{database.name}"
 
 
@@ -155,5 +161,11 @@ def named_database(text: str) -> str:
     if not slash or not name:
         return text
     if not where:
-        return shown_path(name)
+        return _cut_in_memory(shown_path(name))
     return f"{where.removesuffix(f':{STANDARD_PORTS.get(system)}')}/{name}"
+
+
+def _cut_in_memory(name: str) -> str:
+    """`shop-5f2…9c1?mode=memory` if the name of a database in memory is long; else `name`."""
+    long = len(name) > _LONGEST_IN_MEMORY and name.endswith(_IN_MEMORY)
+    return f"{name[:_HEAD]}…{name[len(name) - _LONGEST_IN_MEMORY + _HEAD + 1 :]}" if long else name

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from whoholds.ledger.database import address
 from whoholds.servers.state import HOLDING, IDLE, WAITING, Limit, Session, State
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def look(ask: Ask, version: str, target: Target) -> State:
         limits=tuple(_pools(ask, config)),
         sessions=tuple(sessions),
         hidden=0,
-        no_transactions=False,
+        no_transactions=True,
         rights="",
         can_end="",
         noun="client connections",
@@ -89,7 +90,7 @@ def _pools(ask: Ask, config: Row) -> list[Limit]:
 def _behind(servers: list[Row]) -> list[str]:
     """Commands that ask the databases behind it, as far as PgBouncer is connected to them now; three at most."""
     commands = {
-        f"    whoholds server postgresql://{row['user']}@{row['addr']}:{row['port']}/{row['database']}"
+        f"    whoholds server postgresql://{row['user']}@{address(row['addr'], row['port'])}/{row['database']}"
         for row in servers
         if row["addr"] != "unix"
     }

@@ -93,8 +93,8 @@ class State(NamedTuple):
     limits: tuple[Limit, ...]
     sessions: tuple[Session, ...]
     hidden: int  # connections of which it does not tell this user more than that they exist
-    no_transactions: bool  # it does not tell this user who is in a transaction, and who blocks whom
-    rights: str  # what to do to see all that
+    no_transactions: bool  # it does not know, or tell this user, who is in a transaction, and who blocks whom
+    rights: str  # what to do to see all that; "" if nothing helps
     can_end: str  # the statement that ends one, with {} for its pid
     noun: str = "connections"  # what has the slots
     order: str = "Who holds the connections, those that are idle in a transaction first"

@@ -6,6 +6,8 @@ import shlex
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from whoholds.ledger.database import address
+
 _FORM = "the connection string is not understood: it is a URL, or has the form host=… dbname=…"
 _SYSTEMS = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
@@ -33,8 +35,8 @@ class Target(NamedTuple):
     @property
     def shown(self) -> str:
         """The target without its password."""
-        port = f":{self.port}" if self.port else ""
-        return f"{f'{self.user}@' if self.user else ''}{self.host or 'localhost'}{port}/{self.name}"
+        at = address(self.host or "localhost", self.port)
+        return f"{f'{self.user}@' if self.user else ''}{at}/{self.name}"
 
 
 def target_of(dsn: str) -> Target:

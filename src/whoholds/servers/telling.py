@@ -96,7 +96,7 @@ def lines_of(state: State) -> Iterator[str]:
     if state.hidden:
         many = f"{number_of(state.hidden, 'connection')} of others {'does' if state.hidden == 1 else 'do'}"
         yield f"You may not see what {many}: {state.rights}."
-    if state.no_transactions:
+    if state.no_transactions and state.rights:
         yield f"You may not see who is idle in a transaction, nor who blocks whom: {state.rights}."
     yield from ("", *map(shown, state.remarks)) if state.remarks else ()
     trees = trees_of(state)

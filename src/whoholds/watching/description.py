@@ -120,17 +120,17 @@ def database_records(
     """
     by_database: dict[str, list[Handle]] = {}
     for handle in held:
-        by_database.setdefault(database_name(handle.database), []).append(handle)
+        by_database.setdefault(handle.database.text, []).append(handle)
     return [
         {
-            "database": handles[0].database.text,
-            "name": name,
+            "database": text,
+            "name": database_name(handles[0].database),
             "server": handles[0].database.server,
             "limit": (limits or {}).get(handles[0].database.server),
             "count": len(handles),
             "groups": [_group(part, now, doing, source=source) for part in parts_of(handles)],
         }
-        for name, handles in sorted(by_database.items(), key=lambda item: -len(item[1]))
+        for text, handles in sorted(by_database.items(), key=lambda item: -len(item[1]))
     ]
 
 

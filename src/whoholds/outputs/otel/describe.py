@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.frames import frames
+from whoholds.ledger.database import address
 from whoholds.outputs.otel import names
 from whoholds.text.redact import shown_name
 
@@ -59,7 +60,7 @@ def label_of(database: Database) -> str:
     """`server.address:server.port/db.namespace`, which stands for the pool's name if there is no pool."""
     if not database.host:
         return database.name or database.system
-    return f"{database.host}:{database.port}/{database.name}" if database.port else f"{database.host}/{database.name}"
+    return f"{address(database.host, database.port)}/{database.name}"
 
 
 def of_lines(site: Site | None, spawned: Site | None) -> Attributes:

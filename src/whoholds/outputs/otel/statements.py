@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.hooks import otel_names
 from whoholds.hooks.seams import stays_ours
 from whoholds.ledger import here
+from whoholds.ledger.database import address
 from whoholds.ledger.opener import opener_of_owner, runs
 from whoholds.outputs.otel import describe, metrics, names, sdk
 from whoholds.text.sql import LOOK, sanitise, summary
@@ -207,7 +208,7 @@ def _shape_of(database: Database, name: str, text: Any, args: tuple[Any, ...]) -
     The name is the summary, else operation and target, else the target, else the system.
     """
     attributes = dict(describe.of_database(database))
-    target = database.name or (f"{database.host}:{database.port}" if database.host else database.system)
+    target = database.name or (address(database.host, database.port) if database.host else database.system)
     if name == "callproc":
         if type(text) is str:
             attributes[names.PROCEDURE] = target = text

@@ -9,6 +9,13 @@ from typing import Any, NoReturn
 
 import pytest
 
+from whoholds.ledger.cpython import has_gil
+
+foreign_stacks = pytest.mark.skipif(not has_gil(), reason="without the GIL no other thread's stack may be read")
+own_deallocation = pytest.mark.skipif(
+    not has_gil(), reason="without the GIL an object that another thread lets go is freed by the thread that made it"
+)
+
 
 def lacking(reason: object) -> NoReturn:
     """Skip the test, or fail it in CI, saying what is missing."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import foreign_stacks
 from whoholds.adopting.referrers import Climb
 from whoholds.adopting.search import living
 from whoholds.analysis.sites import HeldAt
@@ -85,6 +86,7 @@ def test_what_a_global_leads_to(shop: types.ModuleType, value: Callable[[Thing],
     assert told(weakref.ref(put(shop, "db", value))) == f"{file}.py ({words})"
 
 
+@foreign_stacks
 def test_a_variable_of_a_function_that_runs_in_another_thread() -> None:
     """The line at which the thread is now, the function, and the name of the variable."""
     running, over = threading.Event(), threading.Event()
@@ -111,6 +113,7 @@ def test_a_variable_of_a_function_that_runs_in_another_thread() -> None:
     assert things[0]() is None  # the search has kept nothing of the frame
 
 
+@foreign_stacks
 def test_a_variable_of_a_task_that_is_suspended() -> None:
     """Likewise, of the coroutine that awaits something."""
 
@@ -132,6 +135,7 @@ def test_a_variable_of_a_task_that_is_suspended() -> None:
     assert asyncio.run(main()) == f"test_referrers.py:{line} in work (variable conn)"
 
 
+@foreign_stacks
 def test_of_a_global_and_a_variable_the_owner_is_named_and_of_a_loan_the_borrower(shop: types.ModuleType) -> None:
     """Whoever uses what a global keeps is not its owner; whoever has a pool's connection is its borrower."""
 
@@ -144,6 +148,7 @@ def test_of_a_global_and_a_variable_the_owner_is_named_and_of_a_loan_the_borrowe
     assert "(variable thing)" in by_borrower
 
 
+@foreign_stacks
 def test_a_librarys_variable_is_named_only_without_one_of_the_programs(shop: types.ModuleType) -> None:
     """Whoever lends to a library's function further in is told, and a global before the library's variable."""
     name = f"{sys.prefix}/lib/python3/site-packages/lib/core.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.needs import foreign_stacks
 from tests.worlds import CARS, REPORT, SHOP, USERS, Program, World, at, crowd, thread
 from whoholds.detectors.refused import refused
 from whoholds.ledger.database import Database
@@ -124,6 +125,7 @@ def test_refused_by_a_server_to_which_one_is_just_being_connected_counts_it() ->
     assert "had opened 1 connection when the server refused more" in message(found)
 
 
+@foreign_stacks
 def test_the_holders_live_stack_stands_beside_the_opening_one() -> None:
     """What the oldest holders do now, added by the watch; none for those that have ended."""
     program = Program()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import sys
 import threading
+import time
+import types
 import weakref
 from collections import deque
 from contextlib import contextmanager
@@ -12,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.needs import own_deallocation
 from tests.worlds import CARS, SHOP, at, thread
 from whoholds.ledger.database import database
+from whoholds.ledger.ends import Ends
 from whoholds.ledger.entries import THREAD_ENDED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, Pool
 from whoholds.ledger.here import OpenedFor, opened_for
@@ -396,6 +401,36 @@ def test_what_runs_where_c_swallows_exceptions_is_no_python_function() -> None:
     assert [handle.how for handle in handles] == [FREED, COLLECTED]
 
 
+def test_where_threads_run_at_once_each_notes_what_it_frees() -> None:
+    """In C, as everywhere; what is freed in the middle of a note has its own."""
+    ends = Ends(itertools.count(1), time.monotonic, by_thread=True)
+    entered: list[str] = []
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and "whoholds" in frame.f_code.co_filename:
+            entered.append(frame.f_code.co_name)
+
+    def free(name: str, things: list[Thing]) -> None:
+        reference = ends.reference(things[0], ends.on_end)
+        reference.handle = types.SimpleNamespace(name=name, owner=None)
+        references.append(reference)
+        sys.setprofile(profile)
+        things.clear()
+        sys.setprofile(None)
+
+    references: list[Any] = []
+    idents: list[int] = []
+    for name in ("a", "b"):
+        worker = threading.Thread(target=free, args=(name, [Thing()]))
+        worker.start()
+        idents.append(worker.ident or 0)
+        worker.join()
+    noted = [(note[-1].handle.name, note[2], note[4], note[5]) for note in ends.each()]
+    assert noted == [("a", 1, idents[0], 0), ("b", 2, idents[1], 0)]
+    assert entered == []
+
+
+@own_deallocation
 def test_another_threads_last_reference_during_a_collection_is_not_the_collectors(collecting: Ledger) -> None:
     """The collector runs in one thread; what other threads drop meanwhile they drop themselves."""
     handle = opened(collecting, thing := Thing())

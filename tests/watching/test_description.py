@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import whoholds
+from tests.needs import foreign_stacks
 from tests.worlds import CARS, REPORT, SHOP, STOCK, Program, thread
 from whoholds.analysis.cost import memory_of
 from whoholds.ledger.handle import CHECKOUT
@@ -63,6 +64,7 @@ def test_groups_have_their_lines_states_and_holders() -> None:
     assert read["process"]["pid"] == os.getpid()
 
 
+@foreign_stacks
 def test_where_each_holder_is_now_is_told_with_its_stack(tmp_path: Path) -> None:
     """A stack that several holders share is there once; the place is as this process shows it, wherever it is read."""
     holds, ends = threading.Barrier(3), threading.Event()

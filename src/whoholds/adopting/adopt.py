@@ -10,7 +10,7 @@ from whoholds.adopting.referrers import MOST, Climb, Held
 from whoholds.adopting.search import living
 from whoholds.ledger import faults
 from whoholds.ledger.adoptable import Adoptable, AdoptableStock, Keepers, Place
-from whoholds.ledger.cpython import name_of_task, name_of_thread, thread_of
+from whoholds.ledger.cpython import may_look_into, name_of_task, name_of_thread, thread_of
 from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle, Pool
 from whoholds.ledger.owner import Owner
 from whoholds.ledger.referrer import Referrer
@@ -175,7 +175,7 @@ class _Adoption:
         owners: dict[int, Owner] = {}
         for task in tasks:
             owner = Owner("task", name_of_task(task), ref(task), 0, None)
-            coroutine = task.get_coro()
+            coroutine = task.get_coro() if may_look_into(task) else None
             for _ in range(50):
                 if coroutine is None:
                     break

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 from whoholds.adopting.stacks import Local, is_ours, locals_of_threads, names_in
 from whoholds.analysis.blame import WATCHED, kind_of
-from whoholds.ledger.cpython import own
+from whoholds.ledger.cpython import has_gil, own
 from whoholds.ledger.referrer import Referrer
 
 DEEPEST = 6  # steps climbed
@@ -167,6 +167,8 @@ class Climb:
             self._end(target, _LIBRARYS if rank else _GLOBAL, f"class attribute {kind.__name__}{path}", file)
 
     def _in_frame(self, holder: Any, thing: Any, target: int, path: str) -> None:
+        if not has_gil():  # another thread may run it at this moment
+            return
         prefix = _SUSPENDED.get(type(holder))
         frame = getattr(holder, f"{prefix}_frame") if prefix else holder
         if frame is None:

@@ -56,6 +56,7 @@ class Snapshot:
     nestings: list[Nesting] = field(default_factory=list)  # the nestings that this look found
     requests: tuple[Wait, ...] = ()  # those who wait for a pool's connection now
     stacks: Mapping[Owner, Origin] = field(default_factory=dict)  # of holders for whose loans somebody waits too long
+    sees_threads: bool = True  # False without the GIL, where no running thread has a stack
     lockouts: list[Lockout] = field(default_factory=list)  # statements that were locked out and given up
 
     def demand_of(self, pool: Pool) -> tuple[Demand, Present]:

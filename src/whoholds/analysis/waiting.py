@@ -154,7 +154,7 @@ def _works(owner: Owner, loan: Handle, snapshot: Snapshot) -> bool:
         return False
     stack = snapshot.stacks.get(owner, ()) if owner.part_of is None and loan.origin else ()
     if not stack:  # a task, job or greenlet is a piece of work; a thread may run for good
-        return owner.kind != "thread"
+        return owner.kind != "thread" or not snapshot.sees_threads
     calls = unfinished(loan.origin, stack, whole=owner.kind == "task")
     if not calls.known or calls.by_keeper or not calls.inside:
         return calls.inside or not calls.known

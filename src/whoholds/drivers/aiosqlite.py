@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.drivers import kit
 from whoholds.hooks.seams import stands_for
 from whoholds.ledger import here
-from whoholds.ledger.callers import awaited
+from whoholds.ledger.callers import stack_of_task
 from whoholds.ledger.cpython import task_awaiting
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
@@ -76,7 +76,8 @@ def _who_awaits(frame: FrameType | None) -> tuple[Owner | None, Origin] | None:
     if type(names) is dict:  # before 3.13 a copy, which the frame would keep
         names.clear()
     task = task_awaiting(future) if future is not None else None
-    return task and (here.task_owner(task), awaited(task.get_coro(), _FRAMES))
+    line = stack_of_task(task, _FRAMES) if task else ()
+    return (here.task_owner(task), line) if line else None
 
 
 def _for_somebody(connector: Any, for_whom: OpenedFor) -> Any:

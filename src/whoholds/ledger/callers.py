@@ -9,7 +9,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds.ledger.cpython import current_frames, has_gil, name_of_task, name_of_thread, thread_of
+from whoholds.ledger.cpython import (
+    current_frames,
+    has_gil,
+    may_look_into,
+    name_of_task,
+    name_of_thread,
+    thread_of,
+)
 from whoholds.ledger.origin import capture
 
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ def caller_of(ident: int, most: int) -> tuple[str, Origin]:
     """
     task = _task(ident)
     if task is not None:
-        return name_of_task(task), awaited(task.get_coro(), most)
+        return name_of_task(task), stack_of_task(task, most)
     thread = thread_of(ident)
     frame = current_frames().get(ident) if has_gil() else None
     try:
@@ -42,8 +49,16 @@ def _task(ident: int) -> Any:
         return None
 
 
+def stack_of_task(task: Any, most: int) -> Origin:
+    """The frames of a suspended task and of what it awaits, at most `most` of them, innermost first.
+
+    () where they may not be read: see `may_look_into`.
+    """
+    return awaited(task.get_coro(), most) if may_look_into(task) else ()
+
+
 def awaited(coroutine: Any, most: int) -> Origin:
-    """The frames of a suspended coroutine and of what it awaits, at most `most` of them, innermost first."""
+    """The frames of a suspended coroutine and of what it awaits, as `stack_of_task` has them."""
     frames: list[tuple[Any, int]] = []
     while coroutine is not None:
         for frame_name, next_name in _AWAITED:

@@ -133,6 +133,19 @@ def has_gil() -> bool:
     return bool(getattr(sys, "_is_gil_enabled", _yes)())
 
 
+def may_look_into(task: Any) -> bool:
+    """Whether the frames of a suspended task may be read here.
+
+    Without the GIL only where its loop runs in this thread: another could resume it in the middle.
+    """
+    if has_gil():
+        return True
+    tasks = sys.modules.get("asyncio.tasks")
+    if tasks is None or not issubclass(type(task), tasks.Task):
+        return False
+    return tasks.Task.get_loop(task) is tasks.events._get_running_loop()
+
+
 def _yes() -> bool:
     return True
 

@@ -5,8 +5,10 @@ the signal's handler raises in a weak reference's callback, or in one of `gc.cal
 callback is a chain of C functions, built once for each ledger:
 
     attrgetter("kept", "noted")(reference)      reads two properties of the reference, one after the other
-        kept   deque.append(reference)
+        kept   append(reference), to a list
         noted  next(notes): `notes` maps C functions over endless iterators, and gives what they give to a queue
+
+Without the GIL another thread's callback may come in between, so there each thread has a list of its own.
 
 What must be known of the moment itself is noted with the reference: the stamp and the time, which thread that was,
 which one collected then, who was active under the owner's ident, and whether the span of the opening still lived.
@@ -14,7 +16,7 @@ which one collected then, who was active under the owner's ident, and whether th
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from functools import partial
 from itertools import repeat
 from operator import attrgetter, getitem
@@ -61,16 +63,18 @@ NOBODY = id(None)
 class Ends:
     """Makes the references of a ledger, and keeps a note of each whose object was freed; its callbacks are C calls.
 
-    `stamp` and `clock` are the ledger's. `callbacks` are for `gc.callbacks`. Changed from any thread, by C calls.
+    `stamp` and `clock` are the ledger's. `callbacks` are for `gc.callbacks`. Changed from any thread, by C calls;
+    `by_thread` says that threads run at once, by default where there is no GIL.
     """
 
-    def __init__(self, stamp: Iterator[int], clock: Callable[[], float]) -> None:
+    def __init__(self, stamp: Iterator[int], clock: Callable[[], float], *, by_thread: bool | None = None) -> None:
+        by_thread = not cpython.has_gil() if by_thread is None else by_thread
         self._ident = ident = cpython.real_ident()
         self._collecting = {0: 0}  # {0: the thread in which the collector works}
         self._threads: dict[int, dict[int, Any]] = {0: {}}  # {0: threading._active}
         self._notes: deque[Any] = deque()  # partials, whose arguments are a Note: what C makes of many values
-        incoming: deque[Reference] = deque()
-        newest = iter(partial(getitem, incoming, -1), _NEVER)
+        self._incoming = incoming = _IncomingByThread(ident) if by_thread else _Incoming()
+        newest = incoming.newest
         owners = map(attrgetter("handle.owner"), newest)
         active = map(
             dict.get,  # type: ignore[arg-type]  # of the dict and the ident that the next two give
@@ -87,12 +91,12 @@ class Ends:
             iter(clock, _NEVER),
             iter(ident, _NEVER),
             iter(partial(self._collecting.get, 0), _NEVER),
-            iter(incoming.pop, _NEVER),  # the last: the others look at it
+            incoming.taken,  # the same: the others look at it
         )
         keeping = map(self._notes.append, notes)
         names = {
             "__slots__": ("handle", "span"),
-            "kept": property(incoming.append),
+            "kept": property(incoming.add),
             "noted": property(partial(next, keeping)),
         }
         self.reference: type[Reference] = type("Reference", (ref,), names)
@@ -136,3 +140,38 @@ class Ends:
     def clear(self) -> None:
         """In a forked child: what was freed before is the parent's to tell."""
         self._notes.clear()
+        self._incoming.clear()
+
+
+class _Incoming:
+    """The references whose notes are being made: one, or several where a callback interrupts another's.
+
+    `add(reference)` adds one; the endless iterators `newest` and `taken` give the last, and `taken` takes it away.
+    """
+
+    def __init__(self) -> None:
+        references: list[Any] = []
+        self.add: Callable[[Reference], Any] = references.append
+        self.newest: Iterator[Reference] = iter(partial[Any](getitem, references, -1), _NEVER)
+        self.taken: Iterator[Reference] = iter(references.pop, _NEVER)
+        self.clear: Callable[[], None] = references.clear
+
+
+class _IncomingByThread(_Incoming):
+    """The same with a list for each thread, found by its ident at each step, likewise in C.
+
+    The lists stay: the system gives the idents of ended threads out again.
+    """
+
+    def __init__(self, ident: Callable[[], int]) -> None:
+        by_thread: defaultdict[int, list[Reference]] = defaultdict(list)
+
+        def mine() -> Iterator[list[Reference]]:
+            return map(getitem, repeat(by_thread), iter(ident, _NEVER))
+
+        # called with a reference: Python asks the class for `__call__`, and gets `append` of this thread's list
+        adding = property(partial(next, map(attrgetter("append"), mine())))
+        self.add = type("Adding", (), {"__call__": adding})()
+        self.newest = map(getitem, mine(), repeat(-1))
+        self.taken = map(list.pop, mine())
+        self.clear = by_thread.clear

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from whoholds.ledger import cpython
-from whoholds.ledger.callers import awaited
+from whoholds.ledger.callers import stack_of_task
 from whoholds.ledger.file_locks import locks_on, name_of, same_database
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.lockout import (
@@ -149,5 +149,5 @@ def _stack(owner: Owner | None, lockout: Lockout, frames: dict[int, FrameType]) 
         return ()
     if owner.kind == "task":
         task = owner.ref() if owner.ref is not None else None
-        return awaited(task.get_coro(), FRAMES) if task is not None else ()
+        return stack_of_task(task, FRAMES) if task is not None else ()
     return capture(frames.get(owner.ident), FRAMES)

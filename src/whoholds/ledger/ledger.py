@@ -330,7 +330,7 @@ class Ledger:
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return
         now = self.clock()
-        last = self._refusals[-1] if self._refusals else None
+        last = _last(self._refusals)
         if last is not None and now - last.at < BURST_S and last.database is where and last.by_pool is pool:
             last.count += 1
             if len(last.requests) < ASKED:
@@ -376,7 +376,7 @@ class Ledger:
         """What ended at `at` or later and no look has taken yet. Called in the user's thread."""
         return [handle for handle in self._ended.copy() if handle.closed_at is not None and handle.closed_at >= at]
 
-    def shared_at_once(self, handle: Handle, caller: int, frame: FrameType | None, inside: int = 0) -> None:
+    def shared_at_once(self, handle: Handle, caller: int, inside: int, frame: FrameType | None) -> None:
         """`caller` came into a call on `handle`, at the line of `frame`, while `inside` was in one.
 
         `inside` is the caller that the call itself had read: by now that one may have left.
@@ -386,9 +386,6 @@ class Ledger:
             if caller not in sharing.callers and len(sharing.callers) < STORED:
                 sharing.callers.add(caller)
                 self._shared.append(handle)
-            return
-        inside = inside or handle.caller
-        if not inside:  # it has left meanwhile, and nobody knows who it was
             return
         name, stack = caller_of(inside, self.frames)
         if not _may_be_inside(stack):  # what an exception left behind in the middle of a hook
@@ -617,6 +614,14 @@ def _drain(queue: deque[Any]) -> list[Any]:
     except IndexError:  # a fork's child, or another look, was faster
         pass
     return taken
+
+
+def _last(queue: deque[Any]) -> Any:
+    """The youngest, or None where a look has just taken all."""
+    try:
+        return queue[-1]
+    except IndexError:
+        return None
 
 
 def _value(count: itertools.count[int]) -> int:

@@ -53,10 +53,11 @@ def current(owner: Owner | None = None) -> Scope | None:
     if entered is not None:
         return entered
     spawn = owner.spawn if owner is not None else None
-    if not _running:
+    innermost = _running[-1:]  # one C call: another thread may take the last away
+    if not innermost:
         found: Scope | None = spawn.scope if spawn is not None else None
         return found
-    running, ident = _running[-1]
+    running, ident = innermost[0]
     if spawn is None:
         return running if owner is None or owner.kind != "thread" or owner.ident == ident else None
     if owner is not None and owner.kind == "thread" and owner.ident == ident:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.waiting import pools_waited_for
 from whoholds.ledger import faults
 from whoholds.ledger.callers import awaited
-from whoholds.ledger.cpython import current_frames, has_gil
+from whoholds.ledger.cpython import current_frames, has_gil, may_look_into
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.origin import capture
 
@@ -36,8 +36,10 @@ def stack_of(owner: Owner, frames: Mapping[int, FrameType]) -> Origin:
     """
     if owner.kind == "task":
         task = owner.ref() if owner.ref is not None else None
+        if task is None or not may_look_into(task):
+            return ()
         try:
-            return awaited(task.get_coro(), DEEPEST) if task is not None and not task.done() else ()
+            return () if task.done() else awaited(task.get_coro(), DEEPEST)
         except Exception:  # noqa: BLE001 - a task class of the program's own: where it is cannot be seen
             return ()
     if owner.gone() or owner.kind == "greenlet":
@@ -84,4 +86,4 @@ def with_stacks(snapshot: Snapshot, least: float, by_owner: dict[Owner, Origin])
     if not pools:
         return snapshot
     stacks_of([handle for handle in snapshot.open if handle.pool in pools and handle.kind == CHECKOUT], by_owner)
-    return replace(snapshot, stacks=dict(by_owner))
+    return replace(snapshot, stacks=dict(by_owner), sees_threads=has_gil())

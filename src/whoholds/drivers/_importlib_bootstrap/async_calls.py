@@ -132,7 +132,7 @@ def used_async(
                 except BaseException:
                     del self, args, kwargs
                     raise
-            met(ledger, handle, me, sys._getframe(1), original)
+            met(ledger, handle, me, inside, sys._getframe(1), original)
         began, result = clock(), None
         try:
             try:

@@ -171,7 +171,7 @@ def used(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
                 except BaseException:
                     del self, args, kwargs
                     raise
-            met(ledger, handle, me, sys._getframe(1), original)
+            met(ledger, handle, me, inside, sys._getframe(1), original)
         began, result = clock(), None
         try:
             try:
@@ -269,7 +269,7 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
                 except BaseException:
                     del self, connection, sql, values, rest
                     raise
-            met(ledger, handle, me, sys._getframe(1), original)
+            met(ledger, handle, me, inside, sys._getframe(1), original)
         began = clock()
         try:
             try:

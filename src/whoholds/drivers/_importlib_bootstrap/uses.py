@@ -196,8 +196,8 @@ def remember(handle: Handle, sql: Any, began: float, seconds: float) -> Any:
     return sql
 
 
-def met(ledger: Ledger, handle: Any, me: Any, frame: Any, original: Any) -> None:
-    """Somebody else is inside a call on `handle`, or it is the parent's, from before a fork.
+def met(ledger: Ledger, handle: Any, me: Any, inside: Any, frame: Any, original: Any) -> None:
+    """`inside` was in a call on `handle` when `me` came in, or it is the parent's, from before a fork.
 
     `frame` is the frame of whoever came in.
     """
@@ -205,7 +205,7 @@ def met(ledger: Ledger, handle: Any, me: Any, frame: Any, original: Any) -> None
         if handle.inherited:
             ledger.used_in_child(handle, frame)
         else:
-            ledger.shared_at_once(handle, me, frame)
+            ledger.shared_at_once(handle, me, inside, frame)
     except Exception as error:  # noqa: BLE001 - our fault must stay ours
         stays_ours(error, original)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from whoholds.analysis.blame import never_blame
+from whoholds.analysis.bringing import with_its_start
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.frames import Frame
 from whoholds.analysis.sites import Sites
@@ -18,6 +19,7 @@ from whoholds.ledger.database import Database
 from whoholds.ledger.handle import CONNECTION
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.origin import capture, capture_own, from_lines, function_at, shared
+from whoholds.ledger.owner import Owner, Spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -240,3 +242,24 @@ def test_copies_of_a_file() -> None:
 def here_in_a_library() -> Origin:
     """Give the stack of whoever calls, with this function's frame on it."""
     return here()
+
+
+def _task(spawned: Origin, by: Owner | None = None) -> Owner:
+    return Owner("task", "Task-2", None, 0, Spawn(spawned, by))
+
+
+def test_a_task_that_runs_the_librarys_code_alone_goes_on_with_the_call_that_started_it() -> None:
+    """And not with the line that runs the event loop; a task of the program's stays as it is, and nothing comes twice."""
+    connect = from_lines([(f"{LIBRARIES}/asyncpg/connection.py", 1, "connect")])
+    loop = from_lines([(f"{STDLIB}/asyncio/events.py", 80, "_run"), ("/srv/shop/app.py", 9, "<module>")])
+    gather = from_lines([(f"{STDLIB}/asyncio/tasks.py", 7, "gather"), ("/srv/shop/cars.py", 3, "load_cars")])
+    ours = from_lines([("/srv/shop/cars.py", 5, "price_of")])
+    whole = with_its_start(connect + loop, _task(gather))
+    assert whole == connect + gather + loop
+    assert with_its_start(whole, _task(gather)) == whole
+    assert with_its_start(connect + ours + loop, _task(gather)) == connect + ours + loop
+    by_a_library = _task(from_lines([(f"{LIBRARIES}/databases/core.py", 4, "connect")]))
+    assert with_its_start(connect + loop, by_a_library) == connect + loop
+    assert by_a_library.spawn is not None
+    between = by_a_library.spawn.origin
+    assert with_its_start(connect + loop, _task(between, _task(gather))) == connect + between + gather + loop

@@ -1,16 +1,21 @@
-"""Tasks that only bring a connection to whoever awaits them: those of `wait_for` and of `gather(pool.acquire(), …)`."""
+"""Tasks that run nothing of the program's: those of `wait_for`, `gather(connect(), …)` and `gather(pool.acquire())`.
+
+Their lines are those of the calls that started them.
+"""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.blame import WATCHED, kind_of
+from whoholds.analysis.blame import WATCHED, is_users, kind_of
 
 if TYPE_CHECKING:
     from types import CodeType
 
+    from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
 _LOOP = frozenset(("events.py", "base_events.py", "runners.py"))  # of asyncio: what stands below asked for nothing
@@ -29,6 +34,51 @@ def give_to_the_waiting(handle: Handle) -> None:
         handle.owner = owner = owner.spawn.by
 
 
+def with_its_start(origin: Origin, owner: Owner | None) -> Origin:
+    """The stack of a task, continued with that of the call that started it if the task ran no code of the program's.
+
+    What stands below the event loop's frame, such as `asyncio.run(main())`, asked for nothing: without this, it would
+    be the innermost line of the program's.
+    """
+    if owner is None or owner.kind != "task" or owner.spawn is None or owner.part_of is not None:
+        return origin
+    end = 0
+    for code in origin[::2]:
+        file: str = code.co_filename  # type: ignore[union-attr]  # code objects at even places
+        if not kind_of(file):
+            return origin
+        if _in_asyncio(file) in _LOOP:
+            break
+        end += 2
+    start = _start_of(owner)
+    return origin[:end] + start + origin[end:]
+
+
+def _start_of(owner: Owner) -> Origin:
+    """The stacks of the calls that started the task, its starter and so on, up to one with code of the program's.
+
+    () if there is none.
+    """
+    start: Origin = ()
+    starter: Owner | None = owner
+    while starter is not None and starter.kind == "task" and starter.spawn is not None:
+        start += starter.spawn.origin
+        if any(is_users(code.co_filename) for code in starter.spawn.origin[::2]):  # type: ignore[union-attr]
+            return start
+        starter = starter.spawn.by
+    return ()
+
+
+def place_requests(taken: Entries) -> None:
+    """Continue the stacks of those who wait, and of those who were refused, in the same way."""
+    for request in taken.requests:
+        request.origin = with_its_start(request.origin, request.owner)
+    for refusal in taken.refusals:
+        refusal.origin = with_its_start(refusal.origin, refusal.owner)
+        for request in refusal.requests:
+            request.origin = with_its_start(request.origin, request.owner)
+
+
 def is_brought(handle: Handle) -> bool:
     """Whether a task in which no code of the program's ran has opened it: what awaited that task has it now.
 
@@ -38,7 +88,7 @@ def is_brought(handle: Handle) -> bool:
     if owner is None or owner.kind != "task" or owner.spawn is None:
         return False
     end = _end_of_task(handle)
-    if end == len(handle.origin) or any(_kind(handle, place) != WATCHED for place in range(0, end, 2)):
+    if end == len(handle.origin) or any(_kind(handle, place) != WATCHED for place in range(0, _own(handle, end), 2)):
         return False
     by = owner.spawn.by
     return by is None or not by.gone()
@@ -61,6 +111,14 @@ def _end_of_task(handle: Handle) -> int:
         if _in_asyncio(file) in _LOOP:
             return place
     return len(origin)
+
+
+def _own(handle: Handle, end: int) -> int:
+    """Where what the task itself ran ends in the origin, which may go on with its start; `end` if it does not."""
+    start = _start_of(handle.owner) if handle.owner is not None else ()
+    length = len(start)
+    places = (place for place in range(0, end, 2) if start and handle.origin[place : place + length] == start)
+    return next(places, end)
 
 
 def _in_asyncio(file: str) -> str:

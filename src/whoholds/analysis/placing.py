@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import Wait
 from whoholds.analysis.blame import kind_of
-from whoholds.analysis.bringing import give_to_the_waiting
+from whoholds.analysis.bringing import give_to_the_waiting, place_requests, with_its_start
 from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import cpython, faults
@@ -55,6 +55,7 @@ def snapshot_of(
             except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
                 faults.note(error, "whoholds.look")
                 handle.origin = ()
+    place_requests(taken)
     for pool in taken.pools:
         _place_pool(pool, history)
     for request in taken.requests:
@@ -172,6 +173,7 @@ def _place(handle: Handle, history: History) -> None:
         owner = handle.owner
         if _WAITS_IN_A_TASK and owner is not None and owner.kind == "task":
             give_to_the_waiting(handle)
+        handle.origin = with_its_start(handle.origin, handle.owner)
         handle.origin, site = history.sites.shared(handle.origin)
         handle.site = site
         kind = handle.kind

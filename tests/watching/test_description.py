@@ -14,15 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import whoholds
 from tests.needs import foreign_stacks
-from tests.worlds import CARS, REPORT, SHOP, STOCK, Program, thread
+from tests.worlds import CARS, FILE, REPORT, SHOP, STOCK, USERS, Program, thread
 from whoholds.analysis.cost import memory_of
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.origin import capture
 from whoholds.ledger.referrer import Referrer
 from whoholds.reporting import group_records
 from whoholds.reporting.held import description_text
-from whoholds.watching.description import FINDINGS, HOLDERS, database_records
+from whoholds.watching.description import FINDINGS, GROUPS, HOLDERS, POOLS, database_records
 from whoholds.watching.holders import described
+from whoholds.web.now import now_as_html
 
 if TYPE_CHECKING:
     import pytest
@@ -235,6 +236,42 @@ def test_the_stack_of_an_owner_that_holds_very_many_is_read_once(monkeypatch: py
     monkeypatch.setattr(group_records, "users_line", read.append)
     (database,) = database_records(program.watch.handles, 1.0, dict.fromkeys(program.watch.handles, stack))
     assert (database["count"], len(read)) == (500, 1)
+
+
+def test_of_very_many_lines_and_databases_the_largest_are_described() -> None:
+    """Of the others their number: an answer must not take a second of the program's time. What is held adds up."""
+    program = Program()
+    for number in range(GROUPS + 50):
+        program.opens(f"/srv/shop/cars.py:{number + 1} load_cars", to=SHOP)
+    for _ in range(2):
+        program.opens(CARS, to=STOCK)
+    program.opens(USERS, to=FILE)
+    read = read_back(program)
+    stock, shop_ = sorted(read["databases"], key=lambda database: database["count"])
+    assert (read["held"], stock["count"], shop_["count"]) == (GROUPS + 53, 2, GROUPS + 50)
+    assert (stock["lines_left_out"], shop_["lines_left_out"]) == (0, 51)
+    assert len(stock["groups"]) + len(shop_["groups"]) == GROUPS
+    lines = description_text(read).splitlines()
+    assert "   and 200 more from 200 other lines" in lines
+    assert "whoholds: 1 connection open to other databases" in lines
+    assert "and 220 more from 220 other lines" in now_as_html(read)
+
+
+def test_of_very_many_pools_the_most_wanted_are_described() -> None:
+    """And those that somebody waits for; of the others their number."""
+    program = Program()
+    theirs: list[object] = []
+    for number in range(POOLS + 20):
+        theirs.append(type("Theirs", (), {})())
+        pool = program.ledger.pool_made(theirs[-1], f"pool-{number}", None, 2, "postgresql")
+        stock = program.opens(CARS, pool=pool)
+        program.ledger.closed(program.ledger.opened(CHECKOUT, "pool", SHOP, None, None, parent=stock, pool=pool))
+    waiting = program.ledger.asks(pool, None)
+    read = read_back(program)
+    assert (len(read["pools"]), read["pools_left_out"]) == (POOLS, 20)
+    assert [one["key"] for one in read["pools"] if one["waiting"]] == [pool.key]
+    assert "whoholds: and 110 more pools, of which fewer were wanted at once" in description_text(read)
+    waiting.answered()
 
 
 def test_a_secret_in_a_failure_of_an_output_is_hidden() -> None:

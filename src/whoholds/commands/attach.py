@@ -57,7 +57,7 @@ def _holders(pid: int, answer: dict[str, Any]) -> tuple[str, int]:
     process = answer["process"]
     how = "it is being watched" if answer["watched"] else "seen once; nothing was left in it"
     last = f"whoholds: process {pid} on {process['host']}, Python {process['python']}: {how}"
-    return f"{held_text(answer['databases'], answer['pools'])}\n{last}", 0
+    return f"{held_text(answer['databases'], answer['pools'], answer['held'])}\n{last}", 0
 
 
 def _started(pid: int, answer: dict[str, Any]) -> tuple[str, int]:

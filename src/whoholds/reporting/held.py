@@ -12,6 +12,7 @@ from whoholds.reporting.pools import pool_lines
 from whoholds.reporting.words import (
     bytes_text,
     kept_at_home,
+    more_of,
     most_held,
     number_of,
     number_of_handles,
@@ -31,8 +32,8 @@ def description_text(description: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"whoholds: {_answer(description)}",
-            *held_lines(description["databases"]),
-            *pool_lines(description["pools"]),
+            *held_lines(description["databases"], description["held"]),
+            *pool_lines(description["pools"], description.get("pools_left_out", 0)),
             *_finding_lines(description),
             *_aside_lines(description["asides"]),
             f"whoholds: {_process(description['process'])}",
@@ -41,26 +42,26 @@ def description_text(description: dict[str, Any]) -> str:
     )
 
 
-def held_text(databases: Sequence[dict[str, Any]], pools: Sequence[dict[str, Any]]) -> str:
-    """Who holds what, grouped by database, opening line and spawn line, and then the pools."""
-    return "\n".join([*(held_lines(databases) or ["whoholds: nothing is held"]), *pool_lines(pools)])
+def held_text(databases: Sequence[dict[str, Any]], pools: Sequence[dict[str, Any]], held: int) -> str:
+    """Who holds what, grouped by database, opening line and spawn line, then the pools; `held` is the whole number."""
+    return "\n".join([*(held_lines(databases, held) or ["whoholds: nothing is held"]), *pool_lines(pools)])
 
 
-def held_lines(databases: Sequence[dict[str, Any]]) -> list[str]:
-    """The lines on each database and its groups; none if nothing is held."""
+def held_lines(databases: Sequence[dict[str, Any]], held: int) -> list[str]:
+    """The lines on each database and its groups; none if nothing is held. `held` is how much is held in all."""
     lines: list[str] = []
     for database in databases:
         groups = database["groups"]
         of_limit = f", of {database['limit']} that the server allows" if database["limit"] else ""
-        held = number_of_handles(database["count"], groups[0]["kind"])
-        lines.append(f"whoholds: {held} open to {database['name']}{of_limit}")
+        count = number_of_handles(database["count"], groups[0]["kind"])
+        lines.append(f"whoholds: {count} open to {database['name']}{of_limit}")
         for group in groups[:SHOWN_GROUPS]:
             lines += group_lines(group, statements=True)
-        rest = groups[SHOWN_GROUPS:]
-        if rest:
-            lines.append(
-                f"   and {sum(group['count'] for group in rest)} more from {number_of(len(rest), 'other line')}"
-            )
+        if more := more_of(database, SHOWN_GROUPS):
+            lines.append(f"   {more}")
+    elsewhere = held - sum(database["count"] for database in databases)
+    if databases and elsewhere > 0:
+        lines.append(f"whoholds: {number_of(elsewhere, 'connection')} open to other databases")
     return lines
 
 

@@ -57,22 +57,33 @@ def _spread(spread: Spread) -> dict[str, float]:
     }
 
 
-def pool_records(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """The records of all pools that have lent, those of which most was wanted at once first."""
-    records = [pool_record(pool, snapshot) for pool in snapshot.history.demands]
+def pool_records(snapshot: Snapshot, most: int | None = None) -> list[dict[str, Any]]:
+    """The records of all pools that have lent, those of which most was wanted at once first.
+
+    With `most`, of so many pools: those that somebody waits for, then those of which most was wanted at once.
+    """
+    pools = list(snapshot.history.demands)
+    if most is not None and len(pools) > most:
+        waited_for = {request.pool for request in snapshot.requests}
+        wanted = snapshot.history.demands
+        pools = sorted(pools, key=lambda pool: (pool not in waited_for, -wanted[pool].wanted))[:most]
+    records = [pool_record(pool, snapshot) for pool in pools]
     return sorted(records, key=lambda record: -record["wanted"])
 
 
-def pool_lines(records: Sequence[dict[str, Any]]) -> list[str]:
+def pool_lines(records: Sequence[dict[str, Any]], left_out: int = 0) -> list[str]:
     """The lines on each pool that has lent, at most `SHOWN` pools, those of which most was wanted at once first.
+
+    `left_out` is how many pools have no record.
 
     Three lines for each, and one for each line at which somebody waits.
     """
     lent = sorted((record for record in records if record["sizes"]), key=lambda record: -record["wanted"])
     lines = [line for record in lent[:SHOWN] for line in _lines(record)]
     lines += [_adopted(record) for record in records if record.get("referrer") and not record["sizes"]][:SHOWN]
-    if len(lent) > SHOWN:
-        lines.append(f"whoholds: and {len(lent) - SHOWN} more pools, of which fewer were wanted at once")
+    rest = max(len(lent) - SHOWN, 0) + left_out
+    if rest:
+        lines.append(f"whoholds: and {number_of(rest, 'more pool')}, of which fewer were wanted at once")
     return lines
 
 

@@ -103,6 +103,14 @@ def most_held(description: dict[str, Any]) -> tuple[str, str, dict[str, Any]] | 
     return number_of_handles(description["held"], most["kind"]), f"{which}{verb_of_group(most)} at", most
 
 
+def more_of(database: dict[str, Any], shown: int) -> str:
+    """`and 7 more from 3 other lines`, those that are not among the first `shown` of a described database; or ""."""
+    groups = database["groups"]
+    lines = max(len(groups) - shown, 0) + database.get("lines_left_out", 0)  # an earlier version leaves none out
+    rest = database["count"] - sum(group["count"] for group in groups[:shown])
+    return f"and {rest} more from {number_of(lines, 'other line')}" if lines else ""
+
+
 def kept_at_home(description: dict[str, Any]) -> str:
     """`; pools and threads keep 4 for the next request`, or "" if they keep none; an earlier version does not say."""
     kept = description.get("kept")

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from whoholds.watching.watch import Watch
 
 FORM = 1  # of the object: it rises if a field changes its meaning, not if there are more
+GROUPS = 200  # of all databases, the largest; the others are only counted
 HOLDERS = 50  # of a group that are described one by one, the oldest first
+POOLS = 100  # that somebody waits for, or of which most is wanted
 FINDINGS = 100  # the latest
 LINES = 50  # that have opened most
 
@@ -68,6 +70,7 @@ def description_of(watch: Watch, held: Sequence[Handle], doing: dict[Handle, Ori
             "kept": sum(handle.open and handle.at_home and handle.kind == CONNECTION for handle in watch.handles),
             "databases": database_records(held, now, doing, source=source, limits=_limits(watch)),
             "pools": pool_descriptions(snapshot) if snapshot is not None else [],
+            "pools_left_out": max(len(watch.history.demands) - POOLS, 0),
             "opening": _opening(watch),
             "findings": [finding_record(finding, source=source) for finding in findings[-FINDINGS:]],
             "findings_left_out": max(len(findings) - FINDINGS, 0),
@@ -116,22 +119,30 @@ def database_records(
 ) -> list[dict[str, Any]]:
     """What is held, by database and then by opening line and spawn line; where most is held first.
 
+    There are `GROUPS` groups at most, the largest. A database says how many of its lines are left out, and is left out
+    itself if all of them are.
+
     `limits` has for servers the number of connections that they allow, as far as it is known.
     """
     by_database: dict[str, list[Handle]] = {}
     for handle in held:
         by_database.setdefault(handle.database.text, []).append(handle)
-    return [
+    parts = {text: parts_of(handles) for text, handles in by_database.items()}
+    largest = sorted((part for each in parts.values() for part in each), key=lambda part: -part.count)
+    listed = set(map(id, largest[:GROUPS]))
+    records = [
         {
             "database": text,
             "name": database_name(handles[0].database),
             "server": handles[0].database.server,
             "limit": (limits or {}).get(handles[0].database.server),
             "count": len(handles),
-            "groups": [_group(part, now, doing, source=source) for part in parts_of(handles)],
+            "groups": [_group(part, now, doing, source=source) for part in parts[text] if id(part) in listed],
+            "lines_left_out": sum(id(part) not in listed for part in parts[text]),
         }
         for text, handles in sorted(by_database.items(), key=lambda item: -len(item[1]))
     ]
+    return [record for record in records if record["groups"]]
 
 
 def _limits(watch: Watch) -> dict[str, int]:
@@ -178,12 +189,12 @@ def _holder(
 
 
 def pool_descriptions(snapshot: Snapshot) -> list[dict[str, Any]]:
-    """The pools as the journal describes them, with the number of connections that are lent now."""
+    """`POOLS` pools at most, as the journal describes them, with the number of connections that are lent now."""
     out: dict[int, int] = {}
     for handle in snapshot.open:
         if handle.kind == CHECKOUT and handle.pool is not None and handle.open:
             out[handle.pool.key] = out.get(handle.pool.key, 0) + 1
-    return [{**record, "out": out.get(record["key"], 0)} for record in pool_records(snapshot)]
+    return [{**record, "out": out.get(record["key"], 0)} for record in pool_records(snapshot, POOLS)]
 
 
 # --- what was opened, and what it has cost --------------------------------------------------------------------------

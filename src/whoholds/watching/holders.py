@@ -56,7 +56,7 @@ class Holders:
 
     def __str__(self) -> str:
         try:
-            return held_text(self.databases, self.pools)
+            return held_text(self.databases, self.pools, len(self.handles))
         except Exception as error:  # noqa: BLE001 - our fault: the program, or a signal's thread, asked for a text
             faults.note(error, "whoholds.holders")
             return f"whoholds: {len(self.handles)} held, which cannot be shown ({type(error).__name__})"

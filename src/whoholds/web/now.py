@@ -13,6 +13,7 @@ from whoholds.reporting.words import (
     by_owners,
     kept_at_home,
     lasting,
+    more_of,
     most_held,
     number_of,
     number_of_handles,
@@ -65,10 +66,9 @@ def _database(database: dict[str, Any]) -> str:
     held = number_of_handles(count, database["groups"][0]["kind"])
     groups = database["groups"]
     items = "".join(_group(group, count) for group in groups[:SHOWN_GROUPS])
-    rest = groups[SHOWN_GROUPS:]
-    more = f"<p>and {sum(group['count'] for group in rest)} more from {number_of(len(rest), 'other line')}</p>"
+    more = more_of(database, SHOWN_GROUPS)
     heading = f"<h3>{shown(held)} to {shown(database['name'])}{allowed}</h3>"
-    return f'{heading}<ul class="groups">{items}</ul>{more if rest else ""}'
+    return f'{heading}<ul class="groups">{items}</ul>{f"<p>{more}</p>" if more else ""}'
 
 
 def _group(group: dict[str, Any], of: int) -> str:

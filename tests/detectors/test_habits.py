@@ -9,8 +9,8 @@ import pytest
 
 from tests.worlds import CARS, REPORT, USERS, World, said, thread
 from whoholds.analysis.habits import HOLDS, LOOKS, MANY, RECENT, Habit, Habits
-from whoholds.detectors.crowd import too_many_at_once
 from whoholds.detectors.idle import held_too_long
+from whoholds.detectors.too_many import too_many_at_once
 from whoholds.reporting import habits as files
 from whoholds.reporting.first_line import message
 from whoholds.reporting.reading import Journal

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from whoholds.detectors.crowd import connect_storm, growing, too_many_at_once
+from whoholds.detectors.growing import growing
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
 from whoholds.detectors.locks import locked
 from whoholds.detectors.refused import refused
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
+from whoholds.detectors.storm import connect_storm
+from whoholds.detectors.too_many import too_many_at_once
 from whoholds.detectors.waiting import waiting_too_long
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ import inspect
 import os
 import signal
 import sqlite3
+import sys
 import threading
 import types
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -187,3 +188,16 @@ def test_a_fault_is_said_once_with_its_hook_and_the_librarys_version() -> None:
     assert ", at hooks/seams.py:" in said
     watch.stop()
     assert watch.failed == [said]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are deferred from 3.14 on")
+def test_annotations_of_a_library_are_evaluated_by_whoever_asks_for_them() -> None:
+    """Not when the function is replaced: they may name what only type checkers import."""
+    names: dict[str, Any] = {}
+    source = "def connect(dsn: OnlyForTypeCheckers, tries: int = 3) -> None: ..."
+    exec(compile(source, "library.py", "exec", dont_inherit=True), names)  # without this file's `__future__`
+    stands = stands_for(lambda *_given, **_named: None, names["connect"])
+    with pytest.raises(NameError, match="OnlyForTypeCheckers"):
+        stands.__annotations__  # noqa: B018
+    names["OnlyForTypeCheckers"] = str
+    assert stands.__annotations__ == {"dsn": str, "tries": int, "return": None}

@@ -42,7 +42,9 @@ def stands_for(new: Any, old: Any) -> Any:
     kind = getattr(old, "__objclass__", None)
     if kind is not None:
         new.__module__, new.__annotations__ = kind.__module__, {}
-    for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", "__annotations__"):
+    # from 3.14 on `__annotations__` runs code of the library, which may name what only type checkers import
+    annotations = "__annotations__" if getattr(old, "__annotate__", None) is None else "__annotate__"
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", annotations):
         try:
             value = getattr(old, attribute)
         except AttributeError:

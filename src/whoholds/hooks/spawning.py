@@ -97,9 +97,11 @@ def _uvloop_tasks(uvloop: ModuleType) -> None:
 
 
 def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[], None]:
+    from asyncio import tasks  # with lazy imports, a module need not be in `sys.modules` although others import it
+
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
-    tasks, run = sys.modules["asyncio.tasks"], handle_run()
+    run = handle_run()
 
     def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
         try:

@@ -15,6 +15,8 @@ import pytest
 
 from whoholds.ledger import cpython
 
+since_312 = pytest.mark.skipif(sys.version_info < (3, 12), reason="eager tasks came with 3.12")
+
 
 def test_the_thread_that_runs_is_known() -> None:
     """By its ident, and by the name it was given."""
@@ -44,6 +46,43 @@ def test_a_task_and_the_loops_frame_are_known() -> None:
 
     asyncio.run(main())
     assert cpython.current_task() is None
+
+
+@pytest.mark.parametrize("eager", [False, pytest.param(True, marks=since_312)])
+def test_who_awaits_a_future_is_seen_from_another_thread(eager: bool) -> None:
+    """3.14 keeps tasks in a list for each thread; a task that began eagerly may be in none of asyncio's sets yet."""
+
+    async def awaits(future: asyncio.Future[None]) -> None:
+        await future
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        if eager:
+            loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
+        future: asyncio.Future[None] = loop.create_future()
+        task = asyncio.create_task(awaits(future))
+        await asyncio.sleep(0)
+        with ThreadPoolExecutor(1) as executor:
+            assert executor.submit(cpython.task_awaiting, future).result() is task
+            assert executor.submit(cpython.current_task).result() is None
+        future.set_result(None)
+        await task
+        assert cpython.task_awaiting(future) is None
+
+    asyncio.run(main())
+
+
+def test_each_interpreter_has_its_number() -> None:
+    """The main one has 0."""
+    assert cpython.interpreter() == 0
+    if sys.version_info >= (3, 14):
+        from concurrent import interpreters
+
+        other = interpreters.create()
+        try:
+            assert other.call(cpython.interpreter) == other.id > 0
+        finally:
+            other.close()
 
 
 def test_how_wide_an_executor_is_can_be_seen() -> None:

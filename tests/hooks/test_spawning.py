@@ -260,6 +260,22 @@ def test_an_eager_task_knows_its_line_before_it_is_returned(seen: Seen) -> None:
     assert seen[0].spawn.by is seen[2]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="came with 3.14")
+def test_a_task_that_is_asked_to_start_eagerly_knows_its_line(seen: Seen) -> None:
+    """`create_task(…, eager_start=True)`, without a factory; `eager_start=False` begins later as ever."""
+
+    async def main() -> None:
+        await asyncio.create_task(seen.there(), eager_start=True)  # type: ignore[call-arg]
+        await asyncio.create_task(seen.there(), eager_start=False)  # type: ignore[call-arg]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(seen.there(), eager_start=True)  # type: ignore[call-arg]
+
+    asyncio.run(main())
+    assert [owner.kind for owner in seen] == ["task"] * 3
+    assert [line_of(owner)[0] for owner in seen] == ["main"] * 3
+    assert seen[1].spawn.by is seen[2].spawn.by
+
+
 def test_a_task_made_by_its_class_is_a_task_of_nobodys(seen: Seen) -> None:
     """`asyncio.Task(…)` goes by no hook: its owner is known, its line is not."""
 

@@ -27,7 +27,7 @@ class Ending:
     """The reason why a look is a last one: the end of the process, of a watch, or of a scope."""
 
     kind: str  # "process", "watch", "scope" or "test"
-    name: str = ""
+    name: str = ""  # of the process: "" or, where another interpreter than its main one ends, that one
     scope: Scope | None = None
     settled: bool = False  # the garbage collector has run since the previous look
 

@@ -157,7 +157,8 @@ def _text(group: list[dict[str, Any]]) -> str:
     """The report of a matter, with the time and process id of its worst finding if the record has them."""
     finding, text = group[0], report_of(group)
     at = _time_of(finding)
-    return stamped(text, at, finding["pid"]) if at is not None and finding.get("pid") is not None else text
+    pid = finding.get("pid")
+    return stamped(text, at, pid, finding.get("interpreter")) if at is not None and pid is not None else text
 
 
 def _print(texts: Iterator[tuple[str, str]], color: str) -> int:

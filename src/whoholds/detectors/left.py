@@ -107,6 +107,8 @@ def _singles_apart(snapshot: Snapshot, handles: list[Handle]) -> list[tuple[list
 def _left(group: tuple[Handle, ...], kind: str, name: str) -> tuple[str, str, str]:
     """The phrase and its two arguments: the name of the scope, and `, never used` if no handle was used."""
     when = {"process": "at exit", "watch": "at the end of the watch"}.get(kind, f"at the end of {kind} ")
+    if kind == "process" and name:  # one of its interpreters ends, the process goes on
+        when = "at the end of "
     never_used = ", never used" if not any(handle.uses or not handle.seen for handle in group) else ""
     did = "did not give back" if group[0].kind == "checkout" else "left open"
     return f"{did} {{n}} {when}%s%s", name, never_used

@@ -128,6 +128,28 @@ def handle_run() -> Any:
     return getattr(getattr(handle, "_run", None), "__code__", None)
 
 
+_number: list[int] = []  # of this interpreter, once somebody has asked
+
+
+def interpreter() -> int:
+    """The number of the interpreter that runs here: 0 for the main one, and for each before 3.12.
+
+    Not to be called in the user's thread: in another interpreter than the main one, the first call imports a module.
+    Several interpreters of one process share its id and its environment, and each has a watch of its own.
+    """
+    if not _number:
+        number = 0
+        if not getattr(sys.modules.get("_thread"), "_is_main_interpreter", _yes)():
+            try:
+                import _interpreters as interpreters  # type: ignore[import-not-found]  # only a second one has need of it
+            except ImportError:  # 3.12
+                import _xxsubinterpreters as interpreters  # type: ignore[import-not-found]
+            current: Any = interpreters.get_current()
+            number = int(current[0] if type(current) is tuple else current)
+        _number.append(number)
+    return _number[0]
+
+
 def has_gil() -> bool:
     """Whether one thread runs Python at a time: what another does can be looked at without a risk."""
     return bool(getattr(sys, "_is_gil_enabled", _yes)())

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO, SEVERITIES
+from whoholds.ledger.cpython import interpreter
 from whoholds.reporting.first_line import first_line
 from whoholds.reporting.matters import matters, report_of
 from whoholds.reporting.records import finding_record
@@ -134,7 +135,7 @@ class LogOutput:
                 say(f"whoholds: logging raised {reason}; findings go to stderr from here on [logging-failed]")
             else:
                 return
-        text = stamped(text, finding.time, os.getpid()) if finding and stamp else text
+        text = stamped(text, finding.time, os.getpid(), interpreter()) if finding and stamp else text
         say(text, finding.severity if finding else "")
 
 

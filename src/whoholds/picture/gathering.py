@@ -36,8 +36,8 @@ class Gathered(Told):
         self._statements: dict[tuple[int, int], list[tuple[int, int, int]]] = {}  # by process and key
         self._traces: dict[tuple[int, int], str] = {}
         self._stacks: dict[int, tuple[int, int]] = {}  # by origin: stack and spawn stack of its first handle
-        self._handles_of: dict[tuple[int, int | None, str], dict[int, None]] = {}  # by finding: keys of its handles
-        self._first_said: dict[tuple[int, int | None, str], int | None] = {}  # by finding
+        self._handles_of: dict[tuple[Process, str], dict[int, None]] = {}  # by finding: keys of its handles
+        self._first_said: dict[tuple[Process, str], int | None] = {}  # by finding
         self._databases: dict[int, dict[str, Any]] = {}
         super().__init__(journals)
         if self._more_bars:
@@ -47,7 +47,7 @@ class Gathered(Told):
 
     def _process(self, record: dict[str, Any]) -> dict[str, Any]:
         """The process of a record, whose journal may have lost its `run` record."""
-        key = (self._journal, whole(record.get("pid")) or 0)
+        key = self._journal, whole(record.get("pid")) or 0, record.get("interpreter") or 0
         process = self._processes.get(key)
         if process is None:
             process = self._processes[key] = {"number": len(self._processes), "pid": key[1], "folder": "", "last": 0}
@@ -166,7 +166,7 @@ class Gathered(Told):
     def _drawn_finding(self, record: dict[str, Any]) -> None:
         Told._finding(self, record)
         self._process(record)
-        finding = (self._journal, record.get("pid"), record["id"])
+        finding = self.process_of(record), record["id"]
         self._first_said.setdefault(finding, moment(record.get("time")))
         keys = record.get("handles")
         if isinstance(keys, list):
@@ -291,7 +291,7 @@ class Gathered(Told):
         }
 
     def _finding_as_data(
-        self, finding: tuple[int, int | None, str], number_of: dict[tuple[int, int], int], start: int
+        self, finding: tuple[Process, str], number_of: dict[tuple[int, int], int], start: int
     ) -> dict[str, Any]:
         record = self._findings[finding]
         texts, folder, process = self.texts, record["folder"], record["process"]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 VERSION = 1
 BUSIEST = 20  # opening lines of the summary
 MOST_HANDLES = 20_000  # `handle` records that are kept, and as many `refused`; the journal itself has all of them
-_OF_A_PROCESS = ("pid", "parent", "host", "argv", "cwd", "python", "version", "time", "limits")
+_OF_A_PROCESS = ("pid", "interpreter", "parent", "host", "argv", "cwd", "python", "version", "time", "limits")
 
 
 class Document(Told):
@@ -55,11 +55,12 @@ class Document(Told):
     def _whole_run(self, record: dict[str, Any]) -> None:
         Told._run(self, record)
         kept = {name: record.get(name) for name in _OF_A_PROCESS}
-        self._processes[self._journal, record["pid"]] = {"journal": self._journal, **kept, "ended": None, "open": None}
+        process = {"journal": self._journal, **kept, "ended": None, "open": None}
+        self._processes[self.process_of(record)] = process
 
     def _whole_end(self, record: dict[str, Any]) -> None:
         Told._end(self, record)
-        process = self._processes.get((self._journal, record["pid"]))
+        process = self._processes.get(self.process_of(record))
         if process is not None:
             process["ended"] = record.get("time")
 
@@ -79,7 +80,7 @@ class Document(Told):
 
     def _whole_peak(self, record: dict[str, Any]) -> None:
         Told._peak_record(self, record)
-        key = (self._journal, record.get("pid") or 0), record["database"]
+        key = self.process_of(record), record["database"]
         if key not in self._peaks or record["count"] >= self._peaks[key]["count"]:
             self._peaks[key] = self._placed(record)
 

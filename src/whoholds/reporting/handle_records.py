@@ -5,12 +5,11 @@ This module must not make a look slow: statements and stacks are added to a limi
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.opener import opener_of
-from whoholds.reporting.records import iso, line_record, stack_record
+from whoholds.reporting.records import here_record, iso, line_record, stack_record
 from whoholds.text.redact import shown_name
 from whoholds.text.sql import sanitise
 
@@ -86,7 +85,7 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         "spawned": line_record(spawn.site if spawn else None),
         "owner": shown_name(owner.name) if owner else None,
         "backend_pid": handle.backend_pid,
-        "pid": os.getpid(),
+        **here_record(),
     }
     if owner is not None:
         record["owner_kind"] = owner.kind
@@ -145,5 +144,5 @@ def _refused(refusal: Refusal, request: Request, snapshot: Snapshot) -> dict[str
         "spawned": line_record(spawn.site or sites.of(spawn.origin)) if spawn is not None and spawn.origin else None,
         "spawned_by": shown_name(by.name) if by is not None else None,
         "owner": shown_name(owner.name) if owner else None,
-        "pid": os.getpid(),
+        **here_record(),
     }

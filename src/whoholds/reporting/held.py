@@ -14,6 +14,7 @@ from whoholds.reporting.words import (
     kept_at_home,
     more_of,
     most_held,
+    named_process,
     number_of,
     number_of_handles,
     place_of_group,
@@ -68,7 +69,7 @@ def held_lines(databases: Sequence[dict[str, Any]], held: int) -> list[str]:
 def _answer(description: dict[str, Any]) -> str:
     """`shop.py (process 4711) holds 36 connections, 35 of them opened at shop/cars.py:42 in load_cars`."""
     process = description["process"]
-    who = f"{process['program']} (process {process['pid']})"
+    who = f"{process['program']} ({named_process(process['pid'], process.get('interpreter'))})"
     most = most_held(description)
     if most is None:
         return f"{who} holds no connection now{kept_at_home(description)}"
@@ -96,8 +97,9 @@ def _aside_lines(asides: Sequence[dict[str, Any]]) -> list[str]:
 
 def _process(process: dict[str, Any]) -> str:
     """`process 4711 on web-1, started 2026-11-26T06:30:00Z, Python 3.12.4, whoholds 1.0`."""
+    name = named_process(process["pid"], process.get("interpreter"))
     return (
-        f"process {process['pid']} on {process['host']}, started {process['started']}, "
+        f"{name} on {process['host']}, started {process['started']}, "
         f"Python {process['python']}, whoholds {process['version']}"
     )
 

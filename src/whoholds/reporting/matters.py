@@ -31,7 +31,10 @@ def matters_of_records(records: Iterable[Record]) -> list[list[Record]]:
     """The records of findings as matters, in the order of their first records. Each process has its own matters."""
     return _grouped(
         records,
-        lambda record: (record.get("journal"), record.get("pid"), record.get("matter") or record["id"]),
+        lambda record: (
+            *map(record.get, ("journal", "pid", "interpreter")),
+            record.get("matter") or record["id"],
+        ),
         _rank_of_record,
     )
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.asking import asking
 from whoholds.ledger.database import database
-from whoholds.reporting.records import asking_record, iso, line_record
+from whoholds.reporting.records import asking_record, here_record, iso, line_record
 from whoholds.reporting.words import number_of, recorded_place, seconds_text
 from whoholds.text.redact import shown_name
 
@@ -31,7 +30,7 @@ def pool_record(pool: Pool, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "type": "pool",
         "time": iso(snapshot.wall),
-        "pid": os.getpid(),
+        **here_record(),
         "key": pool.key,
         "name": shown_name(pool.name),
         "made": line_record(pool.site),

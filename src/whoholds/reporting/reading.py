@@ -125,6 +125,9 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
 }
 
 
+_OF_ALL: Final[dict[str, Callable[[object], bool]]] = {"interpreter": _may_be(_is_count)}
+
+
 class Journal:
     """The records of the journal at `path`. Iterating reads them, those of the rotated file `<path>.1` first.
 
@@ -190,4 +193,4 @@ def _record(line: bytes) -> Record | None:
     if not isinstance(record, dict) or type(record.get("type")) is not str:
         return None
     fields = TYPES.get(record["type"])
-    return record if fields is None or _fits(record, fields) else None
+    return record if fields is None or _fits(record, {**fields, **_OF_ALL}) else None

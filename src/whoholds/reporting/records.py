@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import made_at, owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger import faults
+from whoholds.ledger.cpython import interpreter
 from whoholds.ledger.handle import CHECKOUT, CURSOR
 from whoholds.ledger.origin import identity
 from whoholds.reporting.first_line import message, reason
@@ -77,7 +78,7 @@ def _undescribed(finding: Finding, first_line: str) -> dict[str, Any]:
         "database": finding.database.text,
         **dict.fromkeys(("opened", "spawned")),
         **{name: [] for name in ("owners", "stack", "spawn_stack")},
-        "pid": os.getpid(),
+        **here_record(),
         "host": HOST,
     }
 
@@ -103,7 +104,7 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         "owners": list(owners[:OWNERS]),
         "stack": stack_record(first.origin, source=source) if first else [],
         "spawn_stack": stack_record(spawn.origin, source=source) if spawn else [],
-        "pid": os.getpid(),
+        **here_record(),
         "host": HOST,
     }
     if finding.parts:
@@ -133,7 +134,7 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
 
 def aside_record(aside: Aside, wall: float) -> dict[str, Any]:
     """The record of a part of whoholds that stands aside, and why. `wall` is in seconds since the epoch."""
-    return {"type": "aside", "slug": aside.slug, "reason": aside.reason, "time": iso(wall), "pid": os.getpid()}
+    return {"type": "aside", "slug": aside.slug, "reason": aside.reason, "time": iso(wall), **here_record()}
 
 
 def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
@@ -210,12 +211,18 @@ def process_record() -> dict[str, Any]:
     return {
         "version": VERSION,
         "argv": redact_argv(getattr(sys, "orig_argv", sys.argv)),
-        "pid": os.getpid(),
+        **here_record(),
         "parent": os.getppid(),
         "host": HOST,
         "python": sys.version.split()[0],
         "cwd": _working_directory(),
     }
+
+
+def here_record() -> dict[str, int]:
+    """The number of the process, and that of the interpreter where it is not the process's main one."""
+    number = interpreter()
+    return {"pid": os.getpid(), "interpreter": number} if number else {"pid": os.getpid()}
 
 
 def _working_directory() -> str:
@@ -242,7 +249,7 @@ def open_record(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "type": "open",
         "time": iso(snapshot.wall),
-        "pid": os.getpid(),
+        **here_record(),
         "count": len(held),
         "lines": [
             {
@@ -271,7 +278,7 @@ def peak_record(peak: Peak, database: Database, snapshot: Snapshot) -> dict[str,
         "count": peak.count,
         "limit": snapshot.history.server_limits.get(database.server),
         "time": iso(snapshot.wall_time(peak.at)),
-        "pid": os.getpid(),
+        **here_record(),
     }
 
 
@@ -280,4 +287,4 @@ def end_record(wall: float) -> dict[str, Any]:
 
     A process without this record still runs, was killed, or could not write.
     """
-    return {"type": "end", "time": iso(wall), "pid": os.getpid()}
+    return {"type": "end", "time": iso(wall), **here_record()}

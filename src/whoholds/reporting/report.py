@@ -13,6 +13,7 @@ from whoholds.reporting.first_line import message
 from whoholds.reporting.group_records import located
 from whoholds.reporting.groups import asking_lines, line_and_source, part_lines
 from whoholds.reporting.stacks import SHOWN_FRAMES, last_statements, stack_lines
+from whoholds.reporting.words import named_process
 from whoholds.reporting.wrapping import paragraph
 from whoholds.text.redact import redact
 
@@ -88,14 +89,16 @@ def _who(finding: Finding, *, source: bool) -> list[str]:
     return lines
 
 
-def stamped(report: str, wall: float, pid: int) -> str:
+def stamped(report: str, wall: float, pid: int, number: int | None = 0) -> str:
     """The report with local time and process id at the end of its first line, for stderr, which adds neither.
+
+    `number` is that of the interpreter, which is shown where it is not the process's main one, 0.
 
     `wall` is in seconds since the epoch.
     """
     first, newline, rest = report.partition("\n")
     at = datetime.fromtimestamp(wall).strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ006 - as the machine's own logs
-    return f"{first} [{at}, process {pid}]{newline}{rest}"
+    return f"{first} [{at}, {named_process(pid, number)}]{newline}{rest}"
 
 
 _finding.as_report = text

@@ -11,7 +11,7 @@ from whoholds.analysis.frames import shown_path
 from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, matters_of_records, worst_finding, worst_record
 from whoholds.reporting.pools import pool_lines
-from whoholds.reporting.words import named_database, number_of, recorded_place
+from whoholds.reporting.words import named_database, named_process, number_of, recorded_place
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -26,11 +26,14 @@ MOST_FINDINGS = 10_000  # different findings of journals that are kept
 MOST_ASIDES = 100  # different asides of journals that are kept
 MOST_POOLS = 1000  # pools of journals that are kept
 MOST_PLACES = 10_000  # opening lines that are counted
-Process: TypeAlias = "tuple[int, int]"
-"""A process in several journals: the number of its journal, from 0, and its pid."""
+Process: TypeAlias = "tuple[int, int, int]"
+"""A process in several journals: the number of its journal, from 0, its pid, and the number of its interpreter.
+
+The main interpreter is 0. Each interpreter has a watch of its own, whose records stand beside those of the others.
+"""
 _KEPT = (
     *("id", "matter", "rule", "severity", "message", "reason", "report", "why"),
-    *("fingerprint", "count", "opened", "spawned", "pid", "time"),
+    *("fingerprint", "count", "opened", "spawned", "pid", "interpreter", "time"),
 )
 
 
@@ -79,7 +82,8 @@ class Told:
         self.remarks: list[str] = []  # sentences on what was passed over
         self._asides: dict[str, None] = {}  # the texts of the asides, each once
         self._journal = 0  # the number of the journal that is being read: two containers may both have a process 1
-        self._findings: dict[tuple[int, int | None, str], dict[str, Any]] = {}
+        self._wrote_first: dict[tuple[int, int], Process] = {}  # by journal and pid
+        self._findings: dict[tuple[Process, str], dict[str, Any]] = {}
         self._more = 0  # records of findings beyond MOST_FINDINGS
         self._running: Counter[Process] = Counter()  # `run` records less `end` records
         self._open: dict[Process, dict[str, Any]] = {}  # the last `open` record of a process without an end
@@ -99,19 +103,25 @@ class Told:
 
     # --- one method for each type of record ---------------------------------------------------------------------------
 
+    def process_of(self, record: dict[str, Any]) -> Process:
+        """The process that wrote a record of the journal that is being read."""
+        return self._journal, record.get("pid") or 0, record.get("interpreter") or 0
+
     def _run(self, record: dict[str, Any]) -> None:
-        self.runs += 1
-        self._running[self._journal, record["pid"]] += 1
+        process = self.process_of(record)
+        self.runs += self._wrote_first.setdefault(process[:2], process) == process  # its interpreters are one process
+        self._running[process] += 1
 
     def _end(self, record: dict[str, Any]) -> None:
-        self._running[self._journal, record["pid"]] -= 1
-        self._open.pop((self._journal, record["pid"]), None)
+        process = self.process_of(record)
+        self._running[process] -= 1
+        self._open.pop(process, None)
 
     def _held_now(self, record: dict[str, Any]) -> None:
-        self._open[self._journal, record["pid"]] = record
+        self._open[self.process_of(record)] = record
 
     def _finding(self, record: dict[str, Any]) -> None:
-        key = (self._journal, record.get("pid"), record["id"])
+        key = self.process_of(record), record["id"]
         if key in self._findings or len(self._findings) < MOST_FINDINGS:
             self._findings[key] = self._kept(record)
         else:
@@ -138,7 +148,7 @@ class Told:
         """Does nothing: the finding `refused` reports it."""
 
     def _pool(self, record: dict[str, Any]) -> None:
-        key = (self._journal, record.get("pid") or 0), record["key"]
+        key = self.process_of(record), record["key"]
         if key in self._pools or len(self._pools) < MOST_POOLS:
             self._pools[key] = record
 
@@ -252,7 +262,7 @@ def lines_of(told: Told) -> list[str]:
     run = told.run
     lines = [headline(run), *(f"whoholds: {remark}" for remark in told.remarks)]
     for process in told.unended[:MANY]:
-        lines += _without_end(process[1], told.held.get(process))
+        lines += _without_end(process, told.held.get(process))
     if len(told.unended) > MANY:
         lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
     lines += [*busiest_lines(run), *pool_lines(told.pools), *worst_line(run)]
@@ -269,9 +279,10 @@ def worst_line(run: Run) -> list[str]:
     return [f"whoholds: worst: {run.worst}"] if run.worst else []
 
 
-def _without_end(pid: int, held: dict[str, Any] | None) -> list[str]:
+def _without_end(process: Process, held: dict[str, Any] | None) -> list[str]:
     """The lines on a process that did not write its `end` record: what was open at its last look."""
-    first = f"whoholds: no end in the journal of process {pid}: still running, killed, or no room to write; "
+    name = named_process(*process[1:])
+    first = f"whoholds: no end in the journal of {name}: still running, killed, or no room to write; "
     if held is None:
         return [first + "what it held at last is not known"]
     if not held["lines"]:

@@ -19,6 +19,11 @@ _LONGEST_IN_MEMORY, _HEAD = 60, 24  # characters of such a name that are shown, 
 STANDARD_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
 
+def named_process(pid: int, number: int | None = 0) -> str:
+    """`process 4711`, or `process 4711, interpreter 1` where `number` is not that of its main interpreter."""
+    return f"process {pid}{f', interpreter {number}' if number else ''}"
+
+
 def plural(count: int) -> str:
     """The ending of a noun for so many: "s", or "" for one."""
     return "s" * (count != 1)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import SEVERITIES, Finding
 from whoholds.analysis.joining import Joining
+from whoholds.ledger.cpython import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -74,7 +75,8 @@ class Repeats:
                 self.dropped += 1
                 self._count(finding.rule, finding.severity)
                 return
-            identity = f"{self._pid():x}-{len(self._running) + 1}"
+            number = interpreter()
+            identity = f"{self._pid():x}{f'.{number}' if number else ''}-{len(self._running) + 1}"
             matter = self._joining.matter_of(finding, identity)
             handles = finding.handles[:KEPT_HANDLES]
             kept = finding.changed(id=identity, matter=matter, handles=handles, now=now, time=wall)

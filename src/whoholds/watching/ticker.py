@@ -15,6 +15,7 @@ from whoholds.analysis.snapshot import Ending
 from whoholds.hooks import exits, forks, signals
 from whoholds.hooks.threads import RealThread, pause, real_ident
 from whoholds.ledger import here
+from whoholds.ledger.cpython import interpreter
 from whoholds.ledger.origin import capture
 from whoholds.ledger.owner import Spawn
 from whoholds.watching.answering import answering
@@ -242,8 +243,10 @@ def last_look() -> None:
 
     It runs after those of the program's atexit handlers that were registered after whoholds had started.
     """
+    number = interpreter()
+    ending = Ending("process", f"interpreter {number}" if number else "")
     for watch, ticker in list(attended):
-        for step in (ticker.stop, partial(watch.stop, Ending("process")), partial(leave, watch)):
+        for step in (ticker.stop, partial(watch.stop, ending), partial(leave, watch)):
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - our fault must not change how the program ends

@@ -12,7 +12,7 @@ from whoholds.remote.exchange import tidy_at_signals
 from whoholds.reporting.held import held_text
 from whoholds.reporting.words import number_of
 from whoholds.text.redact import redact
-from whoholds.text.streams import AUTO, has_color, in_color, say
+from whoholds.text.streams import AUTO, NEVER, print_on, say
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -41,9 +41,8 @@ def attach(options: Namespace) -> int:
     if code:
         say(f"whoholds: {visible(text)}")
         return code
-    colored = not options.json and has_color(sys.stdout, getattr(options, "color", AUTO))
     text = text if options.json else visible(text, lines=True)
-    sys.stdout.write(f"{in_color(text) if colored else text}\n")
+    print_on(sys.stdout, text, NEVER if options.json else getattr(options, "color", AUTO))
     return 0
 
 

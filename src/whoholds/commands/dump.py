@@ -8,7 +8,7 @@ import sys
 from whoholds.remote.asking import OTHER_FORM, answer_of
 from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.reporting.held import description_text
-from whoholds.text.streams import AUTO, has_color, in_color, say
+from whoholds.text.streams import AUTO, NEVER, print_on, say
 
 
 def dump(pid: int, *, as_json: bool = False, wait: float | None = None, color: str = AUTO) -> int:
@@ -31,6 +31,5 @@ def dump(pid: int, *, as_json: bool = False, wait: float | None = None, color: s
         )
         say(f"whoholds: {why}")
         return 1
-    colored = not as_json and has_color(sys.stdout, color)
-    sys.stdout.write(f"{in_color(text) if colored else text}\n")
+    print_on(sys.stdout, text, NEVER if as_json else color)
     return 0

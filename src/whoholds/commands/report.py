@@ -24,7 +24,7 @@ from whoholds.reporting.records import iso
 from whoholds.reporting.report import stamped
 from whoholds.reporting.summary import Told, lines_of
 from whoholds.settings.matching import nearest
-from whoholds.text.streams import AUTO, NEVER, forget, has_color, in_color, say, shown_on
+from whoholds.text.streams import AUTO, NEVER, forget, print_on, say
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -167,9 +167,8 @@ def _print(texts: Iterator[tuple[str, str]], color: str) -> int:
     if stream is None:
         return 2
     try:
-        colored = has_color(stream, color)
         for text, severity in texts:
-            stream.write(shown_on(stream, f"{in_color(text, severity) if colored else text}\n"))
+            print_on(stream, text, color, severity)
         stream.flush()
     except BrokenPipeError:  # the reader has read enough
         forget(stream)

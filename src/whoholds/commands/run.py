@@ -26,7 +26,7 @@ from whoholds.settings.config import settings_file
 from whoholds.settings.matching import WrongSetting
 from whoholds.startup import limits_for
 from whoholds.switch import OFF, ON, stands_aside
-from whoholds.text.streams import COLOR_OF_RUN, has_color, in_color
+from whoholds.text.streams import COLOR_OF_RUN, print_on
 
 if TYPE_CHECKING:
     import argparse
@@ -178,7 +178,7 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     lines = lines_of(told)
     if code < 0 and not told.count:
         lines = [f"whoholds: nothing is known: {signal_name(-code)} ended the program before the first look"]
-    _tell("\n".join(lines), options.color)
+    print_on(sys.stderr, "\n".join(lines), options.color)
     if options.github:
         for line in github_lines(told.above_info):
             sys.stderr.write(f"{line}\n")
@@ -187,18 +187,14 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
     return code
 
 
-def _tell(text: str, color: str) -> None:
-    sys.stderr.write(f"{in_color(text) if has_color(sys.stderr, color) else text}\n")
-
-
 def _draw(options: argparse.Namespace, journals: list[Path]) -> None:
     """Write the pictures of the run. If that fails, a message says so; the program's exit code stays."""
     try:
         told = Gathered(map(Journal, journals))
         for option, path in asked(options).items():
-            _tell(draw(told, option, path), options.color)
+            print_on(sys.stderr, draw(told, option, path), options.color)
     except OSError as error:
-        _tell(str(error), options.color)
+        print_on(sys.stderr, str(error), options.color)
 
 
 def _against_baseline(
@@ -213,7 +209,7 @@ def _against_baseline(
         return []
     compared = compare(known, found)
     for line in compared.lines():
-        _tell(f"whoholds: {line}", options.color)
+        print_on(sys.stderr, f"whoholds: {line}", options.color)
     return compared.failing
 
 

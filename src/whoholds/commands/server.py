@@ -18,7 +18,7 @@ from whoholds.servers.target import CannotAsk, target_of
 from whoholds.servers.telling import as_data, lines_of
 from whoholds.servers.views import views_of
 from whoholds.text.redact import redact
-from whoholds.text.streams import AUTO, has_color, in_color, say
+from whoholds.text.streams import AUTO, NEVER, print_on, say
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -41,11 +41,10 @@ def server(
     After `patience` seconds without an answer it says on stderr what may keep it. Returns 0, or 2 if the server cannot
     be asked. The password in `dsn` is never printed.
     """
-    colored = not as_json and has_color(sys.stdout, color)
     try:
         for state in _states(target_of(dsn), watch, patience):
             text = _text(state, as_json=as_json, watched=watch is not None)
-            sys.stdout.write(f"{in_color(text) if colored else text}\n")
+            print_on(sys.stdout, text, NEVER if as_json else color)
             sys.stdout.flush()
     except KeyboardInterrupt:
         return 0

@@ -32,6 +32,15 @@ def say(text: str, severity: str = "") -> None:
         pass
 
 
+def print_on(stream: Any, text: str, color: str = AUTO, severity: str = "") -> None:
+    """Write `text` and a line end to a command's own `stream`, in colour if `color` (one of `CHOICES`) lets it be.
+
+    `severity` is that of a finding. Raises what the stream raises.
+    """
+    text = in_color(text, severity) if has_color(stream, color) else text
+    stream.write(shown_on(stream, f"{text}\n"))
+
+
 def shown_on(stream: Any, text: str) -> str:
     """`text` as `stream` can write it: characters that its encoding lacks, like `×` in cp1251, become escapes."""
     encoding = getattr(stream, "encoding", None)

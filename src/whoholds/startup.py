@@ -19,7 +19,7 @@ from whoholds.settings.config import limits_from
 from whoholds.settings.matching import WrongSetting
 from whoholds.switch import OFF, is_on, stands_aside
 from whoholds.text.streams import say
-from whoholds.watching import ticker as ticking
+from whoholds.watching import attending
 from whoholds.watching.aside import failure
 from whoholds.watching.running import current, watches
 from whoholds.watching.watch import Watch
@@ -76,7 +76,7 @@ def _begun(settings: Settings, *, adopts: bool) -> Watch:
         return Watch(limits)
     watch = assembled(limits, _predicates)
     _current.append(watch)
-    ticking.attend(watch)
+    attending.attend(watch)
     begin(watch, _added, _added_outputs)
     if adopts:
         adopt(watch.ledger)
@@ -142,7 +142,7 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
         yield Watch(limits)
         return
     running = assembled(limits, _predicates, in_block=True)
-    ticking.attend(running)
+    attending.attend(running)
     begin(running, _added, _added_outputs)
     try:
         yield running
@@ -171,7 +171,7 @@ def _stopped(running: Watch) -> list[Finding]:
     The other steps are taken all the same.
     """
     said: list[Finding] = []
-    _step(running, lambda: ticking.leave(running))
+    _step(running, lambda: attending.leave(running))
     for enter in running.waits:
         _step(running, partial(waiting.forget, enter))
     _step(running, lambda: said.extend(running.stop()))

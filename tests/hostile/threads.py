@@ -31,7 +31,7 @@ from whoholds.ledger.cpython import has_gil
 from whoholds.ledger.entries import ORPHANED
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED
 from whoholds.settings.limits import Limits
-from whoholds.watching import ticker
+from whoholds.watching import attending
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
@@ -259,13 +259,13 @@ def faults_of(library: str, threads: int, operations: int) -> tuple[str, list[st
     driver = watch_plain if run.plain else sqlite.watch
     limits = Limits(every=0.05, max_handles=max(operations, 1000))
     watch = Watch(limits, drivers=(driver, sqlalchemy.watch), outputs=(tally,)).start()
-    ticker.attend(watch)
+    attending.attend(watch)
     began = time.monotonic()
     try:
         made = run()
     finally:
         took = time.monotonic() - began
-        ticker.leave(watch)
+        attending.leave(watch)
         looks = tally.looks
         while tally.looks == looks:  # a look may be under way still
             watch.tick()

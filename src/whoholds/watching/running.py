@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from whoholds.watching.watch import Watch
 
-# Each watch with its Ticker, typed Any because that module is above this one. Only `ticker.attend` and `ticker.leave`
-# may change the list.
+# Each watch with its Ticker, typed Any because that module is above this one. Only `attending.attend` and
+# `attending.leave` may change the list.
 attended: list[tuple[Watch, Any]] = []
 
 

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from whoholds.hooks import otel_names
-from whoholds.watching import ticker as ticking
+from whoholds.watching import attending
 
 try:
     from _queue import Empty, SimpleQueue
@@ -47,7 +47,7 @@ def outlive_us() -> None:
         shut = getattr(provider(signal), "shutdown", None)
         if shut is not None and otel_names.shuts_down_at_exit(shut.__self__):
             atexit.unregister(shut)
-            ticking.after_last_look(_guarded(shut))
+            attending.after_last_look(_guarded(shut))
 
 
 def _guarded(shut: Callable[[], Any]) -> Callable[[], None]:

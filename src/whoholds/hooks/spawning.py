@@ -13,16 +13,17 @@ from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger import here
 from whoholds.ledger import scope as scopes
-from whoholds.ledger.cpython import active_threads, attribute, executor_width, handle_run, own, set_attribute, thread_of
+from whoholds.ledger.cpython import active_threads, attribute, executor_width, handle_run, set_attribute, thread_of
 from whoholds.ledger.here import (
     FRAMES,
-    JOB,
     OWNER,
     SPAWN,
     Job,
+    Place,
     current_owner,
     no_context,
     noted,
+    place_of,
     spawning,
     starting,
     thread_owner,
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.owner import Owner
 
-    # (the attributes of a Thread, what it works at or for whom, what it worked at before)
-    _Work: TypeAlias = tuple[dict[str, Any], Job | Owner | None, Any]
+    # (the Place of a Thread, what it works at or for whom, what it worked at before)
+    _Work: TypeAlias = tuple[Place, Job | Owner | None, Any]
 
 
 _restore: list[Callable[[], None]] = []
@@ -235,17 +236,17 @@ def _failed(item: Any, error: BaseException | None) -> None:
 
 def _works_at(thread: Any, work: Job | Owner | None) -> _Work:
     """Notes that a Thread works at a job, or for an owner. The result is for `_over`, which restores what was there."""
-    attributes = own(thread)
-    before = attributes.get(JOB)
-    attributes[JOB] = work
-    return attributes, work, before
+    place = place_of(thread)
+    before = place.work
+    place.work = work
+    return place, work, before
 
 
 def _over(begun: _Work) -> None:
     """The thread no longer works at what `begun` has. A second call changes nothing."""
-    attributes, work, before = begun
-    if attributes.get(JOB) is work:
-        attributes[JOB] = before
+    place, work, before = begun
+    if place.work is work:
+        place.work = before
     if type(work) is Job and work.owner is not None:
         work.owner.job_over_at = monotonic()
 

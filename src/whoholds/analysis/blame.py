@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 _LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpreter's own scripts
-WATCHED = 2  # libraries that drivers watch, the standard library and whoholds: never to blame
+WATCHED = _origin.WATCHED  # libraries that drivers watch, the standard library and whoholds: never to blame
 _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))  # packages that only carry calls into threads and tasks
-_kinds: dict[str, int] = {}  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
+_kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
 _watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
 _watched_places: list[str] = []  # folders and files of watched packages, which may lie beside the application

@@ -60,7 +60,7 @@ def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
     first = group[0]
     all_inners = first.inners if len(group) == 1 else [inner for nesting in group for inner in nesting.inners]
     inners = dict.fromkeys(all_inners)  # each once
-    handles = tuple([inner for inner in inners if type(inner) is Handle and inner.opened_stamp])
+    handles = tuple([inner for inner in inners if isinstance(inner, Handle) and inner.opened_stamp])
     owners = max(*(nesting.pair.most for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
     at_once = 1 + max(map(held.__getitem__, map(id, inners)))
     safe = owners * (at_once - 1) + 1

@@ -171,20 +171,14 @@ class Lender:
         pool, ledger = loan.pool, self.ledger
         if pool is not None and pool.closed:
             ledger.pool_back(pool)
-        loan.driver = self.driver
         if handle is None:
-            loan.database = otherwise or database("other_sql")
             loan.caller = UNSEEN
+            ledger.lent(loan, lent, None, self.driver, otherwise or database("other_sql"))
         else:
-            loan.database = handle.database
-            loan.backend_pid = handle.backend_pid
             handle.at_home = False
             if pool is not None:
                 handle.pool = pool
-            loan.calls = handle.calls  # as `Handle.lent`, written out: each loan passes here
-            loan.calls_s = handle.calls_s
-            loan.parent = handle
-        ledger.lent(loan, lent)
+            ledger.lent(loan, lent, handle, self.driver)
 
     def back(self, loan: Handle | None) -> None:
         """The pool has this loan back, and its connection is at home."""

@@ -313,5 +313,27 @@ class Handle(Request):
         return f"<{state} {self.kind} {self.opened_stamp} to {self.database}>"
 
 
+class Loan(Handle):
+    """A pool's loan, made when its borrower asks. What a connection alone has, it has in common with all other loans.
+
+    `Ledger.asks` fills in what a look may read of a request, `Ledger.lent` the rest: `Handle.__init__` is not called,
+    for a program borrows with each request.
+    """
+
+    __slots__ = ()
+    kind = CHECKOUT
+    in_transaction = False
+    server_side = False
+    at_home = False
+    home_at = 0.0
+    used_by = 0
+    ring = ()
+    probe = None
+    probed = -1
+    unread = ()
+    asker = None
+    shared = None
+
+
 def _second(statement: tuple[Any, float, float]) -> float:
     return statement[1]

@@ -24,11 +24,23 @@ from whoholds.ledger.callers import caller_of
 from whoholds.ledger.database import database
 from whoholds.ledger.ends import NOBODY, Ends, Note
 from whoholds.ledger.entries import ASKED, ORPHANED, PARENT, THREAD_ENDED, Entries, Refusal, Sharing
-from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER, UNSEEN, Handle, Pool, Request
+from whoholds.ledger.handle import (
+    CHECKOUT,
+    CLOSED,
+    COLLECTED,
+    CONNECTION,
+    FREED,
+    OVER,
+    UNSEEN,
+    Handle,
+    Loan,
+    Pool,
+    Request,
+)
 from whoholds.ledger.here import nothing_at_closing, opened_for
 from whoholds.ledger.lockouts import Lockouts
 from whoholds.ledger.opener import opener_of_owner
-from whoholds.ledger.origin import capture_own, shared
+from whoholds.ledger.origin import capture_loan, capture_own, shared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,9 +55,10 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
-_new, _fill = object.__new__, Handle.__init__  # `Handle(…)` goes through C, which costs a fifth more
+_new = object.__new__
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
 MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
+LEAST_OF_LOAN = 12  # frames
 STORED = 100  # callers that share one connection, and places that a pool has lost
 
 
@@ -67,7 +80,7 @@ class Ledger:
         most: int = 100_000,
     ) -> None:
         self.clock = clock
-        self.frames = frames
+        self.keep_frames(frames)
         self.most = most
         self.active = True
         self.quiet_ident = 0  # the thread that ticks: what it opens is not watched
@@ -91,6 +104,7 @@ class Ledger:
         self.look_for_ended: Callable[[], list[Handle]] | None = None
         self._owner = owner
         self._origin = origin
+        self._origin_of_loan = capture_loan if origin is capture_own else origin
         self._stamp = stamp or itertools.count(1)
         self._open: dict[int, Handle] = {}
         self._ended: deque[Handle] = deque(maxlen=most)
@@ -107,6 +121,14 @@ class Ledger:
         self._dropped_ends = 0
         self.ends = Ends(self._stamp, clock)
         self._reference, self._on_end = self.ends.reference, self.ends.on_end
+
+    def keep_frames(self, frames: int) -> None:
+        """From now on an origin keeps so many frames; of a loan, made with each request, three eighths as many.
+
+        Twelve at least, if `frames` allows.
+        """
+        self.frames = frames
+        self._frames_of_loan = min(frames, max(LEAST_OF_LOAN, frames * 3 // 8))
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
@@ -153,11 +175,20 @@ class Ledger:
 
         The result is the loan that it gets, once the pool has given it: see `lent`.
         """
-        loan = _new(Handle)
-        _fill(loan, CHECKOUT, "", NOWHERE, self._owner(), self._origin(frame, self.frames))
+        loan = _new(Loan)
+        loan.owner = self._owner()
+        loan.origin = self._origin_of_loan(frame, self._frames_of_loan)
+        loan.pool = pool
+        loan.ledger = loan.parent = loan.ref = loan.context = loan.scope = None
+        loan.closed_at = loan.closed_stamp = loan.calls_after = None
+        loan.site = loan.kept = loan.referrer = None
+        loan.looked_at = loan.inherited = False
+        loan.told = loan.opened_stamp = loan.caller = loan.user = 0
+        loan.lost_s = 0.0
+        loan.how = ""
+        loan.made = ()
         loan.began = self.clock()
         if pool is not None:
-            loan.pool = pool
             try:
                 pool.waiting.add(loan)
             except BaseException:  # a signal's handler raised: whoever keeps the exception must not keep the loan
@@ -165,8 +196,27 @@ class Ledger:
                 raise
         return loan
 
-    def lent(self, loan: Handle, thing: Any) -> None:
-        """The pool has given the loan that was asked for; `thing` is what the borrower got, as for `opened`."""
+    def lent(
+        self,
+        loan: Handle,
+        thing: Any,
+        connection: Handle | None = None,
+        driver: str = "",
+        otherwise: Database = NOWHERE,
+    ) -> None:
+        """The pool has given the loan that was asked for; `thing` is what the borrower got, as for `opened`.
+
+        It is of `connection`, or of one that nobody watches and that leads to `otherwise`.
+        """
+        loan.driver = driver
+        if connection is None:
+            loan.database, loan.backend_pid, loan.calls, loan.calls_s = otherwise, None, 0, 0.0
+        else:
+            loan.database = connection.database
+            loan.backend_pid = connection.backend_pid
+            loan.calls = connection.calls  # as `Handle.lent`, written out: each loan passes here
+            loan.calls_s = connection.calls_s
+            loan.parent = connection
         if self.active and _thread.get_ident() != self.quiet_ident:
             self._enter(loan, thing)
             loan.connect_s = loan.opened_at - loan.began

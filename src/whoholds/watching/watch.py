@@ -195,7 +195,7 @@ class Watch:
         self.limits = applied
         self.repeats.repeat = applied.repeat
         self.history.sites.source = applied.source
-        self.ledger.frames = applied.frames
+        self.ledger.keep_frames(applied.frames)
         self.intended.use(applied.ignore)
 
     def in_child(self) -> None:

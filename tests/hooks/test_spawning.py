@@ -181,6 +181,27 @@ def test_each_job_of_a_worker_is_an_owner_of_its_own(seen: Seen) -> None:
     assert seen[0].thread is seen[1].thread
 
 
+def test_a_worker_that_opened_something_of_its_own_works_at_its_jobs(seen: Seen) -> None:
+    """In its initializer, for instance: then the job is the owner, and after the job the thread again."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1, initializer=seen.here) as executor:
+        submits(executor, seen)
+        submits(executor, seen)
+        done = threading.Event()
+
+        class Idle:
+            """A work item that is no job."""
+
+            def run(self) -> None:
+                seen.here()
+                done.set()
+
+        executor._work_queue.put(Idle())  # type: ignore[arg-type]
+        assert done.wait(10)
+    assert [owner.kind for owner in seen] == ["thread", "job", "job", "thread"]
+    assert seen[0] is seen[3]
+    assert seen[1] is not seen[2]
+
+
 def makes_a_pool(seen: Seen) -> None:
     with multiprocessing.pool.ThreadPool(2) as pool:
         pool.map(seen.here, range(2))
@@ -545,7 +566,10 @@ loop.close()
 
 
 def test_gevents_greenlets_know_their_lines(tmp_path: Path) -> None:
-    """Spawned, and as threads under `monkey.patch_all()`; also those that have logged, which makes them Dummies."""
+    """Spawned, and as threads under `monkey.patch_all()`; also those that have logged, which makes them Dummies.
+
+    The thread that they run in is known already.
+    """
     needed("gevent")
     ran = Programs(tmp_path).run(
         """
@@ -555,6 +579,8 @@ monkey.patch_all()
         + WORLD
         + """
 import gevent, threading
+from whoholds.ledger import here
+assert here.current_owner() is here.current_owner()
 def logs():
     assert type(threading.current_thread()).__name__ == "_DummyThread"
     opens()

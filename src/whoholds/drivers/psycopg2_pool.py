@@ -141,7 +141,8 @@ class _Lender(Lender):
             if loans is None or handle is None:
                 return
         key = id(connection)
-        if key not in loans or not loans[key].open:
+        before = loans.get(key)
+        if before is None or before.closed_stamp is not None:
             loans[key] = loan
             self.lend(loan, None, handle)
 

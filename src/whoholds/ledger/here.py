@@ -57,8 +57,8 @@ class Place:
         self.work: Job | Owner | None = None
 
 
-# The Place of each thread, so that its Thread need not be found. Not asked where there are greenlets: those of one
-# thread would share it. It must be nothing but a Place, for it lives a moment longer than the Thread's attributes.
+# The Place of each thread, so that its Thread need not be found. Not asked in a greenlet, which would find that of its
+# thread. It must be nothing but a Place, for it lives a moment longer than the Thread's attributes.
 _here = _thread._local()
 
 
@@ -87,9 +87,9 @@ def current_owner() -> Owner | None:
             return _new_owner("task", name_of_task(task), task, ident, starting.get(ident))
     try:
         work = _here.place.work
-        if type(work) is Owner and "greenlet" not in modules:
+        if type(work) is Owner and ("greenlet" not in modules or modules["greenlet"].getcurrent().parent is None):
             return work
-    except AttributeError:  # this thread has not asked before
+    except AttributeError:  # this thread has not asked before; greenlet is being imported just now
         pass
     return _found_owner(_thread.get_ident(), modules)
 
@@ -105,10 +105,16 @@ def _found_owner(ident: int, modules: dict[str, Any]) -> Owner | None:
     place = place_of(thread)
     if place.work is None:
         place.work = thread_owner(thread, ident)
-    if "greenlet" not in modules and kept(thread, PLACE) is place:
+    if not _in_greenlet() and kept(thread, PLACE) is place:
         _here.place = place
     work = place.work
     return work.owner or _job_owner(work) if type(work) is Job else work  # type: ignore[return-value]  # an Owner
+
+
+def _in_greenlet() -> bool:
+    """Whether this is a greenlet other than the thread's own."""
+    greenlet = sys.modules.get("greenlet")
+    return greenlet is not None and greenlet.getcurrent().parent is not None
 
 
 def place_of(thread: Any) -> Place:

@@ -187,7 +187,7 @@ class Ledger:
         loan.lost_s = 0.0
         loan.how = ""
         loan.made = ()
-        loan.began = self.clock()
+        loan.began = loan.used_at = self.clock()
         if pool is not None:
             try:
                 pool.waiting.add(loan)

@@ -31,6 +31,50 @@ def lending(  # noqa: C901 - one sequence: parts of it would cost calls or clari
     Then comes `lent(self, loan, result)`, or `not_lent(self, loan, exc, args, kwargs)`, which follows also where the
     program's signal handler raised in one of the others: the loan is then None where `asks` did not end.
     """
+    many = _plain_parameters(original)
+    if many is None or many > 2:  # noqa: PLR2004 - as below
+        return _lending_any(original, asks, lent, not_lent)
+    frame_at = sys._getframe
+
+    def call(self: Any, a: Any, b: Any) -> Any:
+        loan = result = None
+        try:
+            try:
+                loan = asks(self, (a,) if many == 1 else (a, b) if many else (), _NOTHING, frame_at(1))
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            if many == 1:
+                result = original(self, a)
+            elif not many:
+                result = original(self)
+            else:
+                result = original(self, a, b)
+            if loan is not None:
+                try:
+                    pool = loan.pool
+                    if pool is not None and pool.waiting:
+                        pool.waiting.discard(loan)
+                    lent(self, loan, result)
+                except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                    stays_ours(error, original)
+        except BaseException as exc:
+            try:
+                not_lent(self, loan, exc, (a,) if many == 1 else (a, b) if many else (), _NOTHING)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                a = b = None
+                del self, loan, result, exc
+            raise
+        return result
+
+    return _with_parameters_of(original, call, many)
+
+
+def _lending_any(  # noqa: C901 - likewise
+    original: Callable[..., Any], asks: Before, lent: Lent, not_lent: NotLent
+) -> Any:
+    """`lending` for a method that takes more than two plain arguments."""
     frame_at = sys._getframe
 
     def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -152,9 +196,8 @@ def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or 
     A call that takes any keywords makes a dict of them, and one more for `original`: twice the price. So this call has
     the parameters of `original`, where they are one to four plain ones; otherwise it is `around`.
     """
-    code = original.__code__
-    many = code.co_argcount - 1
-    if code.co_kwonlyargcount or code.co_flags & _ANY_ARGUMENTS or not 1 <= many <= 4:  # noqa: PLR2004 - as below
+    many = _plain_parameters(original)
+    if many is None or not 1 <= many <= 4:  # noqa: PLR2004 - as below
         return around(original, before, after, failed, framed=False)
 
     def call(self: Any, a: Any, b: Any, c: Any, d: Any) -> Any:  # noqa: C901 - likewise
@@ -190,8 +233,24 @@ def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or 
             raise
         return result
 
-    ours = call.__code__
-    names = (*code.co_varnames[: many + 1], *ours.co_varnames[many + 1 :])
-    call.__code__ = ours.replace(co_varnames=names, co_argcount=many + 1)  # what is left of `a` to `d` has no value
+    return _with_parameters_of(original, call, many)
+
+
+def _plain_parameters(original: Any) -> int | None:
+    """How many parameters a method takes after `self`; None if it is no Python function or takes others than plain."""
+    code = getattr(original, "__code__", None)
+    if code is None or code.co_kwonlyargcount or code.co_flags & _ANY_ARGUMENTS:
+        return None
+    return int(code.co_argcount) - 1
+
+
+def _with_parameters_of(original: Any, call: Any, many: int) -> Any:
+    """`call` with the names and defaults of the `many` parameters of `original` for its own after `self`.
+
+    Those that it has beyond have no value.
+    """
+    theirs, ours = original.__code__, call.__code__
+    names = (*theirs.co_varnames[: many + 1], *ours.co_varnames[many + 1 :])
+    call.__code__ = ours.replace(co_varnames=names, co_argcount=many + 1)
     call.__defaults__ = original.__defaults__
     return stands_for(call, original)

@@ -68,7 +68,10 @@ class Lender:
 
     def pool_of(self, theirs: Any) -> Pool | None:
         """Ours for the library's pool; None where nobody is judged by what it lends."""
-        pool: Pool | None = getattr(theirs, "_whoholds_pool", None)
+        try:
+            pool: Pool | None = theirs._whoholds_pool
+        except AttributeError:
+            return None
         return pool
 
     def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -102,7 +102,7 @@ class _Lender(Lender):
     def lent(self, theirs: Any, loan: Handle, lent: Any) -> None:
         """The pool has lent `lent`, which wraps a SteadyDB connection, which wraps the driver's: a loan is opened."""
         del theirs
-        setattr(lent, LOAN, loan)
+        lent._whoholds_loan = loan  # `LOAN`
         self.lend(loan, lent, handle_on(getattr(lent._con, "_con", None)))
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
@@ -122,7 +122,7 @@ class _Lender(Lender):
         """The borrower has closed its loan."""
         loan: Handle = lent._whoholds_loan
         self.ledger.given_back(loan)
-        setattr(lent, LOAN, None)
+        lent._whoholds_loan = None
 
     def perhaps_given_back(self, lent: Any, _kept: Any, _exc: Any, frame: Any) -> None:
         """Closing it was interrupted, and it is lent as before; or a signal's handler raised after that."""

@@ -141,11 +141,14 @@ class _Lender(Lender):
 
         A loan that the program drops is freed, and lost to the pool.
         """
-        handle: Handle | None = getattr(connection, "_whoholds", None)
-        if handle is not None:
+        try:
+            handle: Handle = connection._whoholds
+        except AttributeError:  # nobody watches it
+            pass
+        else:
             if loan.pool is not None:
                 loan.pool.max = theirs.max_size or None
-            setattr(connection, LOAN, loan)
+            connection._whoholds_loan = loan  # `LOAN`
             self.lend(loan, connection, handle)
             theirs._whoholds_database = handle.database
 
@@ -167,10 +170,13 @@ class _Lender(Lender):
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back. It ends before the call, for the next borrower may get it during the call."""
-        connection = args[0] if args else kwargs.get("conn")
-        loan: Handle | None = getattr(connection, LOAN, None)
+        connection: Any = args[0] if args else kwargs.get("conn")
+        try:
+            loan: Handle | None = connection._whoholds_loan
+        except AttributeError:  # it was not lent, or is no connection
+            loan = None
         if loan is not None:
-            setattr(connection, LOAN, None)
+            connection._whoholds_loan = None
             self.back(loan)
         return connection, loan
 

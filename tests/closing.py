@@ -39,12 +39,10 @@ class Table:
         if not report.exists():
             return
         line = self._line(version)
-        for suite in ET.parse(report).getroot().iter("testsuite"):  # noqa: S314 - pytest wrote it here
-            tests, skipped = int(suite.get("tests", 0)), int(suite.get("skipped", 0))
-            failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
-            line.passed += tests - skipped - failed
-            line.failed = failed if again else line.failed + failed
-            line.skipped += 0 if again else skipped
+        passed, skipped, failed = counts(report)
+        line.passed += passed
+        line.failed = failed if again else line.failed + failed
+        line.skipped += 0 if again else skipped
 
     def compared(self, summary: Path) -> None:
         """Count the foreign suites of the file that `tests.foreign --summary` wrote: [suite, Python, tests, new]."""
@@ -67,3 +65,14 @@ class Table:
 
     def _line(self, version: str) -> Line:
         return self._lines.setdefault(version, Line())
+
+
+def counts(report: Path) -> tuple[int, int, int]:
+    """Count what passed, was skipped and failed in pytest's JUnit file; nothing if it wrote none."""
+    if not report.exists():
+        return 0, 0, 0
+    suites = list(ET.parse(report).getroot().iter("testsuite"))  # noqa: S314 - pytest wrote it here
+    tests, skipped, failures, errors = (
+        sum(int(suite.get(kind, 0)) for suite in suites) for kind in ("tests", "skipped", "failures", "errors")
+    )
+    return tests - skipped - failures - errors, skipped, failures + errors

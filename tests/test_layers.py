@@ -149,7 +149,7 @@ def test_a_family_knows_its_own_part_of_the_rest(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["drivers", "outputs"])
 def test_siblings_do_not_know_one_another(family: str) -> None:
-    """But what they share: the kit, and what begins with `_`; the parts of one package are one."""
+    """But what they share: the kit, the table of versions, and what begins with `_`; the parts of one package are one."""
 
     def member(module: str) -> str:
         return module.split(".")[1] if "." in module else ""
@@ -160,7 +160,7 @@ def test_siblings_do_not_know_one_another(family: str) -> None:
         if top(arrow.module) == top(arrow.imports) == family
         and member(arrow.module) != member(arrow.imports)
         and not member(arrow.imports).startswith("_")
-        and member(arrow.imports) != "kit"
+        and member(arrow.imports) not in ("kit", "versions")
     ]
     assert cross == []
 
@@ -168,8 +168,8 @@ def test_siblings_do_not_know_one_another(family: str) -> None:
 @pytest.mark.parametrize("family", ["drivers", "outputs"])
 def test_only_assembling_imports_drivers_and_outputs_and_only_when_they_are_wanted(family: str) -> None:
     """Inside functions, so that nothing is imported that the program does not use."""
-    # strings; `warn_caller` for the end of a scope; what a refusal looks like
-    light = {"drivers.table", "outputs.warn", "drivers._importlib_bootstrap.errors"}
+    # strings, and versions; `warn_caller` for the end of a scope; what a refusal looks like
+    light = {"drivers.table", "drivers.versions", "outputs.warn", "drivers._importlib_bootstrap.errors"}
     foreign = [arrow for arrow in ARROWS if top(arrow.imports) == family != top(arrow.module)]
     foreign = [arrow for arrow in foreign if arrow.imports not in light]
     assert {arrow.module for arrow in foreign} <= {"assembling"}
@@ -211,7 +211,7 @@ def test_every_driver_that_is_named_is_there() -> None:
         tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
         assert functions <= {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     files = {f"drivers.{path.stem}" for path in (SOURCE / "drivers").glob("[a-z]*.py")}
-    assert files - set(named) == {"drivers.generic", "drivers.kit", "drivers.table"}
+    assert files - set(named) == {"drivers.generic", "drivers.kit", "drivers.table", "drivers.versions"}
 
 
 def test_a_detectors_name_is_its_rule() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -98,7 +99,10 @@ def dbutils(dsn: str) -> Iterator[Any]:
 def peewee(dsn: str) -> Iterator[Any]:
     from playhouse.pool import PooledPostgresqlDatabase
 
-    database = PooledPostgresqlDatabase(dsn, max_connections=1)
+    at = urlsplit(dsn)
+    database = PooledPostgresqlDatabase(
+        at.path[1:], user=at.username, host=at.hostname, port=at.port, max_connections=1
+    )
 
     @contextmanager
     def lend() -> Iterator[Any]:
@@ -296,19 +300,21 @@ def test_a_loan_that_psycopg_s_pool_had_taken_when_a_signal_came_has_ended(watch
     """The signal's handler raises in `putconn`, when the connection is home or lent on: no second loan is made of it."""
     from psycopg_pool import ConnectionPool
 
-    class Interrupted(ConnectionPool[Any]):
+    class Interrupted(ConnectionPool):  # type: ignore[type-arg]
         """Its handler raises after all was done."""
 
         signals = 2
 
-        def _putconn(self, conn: Any, from_getconn: bool) -> None:  # noqa: FBT001 - the library's signature
-            super()._putconn(conn, from_getconn=from_getconn)
+        def interrupted(self, *args: Any, **kwargs: Any) -> None:
+            getattr(super(), last_step)(*args, **kwargs)
             if self.signals:
                 self.signals -= 1
                 if not self.signals:
                     borrowed.append(self.getconn())
                 raise KeyboardInterrupt
 
+    last_step = "_putconn" if hasattr(ConnectionPool, "_putconn") else "_return_connection"  # before 3.2
+    setattr(Interrupted, last_step, Interrupted.interrupted)
     borrowed: list[Any] = []
     with Interrupted(postgres, min_size=1, max_size=1, open=True) as pool:
         for out in (0, 1):

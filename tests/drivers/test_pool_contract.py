@@ -158,7 +158,7 @@ class AioodbcPool(AiomysqlPool):
     async def pool(self) -> AsyncIterator[Any]:
         import aioodbc
 
-        async with aioodbc.create_pool(f"DRIVER=SQLite3;Database={self.at}", minsize=1, maxsize=1) as pool:
+        async with aioodbc.create_pool(dsn=f"DRIVER=SQLite3;Database={self.at}", minsize=1, maxsize=1) as pool:
             yield pool
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds import registry
 from whoholds.analysis.frames import shown_path
 from whoholds.assembling import is_installed
-from whoholds.drivers import table
+from whoholds.drivers.versions import FOUNDATIONS, LIBRARIES, Versions, numbers
 from whoholds.remote.polling import polling, settle
 from whoholds.remote.processes import can_be_listed
 from whoholds.reporting.held import cost_text
@@ -26,15 +26,6 @@ from whoholds.version import VERSION
 if TYPE_CHECKING:
     from whoholds.settings.limits import Limits
 
-# The distributions of modules whose names differ from theirs.
-_DISTRIBUTIONS = {
-    "psycopg2": ("psycopg2-binary", "psycopg2"),
-    "MySQLdb": ("mysqlclient",),
-    "mysql": ("mysql-connector-python",),
-    "psycopg_pool": ("psycopg-pool",),
-    "playhouse": ("peewee",),
-    "dbutils": ("DBUtils",),
-}
 PATIENCE_S = 2.0  # until a watched process is left out
 _IN_WORDS = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
@@ -47,6 +38,7 @@ def doctor(color: str = AUTO) -> int:
         sys.stdout.write(in_color(text) if colored else text)
 
     say(f"whoholds {VERSION}, Python {sys.version.split()[0]} at {sys.executable}\n")
+    say(f"with {' and '.join(f'{name} {_installed(name, known)}' for name, known in FOUNDATIONS.items())}\n")
     reasons, limits = _reasons()
     say("active here: yes\n" if not reasons else "active here: no\n")
     for reason in reasons:
@@ -127,20 +119,25 @@ def reads_pth() -> bool:
 
 
 def _libraries() -> list[tuple[str, str]]:
-    seen: dict[str, str] = {}
-    for module in table.DRIVERS:
-        top = module.partition(".")[0]
-        if top not in seen:
-            seen[top] = _installed(top)
-    return sorted(seen.items())
+    """Each library that has a driver, and which version is installed, by name."""
+    installed = [(name, _installed(name, known)) for name, known in LIBRARIES.items()]
+    return sorted([*installed, ("sqlite3", "with Python")], key=lambda library: library[0].lower())
 
 
-def _installed(module: str) -> str:
-    if module in sys.stdlib_module_names:
-        return "with Python"
-    for distribution in _DISTRIBUTIONS.get(module, (module,)):
+def _installed(name: str, known: Versions) -> str:
+    """The version of a library that is installed, and what there is to say of it."""
+    for distribution in known.packages or (name,):
         try:
-            return version(distribution)
+            return remarked(version(distribution), known)
         except PackageNotFoundError:
             continue
     return "not installed"
+
+
+def remarked(installed: str, known: Versions) -> str:
+    """The version, and whether it is one that the driver does not take, or one that is newer than tested."""
+    if known.below and not numbers(known.oldest) <= numbers(installed) < numbers(known.below):
+        return f"{installed}, not watched: its driver knows {known.oldest} to below {known.below}"
+    if numbers(installed) > numbers(known.newest):
+        return f"{installed}, newer than tested ({known.newest})"
+    return installed

@@ -286,6 +286,10 @@ def _next(self: Any) -> Any:
     return next(self.__wrapped__)
 
 
+def _aexit(self: Any, *raised: Any) -> Any:
+    return self.__wrapped__.__aexit__(*raised)  # older versions of wrapt do not pass it on
+
+
 def _aiter(self: Any) -> Any:
     return as_itself(self, self.__wrapped__.__aiter__())
 
@@ -300,6 +304,7 @@ _CURSOR: dict[str, Any] = {
     "__next__": _next,
     "__enter__": enter,
     "__aenter__": enter_async,
+    "__aexit__": _aexit,
     "__aiter__": _aiter,
     "__anext__": _anext,
 }

@@ -28,7 +28,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import aiomysql
     from aiomysql import connection, cursors, pool
 
-    kit.library("aiomysql", aiomysql.__version__, "0.1", "1")
+    kit.library("aiomysql", aiomysql.__version__)
     base, cursor, result = connection.Connection, cursors.Cursor, connection.MySQLResult
 
     def used(method: Any, *, sql: bool = False) -> Any:

@@ -29,7 +29,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import aioodbc
     from aioodbc import connection, cursor, pool
 
-    kit.library("aioodbc", aioodbc.__version__, "0.4", "1")
+    kit.library("aioodbc", aioodbc.__version__)
     base, cursors = connection.Connection, cursor.Cursor
     with kit.open_names() as stand:
         connect = kit.opening_async(base._connect, ledger, "aioodbc", _identify, kit.keep, _target)

@@ -30,7 +30,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import aiopg
     from aiopg import connection, pool
 
-    kit.library("aiopg", aiopg.__version__, "1.3", "2")
+    kit.library("aiopg", aiopg.__version__)
     base, cursor, pools = connection.Connection, connection.Cursor, pool.Pool
     lender = AioLender(ledger, "aiopg", "postgresql")
     with kit.open_names() as stand:

@@ -36,7 +36,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch aiosqlite while the block lasts."""
     import aiosqlite
 
-    kit.library("aiosqlite", aiosqlite.__version__, "0.17", "1")
+    kit.library("aiosqlite", aiosqlite.__version__)
     with kit.open_names() as stand:
         stand(aiosqlite.Connection, "_connect", _connect(ledger, aiosqlite.Connection._connect))
         yield

@@ -28,7 +28,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch asyncmy while the block lasts."""
     from asyncmy import connection, pool, version
 
-    kit.library("asyncmy", version.__VERSION__, "0.2", "1")
+    kit.library("asyncmy", version.__VERSION__)
     base, prepared = connection.Connection, getattr(connection, "PreparedStatement", None)
 
     with kit.open_names() as stand:

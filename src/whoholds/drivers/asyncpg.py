@@ -34,7 +34,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import asyncpg
     from asyncpg import connect_utils, connection, cursor, pool, prepared_stmt
 
-    kit.library("asyncpg", asyncpg.__version__, "0.29", "1")
+    kit.library("asyncpg", asyncpg.__version__)
     base, statement = connection.Connection, prepared_stmt.PreparedStatement
     known = kit.Known()
 

@@ -26,9 +26,10 @@ _FILLING = "_whoholds_filling"  # attribute of a PooledDB while the constructor 
 @contextmanager
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch DBUtils' pools while the block lasts."""
+    import dbutils
     from dbutils import pooled_db
 
-    kit.library("dbutils")
+    kit.library("DBUtils", dbutils.__version__, packages=("dbutils",))
     pool, lender = pooled_db.PooledDB, _Lender(ledger)
     lender.out_of_patience = (getattr(pooled_db, "TooManyConnectionsError", None) or pooled_db.TooManyConnections,)
     with kit.open_names() as stand:
@@ -47,9 +48,10 @@ def watch(ledger: Ledger) -> Iterator[None]:
 @contextmanager
 def watch_persistent(ledger: Ledger) -> Iterator[None]:
     """Watch DBUtils' persistent connections, which ignore their `close`, while the block lasts."""
+    import dbutils
     from dbutils.steady_db import SteadyDBConnection
 
-    kit.library("dbutils")
+    kit.library("DBUtils", dbutils.__version__, packages=("dbutils",))
 
     def closed(steady: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         if not steady._closeable:

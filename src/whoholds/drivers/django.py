@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 @contextmanager
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch Django while the block lasts."""
+    import django
     from django.db.backends.base.base import BaseDatabaseWrapper
 
-    kit.library("django", packages=("django", "asgiref"), layers=("django/db/", "django/utils/"))
+    kit.library("Django", django.__version__, packages=("django", "asgiref"), layers=("django/db/", "django/utils/"))
 
     def kept(wrapper: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """Marks a kept connection as put aside. `close_old_connections` calls the hooked method around each request.

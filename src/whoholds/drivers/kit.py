@@ -28,7 +28,6 @@ they raise goes no further: the program's call is not touched, and the next look
 from __future__ import annotations
 
 import os
-import re
 import sys
 import types
 from contextlib import ExitStack, contextmanager
@@ -60,6 +59,7 @@ from whoholds.drivers._opens import (
     timed_connect,
     timed_connect_async,
 )
+from whoholds.drivers.versions import LIBRARIES, numbers
 from whoholds.hooks.imports import names_of
 from whoholds.hooks.seams import replace, stands_for
 from whoholds.ledger.database import Database, database
@@ -132,16 +132,16 @@ def library(
 
     `packages` are the library's top-level packages where they are not called `name`; `layers` are the folders that
     work with the database (`django/db/`), where the rest of the library only calls them. Raises `StandsAside` unless
-    `oldest` ≤ `version` < `below`, dotted numbers of which the first two count; without `version` nothing is checked.
+    `oldest` ≤ `version` < `below`, which whoholds's own drivers have in `versions`; without `version` nothing is
+    checked.
     """
-    if version and not _numbers(oldest) <= _numbers(version) < _numbers(below):
+    if version and not oldest:
+        known = LIBRARIES[name]
+        oldest, below = known.oldest, known.below
+    if version and not numbers(oldest) <= numbers(version) < numbers(below):
         raise StandsAside(f"{name} {version} is here; this driver knows {name} from {oldest} to below {below}")
     for package in packages or (name,):
         never_blame(package, tuple(layer for layer in layers if layer.startswith(f"{package}/")))
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(digits) for digits in re.findall(r"\d+", version.split(" ", maxsplit=1)[0])[:2])
 
 
 class OpenNames:

@@ -33,7 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch mariadb while the block lasts."""
     import mariadb
 
-    kit.library("mariadb", mariadb.__version__, "1.1", "2")
+    kit.library("mariadb", mariadb.__version__)
     base, cursor, pools = mariadb.Connection, mariadb.Cursor, mariadb.ConnectionPool
     lender = _Lender(ledger)
     with kit.open_names() as stand:

@@ -31,7 +31,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from mysql import connector
     from mysql.connector import connection, cursor
 
-    kit.library("mysql-connector-python", connector.__version__, "8.0", "30", packages=("mysql",))
+    kit.library("mysql-connector-python", connector.__version__, packages=("mysql",))
     connections: list[Any] = [connection.MySQLConnection]
     cursors: list[Any] = [cursor.MySQLCursor, cursor.MySQLCursorPrepared]
     if connector.HAVE_CEXT:

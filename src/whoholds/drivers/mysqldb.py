@@ -40,7 +40,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     if MySQLdb.__name__ != "MySQLdb":  # pymysql.install_as_MySQLdb: it has a driver of its own
         yield
         return
-    kit.library("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), "1.4", "3", packages=("MySQLdb",))
+    kit.library("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), packages=("MySQLdb",))
     ledger.keepers["MySQLdb"] = Keepers(kit.keep)
     base, cursor, streaming = connections.Connection, cursors.BaseCursor, cursors.CursorUseResultMixIn
     with kit.open_names() as stand:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 @contextmanager
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch playhouse.pool while the block lasts."""
+    import peewee
     from playhouse import pool
 
-    kit.library("peewee", packages=("peewee", "playhouse"))
+    library: Any = peewee  # its stubs lack the version
+    kit.library("peewee", library.__version__, packages=("peewee", "playhouse"))
     base, lender = pool.PooledDatabase, _Lender(ledger)
     lender.out_of_patience = (pool.MaxConnectionsExceeded,)
     with kit.open_names() as stand:

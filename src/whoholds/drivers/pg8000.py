@@ -28,7 +28,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     base = CoreConnection
 
-    kit.library("pg8000", pg8000.__version__, "1.29", "2")
+    kit.library("pg8000", pg8000.__version__)
     ledger.keepers["pg8000"] = Keepers(kit.keep)
     with kit.open_names() as stand:
         named = _tags.in_constructor(base.__init__, ledger)

@@ -29,7 +29,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch psycopg while the block lasts."""
     import psycopg
 
-    kit.library("psycopg", psycopg.__version__, "3.1", "4")
+    kit.library("psycopg", psycopg.__version__)
     cursors = _Cursors(ledger)
     ledger.keepers["psycopg"] = Keepers(kit.keep)
 

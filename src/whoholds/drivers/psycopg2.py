@@ -41,7 +41,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import psycopg2
     from psycopg2 import extensions
 
-    kit.library("psycopg2", psycopg2.__version__, "2.8", "3")
+    kit.library("psycopg2", psycopg2.__version__)
     layer = _Layer(ledger, extensions.connection, extensions.cursor)
     ledger.keepers["psycopg2"] = Keepers(kit.Known().put, seen=False)
     with kit.open_names() as stand:

@@ -29,9 +29,10 @@ _PUBLIC = {"_getconn": "getconn", "_putconn": "putconn", "_closeall": "closeall"
 @contextmanager
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch psycopg2's pools while the block lasts."""
+    import psycopg2
     from psycopg2 import pool
 
-    kit.library("psycopg2")
+    kit.library("psycopg2", psycopg2.__version__)
     base, simple, lender = pool.AbstractConnectionPool, pool.SimpleConnectionPool, _Lender(ledger)
     ledger.keepers["psycopg2.pool"] = Keepers(pool=_keep_pool, loan=_keep_loan, lent=_lent)
     lender.out_of_patience = (pool.PoolError,)

@@ -31,7 +31,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import psycopg_pool
     from psycopg import AsyncConnection, Connection
 
-    kit.library("psycopg_pool", psycopg_pool.__version__, "3.1", "4")
+    kit.library("psycopg_pool", psycopg_pool.__version__)
     lender = _Lender(ledger)
     lender.out_of_patience = (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests)
     ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, loan=_keep_loan, lent=_lent)

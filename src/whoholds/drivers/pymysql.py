@@ -30,7 +30,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     # not `__version__` first: after install_as_MySQLdb that is the version of mysqlclient
     version = getattr(pymysql, "VERSION_STRING", pymysql.__version__)
-    kit.library("PyMySQL", version, "1.0", "3", packages=("pymysql",))
+    kit.library("PyMySQL", version, packages=("pymysql",))
     base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult
 
     ledger.keepers["pymysql"] = Keepers(kit.keep)

@@ -23,6 +23,6 @@ def watch(ledger: Ledger) -> Iterator[None]:
     """Watch pyodbc while the block lasts."""
     import pyodbc
 
-    kit.library("pyodbc", pyodbc.version, "4.0", "6")
+    kit.library("pyodbc", pyodbc.version)
     with watching(ledger, pyodbc, target):
         yield

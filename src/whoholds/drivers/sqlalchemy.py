@@ -37,7 +37,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import sqlalchemy
     from sqlalchemy import engine, event, exc, pool
 
-    kit.library("sqlalchemy", sqlalchemy.__version__, "1.4", "3")
+    kit.library("SQLAlchemy", sqlalchemy.__version__, packages=("sqlalchemy",))
     lender = _Lender(ledger, pool)
     lender.out_of_patience = (exc.TimeoutError,)
     ledger.keepers["sqlalchemy"] = Keepers(pool=lender.keep_pool, stock=_keep_stock, loan=_keep_loan, lent=_lent)

@@ -25,9 +25,11 @@ _MADE = "_whoholds_made"  # attribute of a session: the origin that says where i
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch SQLAlchemy's sessions while the block lasts; its pools have a driver of their own."""
     del ledger
+    import sqlalchemy
     from sqlalchemy import event
     from sqlalchemy.orm import Session
 
+    kit.library("SQLAlchemy", sqlalchemy.__version__, packages=("sqlalchemy",))
     began = kit.listener(_began, "sqlalchemy.orm.Session.after_begin", framed=False)
     with kit.open_names() as stand:
         stand(Session, "__init__", kit.around(Session.__init__, _making))

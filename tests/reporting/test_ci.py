@@ -16,7 +16,7 @@ from tests.programs import Programs
 from whoholds.commands.cli import main
 from whoholds.reporting.ci import code_quality, github_lines, sarif
 from whoholds.reporting.reading import Journal
-from whoholds.reporting.summary import Told
+from whoholds.reporting.summary import Contents
 
 if TYPE_CHECKING:
     from tests.inner import Suite
@@ -101,7 +101,7 @@ def test_the_code_quality_report_is_as_gitlab_asks(monkeypatch: pytest.MonkeyPat
 def test_no_damaged_journal_stops_them(tmp_path: Path) -> None:
     """Each day damages another way."""
     for path in damaged_journals(tmp_path, "hosts", 150):
-        findings = Told([Journal(path)]).findings
+        findings = Contents([Journal(path)]).findings
         valid(sarif(findings))
         assert all(set(issue) == GITLAB for issue in json.loads(code_quality(findings)))
         assert all(len(said.splitlines()) == 1 and said.startswith("::") for said in github_lines(findings))

@@ -18,7 +18,7 @@ from whoholds.reporting.handle_records import WITH_STATEMENTS
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import HOST
-from whoholds.reporting.summary import Told
+from whoholds.reporting.summary import Contents
 from whoholds.settings.limits import Limits
 from whoholds.version import VERSION
 
@@ -289,12 +289,12 @@ def test_the_last_word_of_an_id_counts(tmp_path: Path) -> None:
         program.looks()
     program.exits()
     assert [record["count"] for record in records(path, "finding")] == [2, 3]
-    assert [record["count"] for record in Told([Journal(path)]).findings] == [3]
+    assert [record["count"] for record in Contents([Journal(path)]).findings] == [3]
     (last,) = [line for line in path.read_text().splitlines() if '"count":3' in line and '"finding"' in line]
     with path.open("a") as file:
         for pid in (1, 2, 1):
             file.write(json.dumps({**json.loads(last), "pid": pid}) + "\n")
-    assert len(Told([Journal(path)]).findings) == 3
+    assert len(Contents([Journal(path)]).findings) == 3
 
 
 def test_the_run_comes_first(tmp_path: Path) -> None:

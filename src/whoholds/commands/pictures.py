@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 # By option: what makes the file, and what it is called.
 MAKERS: Final[dict[str, tuple[Callable[[Gathered], bytes], str]]] = {
-    "html": (lambda told: page(told.as_data()), "the picture"),
+    "html": (lambda contents: page(contents.as_data()), "the picture"),
     "perfetto": (trace_of, "the trace"),
-    "sarif": (lambda told: sarif(told.above_info), "the SARIF log"),
-    "gitlab": (lambda told: code_quality(told.above_info), "the code quality report"),
+    "sarif": (lambda contents: sarif(contents.above_info), "the SARIF log"),
+    "gitlab": (lambda contents: code_quality(contents.above_info), "the code quality report"),
 }
 
 
@@ -30,11 +30,11 @@ def asked(options: argparse.Namespace) -> dict[str, str]:
     return {option: path for option in MAKERS if (path := getattr(options, option))}
 
 
-def draw(told: Gathered, option: str, path: str) -> str:
+def draw(contents: Gathered, option: str, path: str) -> str:
     """Write the run to `path`, and return a line that says so. Raises OSError whose text names the option."""
     make, name = MAKERS[option]
     try:
-        write_whole(expanded(path), make(told))
+        write_whole(expanded(path), make(contents))
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         takes = "it takes the path of a file that can be written"
         raise OSError(f"whoholds: --{option} {visible(path)}: {takes} ({error})") from None

@@ -22,7 +22,7 @@ from whoholds.reporting.matters import matters_of_records, report_of
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.report import stamped
-from whoholds.reporting.summary import Told, lines_of
+from whoholds.reporting.summary import Contents, lines_of
 from whoholds.settings.matching import nearest
 from whoholds.text.streams import AUTO, NEVER, forget, print_on, say
 from whoholds.text.visible import visible
@@ -53,42 +53,42 @@ def report(
     """
     journals = [Journal(path) for path in _found(paths)]
     try:
-        told = _told(journals, as_json=as_json, handles=handles, drawn=bool(pictures))
+        contents = _contents_of(journals, as_json=as_json, handles=handles, drawn=bool(pictures))
     except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
         unread = next(journal for journal in journals if not journal.ended)
         return _wrong(unread, getattr(error, "strerror", None) or str(error))
     for journal in journals:
         if not journal.count and not journal.unknown:
             return _wrong(journal, "not a line of a journal in it")
-    if isinstance(told, Gathered) and pictures:
-        return _draw(told, pictures, color)
-    known = {*RULES, *registry.names(registry.RULES), *(finding.get("rule") for finding in told.findings)}
+    if isinstance(contents, Gathered) and pictures:
+        return _draw(contents, pictures, color)
+    known = {*RULES, *registry.names(registry.RULES), *(finding.get("rule") for finding in contents.findings)}
     for rule in rules:
         if rule not in known:
             say(f"whoholds: --rule {visible(rule)}: there is no such rule{nearest(rule, sorted(filter(None, known)))}")
             return 2
-    shown = [finding for finding in told.findings if _is_chosen(finding, rules, since)]
-    if isinstance(told, Document):
-        data = told.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
+    shown = [finding for finding in contents.findings if _is_chosen(finding, rules, since)]
+    if isinstance(contents, Document):
+        data = contents.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
         return _print(iter([(json.dumps(data, ensure_ascii=True, indent=1), "")]), NEVER)
     annotations = github_lines(finding for finding in shown if verbose or finding["severity"] != INFO) if github else []
-    lines = _lines(told, shown, verbose=verbose, rules=rules, since=since)
+    lines = _lines(contents, shown, verbose=verbose, rules=rules, since=since)
     return _print(chain(lines, ((line, "") for line in annotations)), color)
 
 
-def _told(journals: Sequence[Journal], *, as_json: bool, handles: bool, drawn: bool) -> Told:
+def _contents_of(journals: Sequence[Journal], *, as_json: bool, handles: bool, drawn: bool) -> Contents:
     if drawn:
         return Gathered(journals)
-    return Document(journals, handles=handles) if as_json else Told(journals)
+    return Document(journals, handles=handles) if as_json else Contents(journals)
 
 
-def _draw(told: Gathered, pictures: Mapping[str, str], color: str) -> int:
+def _draw(contents: Gathered, pictures: Mapping[str, str], color: str) -> int:
     try:
-        said = [draw(told, option, path) for option, path in pictures.items()]
+        said = [draw(contents, option, path) for option, path in pictures.items()]
     except OSError as error:
         say(str(error))
         return 2
-    return _print(((line, "") for line in (*lines_of(told), *said)), color)
+    return _print(((line, "") for line in (*lines_of(contents), *said)), color)
 
 
 def moment(text: str) -> datetime:
@@ -138,19 +138,19 @@ def _wrong(journal: Journal, what: str) -> int:
 
 
 def _lines(
-    told: Told, findings: list[dict[str, Any]], *, verbose: bool, rules: Sequence[str], since: datetime | None
+    contents: Contents, findings: list[dict[str, Any]], *, verbose: bool, rules: Sequence[str], since: datetime | None
 ) -> Iterator[tuple[str, str]]:
     """The texts to print, each with the severity of its finding, "" for other texts."""
     shown = matters_of_records(finding for finding in findings if verbose or rules or finding["severity"] != INFO)
     yield from ((visible(_text(group), lines=True), group[0]["severity"]) for group in shown)
-    yield from ((visible(f"whoholds: {aside}"), "") for aside in told.asides)
+    yield from ((visible(f"whoholds: {aside}"), "") for aside in contents.asides)
     if rules or since is not None:
         chosen = [f"--rule {rule}" for rule in rules]
         chosen += [f"--since {since.astimezone():%Y-%m-%d %H:%M:%S}"] if since is not None else []
-        total = len(matters_of_records(told.findings if verbose or rules else told.above_info))
+        total = len(matters_of_records(contents.findings if verbose or rules else contents.above_info))
         said = f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:"
         yield visible(said), ""
-    yield "\n".join(lines_of(told)), ""
+    yield "\n".join(lines_of(contents)), ""
 
 
 def _text(group: list[dict[str, Any]]) -> str:

@@ -21,7 +21,7 @@ from whoholds.picture.gathering import Gathered
 from whoholds.reporting.ci import github_lines
 from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.reporting.reading import Journal
-from whoholds.reporting.summary import Told, lines_of
+from whoholds.reporting.summary import Contents, lines_of
 from whoholds.settings.config import settings_file
 from whoholds.settings.matching import WrongSetting
 from whoholds.startup import limits_for
@@ -61,8 +61,8 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
         environ, journals = _environment(options, folder)
         code = exit_code_of(command_of(options), environ)
         paths = sorted(journals())
-        told = Told([Journal(path) for path in paths])
-        code = _verdict(options, told, code, known, paths)
+        contents = Contents([Journal(path) for path in paths])
+        code = _verdict(options, contents, code, known, paths)
         if asked(options):
             _draw(options, paths)
     finally:
@@ -170,17 +170,19 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     return environ, journals
 
 
-def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known], journals: list[Path]) -> int:
-    failing: list[Any] = [record for record in told.findings if record["severity"] == ERROR]
+def _verdict(
+    options: argparse.Namespace, contents: Contents, code: int, known: dict[str, Known], journals: list[Path]
+) -> int:
+    failing: list[Any] = [record for record in contents.findings if record["severity"] == ERROR]
     if options.baseline:
-        failing = _against_baseline(options, told, known, journals)
+        failing = _against_baseline(options, contents, known, journals)
     sys.stdout.flush()
-    lines = lines_of(told)
-    if code < 0 and not told.count:
+    lines = lines_of(contents)
+    if code < 0 and not contents.count:
         lines = [f"whoholds: nothing is known: {signal_name(-code)} ended the program before the first look"]
     print_on(sys.stderr, "\n".join(lines), options.color)
     if options.github:
-        for line in github_lines(told.above_info):
+        for line in github_lines(contents.above_info):
             sys.stderr.write(f"{line}\n")
     if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
         return FAILED
@@ -190,20 +192,20 @@ def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str
 def _draw(options: argparse.Namespace, journals: list[Path]) -> None:
     """Write the pictures of the run. If that fails, a message says so; the program's exit code stays."""
     try:
-        told = Gathered(map(Journal, journals))
+        contents = Gathered(map(Journal, journals))
         for option, path in asked(options).items():
-            print_on(sys.stderr, draw(told, option, path), options.color)
+            print_on(sys.stderr, draw(contents, option, path), options.color)
     except OSError as error:
         print_on(sys.stderr, str(error), options.color)
 
 
 def _against_baseline(
-    options: argparse.Namespace, told: Told, known: dict[str, Known], journals: list[Path]
+    options: argparse.Namespace, contents: Contents, known: dict[str, Known], journals: list[Path]
 ) -> list[Any]:
     from whoholds.testing.baseline import compare, write
 
     path = at_home(options.baseline)
-    found = [record for record in told.findings if record["severity"] != INFO]
+    found = [record for record in contents.findings if record["severity"] != INFO]
     if options.update_baseline:
         write(path, found, _habits(path, journals) if _learns() else None)
         return []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from whoholds.picture.bars import ENDS, LAST_SEEN, OPEN, REFUSED, Bar, columns, in_order
 from whoholds.picture.tables import Texts, micros, moment, whole
-from whoholds.reporting.summary import Told, headline
+from whoholds.reporting.summary import Contents, headline
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MOST_BARS: Final = 200_000  # handles and refused requests that are drawn
 MOST_STILL_HELD: Final = 200  # bars for one line of an `open` record
 
 
-class Gathered(Told):
+class Gathered(Contents):
     """What journals say, as the data of a picture: `as_data`. Raises OSError if a journal cannot be read."""
 
     def __init__(self, journals: Iterable[Records]) -> None:
@@ -56,7 +56,7 @@ class Gathered(Told):
         return process
 
     def _drawn_run(self, record: dict[str, Any]) -> None:
-        Told._run(self, record)
+        Contents._run(self, record)
         process = self._process(record)
         folder = record.get("cwd")
         process.update(
@@ -66,11 +66,11 @@ class Gathered(Told):
         )
 
     def _drawn_end(self, record: dict[str, Any]) -> None:
-        Told._end(self, record)
+        Contents._end(self, record)
         self._process(record)["ended"] = moment(record.get("time"))
 
     def _drawn_handle(self, record: dict[str, Any]) -> None:
-        Told._handle(self, record)
+        Contents._handle(self, record)
         process = self._process(record)
         opened = moment(record.get("opened_at"))
         held = micros(record.get("held_s"))
@@ -155,7 +155,7 @@ class Gathered(Told):
         )
 
     def _drawn_peak(self, record: dict[str, Any]) -> None:
-        Told._peak_record(self, record)
+        Contents._peak_record(self, record)
         self._process(record)
         database = self._databases[self._database(record)]
         database["peak"] = max(database["peak"], record["count"])
@@ -164,7 +164,7 @@ class Gathered(Told):
             database["limit"] = limit
 
     def _drawn_finding(self, record: dict[str, Any]) -> None:
-        Told._finding(self, record)
+        Contents._finding(self, record)
         self._process(record)
         finding = self.process_of(record), record["id"]
         self._first_said.setdefault(finding, moment(record.get("time")))
@@ -178,11 +178,11 @@ class Gathered(Told):
         return {**record, "journal": self._journal, "process": process["number"], "folder": process["folder"]}
 
     def _drawn_open(self, record: dict[str, Any]) -> None:
-        Told._held_now(self, record)
+        Contents._held_now(self, record)
         self._process(record)
 
     _TAKE: ClassVar[dict[str, Callable[[Any, dict[str, Any]], None]]] = {
-        **Told._TAKE,
+        **Contents._TAKE,
         "run": _drawn_run,
         "end": _drawn_end,
         "handle": _drawn_handle,

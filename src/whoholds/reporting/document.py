@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from whoholds.analysis.finding import SEVERITIES
-from whoholds.reporting.summary import Told, headline
+from whoholds.reporting.summary import Contents, headline
 from whoholds.version import VERSION as WHOHOLDS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MOST_HANDLES = 20_000  # `handle` records that are kept, and as many `refused`; 
 _OF_A_PROCESS = ("pid", "interpreter", "parent", "host", "argv", "cwd", "python", "version", "time", "limits")
 
 
-class Document(Told):
+class Document(Contents):
     """What journals say, with whole records of findings.
 
     With `handles`, also each connection, checkout and cursor, and each refused request.
@@ -53,19 +53,19 @@ class Document(Told):
     # --- one method for each type of record whose whole is wanted -----------------------------------------------------
 
     def _whole_run(self, record: dict[str, Any]) -> None:
-        Told._run(self, record)
+        Contents._run(self, record)
         kept = {name: record.get(name) for name in _OF_A_PROCESS}
         process = {"journal": self._journal, **kept, "ended": None, "open": None}
         self._processes[self.process_of(record)] = process
 
     def _whole_end(self, record: dict[str, Any]) -> None:
-        Told._end(self, record)
+        Contents._end(self, record)
         process = self._processes.get(self.process_of(record))
         if process is not None:
             process["ended"] = record.get("time")
 
     def _whole_handle(self, record: dict[str, Any]) -> None:
-        Told._handle(self, record)
+        Contents._handle(self, record)
         if self._handles_kept is None:
             return
         if len(self._handles_kept) < MOST_HANDLES:
@@ -74,24 +74,24 @@ class Document(Told):
             self._handles_more += 1
 
     def _whole_refused(self, record: dict[str, Any]) -> None:
-        Told._refused(self, record)
+        Contents._refused(self, record)
         if self._handles_kept is not None and len(self._refusals) < MOST_HANDLES:
             self._refusals.append(self._placed(record))
 
     def _whole_peak(self, record: dict[str, Any]) -> None:
-        Told._peak_record(self, record)
+        Contents._peak_record(self, record)
         key = self.process_of(record), record["database"]
         if key not in self._peaks or record["count"] >= self._peaks[key]["count"]:
             self._peaks[key] = self._placed(record)
 
     def _whole_aside(self, record: dict[str, Any]) -> None:
         before = len(self._asides)
-        Told._aside(self, record)
+        Contents._aside(self, record)
         if len(self._asides) > before:
             self._said.append(self._placed(record))
 
     _TAKE: ClassVar[dict[str, Callable[[Any, dict[str, Any]], None]]] = {
-        **Told._TAKE,
+        **Contents._TAKE,
         "run": _whole_run,
         "end": _whole_end,
         "handle": _whole_handle,

@@ -68,7 +68,7 @@ def run_of(look: Look, reported: Container[str]) -> Run:
     )
 
 
-class Told:
+class Contents:
     """The contents of several journals, for all processes together.
 
     The journals are read record by record, so that the size in memory does not grow with theirs. Of each finding the
@@ -159,7 +159,7 @@ class Told:
         if len(self._asides) < MOST_ASIDES:
             self._asides[f"{record['reason']} [{record['slug']}]"] = None
 
-    _TAKE: ClassVar[dict[str, Callable[[Told, dict[str, Any]], None]]] = {
+    _TAKE: ClassVar[dict[str, Callable[[Contents, dict[str, Any]], None]]] = {
         "run": _run,
         "end": _end,
         "open": _held_now,
@@ -253,19 +253,19 @@ def busy_line(place: str, function: str, count: int, *, loan: bool) -> str:
     return f"{place} in {function} {'borrowed' if loan else 'opened'} {count}"
 
 
-def lines_of(told: Told) -> list[str]:
+def lines_of(contents: Contents) -> list[str]:
     """The headline and the lines below it, without control characters.
 
     Below it stand remarks on what was passed over, the processes without an end, if there are findings the busiest
     lines, and how large the pools must be.
     """
-    run = told.run
-    lines = [headline(run), *(f"whoholds: {remark}" for remark in told.remarks)]
-    for process in told.unended[:MANY]:
-        lines += _without_end(process, told.held.get(process))
-    if len(told.unended) > MANY:
-        lines.append(f"whoholds: no end in the journals of {len(told.unended) - MANY} more processes")
-    lines += [*busiest_lines(run), *pool_lines(told.pools), *worst_line(run)]
+    run = contents.run
+    lines = [headline(run), *(f"whoholds: {remark}" for remark in contents.remarks)]
+    for process in contents.unended[:MANY]:
+        lines += _without_end(process, contents.held.get(process))
+    if len(contents.unended) > MANY:
+        lines.append(f"whoholds: no end in the journals of {len(contents.unended) - MANY} more processes")
+    lines += [*busiest_lines(run), *pool_lines(contents.pools), *worst_line(run)]
     return [visible(line) for line in lines]
 
 

@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from whoholds.outputs.otel import sdk
-from whoholds.outputs.otel.named import Told, note_of
+from whoholds.outputs.otel.named import Reported, note_of
 from whoholds.outputs.otel.statements import Statements
 from whoholds.reporting.first_line import message
 
@@ -41,7 +41,7 @@ class OtelOutput:
 
     def _renew(self) -> None:
         self._pid = os.getpid()
-        self._told = Told()
+        self._reported = Reported()
         self._spans: Spans | None = None
         self._records: Records | None = None
 
@@ -81,7 +81,7 @@ class OtelOutput:
         for finding in look.findings:
             if provider is not None and self._records is not None:
                 self._records.emit(finding, source=look.source)
-            self._told.take(finding, note_of(finding, message(finding)) if provider is None else None)
+            self._reported.take(finding, note_of(finding, message(finding)) if provider is None else None)
 
     def _trace(self, look: Look) -> None:
         provider = self._provider("traces")
@@ -96,7 +96,7 @@ class OtelOutput:
             self._spans = Spans(provider, recorder=self._limits.spans == "connections")
         self._spans.follow(snapshot)
         for handle in (*snapshot.ended, *snapshot.open) if look.last else snapshot.ended:
-            self._spans.held(handle, snapshot, self._told, source=look.source)
+            self._spans.held(handle, snapshot, self._reported, source=look.source)
         if look.last:
             self._spans.finish(snapshot)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NOTED = 1000  # handles whose notes are kept
 
 
-class Told:
+class Reported:
     """The findings that were reported so far, by rule and line, and the notes on handles."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.opener import Opener
-    from whoholds.outputs.otel.named import Told
+    from whoholds.outputs.otel.named import Reported
 
 ROOT_CHILDREN = 1000  # handles opened outside any trace that share one span of the process; then a new one begins,
 ROOT_S = 300.0  # also after so many seconds, because a back end shows the parent only after its end
@@ -59,7 +59,7 @@ class Spans:
             self._root.end(max(self._root_end, _ns(snapshot.wall)))
             self._root = None
 
-    def held(self, handle: Handle, snapshot: Snapshot, told: Told, *, source: bool) -> None:
+    def held(self, handle: Handle, snapshot: Snapshot, reported: Reported, *, source: bool) -> None:
         """Make the span of one handle, up to its end or, while it is open, up to this look.
 
         No span is made if the handle's trace is not sampled. With `source`, stacks have source lines.
@@ -81,7 +81,7 @@ class Spans:
             if not parent.trace_flags.sampled:
                 return
             self._root_end = max(self._root_end, ended)
-        severity, rules = told.of(handle)
+        severity, rules = reported.of(handle)
         database = describe.of_database(handle.database)
         namespace = handle.database.name or handle.database.host
         span = self._tracer.start_span(
@@ -92,7 +92,7 @@ class Spans:
             links,
             _ns(snapshot.wall_time(handle.opened_at)),
         )
-        for name, at, attributes in told.notes(handle):
+        for name, at, attributes in reported.notes(handle):
             span.add_event(name, attributes, at)
         if severity == "error":
             span.set_status(self._trace.Status(self._trace.StatusCode.ERROR, rules[0]))

@@ -184,7 +184,6 @@ def _enter_when_imported(running: Watch, name: str, load: Callable[[], Driver]) 
                 running.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
             else:
                 running.enter(driver, name)
-                lazily.import_ours()
 
     running.waits.append(enter)
     waiting.when_imported(name, enter)

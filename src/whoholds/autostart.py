@@ -28,10 +28,9 @@ def _start(module: object) -> None:  # noqa: ARG001 - which library it was makes
 
 def _watch_spawning(module: object) -> None:  # noqa: ARG001 - threading, which everything imports that starts owners
     imports.forget(_watch_spawning)
-    from whoholds.hooks import lazily, spawning
+    from whoholds.hooks import spawning
 
     spawning.watch()
-    lazily.import_ours()
 
 
 def begin() -> None:

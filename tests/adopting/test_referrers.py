@@ -83,7 +83,8 @@ def put(shop: types.ModuleType, name: str, value: Any) -> Thing:
 def test_what_a_global_leads_to(shop: types.ModuleType, value: Callable[[Thing], Any], words: str) -> None:
     """The path from the global, with the names of attributes, and without the keys of a program's dict."""
     file = "test_referrers" if words.startswith("class") else "attached_shop"
-    assert told(weakref.ref(put(shop, "db", value))) == f"{file}.py ({words})"
+    thing = weakref.ref(put(shop, "db", value))  # in an assertion, pytest would keep it in a variable of its own
+    assert told(thing) == f"{file}.py ({words})"
 
 
 @foreign_stacks

@@ -131,6 +131,10 @@ def _call_back(name: str, module: ModuleType) -> None:
             from whoholds.text.streams import say  # here, for hardly any program has need of it
 
             say(f"whoholds: {name} is not watched: {type(error).__name__}: {error} [driver-failed]")
+    if hasattr(sys, "get_lazy_imports"):  # 3.15
+        from whoholds.hooks import lazily
+
+        lazily.import_ours()
     _executed.discard(name)
     _leave()
 

@@ -6,7 +6,6 @@ and calls no method of a span that takes one, for a handle can be closed inside 
 
 from __future__ import annotations
 
-import sys
 from _weakref import ref
 
 from whoholds.hooks import otel_names
@@ -35,7 +34,8 @@ def install(trace: ModuleType) -> Callable[[], None]:
 
 def _reader(trace: ModuleType) -> Callable[[], Opener | None]:
     """A function that reads the current span with the fewest calls that this version of the API allows."""
-    contexts = sys.modules["opentelemetry.context"]
+    from opentelemetry import context as contexts
+
     span_key = otel_names.span_key()
     suppress = otel_names.suppress_keys(contexts)
     get = otel_names.current_context(contexts)

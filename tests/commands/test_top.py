@@ -24,6 +24,7 @@ from whoholds.remote import polling
 from whoholds.remote.overview import LINES, Overview, overview, stacks_text, text
 from whoholds.remote.processes import is_watched
 from whoholds.reporting.held import cost_text
+from whoholds.watching.description import GROUPS
 from whoholds.watching.holders import described
 
 if TYPE_CHECKING:
@@ -69,6 +70,17 @@ def test_rows_are_summed_over_processes() -> None:
     assert (second["place"], second["database"]) == (first["place"], "app@127.0.0.1/stock")
     assert [(row["pid"], row["held"]) for row in seen.processes] == [(12, 4), (11, 2)]
     assert "process 12, Thread-0: idle in transaction, held for 5.0 s" in stacks_text(first)
+
+
+def test_lines_that_a_process_does_not_list_are_counted() -> None:
+    """So that nobody takes the table for everything."""
+    program = Program()
+    for number in range(GROUPS + 30):
+        program.opens(f"/srv/shop/cars.py:{number + 1} load_cars")
+    program.looks()
+    seen = overview({11: described(program.watch)}, {}, {})
+    assert (len(seen.lines), seen.processes[0]["held"]) == (GROUPS, GROUPS + 30)
+    assert "process 11 has so many lines that only the largest are listed; the others hold 30 more" in seen.remarks
 
 
 def test_rates_are_those_between_two_answers() -> None:

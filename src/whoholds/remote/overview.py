@@ -92,11 +92,21 @@ def overview(
     )
     unheard = {pid: why for pid, why in silent.items() if pid not in now}
     seen.remarks += [why if why.startswith("process ") else f"process {pid} {why}" for pid, why in unheard.items()]
+    seen.remarks += [_UNLISTED.format(pid, count) for pid, said in now.items() if (count := _unlisted(said))]
     if not now and not unheard:
         seen.remarks.append("a process is listed here once it is watched (WHOHOLDS=1) and has opened a connection")
     if others:
         seen.remarks.append(f"watched processes of other users, which root may ask: {others}")
     return seen
+
+
+_UNLISTED: Final = "process {} has so many lines that only the largest are listed; the others hold {} more"
+
+
+def _unlisted(said: dict[str, Any]) -> int:
+    """How many connections of a description belong to no group that it lists."""
+    listed = sum(group["count"] for database in said["databases"] for group in database["groups"])
+    return int(said["held"] - listed)
 
 
 # --- rows -----------------------------------------------------------------------------------------------------------

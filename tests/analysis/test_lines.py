@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ntpath
 import os
+import posixpath
 import subprocess
 import sys
 import types
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from whoholds.analysis.blame import never_blame
+from whoholds.analysis.blame import is_below, never_blame
 from whoholds.analysis.bringing import with_its_start
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.frames import Frame
@@ -263,3 +265,13 @@ def test_a_task_that_runs_the_librarys_code_alone_goes_on_with_the_call_that_sta
     assert by_a_library.spawn is not None
     between = by_a_library.spawn.origin
     assert with_its_start(connect + loop, _task(between, _task(gather))) == connect + between + gather + loop
+
+
+def test_windows_compares_names_without_capitals_and_slashes() -> None:
+    """An environment that was entered with other capitals is no code of the user's; elsewhere capitals count."""
+    folder = "C:\\Python313\\Lib\\"
+    for file in (r"C:\Python313\Lib\threading.py", r"c:\python313\lib\threading.py", "C:/Python313/lib/threading.py"):
+        assert is_below(file, folder, path=ntpath)
+    assert not is_below(r"C:\Python313\Library\app.py", folder, path=ntpath)
+    assert not is_below("/usr/LIB/threading.py", "/usr/lib/", path=posixpath)
+    assert is_below("/usr/lib/threading.py", "/usr/bin/", "/usr/lib/", path=posixpath)

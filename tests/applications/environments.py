@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import shutil
@@ -30,6 +29,8 @@ def environment(requirements: str) -> Path:
     """
     ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
     with (ENVIRONMENTS / f"{requirements}.lock").open("w") as lock:  # two tests may ask for it at once
+        import fcntl  # not on Windows
+
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _environment(requirements)
 

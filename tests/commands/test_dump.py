@@ -214,11 +214,12 @@ def opened_by(pid: int) -> set[Path]:
 
 
 @pytest.mark.parametrize("command", [("dump", "--wait", "60"), ("top", "--once")])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_command_that_a_signal_ends_leaves_no_question(
-    programs: Programs, command: tuple[str, ...], number: signal.Signals
+    programs: Programs, command: tuple[str, ...], name: str
 ) -> None:
     """As `timeout` does, or a terminal that is closed: the process would answer nobody."""
+    number = getattr(signal, name)
     folder = programs.folder / f"whoholds-{os.geteuid()}"
     with running(programs, SHOP) as process:
         process.send_signal(signal.SIGSTOP)

@@ -12,6 +12,8 @@ from whoholds.ledger import origin as _origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from whoholds.ledger.origin import Origin
 
 
@@ -54,6 +56,14 @@ def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
 _STDLIB, _OURS = _folders()
 
 
+def is_below(file: str, *places: str, path: Any = os.path) -> bool:
+    """True if the name of `file` begins with one of these folders or files, as `path` compares names.
+
+    On Windows capitals and the two kinds of slashes make no difference.
+    """
+    return bool(path.normcase(file).startswith(tuple([path.normcase(place) for place in places])))
+
+
 def kind_of(file: str) -> int:
     """0 for the user's own code, `_LIBRARY` for a library, `WATCHED` for code that is never to blame.
 
@@ -77,13 +87,13 @@ def _classify(file: str) -> int:
     if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy generated …>"
         package, _, generated = file[1:].partition(" generated ")
         return (WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
-    if file.startswith(tuple(_watched_places)):
+    if is_below(file, *_watched_places):
         return WATCHED
     below = _installed(file)
     if below:
         package = below.split("/", 1)[0].removesuffix(".py")
         return WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
-    if any(file.startswith(folder + os.sep) for folder in (*_STDLIB, *_OURS)):
+    if is_below(file, *[folder + os.sep for folder in (*_STDLIB, *_OURS)]):
         return WATCHED
     return 0
 
@@ -110,7 +120,7 @@ def library_path(file: str) -> str:
     if below:
         return below
     for folder in (*_STDLIB, *_OURS):
-        if file.startswith(folder + os.sep):
+        if is_below(file, folder + os.sep):
             start = os.path.dirname(folder) if folder in _OURS else folder
             return file[len(start) + 1 :].replace("\\", "/")
     return ""
@@ -149,7 +159,7 @@ def _is_machinery(file: str) -> bool:
     below = _installed(file)
     if below:
         return below.split("/", 1)[0].removesuffix(".py") in _MACHINERY
-    return file.startswith(("<", *(folder + os.sep for folder in (*_STDLIB, *_OURS))))
+    return file.startswith("<") or is_below(file, *[folder + os.sep for folder in (*_STDLIB, *_OURS)])
 
 
 def _is_generated(origin: Origin, index: int) -> bool:

@@ -9,7 +9,7 @@ import os
 from types import CodeType
 from typing import NamedTuple
 
-from whoholds.analysis.blame import _OURS, library_path
+from whoholds.analysis.blame import _OURS, is_below, library_path
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.source import lines_of
 from whoholds.ledger.origin import function_at, line_at
@@ -67,7 +67,7 @@ def printable(text: str) -> str:
 def frames(origin: Origin, *, source: bool = True) -> list[Frame]:
     """All frames of `origin`, innermost first, without whoholds's own frames at the inner end."""
     start = 0
-    while start < len(origin) and origin[start].co_filename.startswith(_OURS[0] + os.sep):  # type: ignore[union-attr]
+    while start < len(origin) and is_below(origin[start].co_filename, _OURS[0] + os.sep):  # type: ignore[union-attr]
         start += 2
     return [frame_at(origin, index, source=source) for index in range(start, len(origin), 2)]
 

@@ -53,7 +53,7 @@ def _interpreter_of(script: str) -> str:
 def exit_code_of(command: list[str], environ: dict[str, str]) -> int:
     """Start the program, wait for it and return its exit code, negative if a signal ended it.
 
-    Signals that reach only this process are passed on; Ctrl-C reaches both by itself.
+    Signals that reach only this process are passed on; Ctrl-C and Ctrl-Break reach both by themselves.
     """
     program: list[subprocess.Popen[bytes]] = []
     early: list[int] = []
@@ -65,7 +65,9 @@ def exit_code_of(command: list[str], environ: dict[str, str]) -> int:
             early.append(received)
 
     handlers: dict[int, Any] = {getattr(signal, name): forward for name in _FORWARDED if hasattr(signal, name)}
-    handlers[signal.SIGINT] = lambda *_: None
+    for name in ("SIGINT", "SIGBREAK"):  # Ctrl-Break, on Windows
+        if hasattr(signal, name):
+            handlers[getattr(signal, name)] = lambda *_: None
     # a signal ignored here, as under nohup, must stay ignored in the program; a handler of ours would be reset there
     heard = {number: handler for number, handler in handlers.items() if signal.getsignal(number) != signal.SIG_IGN}
     before = {number: signal.signal(number, handler) for number, handler in heard.items()}

@@ -29,7 +29,9 @@ def top(*, once: bool = False, wanted: str = "") -> int:
     `wanted` is the filter to begin with. Returns 0, or 2 if it cannot be shown here.
     """
     if not can_be_listed():
-        say("whoholds: top reads /proc and works on Linux only; `whoholds dump PID` asks one process")
+        one = "`whoholds dump PID` asks one process"
+        instead = one if hasattr(os, "geteuid") else "in the program: whoholds.holders()"
+        say(f"whoholds: top reads /proc and works on Linux only; {instead}")
         return 2
     if once:
         return _once(wanted)

@@ -39,6 +39,8 @@ def enter(pid: int, what: str, wait: float) -> dict[str, Any]:
     if remote_exec is None:
         both = "whoholds attach needs Python 3.14 or later, here and in the process"
         raise NotEntered(f"{both}; this is {_HERE}. {_INSTEAD}")
+    if not hasattr(os, "geteuid"):
+        raise NotEntered(f"whoholds attach works on Linux and macOS only. {_INSTEAD}")
     try:
         process = process_of(pid)
     except NoProcess as error:
@@ -53,7 +55,7 @@ def enter(pid: int, what: str, wait: float) -> dict[str, Any]:
 
 def _check(process: Process) -> None:
     """Raise `NotEntered` where it is clear before anything is tried that the process cannot be entered."""
-    pid, me = process.pid, getattr(os, "geteuid", int)()
+    pid, me = process.pid, os.geteuid()
     if me not in (0, process.uid):
         raise NotEntered(
             f"process {pid} belongs to user {process.uid}: attach as that user or as root, "

@@ -104,7 +104,8 @@ def signal_name(name: str, text: str) -> str:
     wanted = wanted if wanted.startswith("SIG") or not wanted else f"SIG{wanted}"
     known = [number.name for number in signal.Signals if number.name not in ("SIGKILL", "SIGSTOP")]
     if wanted and wanted not in known:
-        raise WrongSetting(name, text, f"the name of a signal, such as SIGUSR1{nearest(wanted, known)}")
+        example = "SIGUSR1" if "SIGUSR1" in known else "SIGBREAK"  # on Windows, Ctrl-Break
+        raise WrongSetting(name, text, f"the name of a signal, such as {example}{nearest(wanted, known)}")
     return wanted
 
 

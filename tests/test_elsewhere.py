@@ -276,6 +276,53 @@ def test_elsewhere_the_commands_say_so_too(program: Programs) -> None:
         assert (ran.out + ran.err).count("CPython only") == 1
 
 
+PLUGIN_RUN = f"""{PYPY}
+import sys, pytest
+sys.exit(pytest.main(["-q", "-p", "whoholds.pytest_plugin", "-p", "no:cacheprovider", "--whoholds=error", "test_it.py"]))
+"""
+
+
+def test_elsewhere_the_pytest_plugin_judges_nothing(program: Programs) -> None:
+    """It says the line, skips what asks for it, and prints no summary: that would look like a clean run."""
+    program.write(
+        "import sqlite3\nkept = []\ndef test_leak():\n    kept.append(sqlite3.connect(':memory:'))\n"
+        "def test_asks(whoholds):\n    assert False\n",
+        "test_it.py",
+    )
+    ran = program.ends(
+        program.start(PLUGIN_RUN, options=["-S"], WHOHOLDS=None, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"), within=60
+    )
+    assert (ran.code, ran.err) == (0, ONLY)
+    assert "1 passed, 1 skipped" in ran.out
+    assert "nothing found" not in ran.out
+
+
+@pytest.mark.once
+@pytest.mark.timeout(600)
+def test_on_a_real_pypy_one_line_says_so(wheel: Path, tmp_path: Path) -> None:
+    """The wheel in an environment of its own: the program, `run`, `doctor` and pytest."""
+    pypy = os.environ.get("WHOHOLDS_TEST_PYPY")
+    if not pypy:
+        pytest.skip("WHOHOLDS_TEST_PYPY names no PyPy")
+    venv = tmp_path / "venv"
+    assert run([pypy, "-m", "venv", "--without-pip", venv], tmp_path).returncode == 0
+    python = venv / "bin" / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "-q"]
+    assert run([*install, "pytest"], tmp_path).returncode == 0
+    assert run([*install, "--no-deps", "--no-index", wheel], tmp_path).returncode == 0
+    (tmp_path / "leak.py").write_text(f"{LEAKS}\nprint('out')\nraise SystemExit(4)", encoding="utf-8")
+    (tmp_path / "test_it.py").write_text("def test_one():\n    pass\n")
+    bare = run([python, "leak.py"], tmp_path)
+    assert (bare.returncode, bare.stdout, bare.stderr) == (4, "out\n", "")
+    for command, more in (([python], {"WHOHOLDS": "1"}), ([python, "-m", "whoholds", "run", "--fail"], {})):
+        asked = run([*command, "leak.py"], tmp_path, **more)
+        assert (asked.returncode, asked.stdout, asked.stderr) == (4, "out\n", ONLY)
+    doctor = run([python, "-m", "whoholds", "doctor"], tmp_path)
+    assert (doctor.returncode, ONLY.strip() in doctor.stdout, doctor.stderr) == (1, True, "")
+    suite = run([python, "-m", "pytest", "-q", "--whoholds=error", "test_it.py"], tmp_path)
+    assert (suite.returncode, suite.stderr) == (0, ONLY)
+
+
 # --- installed, and not asked for -----------------------------------------------------------------------------------------
 
 FOREIGN_SUITE = {

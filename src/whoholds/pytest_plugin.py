@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from whoholds.switch import is_on
+from whoholds.switch import is_on, stands_aside, unsupported
 
 if TYPE_CHECKING:
     from whoholds.testing.pytest_session import Session
@@ -110,7 +110,8 @@ def _refuse_other_modes(invocation: Any) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the watch if an option, ini key or WHOHOLDS asks for it. Raises UsageError for a wrong option."""
     config.addinivalue_line("markers", _MARKER)
-    if _mode(config) != OFF and (_mode(config) or _anything_else(config)):
+    given = _given(config)
+    if given != OFF and (given or _anything_else(config)) and not stands_aside():
         _session(config)
 
 
@@ -135,11 +136,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _whoholds(request: pytest.FixtureRequest) -> Opened:
     """What this test opened until now: `.peak`, `.connects`, `.handles`, `.open` and `.findings` to assert on."""
     if _mode(request.config) == OFF:
-        pytest.skip("needs whoholds, which --whoholds=off switches off")
+        pytest.skip(unsupported() or "needs whoholds, which --whoholds=off switches off")
     return _session(request.config).opened_by(request.node)
 
 
 def _mode(config: pytest.Config) -> str:
+    """What is done: `off` on a Python that cannot be watched, else what is asked for."""
+    return OFF if unsupported() else _given(config)
+
+
+def _given(config: pytest.Config) -> str:
     """`off`, `report`, `error`, or "" where only markers ask: from the command line, the ini file or WHOHOLDS."""
     given = config.getoption("whoholds", None) or config.getini("whoholds")
     if given:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worlds import CARS, REPORT, USERS, World, said, thread
+from tests.worlds import CARS, REPORT, USERS, World, job, said, thread
 from whoholds.analysis.habits import HOLDS, LOOKS, MANY, RECENT, Habit, Habits
 from whoholds.detectors.idle import held_too_long
 from whoholds.detectors.too_many import too_many_at_once
@@ -106,6 +106,14 @@ def test_few_looks_and_few_connections_are_no_crowd(looks: int, count: int) -> N
     world.crowd(count)
     found = world.found(too_many_at_once)
     assert [finding for finding in found if "usually 2," in message(finding)] == []
+
+
+def test_the_only_connection_of_each_worker_is_no_crowd() -> None:
+    """Its executor limits them, and a burst of requests is the load: as without learning."""
+    world = Learning({PLACE: Habit(1, 0.2, 1000)})
+    for number in range(12):
+        world.opens(by=job(thread(f"ThreadPoolExecutor-0_{number}", worker=True), width=12))
+    assert world.found(too_many_at_once) == []
 
 
 def test_earlier_runs_are_known_from_the_first_look() -> None:

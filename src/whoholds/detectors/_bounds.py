@@ -1,11 +1,13 @@
-"""Sentences on what limits a crowd of handles, and advice on how to limit it, from the crowd's groups (`Part`)."""
+"""What limits a crowd of handles, in sentences and in numbers, and advice on how to limit it."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
+from whoholds.analysis.standing import thread_of
 from whoholds.analysis.work import is_a_request
 from whoholds.detectors._closing import how_to_close, mistake
 from whoholds.ledger.handle import CHECKOUT
@@ -57,6 +59,16 @@ def _executors(part: Part) -> tuple[int, int, int]:
     workers = {(handle.owner.thread or handle.owner) for handle in part.handles if handle.owner is not None}
     named = {worker.name.rpartition("_")[0] for worker in workers}
     return width, len(workers), max(len(named), math.ceil(len(workers) / width))
+
+
+def unlimited(handles: Sequence[Handle]) -> list[Handle]:
+    """Those of the handles whose number nothing limits.
+
+    The load limits those of requests, and an executor limits those of which each worker has one.
+    """
+    threads = Counter(map(thread_of, handles))
+    by_workers = {thread for thread, count in threads.items() if thread is not None and thread.is_worker and count == 1}
+    return [handle for handle in handles if thread_of(handle) not in by_workers and not is_a_request(handle.owner)]
 
 
 def bounded(part: Part) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import WARNING, Finding, parts_of
 from whoholds.analysis.rules import BITS
-from whoholds.detectors._bounds import advice
+from whoholds.detectors._bounds import advice, unlimited
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator
@@ -29,9 +29,10 @@ def crowds(snapshot: Snapshot, said: Container[Database]) -> Iterator[Finding]:
     bit = BITS["too-many-at-once"]
     for site, handles in habits.now.items():
         usual = habits.most(site)
-        if not usual or len(handles) < max(LEAST, TIMES_MORE * usual) or handles[0].database in said:
+        far_more = max(LEAST, TIMES_MORE * usual)
+        if not usual or len(handles) < far_more or handles[0].database in said:
             continue
-        if all(handle.told & bit for handle in handles):
+        if all(handle.told & bit for handle in handles) or usual + len(unlimited(handles)) < far_more:
             continue
         parts = parts_of(handles)
         yield Finding(

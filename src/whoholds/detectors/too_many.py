@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, WARNING, Finding, parts_of, share
 from whoholds.analysis.rules import BITS
-from whoholds.analysis.standing import thread_of
-from whoholds.analysis.work import is_a_request
 from whoholds.detectors import _habits
-from whoholds.detectors._bounds import advice, bounded, crowd, maker
+from whoholds.detectors._bounds import advice, bounded, crowd, maker, unlimited
 from whoholds.detectors.idle import HIGH, allowed_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from whoholds.analysis.history import Trend
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle
     from whoholds.settings.limits import Limits
 
 HABIT_LOOKS = 30  # looks that saw openings, before the usual peak of a program is known
@@ -89,21 +85,5 @@ def _is_spike(habit: int, trend: Trend, snapshot: Snapshot) -> bool:
         return False
     if all(handle.told & _TOO_MANY for handle in peak.handles):
         return False
-    return habit + _unlimited(peak.handles, snapshot) >= far_above
-
-
-def _unlimited(handles: Iterable[Handle], snapshot: Snapshot) -> int:
-    """How many of the handles nothing limits.
-
-    The load limits those of requests, an executor limits those of which each worker has one, and the number of threads
-    limits standing handles.
-    """
-    handles = list(handles)
-    threads = Counter(map(thread_of, handles))
-    unlimited = 0
-    for handle in handles:
-        thread = thread_of(handle)
-        by_worker = thread is not None and thread.is_worker and threads[thread] == 1
-        stands = handle.closed_stamp is None and snapshot.stands(handle)
-        unlimited += not (by_worker or stands or is_a_request(handle.owner))
-    return unlimited
+    free = [handle for handle in unlimited(peak.handles) if not (handle.open and snapshot.stands(handle))]
+    return habit + len(free) >= far_above

@@ -310,6 +310,24 @@ def test_a_commit_that_readers_lock_out_names_them(tmp_path: Path) -> None:
         half_read.close()
 
 
+def test_a_reader_is_found_among_many_cursors_that_are_gone(tmp_path: Path) -> None:
+    """3.15 keeps no list of a connection's cursors: ours forgets those that were freed, and no other."""
+    path = table(tmp_path / "shop.db")
+    with watching(sqlite.watch) as watch, closing(other(path)) as second, closing(sqlite3.connect(path)) as first:
+        first.executemany("INSERT INTO cars VALUES (?, 1)", [(2,), (3,)])
+        first.commit()
+        half_read = first.execute("SELECT * FROM cars")
+        half_read.fetchone()
+        for _ in range(500):
+            first.execute("SELECT * FROM cars").fetchall()
+        second.execute(SQL)
+        fails(second.commit)
+        (holding,) = taken(watch).holdings
+        assert holding.state == READING
+        assert len(holding.unread) == 1
+        half_read.close()
+
+
 @pytest.mark.parametrize("wal", [False, True], ids=["rollback", "wal"])
 def test_a_transaction_that_can_be_in_nobodys_way_is_not_named(wal: bool, tmp_path: Path) -> None:  # noqa: FBT001 - of pytest
     """One that has only begun, and in WAL mode one that only reads; here somebody unwatched writes."""

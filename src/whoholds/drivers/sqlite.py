@@ -14,12 +14,13 @@ import warnings
 from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
-from weakref import getweakrefcount
+from weakref import getweakrefcount, ref
 
 from whoholds.drivers import kit
 from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init, making_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.adoptable import Adoptable
+from whoholds.ledger.cpython import attribute
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import CONNECTION, OVER, Handle
 from whoholds.ledger.origin import capture
@@ -54,6 +55,8 @@ _USES = (
     "__exit__",
     "__enter__",
 )
+_KEEPS_NO_CURSORS = sys.version_info >= (3, 15)  # a connection has no list of its cursors any more
+_SWEPT_AT = 200  # cursors of a connection, with those that were freed: sqlite3 itself swept its list as often
 _NOTED = 2  # frames kept of the call that makes a cursor
 _KEYWORDS_WANTED = (3, 13) <= sys.version_info < (3, 15)  # more than one positional argument: deprecated, then an error
 
@@ -215,7 +218,7 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         path = args[0] if args else kwargs.get("database")
         uri = args[7] if len(args) > 7 else kwargs.get("uri", False)  # noqa: PLR2004 - its place
         handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, frame, began=began)
-        handle.probe = unread
+        handle.probe = _Cursors() if _KEEPS_NO_CURSORS else unread
         kept = False
         try:
             self._whoholds = handle
@@ -279,8 +282,40 @@ def _note_line(cursor: Any, frame: FrameType) -> None:
     """Store on a cursor of ours the line that made it: 0.2 µs, none of it in `execute`."""
     try:
         cursor._whoholds_at = capture(frame, _NOTED)
-    except AttributeError:  # made by a factory that is no class
+        if _KEEPS_NO_CURSORS:
+            connection = sys.modules["_sqlite3"].Cursor.connection.__get__(cursor)
+            attribute(connection, "_whoholds").probe.add(cursor)
+    except AttributeError:  # made by a factory that is no class; or the connection has no handle
         pass
+
+
+class _Cursors:
+    """The cursors of one connection, held weakly. A call with its handle answers like `unread`."""
+
+    __slots__ = ("_made", "_room")
+
+    def __init__(self) -> None:
+        self._made: list[ref[Any]] = []
+        self._room = _SWEPT_AT
+
+    def add(self, cursor: Any) -> None:
+        """Note a new cursor, and forget those that were freed once there are many. Called in the user's thread."""
+        made = self._made
+        made.append(ref(cursor))
+        if len(made) > self._room:
+            self._made = made = [weak for weak in made if weak() is not None]
+            self._room = max(2 * len(made), _SWEPT_AT)
+
+    def __call__(self, handle: Handle) -> list[Origin]:
+        """Called on the tick."""
+        del handle
+        plain = sys.modules["_sqlite3"].Cursor
+        cursors = [weak() for weak in list(self._made)]
+        return [
+            getattr(cursor, "_whoholds_at", ())
+            for cursor in cursors
+            if issubclass(type(cursor), plain) and _has_statement(cursor, plain)
+        ]
 
 
 def unread(handle: Handle) -> list[Origin]:
@@ -288,8 +323,9 @@ def unread(handle: Handle) -> list[Origin]:
 
     Called on the tick.
 
-    A connection refers to a list of weak references to its cursors (on 3.10 to a list of its statements, too), and a
-    cursor refers to its statement until the last row is read. Following these references calls nothing of SQLite's.
+    Up to 3.14 a connection refers to a list of weak references to its cursors (on 3.10 to a list of its statements,
+    too), and a cursor refers to its statement until the last row is read. Following these references calls nothing of
+    SQLite's.
     """
     reference = handle.ref
     if reference is None:

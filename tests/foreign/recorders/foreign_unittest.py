@@ -32,12 +32,13 @@ class Recording(unittest.TextTestResult):
 
     def startTest(self, test: unittest.TestCase) -> None:
         super().startTest(test)
+        # mysql-connector's tests change their id while they run
         self._running, self._outcome = test.id(), None
         foreign_lines.begin(test.id())
 
     def stopTest(self, test: unittest.TestCase) -> None:
         super().stopTest(test)
-        foreign_lines.end(test.id(), *(self._outcome or ("passed", "")))
+        foreign_lines.end(self._running or test.id(), *(self._outcome or ("passed", "")))
         self._running = None
 
     def addFailure(self, test: unittest.TestCase, err: Exc) -> None:

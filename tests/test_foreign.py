@@ -154,6 +154,7 @@ class Tests(unittest.TestCase):
         for part in range(3):
             with self.subTest(part=part):
                 self.assertNotEqual(part, 1)
+    def test_8_takes_another_name(self): self._testMethodName = "test_8 (twice)"
 """
 
 
@@ -171,8 +172,9 @@ def test_a_suite_that_dies_and_hangs_still_tells_of_every_test(tmp_path: Path) -
     python = Path(sys.executable)
     run = runs.once(suite, python, interpreters.here(), tmp_path, "bare", tmp_path / "work")
     assert [outcome.kind for test, outcome in sorted(run.tests.items()) if test != runs.EXIT] == [
-        *("passed", "crashed", "failed", "hung", "passed", "skipped", "failed"),
+        *("passed", "crashed", "failed", "hung", "passed", "skipped", "failed", "passed"),
     ]
+    assert "theirs.Tests.test_8_takes_another_name" in run.tests
     assert run.aside == ["output log is switched off: TypeError: no"]
     assert list(run.warnings) == ["ResourceWarning: handle N at N is open [" + tmp_path.name + "/theirs.py]"]
     only = runs.once(

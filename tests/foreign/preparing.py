@@ -207,9 +207,9 @@ def mysql_connector(stack: ExitStack, source: Path, _python: str) -> Call:
 def aiomysql(stack: ExitStack, source: Path, _python: str) -> Call:
     keys = source / "tests" / "ssl_resources" / "ssl"
     names = {"ssl_ca": "ca.pem", "ssl_cert": "server-cert.pem", "ssl_key": "server-key.pem"}
-    root, socket = _mariadb(stack, {setting: keys / name for setting, name in names.items()}, password="secret")
-    places = ("--mysql-address", f"tcp={root['host']}:{root['port']}", "--mysql-unix-socket", f"socket={socket}")
-    return by_bare_pytest(source, "tests", *places, MYSQL_ROOT_PASSWORD=root["password"])
+    root, _socket = _mariadb(stack, {setting: keys / name for setting, name in names.items()}, password="secret")
+    address = f"tcp={root['host']}:{root['port']}"
+    return by_bare_pytest(source, "tests", "--mysql-address", address, MYSQL_ROOT_PASSWORD=root["password"])
 
 
 def asyncmy(stack: ExitStack, source: Path, _python: str) -> Call:

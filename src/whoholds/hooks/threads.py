@@ -11,15 +11,16 @@ import os
 import sys
 from time import monotonic
 
-try:
-    from _queue import Empty, SimpleQueue
-except ImportError:  # not CPython, where nothing is watched
-    from queue import Empty, SimpleQueue
-
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
+    import signal as _signal
     from collections.abc import Callable
-    from typing import Any
+    from queue import SimpleQueue
+    from typing import Any, TypeVar
+
+    Item = TypeVar("Item")
+else:
+    import _signal  # of which `signal` makes enumerations, and takes its time
 
 TASKS = "/proc/self/task"  # on Linux: a folder for each thread that the system counts
 GLANCE_S = 0.0001  # seconds between two checks whether the thread is still counted
@@ -33,10 +34,62 @@ def _original(name: str) -> Any:
     return monkey.get_original("_thread", name) if monkey is not None and now is not None else now
 
 
+_allocate_lock = _original("allocate_lock")
 _start_new_thread = _original("start_new_thread")
 _start_joinable = _original("start_joinable_thread")  # 3.13 and later
 _native_id = _original("get_native_id")
 real_ident: Callable[[], int] = _original("get_ident")
+
+
+class Bell:
+    """Rung by one thread and awaited by another, for a limited time.
+
+    A lock, because `get` of a queue with a timeout may never end: up to CPython 3.12 it waits for ever if a signal
+    interrupts it and the timeout is over before it waits again.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = _allocate_lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """End the wait of whoever waits, now or later. It may be rung again."""
+        try:
+            self._lock.release()
+        except RuntimeError:  # it was rung before
+            pass
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the bell was rung, at most `seconds`. Returns whether it was."""
+        if not self._lock.acquire(timeout=max(seconds, 0)):
+            return False
+        self.ring()  # for the next who waits
+        return True
+
+
+def next_of(queue: SimpleQueue[Item], seconds: float) -> Item:
+    """The next item of a queue, for a thread of our own. Raises Empty after `seconds`.
+
+    No signal interrupts the wait, for the reason that `Bell` gives: another thread of the process gets the signal.
+    """
+    if _no_signals is None:
+        return queue.get(timeout=seconds)
+    before = _no_signals()
+    try:
+        return queue.get(timeout=seconds)
+    finally:
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, before)
+
+
+def _blocked() -> set[int]:
+    """Block all signals for this thread. Returns those that were blocked before."""
+    before: set[int] = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
+    return before
+
+
+_no_signals = _blocked if hasattr(_signal, "pthread_sigmask") else None  # Windows interrupts no wait
 
 
 class RealThread:
@@ -45,12 +98,12 @@ class RealThread:
     `run` must not raise. With a `name`, the system shows the thread under it, where the system is Linux.
     """
 
-    __slots__ = ("_handle", "_last_word", "_name", "_native", "_run", "ident")
+    __slots__ = ("_ended", "_handle", "_name", "_native", "_run", "ident")
 
     def __init__(self, run: Callable[[], None], name: str = "") -> None:
         self._run = run
         self._name = name
-        self._last_word: SimpleQueue[None] = SimpleQueue()
+        self._ended = Bell()
         self._native = 0
         self._handle: Any = None
         self.ident = 0  # 0 until it runs
@@ -66,7 +119,7 @@ class RealThread:
             else:
                 _start_new_thread(self._begin, ())
         except RuntimeError:
-            self._last_word.put(None)
+            self._ended.ring()
             raise
 
     def _begin(self) -> None:
@@ -77,7 +130,7 @@ class RealThread:
         try:
             self._run()
         finally:
-            self._last_word.put(None)
+            self._ended.ring()
 
     def _show_name(self) -> None:
         try:
@@ -94,11 +147,8 @@ class RealThread:
     def join(self, seconds: float) -> bool:
         """Wait until the system no longer counts the thread, at most `seconds`. Returns whether it has ended."""
         until = monotonic() + seconds
-        try:
-            self._last_word.get(timeout=seconds)
-        except Empty:
+        if not self._ended.wait(seconds):
             return False
-        self._last_word.put(None)  # for a second join
         if self._handle is not None:
             try:
                 self._handle.join(max(until - monotonic(), GLANCE_S))
@@ -121,10 +171,7 @@ class RealThread:
 
 def pause(seconds: float) -> None:
     """Sleep in this very thread for `seconds`: `time.sleep` may be gevent's."""
-    try:
-        SimpleQueue[None]().get(timeout=seconds)
-    except Empty:
-        pass
+    Bell().wait(seconds)
 
 
 def of_the_system() -> int:

@@ -6,7 +6,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from whoholds.hooks.threads import RealThread, pause, real_ident
+from whoholds.hooks.threads import Bell, RealThread, next_of, pause, real_ident
 from whoholds.watching.aside import failure
 from whoholds.watching.running import current
 
@@ -45,7 +45,7 @@ class Ticker:
         self._thread: RealThread | None = None
         self._due: float | None = None  # monotonic time of the next look, which a fork does not put off
         self._running: dict[int, Any] = {}  # {0: True} while the thread runs; setdefault is one C call
-        self._looked: SimpleQueue[None] | None = None  # gets an item at the end of an immediate look
+        self._looked: Bell | None = None  # rings at the end of an immediate look
         self._holds: list[None] = []  # one item for each fork that is under way
 
     @property
@@ -85,12 +85,9 @@ class Ticker:
         if self._looked is not None or thread is None or thread.ident == real_ident():
             self._orders.put(_NOW)
             return
-        self._looked = SimpleQueue()
+        self._looked = Bell()
         self._orders.put(_NOW)
-        try:
-            self._looked.get(timeout=AT_ONCE_S)
-        except Empty:
-            pass
+        self._looked.wait(AT_ONCE_S)
 
     def stop(self) -> None:
         """Stop the thread, waiting at most `WAIT_S`. The next opening starts it again."""
@@ -127,7 +124,7 @@ class Ticker:
             wait = (self._due or 0) - monotonic()
             if wait > 0:
                 try:
-                    order = orders.get(timeout=min(wait, self._watch.limits.every, LONGEST_S))
+                    order = next_of(orders, min(wait, self._watch.limits.every, LONGEST_S))
                 except Empty:
                     if monotonic() < (self._due or 0):  # a rest after a long look
                         self._glance()
@@ -147,7 +144,7 @@ class Ticker:
             self._due = monotonic() + rest_s
             if at_once and self._looked is not None:
                 at_once = False
-                self._looked.put(None)
+                self._looked.ring()
 
     def _pause(self) -> None:
         """Let other threads run in the middle of a look, unless one of them waits for its end: to fork, or to exit."""

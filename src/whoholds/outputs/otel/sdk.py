@@ -12,12 +12,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from whoholds.hooks import otel_names
+from whoholds.hooks.threads import Bell
 from whoholds.watching import attending
-
-try:
-    from _queue import Empty, SimpleQueue
-except ImportError:  # not CPython, where nothing is watched; after gevent's patching, `queue` has gevent's classes
-    from queue import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +63,7 @@ def flush() -> None:
     """
     if _outlive_us:
         return
-    done: SimpleQueue[None] = SimpleQueue()
+    done = Bell()
     providers = map(provider, otel_names.HOLDERS)
     flushes = [each.force_flush for each in providers if hasattr(each, "force_flush")]
     if not flushes:
@@ -79,12 +75,12 @@ def flush() -> None:
                 force_flush()
             except Exception:  # noqa: BLE001, S110 - an exporter's fault, which its own log tells
                 pass
-        done.put(None)
+        done.ring()
 
     try:
         _thread.start_new_thread(run, ())
-        done.get(timeout=FLUSH_S)
-    except (Empty, RuntimeError):  # the back end does not answer, or no thread can be started any more
+        done.wait(FLUSH_S)  # or the back end does not answer
+    except RuntimeError:  # no thread can be started any more
         pass
 
 

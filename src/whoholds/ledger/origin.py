@@ -122,17 +122,18 @@ def capture_loan(frame: FrameType | None, limit: int) -> Origin:
     Where none of them is the program's own, the nearest further out that is, with its callers, as for `capture_own`.
     """
     inner: Origin = ()
-    while frame is not None and len(inner) < 2 * _DEEPEST:
+    steps = _DEEPEST
+    while frame is not None and steps:
         code = frame.f_code
-        kind = kinds.get(code.co_filename)
-        if kind is None:
+        try:
+            kind = kinds[code.co_filename]
+        except KeyError:
             kind = kind_of(code.co_filename)
-        if kind == 0:
-            return inner + capture(frame, limit)
-        if kind == LIBRARY:
-            return inner + capture_own(frame, limit)
+        if kind != WATCHED:
+            return inner + (capture_own(frame, limit) if kind else capture(frame, limit))
         inner += (code, frame.f_lasti)
         frame = frame.f_back
+        steps -= 1
     return inner
 
 

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from whoholds.ledger.ledger import Ledger
 
 
+_OPEN = (False, False, True, True, False)  # by libpq's transaction status: INTRANS and INERROR
+
+
 def around(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     original: Callable[..., Any],
     before: Before | None = None,
@@ -149,8 +152,13 @@ def used(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     *,
     sql: bool = False,
     broke: Broke | None = None,
+    status: State | None = None,
 ) -> Any:
-    """`original`, a method, of which each call is a use; what it calls in its turn is the same use. See `Uses`."""
+    """`original`, a method, of which each call is a use; what it calls in its turn is the same use. See `Uses`.
+
+    Where `self` is a connection of libpq's, `status(self)` gives its transaction status, and is asked instead of
+    `transaction(self)` where the call has returned: a call less.
+    """
     uses = Uses(original, ledger, handle_of, transaction, thread, sql=sql, broke=broke)
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
@@ -186,7 +194,7 @@ def used(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
                     if sql and args:
                         remember(handle, args[0], began, now - began)
                     handle.calls += 1
-                    handle.in_transaction = transaction(self)
+                    handle.in_transaction = transaction(self) if status is None else _OPEN[status(self)]
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
             except BaseException as exc:
@@ -224,7 +232,6 @@ def unless_inside(original: Callable[..., Any], using: Callable[..., Any]) -> An
 
 
 _MISSING: Any = object()
-_OPEN = (False, False, True, True, False)  # by libpq's transaction status: INTRANS and INERROR
 
 
 def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost calls or clarity

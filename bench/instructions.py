@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import itertools
 import os
 import subprocess
 import sys
@@ -186,6 +187,46 @@ def opener(kept: list[Thing]) -> Callable[[], object]:
     return opened
 
 
+class Noted:
+    __slots__ = tuple(f"field{number}" for number in range(30))
+
+
+def least_stack() -> Run:
+    """Twelve frames read by the function that whoholds reads them with; nothing is watched."""
+    capture = import_module("whoholds.ledger.origin").capture
+    return repeated(lambda: capture(sys._getframe(1), 12), 8)
+
+
+def least_of_a_loan() -> Run:
+    """No whoholds: what a loan takes in Python if nothing is judged, asked or guarded.
+
+    A function around the call that lends and one around that which takes back; twelve frames, two times, two numbers,
+    and an object of thirty attributes that goes into a dict and out of it.
+    """
+    numbers, now, held = itertools.count(), time.monotonic, {}
+    capture = import_module("whoholds.ledger.origin").capture
+
+    def lend() -> None:
+        noted = Noted()
+        noted.field0 = capture(sys._getframe(1), 12)
+        noted.field1 = now()
+        noted.field2 = noted.field3 = noted.field4 = noted.field5 = noted.field6 = noted.field7 = None
+        noted.field8 = noted.field9 = noted.field10 = noted.field11 = noted.field12 = noted.field13 = 0
+        held[0] = noted
+        noted.field14 = next(numbers)
+
+    def take_back() -> None:
+        noted = held.pop(0, None)
+        noted.field15 = now()
+        noted.field16 = next(numbers)
+
+    def loan() -> None:
+        lend()
+        take_back()
+
+    return repeated(loan, 8)
+
+
 def freed() -> Run:
     """A handle that nobody closes is opened and freed, and a look sees it."""
     kept: list[Thing] = []
@@ -250,6 +291,8 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "a thread is started and joined": (thread, 300),
     "a task is started and awaited": (task, 2_000),
     "an executor's job": (job, 1_000),
+    "twelve frames of a stack, read": (least_stack, 2_000),
+    "the least that a loan takes in Python": (least_of_a_loan, 2_000),
     "a handle is opened, freed and looked at": (freed, 1_000),
     f"first look at {HANDLES} handles of one line": (lambda: look(first=True), 1),
     f"first look at {HANDLES} handles of {LINES} lines, {OWNERS} owners that nest": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ for _ in range(3):
     load()
 """
 THREE = [("left-open", "error", 3)]
+NAMED = ["whoholds_start"] if sys.version_info >= (3, 15) else []  # what the .start file (PEP 829) has imported
 OF_OURS = "Traceback", "Exception ignored", "Fatal Python error", "DeprecationWarning"
 
 # A signal that comes just before a long sleep begins does not end it.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.needs import needed
-from tests.processes.leaks import LEAK
+from tests.processes.leaks import LEAK, NAMED
 
 if TYPE_CHECKING:
     from tests.programs import Programs
@@ -26,7 +26,7 @@ def test_a_file_sets_and_never_switches_on(program: Programs) -> None:
     ran = program.run(LEAK)
     assert (ran.code, ran.err) == (0, "")
     ran = program.run(LEAK + "import sys; print([name for name in sys.modules if 'whoholds' in name])", WHOHOLDS=None)
-    assert (ran.code, ran.out, ran.err) == (0, "[]\n", "")
+    assert (ran.code, ran.out, ran.err) == (0, f"{NAMED}\n", "")
 
 
 @pytest.mark.parametrize(

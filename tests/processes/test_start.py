@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.needs import needed
-from tests.processes.leaks import LEAK, THREE
+from tests.processes.leaks import LEAK, NAMED, THREE
 
 if TYPE_CHECKING:
     from tests.programs import Programs
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 
 ALL_MODULES = "import sys; print(*sorted(sys.modules))"
-NAMED = ["whoholds_start"] if sys.version_info >= (3, 15) else []  # by the .start file (PEP 829)
 
 
 @pytest.mark.parametrize("value", [None, "", "0", "false", "off", "OFF", "no"])

@@ -279,7 +279,8 @@ def test_sqlalchemy_s_rollback_at_close_is_its_own(watch: Watch, postgres: str) 
     from sqlalchemy import create_engine, text
     from sqlalchemy.orm import Session
 
-    engine = create_engine(postgres.replace("postgresql:", "postgresql+psycopg2:"), pool_size=1, max_overflow=0)
+    url = postgres.replace("postgresql:", "postgresql+psycopg2:")
+    engine = create_engine(url, future=True, pool_size=1, max_overflow=0)  # in 1.4 only such a one can roll back
     with engine.connect():
         loans(watch)  # what the first connection of an engine asks the server
     for uses in BLOCKS:

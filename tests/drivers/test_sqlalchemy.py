@@ -19,6 +19,7 @@ from whoholds.analysis.snapshot import Ending
 from whoholds.drivers import psycopg2 as psycopg2_driver
 from whoholds.drivers import sqlalchemy as sqlalchemy_driver
 from whoholds.drivers import sqlite as sqlite_driver
+from whoholds.drivers.versions import numbers
 from whoholds.ledger.handle import CHECKOUT, CLOSED, COLLECTED, CONNECTION, FREED, OVER
 from whoholds.reporting.first_line import message
 from whoholds.settings.limits import Limits
@@ -319,7 +320,10 @@ def test_a_checkout_that_fails(watch: Watch, url: str) -> None:
 
         with pytest.raises(KeyError):
             engine.connect()
-        assert not watch.handles
+        is_kept = numbers(sqlalchemy.__version__) < (1, 4, 46)  # there the collector takes it back to the pool
+        if is_kept:
+            gc.collect()
+        assert [handle.at_home for handle in watch.handles] == [True] * is_kept
 
 
 def test_a_pool_at_its_size_is_no_crowd(watch: Watch, url: str) -> None:

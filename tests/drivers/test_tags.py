@@ -313,7 +313,7 @@ def test_a_pools_connection_carries_the_pools_line_sqlalchemy(postgres: str, tag
 
     for engine, line in (
         (makes_it(), "makes_it"),
-        (makes_it(poolclass=sqlalchemy.NullPool), "test_a_pools_connection_carries_the_pools_line_sqlalchemy"),
+        (makes_it(poolclass=sqlalchemy.pool.NullPool), "test_a_pools_connection_carries_the_pools_line_sqlalchemy"),
     ):
         with engine.connect() as connection:
             name = connection.execute(sqlalchemy.text(POSTGRES_NAME)).scalar_one()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from tests.versions.__main__ import main
@@ -11,6 +14,7 @@ from whoholds.drivers import kit
 from whoholds.drivers.table import DRIVERS
 from whoholds.drivers.versions import LIBRARIES, Versions, numbers
 
+PAGE = Path(__file__).parents[2] / "docs" / "libraries.md"
 NAMES = {"MySQLdb": "mysqlclient", "mysql": "mysql-connector-python", "playhouse": "peewee"}
 SHOP = Versions("2.5", "2.9.13", below="4")
 
@@ -63,6 +67,23 @@ def test_the_matrix_tries_the_oldest_and_the_newest_of_each() -> None:
     for library, row in MATRIX.items():
         tried = [trial.version for trial in row.trials()]
         assert (tried[0], tried[-1]) == (EVERY[library].oldest, EVERY[library].newest)
+
+
+@pytest.mark.once
+def test_the_documentation_shows_the_versions_that_were_tried() -> None:
+    """The table of `python -m tests.versions` has one line for each, and no test failed."""
+    page = PAGE.read_text(encoding="utf-8")
+    shown = re.findall(r"^\| (\S+) \| ([\d.]+) \| (3\.\d+) \| [1-9]\d* \| \d+ \| 0 \|$", page, re.MULTILINE)
+    expected = [(trial.library, trial.version) for row in MATRIX.values() for trial in row.trials()]
+    assert [(library, version) for library, version, _ in shown] == expected
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_the_documentation_names_the_versions_that_a_driver_takes(library: str) -> None:
+    """From the oldest that was tried to the last that it knows."""
+    known = LIBRARIES[library]
+    taken = f"{known.oldest} to {int(known.below) - 1}.x"
+    assert re.search(rf"(?m)^\| .*\b{library}\b.*\b{re.escape(taken)}", PAGE.read_text(encoding="utf-8"))
 
 
 def test_a_version_that_cannot_be_tried_counts_as_failed(capsys: pytest.CaptureFixture[str]) -> None:

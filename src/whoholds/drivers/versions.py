@@ -24,12 +24,12 @@ LIBRARIES: dict[str, Versions] = {
     "aioodbc": Versions("0.4.1", "0.5.0", below="1"),
     "aiopg": Versions("1.3.0", "1.4.0", below="2"),
     "aiosqlite": Versions("0.17.0", "0.22.1", below="1"),
-    "asyncmy": Versions("0.2.7", "0.2.18", below="1"),
+    "asyncmy": Versions("0.2.9", "0.2.18", below="1"),
     "asyncpg": Versions("0.29.0", "0.32.0", below="1"),
     "DBUtils": Versions("2.0", "3.2.0", below="4"),
     "Django": Versions("4.2", "6.1.3", below="7"),
     "mariadb": Versions("1.1.7", "1.1.14", below="2"),
-    "mysql-connector-python": Versions("8.0.28", "26.10.0", below="30"),
+    "mysql-connector-python": Versions("8.0.32", "26.10.0", below="30"),
     "mysqlclient": Versions("2.0.0", "2.3.2", below="3"),
     "peewee": Versions("3.8.0", "4.5.3", below="5"),
     "pg8000": Versions("1.29.0", "1.31.6", below="2"),
@@ -38,7 +38,7 @@ LIBRARIES: dict[str, Versions] = {
     "psycopg_pool": Versions("3.1", "3.3.3", below="4", packages=("psycopg-pool",)),
     "PyMySQL": Versions("1.0.1", "1.2.4", below="3"),
     "pyodbc": Versions("4.0.1", "5.5.0", below="6"),
-    "SQLAlchemy": Versions("1.4.0", "2.1.9", below="3"),
+    "SQLAlchemy": Versions("1.4.36", "2.1.9", below="3"),
 }
 
 # What whoholds itself is built on; nothing is switched off for their versions.

@@ -136,6 +136,7 @@ MATRIX = {
             "sqlalchemy",
             Way("SQLAlchemy[asyncio]=={}"),
             oldest=Way("SQLAlchemy[asyncio]=={}", without="test_examples"),  # they are written for 2.0
+            between=("2.0.0",),
         ),
         Row("wrapt", "watch_module or other_libraries or pyodbc or aioodbc", Way("wrapt=={}")),
     )

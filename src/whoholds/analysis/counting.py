@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 POOLS = 5  # of one line: somebody makes them again and again, and their sizes bound nothing
 
 
+def bounds_of(taken: Entries) -> object:
+    """What the answers depend on, apart from which handles are open: the pool of each, and the bounds of the pools."""
+    pools = [(pool, pool.max, pool.idle_min, pool.idle_max) for pool in taken.pools]
+    return [handle.pool for handle in taken.open], pools
+
+
 class Counting:
     """The answer for each handle of one look."""
 

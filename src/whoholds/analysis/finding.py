@@ -16,7 +16,7 @@ from whoholds.ledger.opener import opener_of
 from whoholds.text.redact import redact, shown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from whoholds.analysis.asking import Asking
     from whoholds.analysis.cost import Cost
@@ -133,6 +133,24 @@ class Also(NamedTuple):
         return cls(what, site, joined_by) if site is not None else None
 
 
+@dataclass(frozen=True, eq=False)
+class Doing:
+    """(handle, live stack of its owner) for each holder whose stack could be read: pairs that are made when read.
+
+    A look may make hundreds of findings about the same thousands of handles.
+    """
+
+    held: Sequence[Handle]  # also those whose owners' stacks could not be read
+    stacks: Mapping[Owner | None, Origin]
+
+    def __iter__(self) -> Iterator[tuple[Handle, Origin]]:
+        stacks = self.stacks
+        return ((handle, stacks[owner]) for handle in self.held if (owner := handle.owner) in stacks)
+
+    def __len__(self) -> int:
+        return sum(handle.owner in self.stacks for handle in self.held)
+
+
 @dataclass(frozen=True, repr=False)
 class Finding:
     """One fault of the program. Its `handles` share one opening line and one spawn line, unless it has `parts`.
@@ -154,7 +172,7 @@ class Finding:
     advice: tuple[str, ...] = ()  # what to do, a line each
     also: Also | None = None  # a second line that belongs to the finding
     stacks: tuple[tuple[str, Origin], ...] = ()  # stacks of the owners involved, each with its caption
-    doing: tuple[tuple[Handle, Origin], ...] = ()  # the live stacks of the holders, added by the watch
+    doing: tuple[tuple[Handle, Origin], ...] | Doing = ()  # the live stacks of the holders, added by the watch
     states: tuple[tuple[Handle, str], ...] = ()  # of its handles at an earlier instant, if that is what it is about
     error: str = ""  # the program's own exception, redacted
     adds_up: bool = True  # merging adds the counts of repeats; if False, it keeps the highest

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis import demand
-from whoholds.analysis.counting import Counting
+from whoholds.analysis.counting import Counting, bounds_of
 from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.retries import Retries
 from whoholds.analysis.sites import Site, Sites
@@ -61,6 +61,7 @@ class Trend:
     database: Database
     highest: Peak = field(default_factory=Peak)  # since the start
     latest: Peak = field(default_factory=Peak)  # between the last look and this one
+    open: int = 0  # at the last look
     looks: int = 0  # since the highest peak
     habit: deque[int] = field(default_factory=lambda: deque(maxlen=LOOKS))  # peaks of earlier looks that saw openings
     rate: dict[int, Rate] = field(default_factory=dict)  # tenth of a second → what was opened in it and closed again
@@ -97,6 +98,9 @@ class History:
     drivers: dict[str, bool] = field(
         default_factory=dict
     )  # library → whether it is watched, or its driver stands aside
+    _bounds: object = None  # at the last look, as `bounds_of` gives them
+    _held: list[Site | None] = field(default_factory=list)  # the lines of what was held at the last look
+    _made: list[Site | None] = field(default_factory=list)  # those of its pools
 
     def update(self, taken: Entries, new: list[Handle], pauses: Pauses) -> list[Nesting]:
         """What this look brought, its `new` handles placed; gives the nestings that it brought to light."""
@@ -107,17 +111,39 @@ class History:
         _given_back(taken)
         demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
         pauses()
-        counting = Counting(taken, self.sites)
-        _peaks(taken, new, self, counting)
+        self._count(taken, new)
         pauses()
         _rates(taken, self)
-        _climb(self.climbs, [one.site for one in taken.open if not one.at_home and one.pool is None], now)
-        _climb(self.pool_climbs, [pool.site for pool in taken.pools], now)
-        if self.habits is not None:
-            self.habits.take(taken, counting.of(taken.open))
+        self._climb(taken)
         self.last_at = now
         pauses()
         return self.nestings.take(taken, new, self.sites, pauses)
+
+    def _count(self, taken: Entries, new: list[Handle]) -> None:
+        """The peaks of the databases, and the habits of the lines if they are learned."""
+        for trend in self.trends.values():
+            trend.looks += 1
+            if trend.latest.grew:
+                trend.habit.append(trend.latest.count)
+        bounds, self._bounds = self._bounds, bounds_of(taken)
+        if not new and not taken.ended and bounds == self._bounds and self.habits is None:
+            for trend in self.trends.values():
+                trend.latest = Peak(trend.open, taken.now) if trend.open else Peak()
+            return
+        counting = Counting(taken, self.sites)
+        _peaks(taken, new, self, counting)
+        if self.habits is not None:
+            self.habits.take(taken, counting.of(taken.open))
+
+    def _climb(self, taken: Entries) -> None:
+        """How the numbers of each line change."""
+        held = [one.site for one in taken.open if not one.at_home and one.pool is None]
+        pools = [pool.site for pool in taken.pools]
+        if held != self._held:
+            _climb(self.climbs, held, taken.now)
+        if pools != self._made:
+            _climb(self.pool_climbs, pools, taken.now)
+        self._held, self._made = held, pools
 
 
 def _given_back(taken: Entries) -> None:
@@ -129,10 +155,6 @@ def _given_back(taken: Entries) -> None:
 
 def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counting) -> None:
     """The exact peak of each database since the last look, by a sweep over the stamps."""
-    for trend in history.trends.values():
-        trend.looks += 1
-        if trend.latest.grew:
-            trend.habit.append(trend.latest.count)
     counted = counting.of(taken.open)
     now_open = Counter([handle.database for handle in counted])
     stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
@@ -147,7 +169,7 @@ def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counti
     counted += ended
     for trend in history.trends.values():
         if trend.database not in stamps:
-            trend.latest = Peak()
+            trend.latest, trend.open = Peak(), 0
     for database, changes in stamps.items():
         if database not in history.trends:
             history.trends[database] = Trend(database)
@@ -170,16 +192,12 @@ def _sweep(
     trend: Trend, now_open: int, changes: list[int], counted: list[Handle], new: list[Handle], now: float
 ) -> None:
     """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
-    count = now_open + sum(-1 if stamp > 0 else 1 for stamp in changes)
-    best, at = count, 0  # stamp 0: the most were open at the last look
-    for stamp in changes:
-        if stamp > 0:
-            count += 1
-            if count > best:
-                best, at = count, stamp
-        else:
-            count -= 1
+    trend.open = now_open
     grew = any(stamp > 0 for stamp in changes)
+    if grew and min(changes) > 0:  # nothing was closed: the most are open now
+        best, at = now_open, changes[-1]
+    else:
+        best, at = _most(now_open, changes)
     trend.latest = Peak(best, now, at, grew=grew)
     if best > trend.highest.count:
         fresh = set(new)
@@ -190,9 +208,23 @@ def _sweep(
             and (handle.opened_stamp <= at or handle not in fresh)
             and (handle.closed_stamp is None or handle.closed_stamp > at)
         ]
-        reached = max((handle.opened_at for handle in there), default=now) if at else now
+        reached = max([handle.opened_at for handle in there], default=now) if at else now
         trend.latest = trend.highest = Peak(best, reached, at, tuple(there), grew)
         trend.looks = 0
+
+
+def _most(now_open: int, changes: list[int]) -> tuple[int, int]:
+    """The peak among `changes`, and its stamp: 0 if the most were open at the last look."""
+    count = now_open + sum([-1 if stamp > 0 else 1 for stamp in changes])
+    best, at = count, 0
+    for stamp in changes:
+        if stamp > 0:
+            count += 1
+            if count > best:
+                best, at = count, stamp
+        else:
+            count -= 1
+    return best, at
 
 
 def _rates(taken: Entries, history: History) -> None:

@@ -6,6 +6,7 @@ the stacks decide: a function that leaks on one path and comes by again is no ne
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from whoholds.analysis.rules import BITS
 from whoholds.ledger.handle import CHECKOUT, CURSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from whoholds.analysis.pauses import Pauses
     from whoholds.analysis.sites import Site, Sites
@@ -71,6 +72,8 @@ class Nestings:
 
     def take(self, taken: Entries, new: list[Handle], sites: Sites, pauses: Pauses) -> list[Nesting]:
         """The nestings that came to light at this look, one for each two lines of a lender."""
+        if not (new or taken.ended or taken.requests or taken.refusals):
+            return []
         groups: dict[Key, Nesting] = {}
         self._lent(groups, taken, new, sites, pauses)
         self._asked(groups, taken, sites)
@@ -83,27 +86,26 @@ class Nestings:
         self, groups: dict[Key, Nesting], taken: Entries, new: list[Handle], sites: Sites, pauses: Pauses
     ) -> None:
         """Put in the seconds that were lent."""
-        partings: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # by ids: equal origins are one tuple by now
+        partings = _Partings()
         fresh = set(new)
+        by_lines: dict[Lender, defaultdict[Site | None, dict[Site | None, Nesting]]] = {}  # lender → asked at → held at
         for (_, lender), handles in _borrowed(taken, new).items():
             pauses()
-            for inner, held in _overlaps(handles, fresh) if _has_two_stacks(handles) else ():
+            if not _has_two_stacks(handles):
+                continue
+            by_asked = by_lines.setdefault(lender, defaultdict(dict))
+            for inner, held in _overlaps(handles, fresh):
                 asked_at, origin, told = inner.site, inner.origin, inner.told & _BIT
+                by_held = by_asked[asked_at]
                 for outer in held:
                     site, parts = outer.site, None
                     if asked_at is site:
-                        if outer.origin is origin:
-                            continue
-                        stacks = (id(outer.origin), id(origin))
-                        if stacks not in partings:
-                            partings[stacks] = parting(outer.origin, origin, sites)
-                        parts = partings[stacks]
+                        parts = partings.of(outer.origin, origin, sites)
                         if parts is None:
                             continue
-                    key = (lender, site, asked_at)
-                    nesting = groups.get(key)
+                    nesting = by_held.get(site)
                     if nesting is None:
-                        nesting = self._nesting(groups, key, parts)
+                        nesting = by_held[site] = self._nesting(groups, (lender, site, asked_at), parts)
                     if told:
                         nesting.told.append(outer)
                     else:
@@ -135,22 +137,20 @@ class Nestings:
                 pair_key: pair for pair_key, pair in self._pairs.items() if any(held.open for held in pair.held)
             }
         self._pairs[key] = pair
-        held = list(dict.fromkeys([*[handle for handle in pair.held if handle.closed_stamp is None], *outers]))
+        held = [*[handle for handle in pair.held if handle.closed_stamp is None], *outers]
         firsts = _firsts(held)
         pair.most = max(pair.most, len(most_at_once(firsts.values())))
-        pair.held = [handle for handle in held if handle.closed_stamp is None][:MANY]
+        pair.held = [handle for handle in dict.fromkeys(held) if handle.closed_stamp is None][:MANY]
         pair.owners.update(map(id, list(firsts)[: MANY - len(pair.owners)]))
 
 
-def _firsts(held: Iterable[Handle]) -> dict[Owner | None, Handle]:
+def _firsts(held: Sequence[Handle]) -> dict[Owner | None, Handle]:
     """One for each owner: what it held first."""
+    owners = [handle.owner for handle in held]
+    first = dict(zip(reversed(owners), reversed(held), strict=True))  # of one owner's, the first is written last
     firsts: dict[Owner | None, Handle] = {}
-    for handle in held:
-        owner = handle.owner  # as `Owner.whole`, written out
-        if owner is not None:
-            owner = owner.part_of or owner
-        if owner not in firsts:
-            firsts[owner] = handle
+    for owner in dict.fromkeys(owners):
+        firsts.setdefault(owner and owner.whole, first[owner])
     return firsts
 
 
@@ -229,6 +229,22 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
         ]
         for outer in held[-FEW:]:
             yield outer, request, lender
+
+
+class _Partings:
+    """What `parting` gives for the pairs of stacks of one look, each computed once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # by ids: equal origins are one tuple by now
+
+    def of(self, held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:
+        """The lines at which the two stacks part, or None."""
+        if held is asked:
+            return None
+        key = (id(held), id(asked))
+        if key not in self._known:
+            self._known[key] = parting(held, asked, sites)
+        return self._known[key]
 
 
 def parting(held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import Wait
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _WAITS_IN_A_TASK = sys.version_info < (3, 12)  # `wait_for`
+_owner = attrgetter("owner")
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
@@ -47,14 +50,10 @@ def snapshot_of(
         history.standing.end(taken.now)
     history.standing.every = every
     _forgive_sleep(taken, history, every)
-    new = [handle for handle in (*taken.ended, *taken.open) if handle.site is None]
+    new = [handle for handle in chain(taken.ended, taken.open) if handle.site is None]
     for few in pauses.between(new):
-        for handle in few:
-            try:
-                _place(handle, history)
-            except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
-                faults.note(error, "whoholds.look")
-                handle.origin = ()
+        _place(few, history)
+    history.connections += [handle.kind for handle in new].count(CONNECTION)
     place_requests(taken)
     for pool in taken.pools:
         _place_pool(pool, history)
@@ -95,8 +94,8 @@ def _over(taken: Entries, ending: Ending | None) -> set[Scope]:
 
 def _note_the_gone(taken: Entries) -> None:
     """Each owner that this look meets is asked once whether it has ended; a job's worker is met with it."""
-    owners = {handle.owner for handle in taken.open}
-    owners.update([handle.owner for handle in taken.ended])
+    owners = set(map(_owner, taken.open))
+    owners.update(map(_owner, taken.ended))
     owners.update([owner.thread for owner in owners if owner is not None])
     for owner in owners:
         if owner is not None and owner.ended_at is None and owner.gone():
@@ -168,27 +167,33 @@ def _cursor_line(handle: Handle, origin: Origin, history: History) -> Site | Non
     return made if ours or handle.site is None else handle.site
 
 
-def _place(handle: Handle, history: History) -> None:
-    if handle.origin:
-        owner = handle.owner
-        if _WAITS_IN_A_TASK and owner is not None and owner.kind == "task":
-            give_to_the_waiting(handle)
-        handle.origin = with_its_start(handle.origin, handle.owner)
-        handle.origin, site = history.sites.shared(handle.origin)
-        handle.site = site
-        kind = handle.kind
-        if kind == CHECKOUT or (kind == CONNECTION and handle.pool is None):  # a pool's own stock is nobody's
-            site.opened += 1
-            site.borrows = kind == CHECKOUT
-    elif handle.referrer is not None:
-        handle.site = history.sites.referred(handle.referrer)
-    owner = handle.owner
-    if owner is not None:
-        spawn = owner.spawn
-        if spawn is not None and spawn.site is None:
-            _place_spawn(spawn, history)
-    if handle.kind == CONNECTION:
-        history.connections += 1
+def _place(handles: Sequence[Handle], history: History) -> None:
+    """Give each of the new handles its line, and its owner the line that started it."""
+    latest: Origin = ()  # of many open handles those of a loop have one stack
+    latest_owner: Owner | None = None
+    for handle in handles:
+        try:
+            origin, owner = handle.origin, handle.owner
+            if _WAITS_IN_A_TASK and owner is not None and owner.kind == "task" and origin:
+                give_to_the_waiting(handle)
+                origin, owner = handle.origin, handle.owner
+            if owner is not None and owner.spawn is not None and owner.spawn.site is None:
+                _place_spawn(owner.spawn, history)
+            if not origin:
+                if handle.referrer is not None:
+                    handle.site = history.sites.referred(handle.referrer)
+                continue
+            if origin is not latest or owner is not latest_owner:
+                shared, site = history.sites.shared(with_its_start(origin, owner))
+                latest, latest_owner = origin, owner
+            handle.origin, handle.site = shared, site
+            kind = handle.kind
+            if kind == CHECKOUT or (kind == CONNECTION and handle.pool is None):  # a pool's own stock is nobody's
+                site.opened += 1
+                site.borrows = kind == CHECKOUT
+        except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
+            faults.note(error, "whoholds.look")
+            handle.origin = ()
 
 
 def _place_pool(pool: Pool, history: History) -> None:

@@ -38,8 +38,10 @@ def _is_known(file: str) -> bool:
 def _is_readable(file: str) -> bool:
     """True if linecache would open a regular file of at most `MOST_BYTES` bytes for this name.
 
-    As linecache does, the function tries the name itself and then each folder of `sys.path`.
+    As linecache does, the function tries the name itself and then each folder of `sys.path`, and none for `<string>`.
     """
+    if file.startswith("<") and file.endswith(">"):
+        return False
     for path in (file, *(os.path.join(folder, file) for folder in sys.path if isinstance(folder, str))):
         try:
             status = os.stat(path)  # noqa: PTH116 - one C call where Path makes ten

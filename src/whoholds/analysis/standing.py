@@ -39,10 +39,6 @@ class Count:
 
     def sweep(self, changes: Sequence[int], freed: int) -> None:
         """Count on: stamps of openings and, negative, of closings, in any order; `freed` are gone without a close."""
-        if not freed and (not changes or min(changes) > 0):  # nothing was closed: no sweep is needed
-            self.opened += len(changes)
-            self.open += len(changes)
-            return
         count = most = self.open - freed
         for stamp in sorted(changes, key=abs) if len(changes) > 1 else changes:
             if stamp > 0:
@@ -90,11 +86,15 @@ class Kept:
                 del self.threads[thread]
 
     def _count(self, keeper: Owner | None, count: Count, changes: Sequence[int], freed: int) -> None:
-        had, was_single = count.open > 0, count.single
-        count.sweep(changes, freed)
-        if keeper is not None:
-            self.crowded_threads += was_single - count.single
-        if had != (count.open > 0):
+        had, was_crowded = count.open, count.crowded
+        if freed or (changes and min(changes) < 0):
+            count.sweep(changes, freed)
+        else:  # nothing was closed: the order does not matter
+            count.opened += len(changes)
+            count.open = had + len(changes)
+        if keeper is not None:  # `Count.single`, written out, before and after
+            self.crowded_threads += (had <= 1 and not was_crowded) - (count.open <= 1 and not count.crowded)
+        if (had > 0) != (count.open > 0):
             held = self.chain.held
             held[keeper] = held.get(keeper, 0) + (1 if count.open > 0 else -1)
             if not held[keeper]:
@@ -115,6 +115,8 @@ class Standing:
         """Count what a look brought; its `new` handles have their lines."""
         if self.main_over_at is None and cpython.main_is_over():
             self.main_over_at = taken.now
+        if not new and not taken.ended:
+            return
         changes = self._openings(new, pauses)
         freed: dict[Kept, dict[Owner | None, int]] = {}
         fresh = set(map(id, new)) if taken.ended else ()
@@ -128,7 +130,7 @@ class Standing:
                 counts = freed.setdefault(kept, {})
                 thread = thread_of(handle)
                 counts[thread] = counts.get(thread, 0) + 1
-        for kept in changes.keys() | freed.keys():
+        for kept in changes.keys() | freed.keys() if freed else changes:
             pauses()
             kept.sweep(changes.get(kept, {}), freed.get(kept, {}))
         if len(self._kept) > _MANY:
@@ -137,25 +139,18 @@ class Standing:
     def _openings(self, new: list[Handle], pauses: Pauses) -> dict[Kept, dict[Owner | None, list[int]]]:
         """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
-        of_origin: dict[tuple[int, Database, str], Kept] = {}  # by id: a loop's handles have one origin by now
+        # by id: a loop's handles have one origin by now
+        of_origin: dict[tuple[int, Database, str, Owner | None], tuple[Kept, list[int]]] = {}
         for few in pauses.between([handle for handle in loans_of(new) if handle.origin]):  # not cursors, not a stock
             for handle in few:
-                key = (id(handle.origin), handle.database, handle.kind)
-                kept = of_origin.get(key)
-                if kept is None:
-                    kept = of_origin[key] = self._of(handle)
-                handle.kept = kept
-                if handle.closed_stamp is not None and handle.how != CLOSED:
-                    continue
-                by_thread = changes.get(kept)
-                if by_thread is None:
-                    by_thread = changes[kept] = {}
-                owner = handle.owner  # as `thread_of`, written out
-                thread = owner and (owner.thread or (owner if owner.kind != "task" else None))
-                stamps = by_thread.get(thread)
-                if stamps is None:
-                    by_thread[thread] = [handle.opened_stamp]
-                else:
+                key = (id(handle.origin), handle.database, handle.kind, handle.owner)
+                known = of_origin.get(key)
+                if known is None:
+                    kept = self._of(handle)
+                    stamps = changes.setdefault(kept, {}).setdefault(thread_of(handle), [])
+                    known = of_origin[key] = (kept, stamps)
+                handle.kept, stamps = known
+                if handle.closed_stamp is None or handle.how == CLOSED:
                     stamps.append(handle.opened_stamp)
         return changes
 

@@ -74,9 +74,13 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     now, least = snapshot.now, limits.held_too_long.least
     if snapshot.history.habits is not None:
         least = min(least, _habits.LEAST_S)
+    before = now - least
+    unused = [handle for handle in snapshot.open if handle.used_at <= before]
+    if not unused:
+        return
     late = [
         handle
-        for handle in snapshot.unreturned("held-too-long", [one for one in snapshot.open if now - one.used_at > least])
+        for handle in snapshot.unreturned("held-too-long", unused)
         if (
             _longer(handle, handle.idle_s(now), limits.held_too_long)
             or _habits.is_unusually_long(snapshot, handle, handle.idle_s(now))
@@ -126,6 +130,8 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
     """Findings of handles that have an open transaction and have run nothing for longer than the limit."""
     now, least = snapshot.now, limits.idle_in_transaction.least
     begun = [handle for handle in snapshot.open if (handle.parent or handle).in_transaction]
+    if not begun:
+        return
     late = [
         handle
         for handle in snapshot.unreturned("idle-in-transaction", begun)
@@ -149,12 +155,16 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     ending = snapshot.ending
     late = []
     for handle in snapshot.open:
-        if handle.told & bit or not (handle.unread or (handle.kind == CURSOR and handle.server_side)):
+        if not (handle.unread or handle.server_side) or handle.told & bit:
+            continue
+        if not handle.unread and handle.kind != CURSOR:
             continue
         scope_over = ending is not None and ending.covers(handle)
         if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
             continue
         late.append(handle)
+    if not late:
+        return
     for part in parts_of(handle for handle in late if handle.kind == CURSOR):
         yield Finding.of(
             part,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.bringing import is_brought
@@ -197,9 +198,11 @@ def _threads_own(freed: list[Handle]) -> set[Handle]:
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles whose thread or task ended at least `limits.owner_gone` seconds ago, unused since then."""
-    owners = {handle.owner for handle in snapshot.open}  # few, where the handles may be many
+    owners = set(map(attrgetter("owner"), snapshot.open))  # few, where the handles may be many
     gone = {owner for owner in owners if owner is not None and owner.ended_at is not None}
-    of_the_gone = [handle for handle in snapshot.open if handle.owner in gone] if gone else ()
+    if not gone:
+        return
+    of_the_gone = [handle for handle in snapshot.open if handle.owner in gone]
     late = [
         handle
         for handle in snapshot.unreturned("owner-gone", of_the_gone)
@@ -247,6 +250,8 @@ def _unused_since(handle: Handle, ended_at: float) -> bool:
 def given_back(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings (info) of handles that a finding had named and that were closed after all."""
     del limits
+    if not snapshot.ended:
+        return
     retracted = sum(BITS[rule.name] for rule in RULES.values() if rule.retracted)
     for part in parts_of([handle for handle in snapshot.ended if handle.told & retracted and handle.how == CLOSED]):
         longest = max(handle.held_s(snapshot.now) for handle in part.handles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.sites import Site
     from whoholds.analysis.snapshot import Snapshot
     from whoholds.ledger.database import Database
+    from whoholds.ledger.handle import Request
     from whoholds.ledger.origin import Origin
     from whoholds.settings.limits import Limits
 
@@ -38,11 +40,13 @@ def second_while_holding(snapshot: Snapshot, limits: Limits) -> Iterator[Finding
     It does not matter whether the owner got the second handle.
     """
     del limits
+    if not snapshot.nestings:
+        return
     groups: dict[tuple[Site | None, Site | None], list[Nesting]] = {}
     for nesting in snapshot.nestings:
         if nesting.inners and _starves(nesting):
             groups.setdefault((nesting.held_at, nesting.asked_at), []).append(nesting)
-    held = Counter([id(inner) for group in groups.values() for nesting in group for inner in nesting.inners])
+    held = Counter(chain.from_iterable([nesting.inners for group in groups.values() for nesting in group]))
     for group in groups.values():
         yield _nested(group, held)
 
@@ -52,17 +56,17 @@ def _starves(nesting: Nesting) -> bool:
     return isinstance(nesting.lender, Pool) or nesting.nesters >= _LEAST
 
 
-def _nested(group: list[Nesting], held: Counter[int]) -> Finding:
+def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
     """The finding of one pair of lines.
 
-    `held` has, by id of each second handle or request, the number of handles that its owner held at that time.
+    `held` has, by each second handle or request, the number of handles that its owner held at that time.
     """
     first = group[0]
     all_inners = first.inners if len(group) == 1 else [inner for nesting in group for inner in nesting.inners]
     inners = dict.fromkeys(all_inners)  # each once
     handles = tuple([inner for inner in inners if isinstance(inner, Handle) and inner.opened_stamp])
     owners = max(*(nesting.pair.most for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
-    at_once = 1 + max(map(held.__getitem__, map(id, inners)))
+    at_once = 1 + max(map(held.__getitem__, inners))
     safe = owners * (at_once - 1) + 1
     in_vain = len(inners) - len(handles)
     asker = first.inners[0].owner

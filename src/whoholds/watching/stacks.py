@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
+from whoholds.analysis.finding import Doing
 from whoholds.analysis.waiting import pools_waited_for
 from whoholds.ledger import faults
 from whoholds.ledger.callers import awaited
@@ -26,6 +28,7 @@ FRAMES = 16  # of them, those that a finding shows
 HOLDERS = 200  # owners whose stacks are read for one finding
 AT_ONCE = 16  # of them, those whose stacks are read as of one instant: more would have gone on before they are read
 
+_owner = attrgetter("owner")
 onlookers: set[CodeType] = set()  # functions that show who holds: a thread in one of them is at no line of the program
 
 
@@ -48,19 +51,19 @@ def stack_of(owner: Owner, frames: Mapping[int, FrameType]) -> Origin:
     return origin if onlookers.isdisjoint(origin) else ()
 
 
-def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> list[tuple[Handle, Origin]]:
+def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> Doing:
     """Each open handle with the live stack of its owner. Owners that have ended are left out.
 
     `by_owner` has the stacks that were read for other findings of the same look; at most `HOLDERS` more are read and
     added to it.
     """
     held = [handle for handle in handles if handle.closed_stamp is None]
-    owners = dict.fromkeys([handle.owner for handle in held])
+    owners = dict.fromkeys(map(_owner, held))
     unread = [owner for owner in owners if owner is not None and owner not in by_owner][:HOLDERS]
     for begin in range(0, len(unread), AT_ONCE):
         _read(unread[begin : begin + AT_ONCE], by_owner)
     shown = {owner: by_owner[owner][: 2 * FRAMES] for owner in owners if owner is not None and by_owner.get(owner)}
-    return [(handle, shown[owner]) for handle in held if (owner := handle.owner) in shown]
+    return Doing(held, shown)
 
 
 def _read(owners: Iterable[Owner], by_owner: dict[Owner, Origin]) -> None:

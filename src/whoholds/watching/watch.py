@@ -307,7 +307,7 @@ class Watch:
         self._pauses()
         if not rule_of(finding.rule).shows_holders or finding.states:
             return finding
-        return finding.changed(doing=tuple(stacks_of(finding.handles, stacks)))
+        return finding.changed(doing=stacks_of(finding.handles, stacks))
 
     def _remarks(self) -> list[str]:
         """Sentences for the end of the process on the watch itself, such as what it dropped or could not watch."""

@@ -456,6 +456,26 @@ def test_what_ended_unseen_before_is_not_below_nothing() -> None:
     assert world.history.trends[SHOP].highest.count == 4
 
 
+def test_looks_that_brought_nothing_keep_the_numbers() -> None:
+    """What is open stays the latest peak, a dropped end lowers it, and a pool's new bound is seen at the next look."""
+    world = World()
+    world.opens()
+    world.opens(pool=(pool := world.pool()))
+    trend = world.look().history.trends[SHOP]
+    counts = []
+    for change in (None, None, lambda: setattr(pool, "max", None), None, world.open.pop, None):
+        if change is not None:
+            change()
+        world.look()
+        counts.append((trend.latest.count, trend.latest.grew, trend.open))
+    assert counts == [(1, False, 1)] * 2 + [(2, False, 2)] * 2 + [(1, False, 1)] * 2
+    world.closes(*world.open)
+    world.look()
+    assert (trend.latest.count, trend.open) == (1, 0)
+    world.look()
+    assert (trend.latest.count, trend.open) == (0, 0)
+
+
 def test_a_program_with_a_database_per_customer_is_remembered_within_bounds() -> None:
     """Files by the thousand, each open for a moment; the highest peak of all is still known."""
     world = World()

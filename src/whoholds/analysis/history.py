@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis import demand
@@ -32,6 +33,7 @@ LOOKS = 60  # of each line's trend and each database's habit that are remembered
 SLOTS = 10  # of a second, in which openings are counted
 LINES = 20  # of each such slot that are told apart
 INFINITE = float("inf")
+_database, _opened_at = attrgetter("database"), attrgetter("opened_at")
 MANY = 1000  # of anything that is remembered by name
 
 
@@ -111,33 +113,34 @@ class History:
         _given_back(taken)
         demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
         pauses()
-        self._count(taken, new)
+        self._count(taken, new, pauses)
         pauses()
         _rates(taken, self)
-        self._climb(taken)
+        self._climb(taken, pauses)
         self.last_at = now
         pauses()
         return self.nestings.take(taken, new, self.sites, pauses)
 
-    def _count(self, taken: Entries, new: list[Handle]) -> None:
+    def _count(self, taken: Entries, new: list[Handle], pauses: Pauses) -> None:
         """The peaks of the databases, and the habits of the lines if they are learned."""
         for trend in self.trends.values():
             trend.looks += 1
             if trend.latest.grew:
                 trend.habit.append(trend.latest.count)
-        bounds, self._bounds = self._bounds, bounds_of(taken)
+        bounds, self._bounds = self._bounds, bounds_of(taken, pauses)
         if not new and not taken.ended and bounds == self._bounds and self.habits is None:
             for trend in self.trends.values():
                 trend.latest = Peak(trend.open, taken.now) if trend.open else Peak()
             return
-        counting = Counting(taken, self.sites)
-        _peaks(taken, new, self, counting)
+        counting = Counting(taken, self.sites, pauses)
+        _peaks(taken, new, self, counting, pauses)
         if self.habits is not None:
             self.habits.take(taken, counting.of(taken.open))
 
-    def _climb(self, taken: Entries) -> None:
+    def _climb(self, taken: Entries, pauses: Pauses) -> None:
         """How the numbers of each line change."""
-        held = [one.site for one in taken.open if not one.at_home and one.pool is None]
+        few = pauses.between(taken.open)
+        held = [one.site for handles in few for one in handles if not one.at_home and one.pool is None]
         pools = [pool.site for pool in taken.pools]
         if held != self._held:
             _climb(self.climbs, held, taken.now)
@@ -153,17 +156,18 @@ def _given_back(taken: Entries) -> None:
             handle.site.longest_s = max(handle.site.longest_s, handle.held_s(taken.now))
 
 
-def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counting) -> None:
+def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counting, pauses: Pauses) -> None:
     """The exact peak of each database since the last look, by a sweep over the stamps."""
     counted = counting.of(taken.open)
-    now_open = Counter([handle.database for handle in counted])
+    now_open = Counter(map(_database, counted))
     stamps: dict[Database, list[int]] = {database: [] for database in now_open}  # those of closings negative
     opened = counting.of(new)
     ended = [handle for handle in counting.of(taken.ended) if handle.closed_stamp is not None]
-    for database in dict.fromkeys([handle.database for handle in (*opened, *ended)]):
+    for database in {*map(_database, opened), *map(_database, ended)}:
         stamps[database] = []
-    for handle in opened:
-        stamps[handle.database].append(handle.opened_stamp)
+    for few in pauses.between(opened):
+        for handle in few:
+            stamps[handle.database].append(handle.opened_stamp)
     for handle in ended:
         stamps[handle.database].append(-handle.closed_stamp)  # type: ignore[operator]  # it has ended
     counted += ended
@@ -175,7 +179,7 @@ def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counti
             history.trends[database] = Trend(database)
         changes.sort(key=abs)
         trend = history.trends[database]
-        _sweep(trend, now_open[database], changes, counted, new, taken.now)
+        _sweep(trend, now_open[database], changes, counted, new, taken.now, pauses)
     _forget_quiet(history, stamps)
 
 
@@ -189,7 +193,13 @@ def _forget_quiet(history: History, seen: Container[Database]) -> None:
 
 
 def _sweep(
-    trend: Trend, now_open: int, changes: list[int], counted: list[Handle], new: list[Handle], now: float
+    trend: Trend,
+    now_open: int,
+    changes: list[int],
+    counted: list[Handle],
+    new: list[Handle],
+    now: float,
+    pauses: Pauses,
 ) -> None:
     """The peak among `changes`, stamps in order, those of closings negative; `now_open` are open after them."""
     trend.open = now_open
@@ -203,12 +213,13 @@ def _sweep(
         fresh = set(new)
         there = [  # what is not new was open at the last look, whatever its stamp
             handle
-            for handle in counted
+            for few in pauses.between(counted)
+            for handle in few
             if handle.database is trend.database
             and (handle.opened_stamp <= at or handle not in fresh)
             and (handle.closed_stamp is None or handle.closed_stamp > at)
         ]
-        reached = max([handle.opened_at for handle in there], default=now) if at else now
+        reached = max(map(_opened_at, there), default=now) if at else now
         trend.latest = trend.highest = Peak(best, reached, at, tuple(there), grew)
         trend.looks = 0
 

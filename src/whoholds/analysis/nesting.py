@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ class Nestings:
         partings = _Partings()
         fresh = set(new)
         by_lines: dict[Lender, defaultdict[Site | None, dict[Site | None, Nesting]]] = {}  # lender → asked at → held at
-        for (_, lender), handles in _borrowed(taken, new).items():
+        for (_, lender), handles in _borrowed(taken, new, pauses).items():
             pauses()
             if not _has_two_stacks(handles):
                 continue
@@ -154,12 +155,12 @@ def _firsts(held: Sequence[Handle]) -> dict[Owner | None, Handle]:
     return firsts
 
 
-def _borrowed(taken: Entries, new: list[Handle]) -> dict[tuple[Owner, Lender], list[Handle]]:
+def _borrowed(taken: Entries, new: list[Handle], pauses: Pauses) -> dict[tuple[Owner, Lender], list[Handle]]:
     """What each owner had of each pool, or of a database that others use too; owners to whom nothing happened not."""
-    owners = {handle.owner for handle in (*new, *taken.ended)}
+    owners = set(map(attrgetter("owner"), chain(new, taken.ended)))
     moved = {owner.whole for owner in owners if owner is not None}
     borrowed: dict[tuple[Owner, Lender], list[Handle]] = {}
-    for handle in (*taken.ended, *taken.open) if moved else ():
+    for handle in chain(taken.ended, chain.from_iterable(pauses.between(taken.open))) if moved else ():
         owner = handle.owner
         if owner is None:
             continue

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Item = TypeVar("Item")
 
@@ -32,11 +32,11 @@ class Pauses:
             self._pause()
             self._since = self._clock()
 
-    def between(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    def between(self, items: Sequence[Item]) -> Iterable[Sequence[Item]]:
         """The `items` in order, `FEW` at a time, with a pause before each further few if one is due."""
-        if self._pause is None or len(items) <= FEW:
-            yield items
-            return
+        return (items,) if self._pause is None or len(items) <= FEW else self._few(items)
+
+    def _few(self, items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         for begin in range(0, len(items), FEW):
             self()
             yield items[begin : begin + FEW]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -50,7 +49,9 @@ def snapshot_of(
         history.standing.end(taken.now)
     history.standing.every = every
     _forgive_sleep(taken, history, every)
-    new = [handle for handle in chain(taken.ended, taken.open) if handle.site is None]
+    new = [handle for handle in taken.ended if handle.site is None]
+    for few in pauses.between(taken.open):
+        new += [handle for handle in few if handle.site is None]
     for few in pauses.between(new):
         _place(few, history)
     history.connections += [handle.kind for handle in new].count(CONNECTION)
@@ -61,7 +62,7 @@ def snapshot_of(
         spawn = request.owner.spawn if request.owner is not None else None
         if spawn is not None and spawn.site is None:
             _place_spawn(spawn, history)
-    _note_the_gone(taken)
+    _note_the_gone(taken, pauses)
     for few in pauses.between(taken.open):
         _note_changes(few, taken.now, history)
     nestings = history.update(taken, new, pauses)
@@ -83,6 +84,7 @@ def snapshot_of(
         lockouts=history.retries.take(
             taken, _over(taken, ending), at_end=ending is not None and ending.kind != "scope"
         ),
+        pauses=pauses,
     )
 
 
@@ -92,10 +94,11 @@ def _over(taken: Entries, ending: Ending | None) -> set[Scope]:
     return over if ending is None or ending.scope is None else {*over, ending.scope}
 
 
-def _note_the_gone(taken: Entries) -> None:
+def _note_the_gone(taken: Entries, pauses: Pauses) -> None:
     """Each owner that this look meets is asked once whether it has ended; a job's worker is met with it."""
-    owners = set(map(_owner, taken.open))
-    owners.update(map(_owner, taken.ended))
+    owners = set(map(_owner, taken.ended))
+    for few in pauses.between(taken.open):
+        owners.update(map(_owner, few))
     owners.update([owner.thread for owner in owners if owner is not None])
     for owner in owners:
         if owner is not None and owner.ended_at is None and owner.gone():

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 
 from whoholds.analysis.demand import Demand, Present
 from whoholds.analysis.history import History
+from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.rules import BITS, rule_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from whoholds.analysis.asking import Wait
     from whoholds.analysis.nesting import Nesting
+    from whoholds.analysis.pauses import Pauses
     from whoholds.ledger.entries import Refusal
     from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.lockout import Lockout
@@ -58,6 +60,14 @@ class Snapshot:
     stacks: Mapping[Owner, Origin] = field(default_factory=dict)  # of holders for whose loans somebody waits too long
     sees_threads: bool = True  # False without the GIL, where no running thread has a stack
     lockouts: list[Lockout] = field(default_factory=list)  # statements that were locked out and given up
+    pauses: Pauses = NO_PAUSES  # of the look that took it
+
+    def few(self) -> Iterable[Sequence[Handle]]:
+        """The open handles, some hundreds at a time; in between other threads run for a moment.
+
+        For a pass over all of them, of which there may be a hundred thousand.
+        """
+        return self.pauses.between(self.open)
 
     def demand_of(self, pool: Pool) -> tuple[Demand, Present]:
         """What has been wanted of `pool` up to this instant, and what is lent and waited for now."""

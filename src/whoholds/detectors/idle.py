@@ -75,7 +75,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     if snapshot.history.habits is not None:
         least = min(least, _habits.LEAST_S)
     before = now - least
-    unused = [handle for handle in snapshot.open if handle.used_at <= before]
+    unused = [handle for few in snapshot.few() for handle in few if handle.used_at <= before]
     if not unused:
         return
     late = [
@@ -129,7 +129,7 @@ def _idle_for(handles: tuple[Handle, ...], now: float) -> float:
 def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles that have an open transaction and have run nothing for longer than the limit."""
     now, least = snapshot.now, limits.idle_in_transaction.least
-    begun = [handle for handle in snapshot.open if (handle.parent or handle).in_transaction]
+    begun = [handle for few in snapshot.few() for handle in few if (handle.parent or handle).in_transaction]
     if not begun:
         return
     late = [
@@ -154,10 +154,9 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     now, bit = snapshot.now, BITS["cursor-left-open"]
     ending = snapshot.ending
     late = []
-    for handle in snapshot.open:
-        if not (handle.unread or handle.server_side) or handle.told & bit:
-            continue
-        if not handle.unread and handle.kind != CURSOR:
+    unread = [handle for few in snapshot.few() for handle in few if handle.unread or handle.server_side]
+    for handle in unread:
+        if handle.told & bit or not (handle.unread or handle.kind == CURSOR):
             continue
         scope_over = ending is not None and ending.covers(handle)
         if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):

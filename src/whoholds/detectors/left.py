@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _UNTIL_COLLECTED = "Until the garbage collector runs, such a connection stays open and keeps its locks."
 _UNTIL_COLLECTED_PRIVATE = "Until the garbage collector runs, such a database keeps its memory."
 _REFERRED_TO = "Something still refers to {}, such as a list, a cache, a future, or an exception that was kept."
+_OWNER = attrgetter("owner")
 _FREED = (COLLECTED, FREED, ORPHANED, THREAD_ENDED)
 
 
@@ -198,7 +199,9 @@ def _threads_own(freed: list[Handle]) -> set[Handle]:
 
 def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of handles whose thread or task ended at least `limits.owner_gone` seconds ago, unused since then."""
-    owners = set(map(attrgetter("owner"), snapshot.open))  # few, where the handles may be many
+    owners: set[Owner | None] = set()  # few, where the handles may be many
+    for few in snapshot.few():
+        owners.update(map(_OWNER, few))
     gone = {owner for owner in owners if owner is not None and owner.ended_at is not None}
     if not gone:
         return

@@ -43,7 +43,7 @@ from whoholds.ledger.opener import opener_of_owner
 from whoholds.ledger.origin import capture_loan, capture_own, shared
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from types import FrameType
 
     from whoholds.ledger.database import Database
@@ -60,6 +60,10 @@ NOWHERE = database("other_sql")  # of a loan until the pool has given it
 MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
 LEAST_OF_LOAN = 12  # frames
 STORED = 100  # callers that share one connection, and places that a pool has lost
+
+
+def _whole(handles: list[Handle]) -> tuple[Sequence[Handle]]:
+    return (handles,)
 
 
 class Ledger:
@@ -544,10 +548,13 @@ class Ledger:
 
     # --- asked by the tick --------------------------------------------------------------------------------------
 
-    def take(self, *, last: bool = False) -> Entries:
+    def take(
+        self, *, last: bool = False, between: Callable[[list[Handle]], Iterable[Sequence[Handle]]] = _whole
+    ) -> Entries:
         """Everything that is open and what ended since the last call, which is then forgotten here.
 
-        Scopes that are over come once they have settled, and all of them with the `last`.
+        Scopes that are over come once they have settled, and all of them with the `last`. `between` gives many handles
+        some hundreds at a time, with a pause in between.
         """
         self.ends.see_threads()
         self.settle()
@@ -558,7 +565,8 @@ class Ledger:
         drained = _drain(self._ended)
         self._taken_ends += len(drained)
         self._dropped_ends = max(self._dropped_ends, ends - self._taken_ends)
-        drained += self._interrupted(open_)
+        for few in between(open_):
+            drained += self._interrupted(few)
         ended = dict.fromkeys([one for one in drained if one.closed_stamp is not None])  # a close may have failed
         return Entries(
             self.clock(),
@@ -575,11 +583,11 @@ class Ledger:
             tuple(_drain(self.lockouts.queue)),
         )
 
-    def _interrupted(self, open_: list[Handle]) -> list[Handle]:
+    def _interrupted(self, handles: Sequence[Handle]) -> list[Handle]:
         """Those that ended half: the program's signal handler raised in the middle of `closed`."""
         return [
             handle
-            for handle in open_
+            for handle in handles
             # whoever pops it says that it ended
             if handle.closed_stamp is not None and self._open.pop(handle.opened_stamp, None) is not None
         ]

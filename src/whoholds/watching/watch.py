@@ -248,8 +248,8 @@ class Watch:
 
     def _look(self, ending: Ending | None) -> list[Finding]:
         self._say_faults()
-        taken = self.ledger.take(last=ending is not None)
         every, pauses = self.rest_s, self._pauses
+        taken = self.ledger.take(last=ending is not None, between=pauses.between)
         snapshot = snapshot_of(taken, self.history, self._wall(), every=every, ending=ending, pauses=pauses)
         stacks: dict[Owner, Origin] = {}  # the stack of each owner is read once per look
         self.snapshot = snapshot = with_stacks(snapshot, self.limits.waiting.least, stacks)

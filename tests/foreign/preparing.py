@@ -183,7 +183,7 @@ def pymysql(stack: ExitStack, source: Path, _python: str) -> Call:
             cursor.execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     databases = [{**root, "database": name, "use_unicode": True, "local_infile": True} for name in names]
     (source / "pymysql" / "tests" / "databases.json").write_text(json.dumps(databases), encoding="utf-8")
-    return by_pytest(source, "pymysql/tests")
+    return by_bare_pytest(source, "pymysql/tests")
 
 
 def mysqlclient(stack: ExitStack, source: Path, _python: str) -> Call:

@@ -26,10 +26,9 @@ _SIZE = 5  # the library's default
 @contextmanager
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch mysql-connector-python's pools while the block lasts."""
-    from mysql import connector
-    from mysql.connector import pooling
+    from mysql.connector import pooling, version  # the package, which imports this one, has no version yet
 
-    kit.library("mysql-connector-python", connector.__version__, packages=("mysql",))
+    kit.library("mysql-connector-python", version.VERSION_TEXT, packages=("mysql",))
     pools, lent, lender = pooling.MySQLConnectionPool, pooling.PooledMySQLConnection, _Lender(ledger)
     with kit.open_names() as stand:
         stand(pools, "__init__", kit.around(pools.__init__, lender.making))

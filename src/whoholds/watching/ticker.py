@@ -27,7 +27,7 @@ PAUSE_S = 0.00005  # in the middle of a long look: a thread that waits for the G
 NAME = "whoholds"  # of the ticking thread, as `top -H` and `ps -T` show it: so `whoholds top` knows who is watched
 LONGEST_S = 3600.0  # longest single wait: a queue takes no more than some 292 years
 
-_STOP, _SOON, _NOW = range(3)  # orders to the ticking thread
+_CHECK, _SOON, _NOW = range(3)  # orders to the ticking thread: see whether you are wanted, look soon, look now
 
 
 class Ticker:
@@ -41,10 +41,10 @@ class Ticker:
 
     def renew(self) -> None:
         """Forget the thread, which does not exist in a forked child."""
-        self._orders: SimpleQueue[int] = SimpleQueue()  # `put` takes no lock
-        self._thread: RealThread | None = None
+        self._threads: dict[SimpleQueue[int], RealThread] = {}  # by its orders; several for a moment after a fork
+        self._waiting: SimpleQueue[int] = SimpleQueue()  # orders that no thread has yet; `put` takes no lock
         self._due: float | None = None  # monotonic time of the next look, which a fork does not put off
-        self._running: dict[int, Any] = {}  # {0: True} while the thread runs; setdefault is one C call
+        self._running: dict[int, Any] = {}  # {0: True} while one runs, and only for that one; setdefault is one C call
         self._looked: Bell | None = None  # rings at the end of an immediate look
         self._holds: list[None] = []  # one item for each fork that is under way
 
@@ -56,24 +56,26 @@ class Ticker:
     @property
     def ticks(self) -> bool:
         """True if the ticking thread runs."""
-        return self._thread is not None and not self._holds
+        return bool(self._threads) and not self._holds
 
     def ensure(self) -> None:
         """Start the ticking thread unless it runs. Each opening calls this in the user's thread."""
-        if 0 in self._running or self._running.setdefault(0, real_ident()) != real_ident():
+        running = self._running
+        if 0 in running or self._holds or running.setdefault(0, real_ident()) != real_ident():
             return
-        self._running[0] = True
+        running[0] = True
         if self._due is None:
             self._due = monotonic() + min(GATHER_S, self._watch.limits.every)
-        self._thread = RealThread(partial(self._run, self._orders), NAME)
+        orders, self._waiting = self._waiting, SimpleQueue()
+        self._threads[orders] = thread = RealThread(partial(self._run, orders, running), NAME)
         try:
-            self._thread.start()
+            thread.start()
         except RuntimeError:  # there can be no threads (as in uWSGI without threads), or the interpreter ends
-            pass
+            self._threads.pop(orders, None)
 
     def wake(self) -> None:
         """Order a look in `GATHER_S` at most. Called in the user's thread; never blocks."""
-        self._orders.put(_SOON)
+        self._order(_SOON)
 
     def wake_at_once(self) -> None:
         """Order a look now. The first call in a process waits for the look, for `AT_ONCE_S` at most.
@@ -81,12 +83,11 @@ class Ticker:
         A child calls this in the user's thread when it uses a connection of its parent: it may be ended at its next
         statement (`Pool.terminate`). This is the only wait in the user's thread.
         """
-        thread = self._thread
-        if self._looked is not None or thread is None or thread.ident == real_ident():
-            self._orders.put(_NOW)
+        if self._looked is not None or not self._threads or self._is_here():
+            self._order(_NOW)
             return
         self._looked = Bell()
-        self._orders.put(_NOW)
+        self._order(_NOW)
         self._looked.wait(AT_ONCE_S)
 
     def stop(self) -> None:
@@ -96,31 +97,42 @@ class Ticker:
 
     def hold(self) -> bool:
         """Stop the thread until `go_on`. True if it ran. An order that it has not carried out is kept."""
-        thread = self._thread
-        if not self._running or (thread is not None and thread.ident == real_ident()):
+        if not self._running or self._is_here():
             return False  # an output forks in the ticking thread, which cannot wait for itself
         self._holds.append(None)
-        orders, self._orders = self._orders, SimpleQueue()
-        orders.put(_STOP)
-        if thread is not None:
+        for orders, thread in list(self._threads.items()):
+            orders.put(_CHECK)
             thread.join(WAIT_S)
-        while not orders.empty():
-            order = orders.get_nowait()
-            if order != _STOP:
-                self._orders.put(order)
         return True
 
     def go_on(self) -> None:
         """End one `hold`. After the last one, the next opening starts the thread again."""
         self._holds.pop()
         if not self._holds:
-            self._thread = None
             self._running = {}
+            for orders in list(self._threads):  # of a thread that was about to start when this one held
+                orders.put(_CHECK)
 
-    def _run(self, orders: SimpleQueue[int]) -> None:
-        at_once = False
+    def _is_here(self) -> bool:
+        return any(thread.ident == real_ident() for thread in list(self._threads.values()))
+
+    def _order(self, order: int) -> None:
+        for orders in list(self._threads) or (self._waiting,):
+            orders.put(order)
+
+    def _run(self, orders: SimpleQueue[int], running: dict[int, Any]) -> None:
+        """Tick until a `hold`, or until others have forked meanwhile and started a thread of their own."""
         self._watch.ticker_ident = real_ident()
-        while True:
+        self._tick(orders, running)
+        self._threads.pop(orders, None)
+        while not orders.empty():
+            order = orders.get_nowait()
+            if order != _CHECK:
+                self._waiting.put(order)
+
+    def _tick(self, orders: SimpleQueue[int], running: dict[int, Any]) -> None:
+        at_once = False
+        while self._running is running and not self._holds:
             wait = (self._due or 0) - monotonic()
             if wait > 0:
                 try:
@@ -129,8 +141,8 @@ class Ticker:
                     if monotonic() < (self._due or 0):  # a rest after a long look
                         self._glance()
                     continue
-                if order == _STOP:
-                    return
+                if order == _CHECK:
+                    continue
                 at_once = at_once or order == _NOW
                 self._due = min(self._due or 0, monotonic() + (GATHER_S if order == _SOON else 0))
                 continue

@@ -18,7 +18,7 @@ from whoholds.analysis.rules import BITS
 from whoholds.ledger.handle import CHECKOUT, CURSOR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from whoholds.analysis.pauses import Pauses
     from whoholds.analysis.sites import Site, Sites
@@ -138,20 +138,22 @@ class Nestings:
                 pair_key: pair for pair_key, pair in self._pairs.items() if any(held.open for held in pair.held)
             }
         self._pairs[key] = pair
-        held = [*[handle for handle in pair.held if handle.closed_stamp is None], *outers]
+        held = dict.fromkeys([*[handle for handle in pair.held if handle.closed_stamp is None], *outers])
         firsts = _firsts(held)
         pair.most = max(pair.most, len(most_at_once(firsts.values())))
-        pair.held = [handle for handle in dict.fromkeys(held) if handle.closed_stamp is None][:MANY]
+        pair.held = [handle for handle in held if handle.closed_stamp is None][:MANY]
         pair.owners.update(map(id, list(firsts)[: MANY - len(pair.owners)]))
 
 
-def _firsts(held: Sequence[Handle]) -> dict[Owner | None, Handle]:
+def _firsts(held: Iterable[Handle]) -> dict[Owner | None, Handle]:
     """One for each owner: what it held first."""
-    owners = [handle.owner for handle in held]
-    first = dict(zip(reversed(owners), reversed(held), strict=True))  # of one owner's, the first is written last
     firsts: dict[Owner | None, Handle] = {}
-    for owner in dict.fromkeys(owners):
-        firsts.setdefault(owner and owner.whole, first[owner])
+    for handle in held:
+        owner = handle.owner  # as `Owner.whole`, written out
+        if owner is not None:
+            owner = owner.part_of or owner
+        if owner not in firsts:
+            firsts[owner] = handle
     return firsts
 
 

@@ -139,18 +139,24 @@ class Standing:
     def _openings(self, new: list[Handle], pauses: Pauses) -> dict[Kept, dict[Owner | None, list[int]]]:
         """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
         changes: dict[Kept, dict[Owner | None, list[int]]] = {}
-        # by id: a loop's handles have one origin by now
-        of_origin: dict[tuple[int, Database, str, Owner | None], tuple[Kept, list[int]]] = {}
+        of_origin: dict[tuple[int, Database, str], Kept] = {}  # by id: a loop's handles have one origin by now
         for few in pauses.between([handle for handle in loans_of(new) if handle.origin]):  # not cursors, not a stock
             for handle in few:
-                key = (id(handle.origin), handle.database, handle.kind, handle.owner)
-                known = of_origin.get(key)
-                if known is None:
-                    kept = self._of(handle)
-                    stamps = changes.setdefault(kept, {}).setdefault(thread_of(handle), [])
-                    known = of_origin[key] = (kept, stamps)
-                handle.kept, stamps = known
-                if handle.closed_stamp is None or handle.how == CLOSED:
+                key = (id(handle.origin), handle.database, handle.kind)
+                kept = of_origin.get(key)
+                if kept is None:
+                    kept = of_origin[key] = self._of(handle)
+                    changes.setdefault(kept, {})
+                handle.kept = kept
+                if handle.closed_stamp is not None and handle.how != CLOSED:
+                    continue
+                by_thread = changes[kept]
+                owner = handle.owner  # as `thread_of`, written out
+                thread = owner and (owner.thread or (owner if owner.kind != "task" else None))
+                stamps = by_thread.get(thread)
+                if stamps is None:
+                    by_thread[thread] = [handle.opened_stamp]
+                else:
                     stamps.append(handle.opened_stamp)
         return changes
 

@@ -14,6 +14,7 @@ from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from whoholds.analysis.pauses import Pauses
 from whoholds.analysis.sites import Sites
 from whoholds.detectors import ALL
 from whoholds.ledger.ledger import Ledger
@@ -98,6 +99,7 @@ _HOWS: dict[type, Callable[[Any], Any]] = {
     CodeType: lambda code: (_code, (code.co_filename, code.co_name, code.co_firstlineno, code.co_linetable)),
     Sites: lambda sites: (_sites, (sites.source, list(sites))),
     Ledger: lambda _: (_nothing, ()),
+    Pauses: lambda _: (Pauses, ()),  # who judges it again makes none
     Spawn: _spawn,
     array: lambda numbers: (_array, (numbers.typecode, numbers.tobytes())),
 }

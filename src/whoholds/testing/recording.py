@@ -17,6 +17,7 @@ from weakref import ref
 from whoholds.analysis.pauses import Pauses
 from whoholds.analysis.sites import Sites
 from whoholds.detectors import ALL
+from whoholds.ledger.handle import Loan
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.owner import Spawn
 
@@ -89,10 +90,15 @@ class _Keeper(pickle.Pickler):
         return NotImplemented if _is_plain(value) and not callable(value) else (_nothing, ())
 
 
-def _spawn(spawn: Spawn) -> Any:
-    """How a Spawn is pickled here, with all its fields: its own way is for a spawned process, and keeps lines only."""
-    state = {name: getattr(spawn, name) for name in Spawn.__slots__}
-    return copyreg.__newobj__, (Spawn,), (None, state)  # type: ignore[attr-defined]
+def _by_slots(value: Any) -> Any:
+    """How a value is pickled here by all its slots.
+
+    A Spawn's own way is for a spawned process, and keeps lines only; some slots of a Loan are its class's constants.
+    """
+    kind = type(value)
+    slots = [name for base in kind.__mro__[:-1] for name in base.__slots__ if name not in vars(kind) or base is kind]
+    state = {name: getattr(value, name) for name in slots if name != "__weakref__" and hasattr(value, name)}
+    return copyreg.__newobj__, (kind,), (None, state)  # type: ignore[attr-defined]
 
 
 _HOWS: dict[type, Callable[[Any], Any]] = {
@@ -100,7 +106,8 @@ _HOWS: dict[type, Callable[[Any], Any]] = {
     Sites: lambda sites: (_sites, (sites.source, list(sites))),
     Ledger: lambda _: (_nothing, ()),
     Pauses: lambda _: (Pauses, ()),  # who judges it again makes none
-    Spawn: _spawn,
+    Spawn: _by_slots,
+    Loan: _by_slots,
     array: lambda numbers: (_array, (numbers.typecode, numbers.tobytes())),
 }
 

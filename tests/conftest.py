@@ -31,8 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", once)
     for name in ("FORCE_COLOR", "NO_COLOR"):  # a CI sets them for its own log; tests read plain text
         os.environ.pop(name, None)
-    if hasattr(signal, "SIGQUIT"):  # a job in a shell's background ignores it, and so would the programs of the tests
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    for name in ("SIGQUIT", "SIGHUP"):  # ignored in a shell's background or under nohup, and so by the tests' programs
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

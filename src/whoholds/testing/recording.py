@@ -95,7 +95,7 @@ def _by_slots(value: Any) -> Any:
 
     A Spawn's own way is for a spawned process, and keeps lines only; some slots of a Loan are its class's constants.
     """
-    kind = type(value)
+    kind: Any = type(value)
     slots = [name for base in kind.__mro__[:-1] for name in base.__slots__ if name not in vars(kind) or base is kind]
     state = {name: getattr(value, name) for name in slots if name != "__weakref__" and hasattr(value, name)}
     return copyreg.__newobj__, (kind,), (None, state)  # type: ignore[attr-defined]

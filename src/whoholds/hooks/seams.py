@@ -43,7 +43,8 @@ def stands_for(new: Any, old: Any) -> Any:
     if kind is not None:
         new.__module__, new.__annotations__ = kind.__module__, {}
     # from 3.14 on `__annotations__` runs code of the library, which may name what only type checkers import
-    annotations = "__annotations__" if getattr(old, "__annotate__", None) is None else "__annotate__"
+    deferred = "__annotate__" in vars(type(replace)) and getattr(old, "__annotate__", None) is not None
+    annotations = "__annotate__" if deferred else "__annotations__"
     for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__text_signature__", annotations):
         try:
             value = getattr(old, attribute)

@@ -28,7 +28,7 @@ from whoholds.watching.watch import Watch
 def test_looks_that_would_take_more_than_a_hundredth_of_a_core_come_more_rarely(
     every: float, earlier: float, latest: float, rest: float
 ) -> None:
-    """After two long looks in a row, but within `RAREST_S`."""
+    """After long looks in a row, but within `RAREST_S`."""
     assert rest_after(every, earlier, latest) == rest
 
 

@@ -32,7 +32,7 @@ from whoholds.plugins import name_of
 from whoholds.settings.limits import Limits
 from whoholds.watching.aside import Asides, failure, place_of
 from whoholds.watching.intended import Intended
-from whoholds.watching.pace import rest_after
+from whoholds.watching.pace import JUDGED, rest_after
 from whoholds.watching.repeats import Repeats
 from whoholds.watching.stacks import stacks_of, with_stacks
 
@@ -92,7 +92,7 @@ class Watch:
         self._lock = _thread.allocate_lock()  # held during a look, never by a hook: no call of the user waits for it
         self._looks = 0
         self._cpu_s = 0.0  # in looks
-        self._latest_s = (0.0, 0.0)  # in the look before the last one, and in the last one
+        self._latest_s = (0.0,) * JUDGED  # in the last looks
         self._pauses = NO_PAUSES
         self._stamps = self.ledger.stamps  # before this process recorded anything
 
@@ -237,7 +237,7 @@ class Watch:
         finally:
             cpu_s = thread_time() - before
             self._cpu_s += cpu_s
-            self._latest_s = (self._latest_s[1], cpu_s)
+            self._latest_s = (*self._latest_s[1:], cpu_s)
             self._pauses = NO_PAUSES
             ledger.quiet_ident = 0
             self._lock.release()

@@ -150,6 +150,14 @@ def test_the_numbers_of_a_loan_are_its_own() -> None:
     ]
 
 
+def test_a_loan_can_be_at_home_like_any_handle() -> None:
+    """As when Django keeps for its thread what it took from a pool that nobody judges; another loan stays out."""
+    ledger = Ledger()
+    kept, other = ledger.asks(None, None), ledger.asks(None, None)
+    kept.at_home = True
+    assert (kept.at_home, other.at_home) == (True, False)
+
+
 def test_what_a_pool_does_when_it_takes_a_loan_back_is_no_use_of_the_borrower() -> None:
     """Settled first: the rollback after it counts for the connection alone."""
     ledger = ledger_of()

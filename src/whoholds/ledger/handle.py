@@ -324,7 +324,6 @@ class Loan(Handle):
     kind = CHECKOUT
     in_transaction = False
     server_side = False
-    at_home = False
     home_at = 0.0
     used_by = 0
     ring = ()

@@ -186,7 +186,7 @@ class Ledger:
         loan.ledger = loan.parent = loan.ref = loan.context = loan.scope = None
         loan.closed_at = loan.closed_stamp = loan.calls_after = None
         loan.site = loan.kept = loan.referrer = None
-        loan.looked_at = loan.inherited = False
+        loan.looked_at = loan.inherited = loan.at_home = False
         loan.told = loan.opened_stamp = loan.caller = loan.user = 0
         loan.lost_s = 0.0
         loan.how = ""

@@ -100,9 +100,13 @@ class Ticker:
         if not self._running or self._is_here():
             return False  # an output forks in the ticking thread, which cannot wait for itself
         self._holds.append(None)
-        for orders, thread in list(self._threads.items()):
-            orders.put(_CHECK)
-            thread.join(WAIT_S)
+        try:
+            for orders, thread in list(self._threads.items()):
+                orders.put(_CHECK)
+                thread.join(WAIT_S)
+        except BaseException:  # a signal's handler raised: nobody will end this hold
+            self.go_on()
+            raise
         return True
 
     def go_on(self) -> None:

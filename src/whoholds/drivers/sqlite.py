@@ -1,12 +1,10 @@
 """sqlite3: connections are objects of a subclass, given through `factory` or in place of `Connection` and `Cursor`.
 
-Those two names are replaced only where no object of the C types lives yet. The driver must not touch the database:
-whether a statement is unread is seen in Python's object graph, and SQLite is not asked.
+Those two names are replaced only where no object of the C types lives yet. The driver must not touch the database.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import sys
@@ -14,24 +12,21 @@ import warnings
 from contextlib import contextmanager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
-from weakref import getweakrefcount, ref
+from weakref import getweakrefcount
 
 from whoholds.drivers import kit
 from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init, making_cursors
+from whoholds.drivers._sqlite_cursors import note_line, probe_of_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.adoptable import Adoptable
-from whoholds.ledger.cpython import attribute
 from whoholds.ledger.database import Database, database
-from whoholds.ledger.handle import CONNECTION, OVER, Handle
-from whoholds.ledger.origin import capture
+from whoholds.ledger.handle import CONNECTION, OVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from types import FrameType
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
-    from whoholds.ledger.origin import Origin
 
 _CONNECT = (
     "database",
@@ -55,9 +50,6 @@ _USES = (
     "__exit__",
     "__enter__",
 )
-_KEEPS_NO_CURSORS = sys.version_info >= (3, 15)  # a connection has no list of its cursors any more
-_SWEPT_AT = 200  # cursors of a connection, with those that were freed: sqlite3 itself swept its list as often
-_NOTED = 2  # frames kept of the call that makes a cursor
 _KEYWORDS_WANTED = (3, 13) <= sys.version_info < (3, 15)  # more than one positional argument: deprecated, then an error
 
 
@@ -172,7 +164,7 @@ class _Layer:
         methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=self._is_closed)
         methods["__init__"] = init(base.__init__, ledger.clock, _as_keywords, _opened(ledger), _not_opened(ledger))
         if base.cursor is plain.cursor:
-            methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, _note_line)
+            methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, note_line)
         for name in _SHORTCUTS:
             if getattr(base, name) is getattr(plain, name):
                 methods[name] = self._shortcut(base, name)
@@ -183,7 +175,7 @@ class _Layer:
     def _shortcut(self, base: Any, name: str) -> Any:
         """`Connection.execute` and its like, which in C make a cursor of the plain type and call it."""
         kind = self.cursor if _C_CURSOR else None
-        return kit.shortcut(getattr(base, name), kind, _note_line, self._run[name])
+        return kit.shortcut(getattr(base, name), kind, note_line, self._run[name])
 
 
 _C_CURSOR = sys.version_info >= (3, 11)  # since 3.11 the shortcuts do not call the user's `cursor` method
@@ -218,7 +210,7 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         path = args[0] if args else kwargs.get("database")
         uri = args[7] if len(args) > 7 else kwargs.get("uri", False)  # noqa: PLR2004 - its place
         handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, frame, began=began)
-        handle.probe = _Cursors() if _KEEPS_NO_CURSORS else unread
+        handle.probe = probe_of_cursors()
         kept = False
         try:
             self._whoholds = handle
@@ -276,72 +268,3 @@ _ESCAPED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 def _unescaped(match: re.Match[str]) -> str:
     return os.fsdecode(bytes.fromhex(match[0].replace("%", "")))
-
-
-def _note_line(cursor: Any, frame: FrameType) -> None:
-    """Store on a cursor of ours the line that made it: 0.2 µs, none of it in `execute`."""
-    try:
-        cursor._whoholds_at = capture(frame, _NOTED)
-        if _KEEPS_NO_CURSORS:
-            connection = sys.modules["_sqlite3"].Cursor.connection.__get__(cursor)
-            attribute(connection, "_whoholds").probe.add(cursor)
-    except AttributeError:  # made by a factory that is no class; or the connection has no handle
-        pass
-
-
-class _Cursors:
-    """The cursors of one connection, held weakly. A call with its handle answers like `unread`."""
-
-    __slots__ = ("_made", "_room")
-
-    def __init__(self) -> None:
-        self._made: list[ref[Any]] = []
-        self._room = _SWEPT_AT
-
-    def add(self, cursor: Any) -> None:
-        """Note a new cursor, and forget those that were freed once there are many. Called in the user's thread."""
-        made = self._made
-        made.append(ref(cursor))
-        if len(made) > self._room:
-            self._made = made = [weak for weak in made if weak() is not None]
-            self._room = max(2 * len(made), _SWEPT_AT)
-
-    def __call__(self, handle: Handle) -> list[Origin]:
-        """Called on the tick."""
-        del handle
-        plain = sys.modules["_sqlite3"].Cursor
-        cursors = [weak() for weak in list(self._made)]
-        return [
-            getattr(cursor, "_whoholds_at", ())
-            for cursor in cursors
-            if issubclass(type(cursor), plain) and _has_statement(cursor, plain)
-        ]
-
-
-def unread(handle: Handle) -> list[Origin]:
-    """For each cursor with a statement not read to its end, the origin of the cursor's making, () if unknown.
-
-    Called on the tick.
-
-    Up to 3.14 a connection refers to a list of weak references to its cursors (on 3.10 to a list of its statements,
-    too), and a cursor refers to its statement until the last row is read. Following these references calls nothing of
-    SQLite's.
-    """
-    reference = handle.ref
-    if reference is None:
-        return []
-    plain = sys.modules["_sqlite3"].Cursor
-    found: list[Origin] = []
-    for part in gc.get_referents(reference()):
-        if type(part) is list:
-            for weak in part:
-                cursor = weak() if callable(weak) else None
-                if issubclass(type(cursor), plain) and _has_statement(cursor, plain):
-                    found.append(getattr(cursor, "_whoholds_at", ()))
-    return found
-
-
-def _has_statement(cursor: Any, plain: Any) -> bool:
-    """Whether rows may still come. After `executemany` a cursor keeps its finished statement but describes no rows."""
-    described = plain.description.__get__(cursor)
-    return described is not None and any(type(one).__name__ == "Statement" for one in gc.get_referents(cursor))

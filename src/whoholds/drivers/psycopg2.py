@@ -104,9 +104,11 @@ class _Layer:
         ledger = self.ledger
         opening = kit.opening(base.__init__, ledger, "psycopg2", _identify, kit.keep, _target)
         methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": opening}
-        told = {"broke": _broke, "status": self._plain.get_transaction_status}
+        status = self._plain.get_transaction_status
         for name in _USES:
-            methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, self._in_transaction, **told)
+            methods[name] = kit.used(
+                getattr(base, name), ledger, kit.whoholds_of, self._in_transaction, broke=_broke, status=status
+            )
         methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed)
         if base.cursor is self._plain.cursor:  # a class with a `cursor` of its own calls ours
             methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, self._opened_cursor)

@@ -114,7 +114,7 @@ class AioLender(Lender):
         del theirs
         handle: Handle | None = connection.__dict__.get("_whoholds")
         setattr(connection, LOAN, loan)
-        self.lend(loan, connection, handle)
+        self.ledger.lent(loan, connection, handle, self.driver)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A loan is about to come back. Returns the connection and its loan."""

@@ -12,7 +12,7 @@ from weakref import ref
 
 from whoholds.drivers import kit
 from whoholds.ledger.database import database
-from whoholds.ledger.handle import UNSEEN, Handle
+from whoholds.ledger.handle import Handle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ class Lender:
         return None
 
     def lent(self, theirs: Any, loan: Handle, result: Any) -> None:
-        """The pool has given `result` for the loan that its borrower asked for: call `lend` with it."""
+        """The pool has given `result` for the loan that its borrower asked for: tell `Ledger.lent`."""
 
     # --- what drivers put in a library's place ------------------------------------------------------------------
 
@@ -165,23 +165,6 @@ class Lender:
         """
         loan = asked_for.get()
         return loan if loan is not None and loan.pool is pool and not loan.opened_stamp else None
-
-    def lend(self, loan: Handle, lent: Any, handle: Handle | None, otherwise: Database | None = None) -> None:
-        """The pool gives `loan`: it is of the connection with this handle, or of one that nobody watches.
-
-        That one leads to `otherwise`. `lent` is what the borrower gets, or None where a library never lets go of it.
-        """
-        pool, ledger = loan.pool, self.ledger
-        if pool is not None and pool.closed:
-            ledger.pool_back(pool)
-        if handle is None:
-            loan.caller = UNSEEN
-            ledger.lent(loan, lent, None, self.driver, otherwise or database("other_sql"))
-        else:
-            handle.at_home = False
-            if pool is not None:
-                handle.pool = pool
-            ledger.lent(loan, lent, handle, self.driver)
 
     def back(self, loan: Handle | None) -> None:
         """The pool has this loan back, and its connection is at home."""

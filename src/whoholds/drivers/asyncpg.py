@@ -238,7 +238,7 @@ class _Lender(Lender):
         handle = self._known.found(connection)
         if handle is not None:
             self._loans[id(proxy._holder)] = loan
-            self.lend(loan, connection, handle)
+            self.ledger.lent(loan, connection, handle, self.driver)
 
     def settling(self, holder: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The borrower gives the connection back: the reset that follows is the pool's use, not the borrower's."""

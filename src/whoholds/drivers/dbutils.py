@@ -105,7 +105,7 @@ class _Lender(Lender):
         """The pool has lent `lent`, which wraps a SteadyDB connection, which wraps the driver's: a loan is opened."""
         del theirs
         lent._whoholds_loan = loan  # `LOAN`
-        self.lend(loan, lent, handle_on(getattr(lent._con, "_con", None)))
+        self.ledger.lent(loan, lent, handle_on(getattr(lent._con, "_con", None)), self.driver)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
         """A connection is about to return to the pool's cache: the hook's result is that SteadyDB connection."""

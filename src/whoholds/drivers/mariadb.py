@@ -126,7 +126,7 @@ class _Lender(Lender):
         del theirs
         handle = connection.__dict__.get("_whoholds")
         setattr(connection, LOAN, loan)
-        self.lend(loan, connection, handle)
+        self.ledger.lent(loan, connection, handle, self.driver)
 
     def taking(self, _theirs: Any, args: tuple[Any, ...], _kwargs: Any, _frame: Any) -> Any:
         """A loan is about to come back, by the connection's own `close`. Returns the connection and its loan."""

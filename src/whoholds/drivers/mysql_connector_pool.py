@@ -67,7 +67,7 @@ class _Lender(Lender):
         del theirs
         handle: Handle | None = lent._cnx.__dict__.get("_whoholds")
         setattr(lent, LOAN, loan)
-        self.lend(loan, lent, handle)
+        self.ledger.lent(loan, lent, handle, self.driver)
 
     def taking(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> Handle | None:
         """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""

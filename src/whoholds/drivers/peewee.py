@@ -65,7 +65,7 @@ class _Lender(Lender):
         loan = self.loan_asked_for(pool) or self.ledger.asks(pool, frame)
         loan.answered()
         theirs._whoholds_lent[id(connection)] = loan
-        self.lend(loan, None, handle_on(connection))
+        self.ledger.lent(loan, None, handle_on(connection), self.driver)
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
         """The database of the pool's first loan; a database without a name if nothing is lent."""

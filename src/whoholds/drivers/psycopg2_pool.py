@@ -145,7 +145,7 @@ class _Lender(Lender):
         before = loans.get(key)
         if before is None or before.closed_stamp is not None:
             loans[key] = loan
-            self.lend(loan, None, handle)
+            self.ledger.lent(loan, None, handle, self.driver)
 
     def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool is exhausted; a closed pool, and a key that is not known, raise the same class."""

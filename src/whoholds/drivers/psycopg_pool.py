@@ -149,7 +149,7 @@ class _Lender(Lender):
             if loan.pool is not None:
                 loan.pool.max = theirs.max_size or None
             connection._whoholds_loan = loan  # `LOAN`
-            self.lend(loan, connection, handle)
+            self.ledger.lent(loan, connection, handle, self.driver)
             theirs._whoholds_database = handle.database
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:

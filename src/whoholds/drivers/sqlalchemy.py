@@ -18,6 +18,7 @@ from whoholds.drivers._loans import LOAN, Lender, Pools, handle_on
 from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
+from whoholds.ledger.ledger import NOWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,7 +227,7 @@ class _Lender(Lender):
         if handle is None and not all(hears() for hears in self.hears):  # the connection is judged, as nobody's stock
             return
         record._whoholds_loan = loan
-        self.lend(loan, fairy, handle, _by_dialect(theirs) if handle is None else None)
+        self.ledger.lent(loan, fairy, handle, self.driver, _by_dialect(theirs) if handle is None else NOWHERE)
 
     def resetting(self, fairy: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The loan is coming back: later calls on its connection (a rollback) are the pool's use of it."""

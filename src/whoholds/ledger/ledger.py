@@ -210,12 +210,20 @@ class Ledger:
     ) -> None:
         """The pool has given the loan that was asked for; `thing` is what the borrower got, as for `opened`.
 
-        It is of `connection`, or of one that nobody watches and that leads to `otherwise`.
+        It is of `connection`, or of one that nobody watches and that leads to `otherwise`. `thing` is None where the
+        library never lets go of it.
         """
+        pool = loan.pool
+        if pool is not None and pool.closed:
+            self.pool_back(pool)
         loan.driver = driver
         if connection is None:
             loan.database, loan.backend_pid, loan.calls, loan.calls_s = otherwise, None, 0, 0.0
+            loan.caller = UNSEEN
         else:
+            connection.at_home = False
+            if pool is not None:
+                connection.pool = pool
             loan.database = connection.database
             loan.backend_pid = connection.backend_pid
             loan.calls = connection.calls  # as `Handle.lent`, written out: each loan passes here

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from whoholds.analysis.blame import kind_of
 from whoholds.ledger.ledger import Ledger
-from whoholds.ledger.origin import WATCHED, capture, capture_loan
+from whoholds.ledger.origin import WATCHED, capture, capture_loan, capture_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +52,50 @@ def test_as_many_frames_as_there_are_up_to_the_limit(limit: int, depth: int) -> 
         return capture(sys._getframe(1), limit)
 
     assert list(deep(depth, walk)) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 3, 4, 8, 12, 32])
+@pytest.mark.parametrize("depth", range(14))
+def test_no_further_than_the_frame_it_ends_with(limit: int, depth: int) -> None:
+    """Whether the stack ends there or goes on, and wherever in a turn of several frames that is."""
+
+    def loop() -> Origin:
+        return deep(depth, walk)
+
+    def walk() -> Origin:
+        frame, expected = sys._getframe(1), []
+        while frame.f_code is not loop.__code__ and len(expected) < 2 * limit:
+            expected += [frame.f_code, frame.f_lasti]
+            frame = frame.f_back  # type: ignore[assignment]
+        assert list(capture_until(sys._getframe(1), limit, loop.__code__)) == expected
+        return capture(sys._getframe(1), limit)
+
+    found = loop()
+    assert found
+    assert capture_until(None, limit, loop.__code__) == ()
+    top = sys._getframe()
+    assert len(capture_until(top, 500, loop.__code__)) == len(capture(top, 500))
+
+
+@pytest.mark.parametrize("depth", range(14))
+def test_a_stack_that_ends_anywhere_in_a_turn(depth: int) -> None:
+    """A thread's stack is short: it ends before the limit, after any number of frames."""
+    found: list[tuple[Origin, Origin, list[object]]] = []
+
+    def walk() -> Origin:
+        frame, expected = sys._getframe(1), []
+        while frame is not None:
+            expected += [frame.f_code, frame.f_lasti]
+            frame = frame.f_back  # type: ignore[assignment]
+        frame = sys._getframe(1)
+        found.append((capture(frame, 32), capture_until(frame, 32, files.__code__), expected))
+        return ()
+
+    thread = Thread(target=deep, args=(depth, walk))
+    thread.start()
+    thread.join()
+    [(whole, until, expected)] = found
+    assert list(whole) == list(until) == expected
 
 
 def test_of_a_loan_the_pools_own_frames_do_not_count() -> None:

@@ -1,10 +1,10 @@
 """`python bench/cost.py`: what whoholds costs, beside nothing, OpenTelemetry contrib and ddtrace.
 
-One interleaved run of some seven minutes: each measurement is a process of its own; the kinds take turns, round after
+One interleaved run of some twelve minutes: each measurement is a process of its own; the kinds take turns, round after
 round, so that a machine whose speed drifts drifts for all. Times are CPU seconds of the whole process, the ticking
-thread's included, but for interpreter start and `execute` over PostgreSQL, which are wall time. What comes after a sleep
-is CPU time of the program's thread alone: the median of one call each, as a program makes it that has waited for its
-next request. All of it, the server too, runs on one core where the system allows that: between two, waking the other
+thread's included, but for interpreter start and `execute` over PostgreSQL, which are wall time. What comes after a sleep,
+or after another process has run, is CPU time of the program's thread alone: the median of one call each, as a program
+makes it that has waited for its next request, or for its server's answer. All of it, the server too, runs on one core where the system allows that: between two, waking the other
 one up is most of what is measured. Printed are medians over the rounds, and differences and ratios round by round.
 Nothing here fails on a number.
 """
@@ -48,21 +48,43 @@ def _each(run: Callable[[int], None], count: int, seconds: float = 2.0) -> float
     return (time.process_time() - began) / done * 1e6
 
 
-def _warm_and_cold(operation: Callable[[], object]) -> tuple[float, float]:
-    """An operation again and again, and once after each sleep."""
+def _situations(operation: Callable[[], object]) -> list[float]:
+    """An operation again and again; once after each sleep; once after each turn of another process on this core."""
 
     def run(count: int) -> None:
         for _ in range(count):
             operation()
 
-    warm, clock, cold = _each(run, 300, 1.5), time.thread_time_ns, []
+    with _another_process() as take_turns:
+        return [_each(run, 300, 1.5), _cold(operation, lambda: time.sleep(COLD_S)), _cold(operation, take_turns)]
+
+
+def _cold(operation: Callable[[], object], before: Callable[[], object]) -> float:
+    """The median of one call each after `before`, which takes the operation's code and data out of the caches."""
+    clock, taken = time.thread_time_ns, []
     until = time.perf_counter() + 1.5
     while time.perf_counter() < until:
-        time.sleep(COLD_S)
+        before()
         began = clock()
         operation()
-        cold.append(clock() - began)
-    return warm, statistics.median(cold) / 1e3
+        taken.append(clock() - began)
+    return statistics.median(taken) / 1e3
+
+
+@contextmanager
+def _another_process() -> Iterator[Callable[[], object]]:
+    """A function that lets another process run: it sends that one a byte, and waits for it to come back."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as echo:
+        assert echo.stdin is not None
+        assert echo.stdout is not None
+        to, back = echo.stdin.fileno(), echo.stdout.fileno()
+
+        def take_turns() -> None:
+            os.write(to, b".")
+            os.read(back, 1)
+
+        yield take_turns
+        echo.stdin.close()
 
 
 def _at_depth(depth: int, run: Callable[[int], None]) -> Callable[[int], None]:
@@ -75,16 +97,23 @@ def _at_depth(depth: int, run: Callable[[int], None]) -> Callable[[int], None]:
     return down
 
 
-def execute_sqlite() -> float:
+def _through(depth: int, operation: Callable[[], object]) -> Callable[[], object]:
+    """`operation` under so many frames that are new at each call, as those of a program's are."""
+
+    def down(left: int) -> None:
+        if left:
+            down(left - 1)
+        else:
+            operation()
+
+    return lambda: down(depth)
+
+
+def execute_sqlite() -> list[float]:
     import sqlite3
 
     execute = sqlite3.connect(":memory:").cursor().execute
-
-    def run(count: int) -> None:
-        for _ in range(count):
-            execute("SELECT 1")
-
-    return _each(run, 50_000)
+    return _situations(lambda: execute("SELECT 1"))
 
 
 def execute_postgresql() -> float:
@@ -107,46 +136,44 @@ def execute_postgresql() -> float:
     return min(best) * 1e6
 
 
-def request() -> tuple[float, float]:
+def request(statements: int = 1) -> list[float]:
     from psycopg2.pool import ThreadedConnectionPool
 
     pool = ThreadedConnectionPool(1, 4, os.environ["BENCH_DSN"])
 
     def serve() -> None:
         connection = pool.getconn()
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            cursor.fetchone()
+        for _ in range(statements):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+                cursor.fetchone()
         connection.rollback()
         pool.putconn(connection)
 
-    measured: list[tuple[float, float]] = []
-    _at_depth(24, lambda _: measured.append(_warm_and_cold(serve)))(0)
-    return measured[0]
+    return _situations(_through(24, serve))
 
 
-def cursor() -> tuple[float, float]:
+def request_of_ten() -> list[float]:
+    return request(10)
+
+
+def cursor() -> list[float]:
     import psycopg2
 
-    return _warm_and_cold(psycopg2.connect(os.environ["BENCH_DSN"]).cursor)
+    return _situations(psycopg2.connect(os.environ["BENCH_DSN"]).cursor)
 
 
-def commit() -> tuple[float, float]:
+def commit() -> list[float]:
     import psycopg2
 
-    return _warm_and_cold(psycopg2.connect(os.environ["BENCH_DSN"]).commit)
+    return _situations(psycopg2.connect(os.environ["BENCH_DSN"]).commit)
 
 
-def open_and_close() -> float:
+def open_and_close() -> list[float]:
     import sqlite3
 
     connect = sqlite3.connect
-
-    def run(count: int) -> None:
-        for _ in range(count):
-            connect(":memory:").close()
-
-    return _each(_at_depth(32, run), 3_000)
+    return _situations(_through(32, lambda: connect(":memory:").close()))
 
 
 def start_thread() -> float:
@@ -188,19 +215,22 @@ def idle() -> float:
     return (time.process_time() - started) / 5 * 1e6
 
 
-# name → titles of its rows, what measures them, for which kinds
-MEASURED: dict[str, tuple[tuple[str, ...], Callable[[], float | tuple[float, float]], tuple[str, ...]]] = {
-    "request": (("a request", "a request, after a sleep"), request, KINDS),
-    "execute_sqlite": (("`execute` on in-memory sqlite3",), execute_sqlite, KINDS),
-    "execute_postgresql": (("`execute` over loopback PostgreSQL",), execute_postgresql, KINDS),
-    "cursor": (("psycopg2, `cursor()`", "psycopg2, `cursor()`, after a sleep"), cursor, KINDS),
-    "commit": (("psycopg2, `commit()`", "psycopg2, `commit()`, after a sleep"), commit, KINDS),
-    "open_and_close": (("open + close, 32 frames deep",), open_and_close, KINDS),
-    "start_thread": (("starting a thread",), start_thread, KINDS[:2]),
-    "start_task": (("starting a task",), start_task, KINDS[:2]),
-    "idle": (("a second of idling, one connection held",), idle, KINDS[:2]),
+SITUATIONS = ("", ", after a sleep", ", after another process")
+
+# name → its title, what measures it (one figure, or one for each situation), for which kinds
+MEASURED: dict[str, tuple[str, Callable[[], float | list[float]], tuple[str, ...]]] = {
+    "request": ("a request", request, KINDS),
+    "request_of_ten": ("a request of ten statements", request_of_ten, KINDS),
+    "execute_sqlite": ("`execute` on in-memory sqlite3", execute_sqlite, KINDS),
+    "execute_postgresql": ("`execute` over loopback PostgreSQL", execute_postgresql, KINDS),
+    "cursor": ("psycopg2, `cursor()`", cursor, KINDS),
+    "commit": ("psycopg2, `commit()`", commit, KINDS),
+    "open_and_close": ("open + close, under 32 new frames", open_and_close, KINDS),
+    "start_thread": ("starting a thread", start_thread, KINDS[:2]),
+    "start_task": ("starting a task", start_task, KINDS[:2]),
+    "idle": ("a second of idling, one connection held", idle, KINDS[:2]),
 }
-NEEDS_SERVER = ("request", "execute_postgresql", "cursor", "commit")
+NEEDS_SERVER = ("request", "request_of_ten", "execute_postgresql", "cursor", "commit")
 
 
 def _instrument(kind: str) -> None:
@@ -256,11 +286,13 @@ def _measure(name: str, kind: str) -> list[float] | None:
 
 
 def _rounds(name: str, kinds: tuple[str, ...], rounds: int) -> list[dict[str, list[float]]]:
-    """For each row of the measurement the figures of each kind, round by round."""
-    rows: list[dict[str, list[float]]] = [{kind: [] for kind in kinds} for _ in MEASURED[name][0]]
+    """For each situation that is measured the figures of each kind, round by round."""
+    rows: list[dict[str, list[float]]] = []
     for _ in range(rounds):
         for kind in kinds:
-            for row, figure in zip(rows, _measure(name, kind) or (), strict=False):
+            figures = _measure(name, kind) or []
+            rows += [{kind: [] for kind in kinds} for _ in figures[len(rows) :]]
+            for row, figure in zip(rows, figures, strict=False):
                 row[kind].append(figure)
     return rows
 
@@ -448,7 +480,7 @@ def main() -> None:
     if options.measure:
         _instrument(options.kind)
         measured = MEASURED[options.measure][1]()
-        print(json.dumps({"us": measured if isinstance(measured, tuple) else [measured]}), flush=True)
+        print(json.dumps({"us": measured if isinstance(measured, list) else [measured]}), flush=True)
         return
     sys.path.insert(0, str(ROOT))
     if hasattr(os, "sched_setaffinity"):
@@ -456,15 +488,15 @@ def main() -> None:
     print(f"Python {sys.version.split()[0]}, {options.rounds} rounds, kinds in turn\n")
     print("| what | nothing | whoholds | OpenTelemetry contrib | ddtrace |\n|---|---|---|---|---|")
     with ExitStack() as servers:
-        for name, (titles, _, kinds) in MEASURED.items():
+        for name, (title, _, kinds) in MEASURED.items():
             if options.only and name not in options.only:
                 continue
             if name in NEEDS_SERVER and "BENCH_DSN" not in os.environ:
                 from tests.servers import postgres
 
                 os.environ["BENCH_DSN"] = servers.enter_context(postgres())
-            for title, figures in zip(titles, _rounds(name, kinds, options.rounds), strict=True):
-                print(_row(title, figures), flush=True)
+            for situation, figures in zip(SITUATIONS, _rounds(name, kinds, options.rounds), strict=False):
+                print(_row(title + situation, figures), flush=True)
     if not options.only:
         print("\n| what | measured | more than without |\n|---|---|---|")
         print("\n".join(_start(options.rounds)))

@@ -141,15 +141,16 @@ def loan_of_asyncpg() -> Run:
     return awaited(loop, many)
 
 
-def task() -> Run:
+async def tasks(count: int) -> None:
     async def nothing() -> None:
         pass
 
-    async def many(count: int) -> None:
-        for _ in range(count):
-            await asyncio.create_task(nothing())
+    for _ in range(count):
+        await asyncio.create_task(nothing())
 
-    return awaited(asyncio.new_event_loop(), many, 8)
+
+def task() -> Run:
+    return awaited(asyncio.new_event_loop(), tasks, 8)
 
 
 def thread() -> Run:
@@ -197,18 +198,18 @@ def least_stack() -> Run:
     return repeated(lambda: capture(sys._getframe(1), 12), 8)
 
 
-def least_of_a_loan() -> Run:
-    """No whoholds: what a loan takes in Python if nothing is judged, asked or guarded.
+def least_held(frames: int) -> Run:
+    """No whoholds: what a loan or a connection takes in Python if nothing is judged, asked or guarded.
 
-    A function around the call that lends and one around that which takes back; twelve frames, two times, two numbers,
-    and an object of thirty attributes that goes into a dict and out of it.
+    A function around the call that gives it and one around that which takes it back; so many frames, two times, two
+    numbers, and an object of thirty attributes that goes into a dict and out of it.
     """
     numbers, now, held = itertools.count(), time.monotonic, {}
     capture = import_module("whoholds.ledger.origin").capture
 
     def lend() -> None:
         noted = Noted()
-        noted.field0 = capture(sys._getframe(1), 12)
+        noted.field0 = capture(sys._getframe(1), frames)
         noted.field1 = now()
         noted.field2 = noted.field3 = noted.field4 = noted.field5 = noted.field6 = noted.field7 = None
         noted.field8 = noted.field9 = noted.field10 = noted.field11 = noted.field12 = noted.field13 = 0
@@ -224,7 +225,46 @@ def least_of_a_loan() -> Run:
         lend()
         take_back()
 
-    return repeated(loan, 8)
+    return repeated(loan, frames)
+
+
+def least_of_a_statement() -> Run:
+    """No whoholds: a function around `execute` that keeps the statement, two times, who calls, and a number."""
+    execute, now, me = (
+        import_module("sqlite3").connect(":memory:").cursor().execute,
+        time.monotonic,
+        import_module("_thread"),
+    )
+    noted = Noted()
+    noted.field0, noted.field1, noted.field2 = 0, 0.0, [None] * 5
+
+    def around(sql: str) -> Any:
+        noted.field3 = me.get_ident()
+        began = now()
+        result = execute(sql)
+        ended = now()
+        noted.field2[noted.field0 % 5] = (sql, began, ended - began)
+        noted.field1 += ended - began
+        noted.field0 += 1
+        noted.field4 = ended
+        noted.field3 = 0
+        return result
+
+    return repeated(lambda: around("SELECT 1"))
+
+
+def least_of_a_task() -> Run:
+    """No whoholds: a function around `create_task` that leaves the frames of its caller on the new task."""
+    capture, end = import_module("whoholds.ledger.origin").capture_until, asyncio.Handle._run.__code__
+    original = asyncio.BaseEventLoop.create_task
+
+    class Loop(asyncio.SelectorEventLoop):
+        def create_task(self, coro: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+            task = original(self, coro, **kwargs) if kwargs else original(self, coro)
+            task.noted = capture(sys._getframe(1), 8, end)  # type: ignore[attr-defined]
+            return task
+
+    return awaited(Loop(), tasks, 8)
 
 
 def freed() -> Run:
@@ -292,7 +332,10 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "a task is started and awaited": (task, 2_000),
     "an executor's job": (job, 1_000),
     "twelve frames of a stack, read": (least_stack, 2_000),
-    "the least that a loan takes in Python": (least_of_a_loan, 2_000),
+    "the least that a loan takes in Python": (lambda: least_held(12), 2_000),
+    "the least that a connection of 32 frames takes": (lambda: least_held(32), 1_000),
+    "an `execute` of sqlite3 with the least around it": (least_of_a_statement, 20_000),
+    "a task that is started with the least around it": (least_of_a_task, 2_000),
     "a handle is opened, freed and looked at": (freed, 1_000),
     f"first look at {HANDLES} handles of one line": (lambda: look(first=True), 1),
     f"first look at {HANDLES} handles of {LINES} lines, {OWNERS} owners that nest": (

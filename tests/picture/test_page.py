@@ -128,10 +128,9 @@ def test_a_fan_out_is_a_wall_of_as_many_bars_as_handles(fan_out: Path, opened: O
     crossed = Counter(bars for bars in lane.locator("canvas").evaluate(CROSSED) if bars > 1)
     assert crossed.most_common(1)[0][0] == 30
     marks = shown.locator(".mark")
-    assert sorted(mark.get_attribute("aria-label") for mark in marks.all()) == [
-        "1 finding: refused",
-        "1 finding: too-many-at-once",
-    ]
+    labels = " ".join([mark.get_attribute("aria-label") or "" for mark in marks.all()])
+    assert sorted(re.findall(r"[a-z-]+-once|refused", labels)) == ["refused", "too-many-at-once"]
+    assert sum(map(int, re.findall(r"(\d+) findings?:", labels))) == 2  # of one look they may share a mark
     assert shown.locator(".finding.error h3").inner_text().startswith("refused")
     shown.get_by_text("The whole report").first.click()
     assert "too many clients" in shown.locator(".finding pre").first.inner_text()

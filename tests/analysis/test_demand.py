@@ -11,6 +11,7 @@ import pytest
 from tests.worlds import CARS, SHOP, World, thread
 from whoholds.analysis.asking import Wait
 from whoholds.analysis.demand import KEPT, NOTHING, POOLS, Demand, Present
+from whoholds.analysis.replay import most_at_once
 from whoholds.analysis.spread import WIDTH, Spread
 from whoholds.ledger.handle import Handle, Request
 
@@ -255,3 +256,16 @@ def test_what_is_present_is_of_one_pool() -> None:
     world.opens(CARS, pool=pool)
     requests = [Request(lender, world.main, (), world.clock()) for lender in (pool, other)]
     assert Present.of(pool, world.open, Wait.of(requests), world.clock()).wanted == 2
+
+
+def test_loans_that_begin_as_others_end_are_not_out_at_once_with_them() -> None:
+    """Also those that were out for no time at all; counted anew at each moment."""
+    numbers = random.Random(18)
+    for _ in range(500):
+        loans = [
+            (float(numbers.randint(0, 8)), numbers.choice([0.0, 0.5, 1.0, 2.0]), 0.0)
+            for _ in range(numbers.randint(1, 9))
+        ]
+        out = [sum(asked <= at < asked + held for asked, held, _ in loans) for at, _, _ in loans]
+        assert most_at_once(loans) == max(1, *out), loans
+    assert most_at_once([]) == 0

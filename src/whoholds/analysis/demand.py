@@ -57,12 +57,15 @@ class Demand:
         seen_s = used_s = 0.0
         for loan in loans:
             opened, wait, connection = loan.opened_at, loan.connect_s or 0.0, loan.parent
-            held = max((loan.closed_at or opened) - opened - loan.lost_s, 0.0)
+            held = (loan.closed_at or opened) - opened - loan.lost_s
+            if held < 0:
+                held = 0.0
             used = -1.0
             if connection is not None and (connection.referrer is None or connection.calls):
                 # as `Handle.busy_s`, written out
                 after = connection.calls_s if loan.calls_after is None else loan.calls_s_after
-                used = min(max(after - loan.calls_s, 0.0), held)
+                used = after - loan.calls_s
+                used = 0.0 if used < 0 else min(used, held)
                 seen_s += held
                 used_s += used
             waits.append(wait)

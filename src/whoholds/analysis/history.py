@@ -152,8 +152,11 @@ class History:
 def _given_back(taken: Entries) -> None:
     """How long the loans of each line that are given back were out, at most."""
     for handle in taken.ended:
-        if handle.kind == CHECKOUT and handle.how == CLOSED and handle.site is not None:
-            handle.site.longest_s = max(handle.site.longest_s, handle.held_s(taken.now))
+        site, closed_at = handle.site, handle.closed_at
+        if handle.kind == CHECKOUT and handle.how == CLOSED and site is not None and closed_at is not None:
+            held = closed_at - handle.opened_at - handle.lost_s  # as `Handle.held_s`, written out
+            if held > site.longest_s:  # noqa: PLR1730 - `max` is a call, and each loan passes here
+                site.longest_s = held
 
 
 def _peaks(taken: Entries, new: list[Handle], history: History, counting: Counting, pauses: Pauses) -> None:

@@ -38,13 +38,14 @@ def sizes_of(loans: list[Loan]) -> Sizes | None:
 
 def most_at_once(loans: Iterable[Loan]) -> int:
     """How many of these loans overlap at most, if each is lent as soon as it is asked for."""
-    changes: list[tuple[float, int]] = []
-    for loan in loans:
-        changes += ((loan[0], 1), (loan[0] + loan[1], -1))
-    count, most = 0, int(bool(changes))
-    for _, change in sorted(changes):  # of one moment, endings first
-        count += change
-        most = max(most, count)
+    loans = list(loans)
+    ends = [*sorted([loan[0] + loan[1] for loan in loans]), math.inf]
+    most, ended = int(bool(loans)), 0
+    for begun, at in enumerate(sorted([loan[0] for loan in loans]), 1):
+        while ends[ended] <= at:  # of one moment, endings first
+            ended += 1
+        if begun - ended > most:  # noqa: PLR1730 - `max` would be a call for each loan
+            most = begun - ended
     return most
 
 

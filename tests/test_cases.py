@@ -20,6 +20,7 @@ import pytest
 
 from tests import servers
 from tests.cases._catalogue import PROGRAMS, SYSTEMS, Case, Row, read
+from tests.needs import none_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -258,6 +259,8 @@ def dsn(case: Case, request: pytest.FixtureRequest) -> Iterator[str | None]:
     """Give the URL of the server that the program needs: the session's, or one of its own."""
     if sys.version_info < case.python:
         pytest.skip(f"needs Python {case.header['python']}")
+    if missing := list(filter(none_here, case.imports)):
+        pytest.skip(f"{', '.join(missing)}: not to be had for this Python")
     with ExitStack() as stack:
         try:
             url = server(case, request, stack)

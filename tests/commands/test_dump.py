@@ -20,7 +20,7 @@ from tests.needs import lacking
 from tests.programs import Programs
 from whoholds.remote.as_user import UsersExchange
 from whoholds.remote.asking import checked, exchange_with
-from whoholds.remote.exchange import NoAnswer
+from whoholds.remote.exchange import NoAnswer, tidy_at_signals
 from whoholds.remote.processes import process_of
 from whoholds.watching import questions
 
@@ -235,6 +235,18 @@ def test_a_command_that_a_signal_ends_leaves_no_question(
         while folder.exists():
             assert time.monotonic() < until, list(folder.iterdir())
             time.sleep(0.01)
+
+
+def test_a_question_that_nobody_keeps_yet_is_taken_away_too(programs: Programs) -> None:
+    """A signal may come between the making of a question and the block that waits for its answer."""
+    folder = programs.folder / f"whoholds-{os.geteuid()}"
+    with running(programs, SHOP) as process:
+        process.send_signal(signal.SIGSTOP)
+        with pytest.raises(SystemExit), tidy_at_signals():
+            exchange_with(process_of(process.pid), 60)
+            assert folder.exists()
+            raise SystemExit  # as the signal's handler does
+        assert not folder.exists()
 
 
 def test_an_answer_cannot_write_on_the_terminal() -> None:

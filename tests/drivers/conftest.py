@@ -24,7 +24,7 @@ from tests.drivers.libraries import (
     Pyodbc,
     maybe,
 )
-from tests.needs import lacking
+from tests.needs import not_installed
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.watching.watch import Watch
@@ -55,7 +55,7 @@ def library(request: pytest.FixtureRequest, tmp_path: Path) -> Library:
 def made(kind: type[Library], request: pytest.FixtureRequest, folder: Path) -> Library:
     """Give one library, its server running and a table `contract` in it."""
     if not kind.there():
-        lacking(f"{kind.module} is not installed")
+        not_installed(kind.part or kind.module)
     library = kind(request.getfixturevalue(kind.fixture) if kind.fixture else folder)
     library.go(_table(library))
     return library

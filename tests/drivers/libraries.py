@@ -35,6 +35,7 @@ class Library:
 
     name = ""  # of the test
     module = ""  # imported, and waited for by startup
+    part = ""  # the module without which it is not there, where that is another
     uses = 2  # of a statement at most: to execute it, and to read its rows
     version_in = ""  # the module that has its version, where that is another
     system = "postgresql"
@@ -493,12 +494,12 @@ class MySQLConnectorPure(MySQL):
 
 
 class MySQLConnectorC(MySQLConnectorPure):
-    name, pure = "mysql.connector-c", False
+    name, pure, part = "mysql.connector-c", False, "_mysql_connector"
 
     @classmethod
     def there(cls) -> bool:
         """Whether its C part is installed here; one that is, and cannot be loaded, is an error that says why."""
-        if find_spec("_mysql_connector") is None:
+        if find_spec(cls.part) is None:
             return False
         if not import_module(cls.module).HAVE_CEXT:
             import_module("mysql.connector.connection_cext")

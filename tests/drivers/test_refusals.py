@@ -9,7 +9,7 @@ import pytest
 
 from tests import servers
 from tests.drivers.libraries import ALL, Library, maybe
-from tests.needs import lacking, needed
+from tests.needs import lacking, needed, not_installed
 from whoholds.drivers import table
 from whoholds.ledger.ledger import Ledger
 from whoholds.watching.watch import Watch
@@ -37,7 +37,7 @@ def test_a_refusal_names_the_database_that_was_asked_for_and_who_holds_it(
 ) -> None:
     """Once for the burst, with every connection that was open at that instant."""
     if not kind.there():
-        lacking(f"{kind.module} is not installed")
+        not_installed(kind.part or kind.module)
     library = kind(small[kind.system])
     watch = Watch(ledger=Ledger(), detectors={}, drivers=library.drivers()).start()
 

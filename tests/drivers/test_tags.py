@@ -13,7 +13,7 @@ from tests import servers
 from tests.conftest import _installed
 from tests.drivers import libraries as known
 from tests.drivers.libraries import Library, maybe
-from tests.needs import lacking, needed
+from tests.needs import needed, not_installed
 from whoholds.assembling import imported
 from whoholds.drivers import _tags as tags
 from whoholds.drivers.table import DRIVERS
@@ -79,7 +79,7 @@ def named(library: Library, **more: Any) -> str | None:
 
 def made(kind: type[Library], request: pytest.FixtureRequest) -> Library:
     if not kind.there():
-        lacking(f"{kind.module} is not installed")
+        not_installed(kind.part or kind.module)
     return kind(request.getfixturevalue(kind.fixture))
 
 
@@ -254,7 +254,7 @@ def test_no_statement_is_added_or_changed(
 def test_through_pgbouncer(kind: type[Library], pgbouncer: str, tagging: Callable[..., None]) -> None:
     """PgBouncer takes the name in both of its modes, and shows it to the server."""
     if not kind.there():
-        lacking(f"{kind.module} is not installed")
+        not_installed(kind.part or kind.module)
     library = kind(pgbouncer)
     tagging(*library.drivers())
     if kind is known.Asyncpg:  # its prepared statements are another matter
@@ -409,7 +409,7 @@ def test_attributes_that_leave_little_room_stay_as_they_are(
 ) -> None:
     """mysql-connector's pure form cannot send more than 255 bytes of them, and the program's own come first."""
     if not known.MySQLConnectorPure.there():
-        lacking("mysql.connector is not installed")
+        not_installed("mysql.connector")
     library = known.MySQLConnectorPure(mariadb)
     tagging(*library.drivers())
     assert re.search(r"libraries\.py:\d+ connect$", named(library, conn_attrs={"shop": "x" * 40}) or "")

@@ -212,7 +212,7 @@ threads = [threading.Thread(target=load, args=(i,), name=f"import {i} postgresql
 [one.start() for one in threads]; [one.join() for one in threads]
 
 async def work():
-    kept.append(sqlite3.connect("shop.db", 5, 0, ""))
+    kept.append(sqlite3.connect("shop.db", timeout=5, isolation_level=""))
     await asyncio.sleep(0)
 
 async def main():

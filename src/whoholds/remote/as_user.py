@@ -14,7 +14,16 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered, stop
+from whoholds.remote.exchange import (
+    LARGEST,
+    Exchange,
+    NoAnswer,
+    answered,
+    asked,
+    close_all,
+    stop,
+    undisturbed,
+)
 
 if TYPE_CHECKING:
     from whoholds.remote.processes import Process
@@ -36,20 +45,22 @@ class UsersExchange:
     def __init__(self, process: Process, wait: float) -> None:
         self.pid = process.pid
         self._said = bytearray()
-        try:
-            self._reads, writes = os.pipe()
+        with undisturbed() as before:
             try:
-                self._child = os.fork()
-            except OSError:
+                self._reads, writes = os.pipe()
+                try:
+                    self._child = os.fork()
+                except OSError:
+                    os.close(self._reads)
+                    os.close(writes)
+                    raise
+            except OSError as error:  # root has too many files or processes
+                raise NoAnswer(f"process {process.pid} cannot be asked: {error.strerror}") from None
+            if not self._child:
                 os.close(self._reads)
-                os.close(writes)
-                raise
-        except OSError as error:  # root has too many files or processes
-            raise NoAnswer(f"process {process.pid} cannot be asked: {error.strerror}") from None
-        if not self._child:
-            os.close(self._reads)
-            _ask(process, wait, writes)
-        os.close(writes)
+                _ask(process, wait, writes, before)
+            asked.add(self)
+            os.close(writes)
 
     def poll(self) -> bytes | None:
         """The answer, if it is there; None if not. Raises `NoAnswer` if a folder cannot be used."""
@@ -69,30 +80,40 @@ class UsersExchange:
 
     def close(self) -> None:
         """Let the child tidy up, if it still waits, and end; its user may have stopped it, or let its calls hang."""
-        if self._reads >= 0:
-            os.close(self._reads)
-            self._reads = -1
-        if self._child:
-            os.kill(self._child, signal.SIGTERM)
-            until = time.monotonic() + TIDY_S
-            while not os.waitpid(self._child, os.WNOHANG)[0]:
-                if time.monotonic() > until:
-                    os.kill(self._child, signal.SIGKILL)
-                time.sleep(GLANCE_S)
-            self._child = 0
+        with undisturbed():
+            asked.discard(self)
+            if self._reads >= 0:
+                os.close(self._reads)
+                self._reads = -1
+            if self._child:
+                os.kill(self._child, signal.SIGTERM)
+                until = time.monotonic() + TIDY_S
+                while not os.waitpid(self._child, os.WNOHANG)[0]:
+                    if time.monotonic() > until:
+                        os.kill(self._child, signal.SIGKILL)
+                    time.sleep(GLANCE_S)
+                self._child = 0
 
 
-def _ask(process: Process, wait: float, pipe: int) -> NoReturn:
-    """Become the user, ask, write what comes of it, and end. Nothing is imported from the user's files."""
+def _ask(process: Process, wait: float, pipe: int, signals: set[signal.Signals]) -> NoReturn:
+    """Become the user, ask, write what comes of it, and end; `signals` are those that are blocked meanwhile.
+
+    Nothing is imported from the user's files.
+    """
     try:
+        asked.clear()  # those are the parent's
         signal.signal(signal.SIGTERM, stop)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         sys.path.clear()
         sys.path_importer_cache.clear()
         said = _outcome(process, wait)
         while said:
             said = said[os.write(pipe, said) :]
     finally:
-        os._exit(0)
+        try:
+            close_all()
+        finally:
+            os._exit(0)
 
 
 def _outcome(process: Process, wait: float) -> bytes:

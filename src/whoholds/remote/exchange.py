@@ -47,13 +47,11 @@ class Exchange:
         self._question = questions.question_to(process.inner_pid, process.namespace, self._token)
         self._folders: dict[Path, int] = {}
         self._refused: list[str] = []
-        try:
-            with _undisturbed():
-                self._put(_folders(process, root), uid)
-        except BaseException:  # a signal that came meanwhile
-            self.close()
-            raise
+        with undisturbed():
+            asked.add(self)
+            self._put(_folders(process, root), uid)
         if not self._folders:
+            asked.discard(self)
             raise NoAnswer(f"process {process.pid} cannot be asked: {self.refused}")
 
     def _put(self, paths: list[Path], uid: int) -> None:
@@ -80,9 +78,11 @@ class Exchange:
 
     def close(self) -> None:
         """Take away what is left of question and answer, and the folders if nobody else uses them."""
-        for path, folder in self._folders.items():
-            _tidy(path, folder, self._question, questions.part_of(self._token), questions.answer_of(self._token))
-        self._folders.clear()
+        with undisturbed():
+            asked.discard(self)
+            for path, folder in self._folders.items():
+                _tidy(path, folder, self._question, questions.part_of(self._token), questions.answer_of(self._token))
+            self._folders.clear()
 
 
 class Asked(Protocol):
@@ -100,6 +100,9 @@ class Asked(Protocol):
 
     def close(self) -> None:
         """Take away what is left of question and answer."""
+
+
+asked: set[Asked] = set()  # what is not closed yet; changed while no signal is handled
 
 
 def answered(exchange: Asked, wait: float) -> bytes | None:
@@ -125,7 +128,10 @@ def answered(exchange: Asked, wait: float) -> bytes | None:
 
 @contextmanager
 def tidy_at_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block by SystemExit, as Ctrl-C does by an exception, so that no question stays."""
+    """SIGTERM and SIGHUP end the block by SystemExit, as Ctrl-C does by an exception, so that no question stays.
+
+    What asks may itself be interrupted, between two of its own steps: what is then left is closed at the end.
+    """
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]  # not one ignored, by nohup
     try:
@@ -133,16 +139,25 @@ def tidy_at_signals() -> Iterator[None]:
             signal.signal(number, stop)
         yield
     finally:
-        for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+        try:
+            close_all()
+        finally:
+            for number in ours:
+                signal.signal(number, signal.SIG_DFL)
+
+
+def close_all() -> None:
+    """Take away every question of this process."""
+    for exchange in list(asked):
+        exchange.close()
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No signal is handled in the middle of the block, but at its end."""
+def undisturbed() -> Iterator[set[signal.Signals]]:
+    """No signal is handled in the middle of the block, but at its end. Gives the signals that were blocked before."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
-        yield
+        yield before  # type: ignore[misc]  # all of these have names
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from tests.worlds import AT_EXIT, CARS, REPORT, SHOP, STOCK, USERS, World, at, ends, job, said, task, thread
+from whoholds.analysis.blame import never_blame
 from whoholds.analysis.rules import BITS
 from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.left import collected_open, given_back, left_open, owner_gone
 from whoholds.ledger.database import Database
 from whoholds.ledger.entries import ORPHANED
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
+from whoholds.ledger.origin import from_lines
 from whoholds.reporting.first_line import message
 from whoholds.scopes import Scope
 
@@ -424,6 +428,29 @@ def test_the_owner_is_gone_after_the_limit_and_not_before(kind: str) -> None:
 def test_a_global_made_lazily_in_the_first_task_is_no_finding() -> None:
     """The only handle of its line may outlive the task that happened to be first."""
     assert gone_for(60.0, handles=1).found(owner_gone) == []
+
+
+def test_what_a_task_of_gather_brought_is_whose_who_awaited_it() -> None:
+    """Until a look has seen that one gone for as long: what it closed as it ended may be open in the same look."""
+    never_blame("asyncpg")
+    world, awaits = World(owner_gone=5.0), task("Task-1")
+    opened = from_lines(
+        [("/lib/site-packages/asyncpg/connection.py", 7, "connect"), (asyncio.events.__file__, 80, "_run")]
+    )
+    for number in range(2):
+        brings = task(f"Task-{number + 2}")
+        assert brings.spawn is not None
+        brings.spawn.by = awaits
+        handle = world.opens(by=brings)
+        handle.origin = opened
+        ends(brings)
+    world.look()
+    assert world.after(60.0).found(owner_gone) == []
+    ends(awaits)
+    assert world.found(owner_gone) == []
+    assert world.after(4.0).found(owner_gone) == []
+    (found,) = world.after(1.0).found(owner_gone)
+    assert found.count == 2
 
 
 def test_a_handle_used_since_was_handed_over() -> None:

@@ -79,10 +79,10 @@ def place_requests(taken: Entries) -> None:
             request.origin = with_its_start(request.origin, request.owner)
 
 
-def is_brought(handle: Handle) -> bool:
+def is_brought(handle: Handle, since: float) -> bool:
     """Whether a task in which no code of the program's ran has opened it: what awaited that task has it now.
 
-    False if that has ended, too.
+    False if a look had seen by `since` that that has ended, too.
     """
     owner = handle.owner
     if owner is None or owner.kind != "task" or owner.spawn is None:
@@ -91,7 +91,7 @@ def is_brought(handle: Handle) -> bool:
     if end == len(handle.origin) or any(_kind(handle, place) != WATCHED for place in range(0, _own(handle, end), 2)):
         return False
     by = owner.spawn.by
-    return by is None or not by.gone()
+    return by is None or by.ended_at is None or by.ended_at > since
 
 
 def _is_of_wait_for(owner: Owner) -> bool:

@@ -95,11 +95,12 @@ def _over(taken: Entries, ending: Ending | None) -> set[Scope]:
 
 
 def _note_the_gone(taken: Entries, pauses: Pauses) -> None:
-    """Each owner that this look meets is asked once whether it has ended; a job's worker is met with it."""
+    """Each owner that this look meets is asked once whether it has ended, with a job's worker and who made a task."""
     owners = set(map(_owner, taken.ended))
     for few in pauses.between(taken.open):
         owners.update(map(_owner, few))
     owners.update([owner.thread for owner in owners if owner is not None])
+    owners.update([owner.spawn.by for owner in owners if owner is not None and owner.kind == "task" and owner.spawn])
     for owner in owners:
         if owner is not None and owner.ended_at is None and owner.gone():
             owner.ended_at = taken.now

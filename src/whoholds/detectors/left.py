@@ -216,7 +216,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
         and not is_let_go(handle)
-        and not is_brought(handle)
+        and not is_brought(handle, snapshot.now - limits.owner_gone)
     ]
     for part in parts_of(late):
         yield Finding.of(

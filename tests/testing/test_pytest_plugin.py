@@ -30,6 +30,7 @@ def test_the_test_that_opened_it_fails_and_no_later_one(suite: Suite) -> None:
     )
 
 
+@pytest.mark.once
 def test_reported_only_the_suite_passes_and_hears_of_it(suite: Suite) -> None:
     """`--whoholds` fails nobody: one table at the end names the line and the test."""
     result = suite("def test_leaks():\n    leak()\n", "--whoholds")
@@ -44,6 +45,7 @@ def test_reported_only_the_suite_passes_and_hears_of_it(suite: Suite) -> None:
     )
 
 
+@pytest.mark.once
 def test_what_was_locked_out_is_said_of_its_own_test(suite: Suite) -> None:
     """Although nothing is open any more at its end; a test that tries again with success hears nothing."""
     result = suite(
@@ -155,6 +157,7 @@ def test_a_test_that_failed_stays_failed_for_its_own_reason(suite: Suite) -> Non
     )
 
 
+@pytest.mark.once
 def test_a_test_may_not_fan_out(suite: Suite) -> None:
     """`max_open` is held against the exact peak, and the failure names the opening and the spawn line."""
     text = (
@@ -173,6 +176,7 @@ def test_a_test_may_not_fan_out(suite: Suite) -> None:
     suite(text.format(most=3).replace("max_connects=2", "max_connects=3")).assert_outcomes(passed=2)
 
 
+@pytest.mark.once
 def test_markers_win_over_options(suite: Suite) -> None:
     """Off, report, a rule of its own, what is meant: the closest marker counts, key by key."""
     result = suite(
@@ -191,6 +195,7 @@ def test_markers_win_over_options(suite: Suite) -> None:
     said(result, "FAILED test_cars.py::test_error*")
 
 
+@pytest.mark.once
 def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command line wins over the ini file, the ini file over WHOHOLDS in the environment."""
     text = "def test_leaks():\n    leak()\n"
@@ -296,6 +301,7 @@ def test_it_keeps_nobodys_objects(suite: Suite) -> None:
     ).assert_outcomes(passed=2)
 
 
+@pytest.mark.once
 def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytester) -> None:
     """Only new fingerprints fail; what became fewer is said, so that the file can follow."""
     text = "def test_old():\n    leak(); leak()\n"
@@ -321,6 +327,7 @@ def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytes
     )
 
 
+@pytest.mark.once
 def test_the_table_can_be_hidden_and_v_shows_more(suite: Suite) -> None:
     """One option for the table; -v has every line, every test, and the stacks."""
     text = "".join(f"def test_{n}():\n    leak()\n" for n in range(4))
@@ -330,6 +337,7 @@ def test_the_table_can_be_hidden_and_v_shows_more(suite: Suite) -> None:
     said(suite(text, "--whoholds", "-v"), "4 ×  left-open", "test_3", "how it was opened")
 
 
+@pytest.mark.once
 def test_junit_carries_it(suite: Suite, pytester: pytest.Pytester) -> None:
     """The failure's text for one that fails; a property for one that is only reported."""
     text = "def test_leaks():\n    leak()\n"
@@ -369,6 +377,7 @@ def test_a_scope_of_the_programs_own_counts_for_the_test_around_it(suite: Suite)
     said(result, "left-open: app.py:6 in connect left open 1 connection")
 
 
+@pytest.mark.once
 def test_a_slip_in_ignore_or_allow_ends_no_run(suite: Suite) -> None:
     """Both count as no match: the leak fails its test, and the run goes on."""
     result = suite(
@@ -407,6 +416,7 @@ def test_innocent(whoholds):
     result.stdout.no_fnmatch_line("*in *test_innocent*")
 
 
+@pytest.mark.once
 def test_a_test_that_opens_too_many_hears_of_its_own(suite: Suite) -> None:
     """Two of an earlier test are no part of its twenty."""
     text = """
@@ -440,6 +450,7 @@ def test_leaks():
 """
 
 
+@pytest.mark.once
 def test_a_leak_is_a_failure_in_junits_xml(suite: Suite, pytester: pytest.Pytester) -> None:
     """And no error of its teardown; the test counts once."""
     suite(LEAKS_ONE, "--whoholds=error", "--junitxml=out.xml").assert_outcomes(failed=1)
@@ -454,6 +465,7 @@ def test_a_leak_is_a_failure_in_junits_xml(suite: Suite, pytester: pytest.Pytest
     assert "whoholds/testing" not in (failure.text or "")
 
 
+@pytest.mark.once
 def test_plug_ins_hear_of_a_failed_call(suite: Suite, pytester: pytest.Pytester) -> None:
     """Those that annotate a pull request print failures of the call only, with the line of its `reprcrash`."""
     pytester.makeconftest(
@@ -469,6 +481,7 @@ def test_plug_ins_hear_of_a_failed_call(suite: Suite, pytester: pytest.Pytester)
     result.stdout.fnmatch_lines(["*::error file=test_*::whoholds: left-open*"])
 
 
+@pytest.mark.once
 def test_one_line_is_told_once_in_a_test(suite: Suite) -> None:
     """What the collector freed before the end and what it freed at it are one finding."""
     text = """

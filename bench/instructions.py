@@ -280,6 +280,15 @@ def freed() -> Run:
     return run
 
 
+def idle() -> Run:
+    """A look at one connection that is held and not used: what each second of idling takes."""
+    connection = import_module("sqlite3").connect(":memory:")
+    connection.execute("SELECT 1")
+    run = repeated(import_module("whoholds").start().tick)
+    run.kept = [connection]  # type: ignore[attr-defined]
+    return run
+
+
 def look(*, first: bool, nested: bool = False) -> Run:
     """One look over many handles, their first or a later one; they are of one line, or of owners that nest lines."""
     kept: list[Thing] = []
@@ -337,6 +346,7 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "an `execute` of sqlite3 with the least around it": (least_of_a_statement, 20_000),
     "a task that is started with the least around it": (least_of_a_task, 2_000),
     "a handle is opened, freed and looked at": (freed, 1_000),
+    "a look at one connection that idles, each second": (idle, 200),
     f"first look at {HANDLES} handles of one line": (lambda: look(first=True), 1),
     f"first look at {HANDLES} handles of {LINES} lines, {OWNERS} owners that nest": (
         lambda: look(first=True, nested=True),
@@ -344,7 +354,7 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     ),
     f"a later look at {HANDLES} handles": (lambda: look(first=False), 1),
 }
-NEEDS_WATCH = ("handle",)  # rows that measure nothing without whoholds
+NEEDS_WATCH = ("handle", "idles")  # rows that measure nothing without whoholds
 UNWATCHED = ("twelve frames", "least")  # rows in which nothing is watched: what Python itself takes
 NEEDS_SERVER = ("psycopg", "SQLAlchemy", "DBUtils", "asyncpg")
 

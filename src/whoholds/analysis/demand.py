@@ -178,26 +178,31 @@ def _loans(times: array[float]) -> list[Loan]:
 def take(demands: dict[Pool, Demand], taken: Entries, new: Iterable[Handle], since: float) -> None:
     """Bring the demands up to date with what a look has taken; `since` is the time of the look before."""
     changes: dict[Pool, _Changes] = {}
-    for loan in new:
-        pool = loan.pool
-        if pool is not None and loan.kind == CHECKOUT and pool.key:
-            changed = changes.get(pool) or _of(changes, pool, _Changes)
-            changed.lent += 1
-            changed.database = loan.database
-            changed.asked.append(loan.opened_at - (loan.connect_s or 0.0))
-    for loan in taken.ended:
-        pool = loan.pool
-        if pool is not None and loan.kind == CHECKOUT and pool.key:
-            changed = changes.get(pool) or _of(changes, pool, _Changes)
-            if loan.referrer is not None:  # for how long it was out is not known
-                changed.lent -= 1
-            else:
-                changed.back.append(loan)
+    for pool, lent in _by_pool(new).items():
+        changes[pool] = changed = _Changes(len(lent), lent[-1].database)
+        changed.asked = [loan.opened_at - (loan.connect_s or 0.0) for loan in lent]
+    for pool, ended in _by_pool(taken.ended).items():
+        changed = _of(changes, pool, _Changes)
+        changed.back = [loan for loan in ended if loan.referrer is None]  # for how long others were out is not known
+        changed.lent -= len(ended) - len(changed.back)
     _requests(changes, taken)
     for pool, changed in changes.items():
         _change(_of(demands, pool, Demand), changed, since)
     if len(demands) > POOLS:
         _forget(demands, taken)
+
+
+def _by_pool(handles: Iterable[Handle]) -> dict[Pool, list[Handle]]:
+    """The loans among these, by the pool that lent them."""
+    loans: dict[Pool, list[Handle]] = {}
+    latest: Pool | None = None  # of many loans most have one pool
+    for handle in handles:
+        pool = handle.pool
+        if pool is not None and handle.kind == CHECKOUT and pool.key:
+            if pool is not latest:
+                latest, lent = pool, loans.setdefault(pool, [])
+            lent.append(handle)
+    return loans
 
 
 def _requests(changes: dict[Pool, _Changes], taken: Entries) -> None:

@@ -6,6 +6,7 @@ ticks. What was freed and never closed is not counted as held at once with its s
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.chains import Chain, Chains
@@ -39,18 +40,12 @@ class Count:
 
     def sweep(self, changes: Sequence[int], freed: int) -> None:
         """Count on: stamps of openings and, negative, of closings, in any order; `freed` are gone without a close."""
-        count = most = self.open - freed
-        for stamp in sorted(changes, key=abs) if len(changes) > 1 else changes:
-            if stamp > 0:
-                self.opened += 1
-                count += 1
-                if count > most:  # noqa: PLR1730 - `max` would be a call for each of ten thousand handles
-                    most = count
-            else:
-                count -= 1
-        if most > 1 and count < most:
+        steps = [1 if stamp > 0 else -1 for stamp in sorted(changes, key=abs)]
+        counts = list(accumulate(steps, initial=self.open - freed))
+        most, self.open = max(counts), counts[-1]
+        self.opened += steps.count(1)
+        if most > 1 and self.open < most:
             self.crowded = True
-        self.open = count
 
     @property
     def single(self) -> bool:

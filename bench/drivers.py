@@ -413,7 +413,7 @@ def run(chosen: dict[str, Any], rounds: int) -> dict[tuple[str, str], list[tuple
 
 def show(found: dict[tuple[str, str], list[tuple[float, float]]]) -> None:
     """Print a Markdown table."""
-    print("| library | | " + " | ".join(KINDS) + " |")
+    print("| library | what | nothing | whoholds | OpenTelemetry contrib | ddtrace |")
     print("|---|---|" + "---:|" * len(KINDS))
     for name in dict.fromkeys(name for name, _ in found):
         for index, what in enumerate(("take + give back" if "ool" in name else "connect + close", "execute")):

@@ -15,6 +15,7 @@ import pytest
 from tests import servers
 from tests.inner import suite  # noqa: F401 - a fixture
 from tests.needs import lacking
+from whoholds.ledger import faults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("SIGQUIT", "SIGHUP"):  # ignored in a shell's background or under nohup, and so by the tests' programs
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def _faults_of_its_own() -> None:
+    """Forget the faults that another test brought about and no look has told: the next look would name them here."""
+    faults.take()
 
 
 @pytest.fixture(scope="session")

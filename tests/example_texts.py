@@ -23,9 +23,10 @@ _LATER = re.compile(  # where the holders are; the last statements; what other r
     re.MULTILINE,
 )
 _ONE_OR_SEVERAL = (  # the first look finds one connection, or several
-    (re.compile(r"\b(connection|thread|task|transaction|cursor)s\b"), r"\1"),
+    (re.compile(r"\b(connection|thread|task|worker|owner|transaction|cursor)s\b"), r"\1"),
     (re.compile(r"\bfor up to\b"), "for"),
     (re.compile(r",? (?:that|which|of which \d+) (?:has|have) ended\b"), ""),  # or are about to
+    (re.compile(r"\bby \d+ (?:thread|task|worker|owner), such as "), "by "),
     (re.compile(r"\b(?:each|the) (?=(?:connection|transaction|cursor)\b)"), "the "),
 )
 _NUMBER = re.compile(

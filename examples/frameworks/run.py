@@ -84,6 +84,7 @@ def _lambda(program: str) -> None:
             function.send_signal(signal.SIGSTOP)  # the platform stops a function that waits for an event
             time.sleep(0.2)
             function.send_signal(signal.SIGCONT)
+        time.sleep(1)  # a function is not ended at once
     print()  # the runtime client ends no line
     print(", ".join(f"{count} times {end}" for end, count in sorted(ends.items())))
 

@@ -14,16 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from whoholds.remote.exchange import (
-    LARGEST,
-    Exchange,
-    NoAnswer,
-    answered,
-    asked,
-    close_all,
-    stop,
-    undisturbed,
-)
+from whoholds.remote.exchange import LARGEST, Exchange, NoAnswer, answered, asked, close_all, stop, undisturbed
 
 if TYPE_CHECKING:
     from whoholds.remote.processes import Process
@@ -96,7 +87,7 @@ class UsersExchange:
 
 
 def _ask(process: Process, wait: float, pipe: int, signals: set[signal.Signals]) -> NoReturn:
-    """Become the user, ask, write what comes of it, and end; `signals` are those that are blocked meanwhile.
+    """Become the user, ask, write what comes of it, and end; `signals` are those to block from now on.
 
     Nothing is imported from the user's files.
     """

@@ -33,4 +33,4 @@ for number in range(12):
     thread = threading.Thread(target=handle, args=(f"tenant {number}",))
     thread.start()  # spawned: handle
     thread.join()
-    time.sleep(0.14)
+    time.sleep(0.24)

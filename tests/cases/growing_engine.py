@@ -27,4 +27,4 @@ for number in range(12):
     service = DataService()
     services.append(service)
     service.query(number)
-    time.sleep(0.14)
+    time.sleep(0.24)

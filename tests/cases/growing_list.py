@@ -19,4 +19,4 @@ def poll(number):
 
 for number in range(12):
     poll(number)
-    time.sleep(0.14)
+    time.sleep(0.24)

@@ -9,7 +9,7 @@ from whoholds.analysis.rules import BITS
 from whoholds.detectors.growing import growing
 
 
-def climbing(counts: list[int]) -> World:
+def climbing(counts: list[int], every: float = 1.0) -> World:
     """Give a world in which one line holds so many at each look; the first to be opened is the first to close."""
     world = World()
     for count in counts:
@@ -17,7 +17,7 @@ def climbing(counts: list[int]) -> World:
             world.closes(world.open[0])
         while len(world.open) < count:
             world.opens()
-        world.clock.advance(1)
+        world.clock.advance(every)
         world.look()
     return world
 
@@ -36,6 +36,13 @@ def climbing(counts: list[int]) -> World:
 def test_growing_is_five_rises_without_a_fall(counts: list[int], expected: bool) -> None:
     """A leak climbs and never falls back; a plateau and a wave do not."""
     assert bool(climbing(counts).found(growing)) is expected
+
+
+def test_a_burst_that_many_looks_see_is_no_growth() -> None:
+    """Where looks come every tenth of a second it takes twenty of them."""
+    counts = list(range(1, 21))
+    assert climbing(counts, every=0.1).found(growing) == []
+    assert climbing([*counts, 21, 22], every=0.1).found(growing) != []
 
 
 def test_growing_names_the_line_and_how_many_it_holds() -> None:

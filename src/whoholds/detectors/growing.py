@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from whoholds.settings.limits import Limits
 
 RISES = 5  # looks at which the handles of a line rose, without a fall, before the line counts as growing
+LEAST_S = 2.0  # for which they rose: where looks come more often than each second, a burst of requests rises at many
 POOLS_RISES = 2  # the same for pools: two rises suffice, because few programs make pools often
 GROWN = 5  # handles (or pools) that a growing line has at least
 _GROWING = BITS["growing"]
@@ -27,7 +28,7 @@ _GROWING = BITS["growing"]
 def growing(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """Findings of lines whose open handles, or whose pools, rise over several looks and never fall."""
     for site, climb in snapshot.history.climbs.items():
-        if climb.rises < RISES or climb.count < GROWN:
+        if climb.rises < RISES or climb.count < GROWN or snapshot.now - climb.since < LEAST_S:
             continue
         mine = [handle for handle in snapshot.open if handle.site is site]
         new = snapshot.unreturned("growing", mine)

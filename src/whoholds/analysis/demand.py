@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass, field
+from operator import add
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from whoholds.analysis.peaks import reaches
 from whoholds.analysis.replay import Sizes, most_at_once, sizes_of
 from whoholds.analysis.spread import Spread
 from whoholds.ledger.handle import CHECKOUT
@@ -52,7 +54,6 @@ class Demand:
     def came_back(self, loans: list[Handle]) -> None:
         """Count loans that have come back. Called at each look: a property or a call for each would be too slow."""
         waits: list[float] = []
-        holds: list[float] = []
         times: list[float] = []
         seen_s = used_s = 0.0
         for loan in loans:
@@ -65,17 +66,19 @@ class Demand:
                 # as `Handle.busy_s`, written out
                 after = connection.calls_s if loan.calls_after is None else loan.calls_s_after
                 used = after - loan.calls_s
-                used = 0.0 if used < 0 else min(used, held)
+                if used < 0:
+                    used = 0.0
+                elif used > held:
+                    used = held
                 seen_s += held
                 used_s += used
             waits.append(wait)
-            holds.append(held)
             times += (opened - wait, held, used)
         self.loans += len(loans)
         self.held_s += seen_s
         self.used_s += used_s
         self.waits.add(waits)
-        self.holds.add(holds)
+        self.holds.add(times[1::_TIMES])
         begin = 0
         while begin < len(times):
             end = begin + 2 * _HALF - len(self._recent)
@@ -91,9 +94,12 @@ class Demand:
         return sum(map(getsizeof, (self._recent, self._busiest, self.waits.buckets, self.holds.buckets)))
 
     def _compare(self, stretch: array[float]) -> None:
-        most = most_at_once(_loans(stretch))
-        if most >= self._most:
-            self._most, self._busiest = most, stretch[:]
+        asked = sorted(stretch[::_TIMES])
+        back = sorted(map(add, stretch[::_TIMES], stretch[1::_TIMES]))
+        if reaches(self._most, asked, back):
+            while reaches(self._most + 1, asked, back):
+                self._most += 1
+            self._busiest = stretch[:]
 
     def times_as_long(self, present: Present) -> float | None:
         """The time for which loans are held, those that are out included, divided by the time for which they are used.
@@ -239,13 +245,9 @@ def _change(demand: Demand, changed: _Changes, since: float) -> None:
     asked = sorted([at for at in changed.asked if at > since])
     gone = sorted([*[loan.closed_at or since for loan in changed.back], *changed.gone_at])
     before = demand.out + changed.waiting - len(asked) + len(gone)
-    most, went = max(before, 1), 0
-    gone.append(math.inf)
-    for count, at in enumerate(asked, before + 1):
-        while gone[went] <= at:
-            went += 1
-        most = max(most, count - went)
-    demand.wanted = max(demand.wanted, most)
+    demand.wanted = max(demand.wanted, before, 1)
+    while reaches(demand.wanted + 1 - before, asked, gone):
+        demand.wanted += 1
 
 
 def _of(by_pool: dict[Pool, Any], pool: Pool, make: Callable[[], Any]) -> Any:

@@ -152,9 +152,9 @@ class History:
 def _given_back(taken: Entries) -> None:
     """How long the loans of each line that are given back were out, at most."""
     for handle in taken.ended:
-        site, closed_at = handle.site, handle.closed_at
-        if handle.kind == CHECKOUT and handle.how == CLOSED and site is not None and closed_at is not None:
-            held = closed_at - handle.opened_at - handle.lost_s  # as `Handle.held_s`, written out
+        site = handle.site
+        if site is not None and handle.kind == CHECKOUT and handle.how == CLOSED:
+            held = handle.closed_at - handle.opened_at - handle.lost_s  # type: ignore[operator]  # as `Handle.held_s`
             if held > site.longest_s:  # noqa: PLR1730 - `max` is a call, and each loan passes here
                 site.longest_s = held
 

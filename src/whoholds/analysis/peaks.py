@@ -5,13 +5,13 @@ It never samples.
 
 from __future__ import annotations
 
-from operator import attrgetter
+from operator import attrgetter, lt
 from typing import TYPE_CHECKING
 
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from whoholds.ledger.handle import Handle
 
@@ -21,6 +21,15 @@ def loans_of(handles: Iterable[Handle]) -> list[Handle]:
     return [  # `Handle.must_be_returned`, written out: once for each handle of each look
         handle for handle in handles if handle.kind == CHECKOUT or (handle.kind == CONNECTION and handle.pool is None)
     ]
+
+
+def reaches(many: int, begun: Sequence[float], ended: Sequence[float]) -> bool:
+    """True if so `many` are open at once at some moment. All in C: it is asked of each loan of a look.
+
+    Both are in rising order: stamps, or times, of which an end counts before a beginning. What was open before counts
+    by asking for so many fewer; its ends are among those that have `ended`.
+    """
+    return many <= 0 or len(begun) - len(ended) >= many or any(map(lt, begun[many - 1 :], ended))
 
 
 def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:

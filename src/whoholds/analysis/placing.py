@@ -175,20 +175,23 @@ def _place(handles: Sequence[Handle], history: History) -> None:
     """Give each of the new handles its line, and its owner the line that started it."""
     latest: Origin = ()  # of many open handles those of a loop have one stack
     latest_owner: Owner | None = None
+    shared: Origin = ()
+    index = caller = 0
     for handle in handles:
         try:
             origin, owner = handle.origin, handle.owner
-            if _WAITS_IN_A_TASK and owner is not None and owner.kind == "task" and origin:
-                give_to_the_waiting(handle)
-                origin, owner = handle.origin, handle.owner
-            if owner is not None and owner.spawn is not None and owner.spawn.site is None:
-                _place_spawn(owner.spawn, history)
             if not origin:
                 if handle.referrer is not None:
                     handle.site = history.sites.referred(handle.referrer)
+                _place_start(owner, history)
                 continue
             if origin is not latest or owner is not latest_owner:
-                shared, site = history.sites.shared(with_its_start(origin, owner))
+                spawn, whole = owner and owner.spawn, origin
+                if spawn is not None and (spawn.site is None or owner.kind == "task"):  # type: ignore[union-attr]
+                    whole, owner = _continued(handle, history)
+                # `_stands_for` of `sites`, written out: loans that came and went are many, and mostly of one line
+                if whole != shared or whole[index] is not shared[index] or whole[caller] is not shared[caller]:
+                    shared, site, index, caller = history.sites.shared(whole)
                 latest, latest_owner = origin, owner
             handle.origin, handle.site = shared, site
             kind = handle.kind
@@ -198,6 +201,19 @@ def _place(handles: Sequence[Handle], history: History) -> None:
         except Exception as error:  # noqa: BLE001 - one line that cannot be told must not hide the other handles
             faults.note(error, "whoholds.look")
             handle.origin = ()
+
+
+def _continued(handle: Handle, history: History) -> tuple[Origin, Owner | None]:
+    """The stack of a handle whose owner somebody started, with its start where that tells more, and the owner."""
+    if _WAITS_IN_A_TASK and handle.owner is not None and handle.owner.kind == "task":
+        give_to_the_waiting(handle)
+    _place_start(handle.owner, history)
+    return with_its_start(handle.origin, handle.owner), handle.owner
+
+
+def _place_start(owner: Owner | None, history: History) -> None:
+    if owner is not None and owner.spawn is not None and owner.spawn.site is None:
+        _place_spawn(owner.spawn, history)
 
 
 def _place_pool(pool: Pool, history: History) -> None:
@@ -214,7 +230,7 @@ def _place_spawn(spawn: Spawn, history: History) -> None:
         _place_spawn(by, history)
     if not spawn.origin:
         return
-    spawn.origin, site = history.sites.shared(spawn.origin)
+    spawn.origin, site, *_ = history.sites.shared(spawn.origin)
     above = by.site if by is not None else None
     if above is not None and kind_of(site.frame.file) and not kind_of(above.frame.file):
         site = above

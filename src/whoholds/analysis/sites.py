@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.origin import Origin
     from whoholds.ledger.referrer import Referrer
 
-    _Known: TypeAlias = tuple[Origin, "Site", int]  # an origin, the site of the line to name, that line's index in it
+    # an origin, the site of the line to name, that line's index in it, and the index of the line's caller
+    _Known: TypeAlias = tuple[Origin, "Site", int, int]
 
 
 class Site:
@@ -120,10 +121,11 @@ class Sites:
         restored._by_line = {_line_at(site.origin, site.index): site for site in sites}
         return restored
 
-    def shared(self, origin: Origin) -> tuple[Origin, Site]:
+    def shared(self, origin: Origin) -> _Known:
         """The one tuple that stands for all origins equal to `origin`, and the site of the line to name.
 
-        A loop's handles have equal origins; they share this tuple. At most `_MANY` origins are kept.
+        With them come the indices of that line and of its caller, by which `_stands_for` compares. A loop's handles
+        have equal origins; they share this tuple. At most `_MANY` origins are kept.
         """
         innermost = (id(origin[0]), origin[1])
         latest = self._latest.get(innermost)  # type: ignore[arg-type]  # offsets at odd places
@@ -131,7 +133,7 @@ class Sites:
             if len(self._latest) >= _MANY:
                 self._latest.clear()
             latest = self._latest[innermost] = self._equal(origin)  # type: ignore[index]
-        return latest[0], latest[1]
+        return latest
 
     def _equal(self, origin: Origin) -> _Known:
         """The same where another stack has passed through the innermost frame since."""
@@ -141,7 +143,8 @@ class Sites:
             if len(self._by_hash) >= _MANY:
                 self._by_hash.clear()
             index = user_index(origin)
-            known = self._by_hash[key] = (origin, self.at(origin, index), index)
+            caller = index + 2 if index + 2 < len(origin) else index
+            known = self._by_hash[key] = (origin, self.at(origin, index), index, caller)
         return known
 
     def of(self, origin: Origin) -> Site:
@@ -182,13 +185,10 @@ def _stands_for(known: _Known, origin: Origin) -> bool:
     Code objects of two files with the same text are equal, and yet two places. To compare every frame by identity
     would take a quarter of a look's time: those of the line to name and of its caller are compared.
     """
-    before, _, index = known
-    if before is origin:
-        return True
-    if before != origin or before[index] is not origin[index]:
-        return False
-    caller = index + 2
-    return caller >= len(before) or before[caller] is origin[caller]
+    before, _, index, caller = known
+    return before is origin or (
+        before == origin and before[index] is origin[index] and before[caller] is origin[caller]
+    )
 
 
 def _hash(origin: Origin) -> int:

@@ -6,23 +6,27 @@ ticks. What was freed and never closed is not counted as held at once with its s
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.chains import Chain, Chains
-from whoholds.analysis.peaks import loans_of
+from whoholds.analysis.peaks import loans_of, reaches
 from whoholds.analysis.rules import BITS
 from whoholds.ledger import cpython
 from whoholds.ledger.handle import CHECKOUT, CLOSED, Handle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from typing import TypeAlias
 
     from whoholds.analysis.pauses import Pauses
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
+    from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
+    ByThread: TypeAlias = dict[Owner | None, list[int]]  # stamps of what a look brought, by the thread that keeps it
+
+_NONE: list[int] = []
 _FEW = 2  # databases of one chain that an owner may keep open; more are a loop that keeps what it takes
 _MANY = 10_000  # pairs of chain and database that are remembered
 _MANY_THREADS = 100  # of one pair
@@ -38,14 +42,15 @@ class Count:
         self.open = 0  # at the last look
         self.crowded = False  # two of them were open at once, and one of the two was closed since
 
-    def sweep(self, changes: Sequence[int], freed: int) -> None:
-        """Count on: stamps of openings and, negative, of closings, in any order; `freed` are gone without a close."""
-        steps = [1 if stamp > 0 else -1 for stamp in sorted(changes, key=abs)]
-        counts = list(accumulate(steps, initial=self.open - freed))
-        most, self.open = max(counts), counts[-1]
-        self.opened += steps.count(1)
-        if most > 1 and self.open < most:
-            self.crowded = True
+    def sweep(self, opened: list[int], closed: list[int], freed: int) -> None:
+        """Count on by the stamps of what was opened and closed; `freed` are gone without a close."""
+        before = self.open - freed
+        self.opened += len(opened)
+        self.open = after = before + len(opened) - len(closed)
+        if closed and not self.crowded:  # otherwise the most are open now
+            opened.sort()
+            closed.sort()
+            self.crowded = reaches(max(after, 1) + 1 - before, opened, closed)
 
     @property
     def single(self) -> bool:
@@ -65,28 +70,25 @@ class Kept:
         self.threads: dict[Owner, Count] = {}
         self.crowded_threads = 0  # threads that had two open at once: the chain keeps more than one for each thread
 
-    def sweep(self, changes: dict[Owner | None, list[int]], freed: dict[Owner | None, int]) -> None:
+    def sweep(self, opened: ByThread, closed: ByThread, freed: ByThread) -> None:
         """What a look brought, by thread."""
-        stamps = [stamp for stamps in changes.values() for stamp in stamps]
-        self._count(None, self.process, stamps, sum(freed.values()))
+        self._count(None, self.process, _together(opened), _together(closed), len(_together(freed)))
         threads = self.threads
-        for thread in changes.keys() | freed.keys() if freed else changes:
+        for thread in opened.keys() | closed.keys() | freed.keys() if closed or freed else opened:
             if thread is not None:
                 count = threads.get(thread)
                 if count is None:
                     count = threads[thread] = Count()
-                self._count(thread, count, changes.get(thread, ()), freed.get(thread, 0))
+                self._count(
+                    thread, count, opened.get(thread, _NONE), closed.get(thread, _NONE), len(freed.get(thread, _NONE))
+                )
         if len(self.threads) > _MANY_THREADS:
             for thread in [one for one, count in self.threads.items() if not count.open and one.gone()]:
                 del self.threads[thread]
 
-    def _count(self, keeper: Owner | None, count: Count, changes: Sequence[int], freed: int) -> None:
+    def _count(self, keeper: Owner | None, count: Count, opened: list[int], closed: list[int], freed: int) -> None:
         had, was_crowded = count.open, count.crowded
-        if freed or (changes and min(changes) < 0):
-            count.sweep(changes, freed)
-        else:  # nothing was closed: the order does not matter
-            count.opened += len(changes)
-            count.open = had + len(changes)
+        count.sweep(opened, closed, freed)
         if keeper is not None:  # `Count.single`, written out, before and after
             self.crowded_threads += (had <= 1 and not was_crowded) - (count.open <= 1 and not count.crowded)
         if (had > 0) != (count.open > 0):
@@ -94,6 +96,46 @@ class Kept:
             held[keeper] = held.get(keeper, 0) + (1 if count.open > 0 else -1)
             if not held[keeper]:
                 del held[keeper]
+
+
+def _together(by_thread: ByThread) -> list[int]:
+    """The stamps of all threads."""
+    if len(by_thread) == 1:  # mostly
+        return next(iter(by_thread.values()))
+    return [*chain.from_iterable(by_thread.values())]
+
+
+def _stamps_of(by_kept: dict[Kept, ByThread], kept: Kept, owner: Owner | None) -> list[int]:
+    """Those of one chain and of the thread of `owner`; those of tasks are no thread's."""
+    thread = owner and (owner.thread or (owner if owner.kind != "task" else None))  # as `thread_of`, written out
+    by_thread = by_kept.get(kept)
+    if by_thread is None:
+        by_thread = by_kept[kept] = {}
+    stamps = by_thread.get(thread)
+    if stamps is None:
+        stamps = by_thread[thread] = []
+    return stamps
+
+
+def _endings(ended: list[Handle], new: list[Handle]) -> tuple[dict[Kept, ByThread], dict[Kept, ByThread]]:
+    """The stamps of what was closed, and of what was freed without a close since an earlier look."""
+    closed: dict[Kept, ByThread] = {}
+    freed: dict[Kept, ByThread] = {}
+    fresh: set[int] = set()
+    latest: tuple[Kept | None, Owner | None] = (None, None)
+    for handle in ended:
+        kept, owner = handle.kept, handle.owner
+        if kept is None:
+            continue
+        if handle.how == CLOSED:
+            if kept is not latest[0] or owner is not latest[1]:
+                latest, stamps = (kept, owner), _stamps_of(closed, kept, owner)
+            stamps.append(handle.closed_stamp)  # type: ignore[arg-type]  # it has ended
+        else:
+            fresh = fresh or set(map(id, new))
+            if id(handle) not in fresh:
+                _stamps_of(freed, kept, owner).append(handle.opened_stamp)
+    return closed, freed
 
 
 class Standing:
@@ -112,48 +154,37 @@ class Standing:
             self.main_over_at = taken.now
         if not new and not taken.ended:
             return
-        changes = self._openings(new, pauses)
-        freed: dict[Kept, dict[Owner | None, int]] = {}
-        fresh = set(map(id, new)) if taken.ended else ()
-        for handle in taken.ended:
-            kept = handle.kept
-            if kept is None:
-                continue
-            if handle.how == CLOSED:
-                changes.setdefault(kept, {}).setdefault(thread_of(handle), []).append(-handle.closed_stamp)  # type: ignore[operator]  # it has ended
-            elif id(handle) not in fresh:
-                counts = freed.setdefault(kept, {})
-                thread = thread_of(handle)
-                counts[thread] = counts.get(thread, 0) + 1
-        for kept in changes.keys() | freed.keys() if freed else changes:
+        opened = self._openings(new, pauses)
+        closed, freed = _endings(taken.ended, new)
+        for kept in opened.keys() | closed.keys() | freed.keys() if closed or freed else opened:
             pauses()
-            kept.sweep(changes.get(kept, {}), freed.get(kept, {}))
+            kept.sweep(opened.get(kept, {}), closed.get(kept, {}), freed.get(kept, {}))
         if len(self._kept) > _MANY:
             self._forget()
 
-    def _openings(self, new: list[Handle], pauses: Pauses) -> dict[Kept, dict[Owner | None, list[int]]]:
-        """The stamps of what opened, by thread; a handle that was freed meanwhile counts as never open."""
-        changes: dict[Kept, dict[Owner | None, list[int]]] = {}
+    def _openings(self, new: list[Handle], pauses: Pauses) -> dict[Kept, ByThread]:
+        """The stamps of what opened; a handle that was freed meanwhile counts as never open."""
+        opened: dict[Kept, ByThread] = {}
         of_origin: dict[tuple[int, Database, str], Kept] = {}  # by id: a loop's handles have one origin by now
-        for few in pauses.between([handle for handle in loans_of(new) if handle.origin]):  # not cursors, not a stock
+        latest: tuple[Origin, Database | None, Owner | None] = ((), None, None)  # of many handles a loop's are alike
+        for few in pauses.between(loans_of(new)):  # not cursors, not a stock
             for handle in few:
-                key = (id(handle.origin), handle.database, handle.kind)
-                kept = of_origin.get(key)
-                if kept is None:
-                    kept = of_origin[key] = self._of(handle)
-                    changes.setdefault(kept, {})
+                origin, database, owner = handle.origin, handle.database, handle.owner
+                if origin is not latest[0] or database is not latest[1] or owner is not latest[2]:
+                    if not origin:
+                        continue
+                    latest, stamps = (origin, database, owner), None
+                    key = (id(origin), database, handle.kind)
+                    known = of_origin.get(key)
+                    if known is None:
+                        known = of_origin[key] = self._of(handle)
+                    kept = known
                 handle.kept = kept
-                if handle.closed_stamp is not None and handle.how != CLOSED:
-                    continue
-                by_thread = changes[kept]
-                owner = handle.owner  # as `thread_of`, written out
-                thread = owner and (owner.thread or (owner if owner.kind != "task" else None))
-                stamps = by_thread.get(thread)
-                if stamps is None:
-                    by_thread[thread] = [handle.opened_stamp]
-                else:
+                if handle.closed_stamp is None or handle.how == CLOSED:
+                    if stamps is None:
+                        stamps = _stamps_of(opened, kept, owner)
                     stamps.append(handle.opened_stamp)
-        return changes
+        return opened
 
     def end(self, now: float) -> None:
         """The process ends: threads that a look finds gone from now on lived until the end. Can be called twice."""

@@ -673,11 +673,9 @@ def _may_be_inside(stack: Origin) -> bool:
 
 def _drain(queue: deque[Any]) -> list[Any]:
     taken: list[Any] = []
-    add, pop = taken.append, queue.popleft
     try:
-        while queue:
-            add(pop())
-    except IndexError:  # a fork's child, or another look, was faster
+        taken.extend(iter(queue.popleft, None))  # each is one C call, and what was popped stays when the next raises
+    except IndexError:  # it is empty
         pass
     return taken
 

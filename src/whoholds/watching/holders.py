@@ -10,7 +10,7 @@ from whoholds.reporting.held import held_text
 from whoholds.reporting.words import recorded_place
 from whoholds.text.streams import say
 from whoholds.watching.description import database_records, description_of, held_now, pool_descriptions
-from whoholds.watching.stacks import stacks_of
+from whoholds.watching.stacks import Stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def _looked(watch: Watch) -> tuple[list[Handle], dict[Handle, Origin], float]:
     known = watch.handles  # before the tick, which finds each one's line: later handles have none yet
     watch.tick()
     held = held_now(known)
-    return held, dict(stacks_of(held, {})), watch.ledger.clock()
+    return held, dict(Stacks().of(held)), watch.ledger.clock()
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

@@ -51,42 +51,48 @@ def stack_of(owner: Owner, frames: Mapping[int, FrameType]) -> Origin:
     return origin if onlookers.isdisjoint(origin) else ()
 
 
-def stacks_of(handles: Iterable[Handle], by_owner: dict[Owner, Origin]) -> Doing:
-    """Each open handle with the live stack of its owner. Owners that have ended are left out.
+class Stacks:
+    """The live stacks that one look has read, each once, by owner."""
 
-    `by_owner` has the stacks that were read for other findings of the same look; at most `HOLDERS` more are read and
-    added to it.
-    """
-    held = [handle for handle in handles if handle.closed_stamp is None]
-    owners = dict.fromkeys(map(_owner, held))
-    unread = [owner for owner in owners if owner is not None and owner not in by_owner][:HOLDERS]
-    for begin in range(0, len(unread), AT_ONCE):
-        _read(unread[begin : begin + AT_ONCE], by_owner)
-    shown = {owner: by_owner[owner][: 2 * FRAMES] for owner in owners if owner is not None and by_owner.get(owner)}
-    return Doing(held, shown)
+    def __init__(self) -> None:
+        self.read: dict[Owner, Origin] = {}  # () for an owner that has ended, or whose stack cannot be read
+        self.shown: dict[Owner | None, Origin] = {}  # those that there are, as far as a finding shows them
+
+    def of(self, handles: Iterable[Handle]) -> Doing:
+        """Each open handle with the live stack of its owner. Owners that have ended are left out.
+
+        At most `HOLDERS` owners that were not met before in the look are read.
+        """
+        held = [handle for handle in handles if handle.closed_stamp is None]
+        unread = [owner for owner in dict.fromkeys(map(_owner, held)) if owner is not None and owner not in self.read]
+        for begin in range(0, min(len(unread), HOLDERS), AT_ONCE):
+            self._read(unread[begin : min(begin + AT_ONCE, HOLDERS)])
+        return Doing(held, self.shown)
+
+    def _read(self, owners: Iterable[Owner]) -> None:
+        """Read the stacks of a few owners."""
+        frames = current_frames() if has_gil() else {}
+        try:
+            for owner in owners:
+                self.read[owner] = ()
+                try:
+                    self.read[owner] = stack = stack_of(owner, frames)
+                except Exception as error:  # noqa: BLE001 - the finding is told without it
+                    faults.note(error, "whoholds.stacks")
+                else:
+                    if stack:
+                        self.shown[owner] = stack[: 2 * FRAMES]
+        finally:
+            del frames
 
 
-def _read(owners: Iterable[Owner], by_owner: dict[Owner, Origin]) -> None:
-    """Read the stacks of a few owners into `by_owner`."""
-    frames = current_frames() if has_gil() else {}
-    try:
-        for owner in owners:
-            by_owner[owner] = ()
-            try:
-                by_owner[owner] = stack_of(owner, frames)
-            except Exception as error:  # noqa: BLE001 - the finding is told without it
-                faults.note(error, "whoholds.stacks")
-    finally:
-        del frames
-
-
-def with_stacks(snapshot: Snapshot, least: float, by_owner: dict[Owner, Origin]) -> Snapshot:
+def with_stacks(snapshot: Snapshot, least: float, stacks: Stacks) -> Snapshot:
     """The snapshot with the live stacks of those for whose loans somebody has waited longer than `least` seconds.
 
-    The stacks are added to `by_owner`. A snapshot in which nobody waits so long is returned unchanged.
+    The stacks are read into `stacks`. A snapshot in which nobody waits so long is returned unchanged.
     """
     pools = pools_waited_for(snapshot.requests, snapshot.now, least)
     if not pools:
         return snapshot
-    stacks_of([handle for handle in snapshot.open if handle.pool in pools and handle.kind == CHECKOUT], by_owner)
-    return replace(snapshot, stacks=dict(by_owner), sees_threads=has_gil())
+    stacks.of([handle for handle in snapshot.open if handle.pool in pools and handle.kind == CHECKOUT])
+    return replace(snapshot, stacks=dict(stacks.read), sees_threads=has_gil())

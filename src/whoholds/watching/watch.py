@@ -34,7 +34,7 @@ from whoholds.watching.aside import Asides, failure, place_of
 from whoholds.watching.intended import Intended
 from whoholds.watching.pace import JUDGED, rest_after
 from whoholds.watching.repeats import Repeats
-from whoholds.watching.stacks import stacks_of, with_stacks
+from whoholds.watching.stacks import Stacks, with_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from whoholds.ledger.handle import Handle
-    from whoholds.ledger.origin import Origin
-    from whoholds.ledger.owner import Owner
     from whoholds.plugins import Detector, Driver, Output, OwnRule, Predicate
     from whoholds.watching.others import Others
 
@@ -251,7 +249,7 @@ class Watch:
         every, pauses = self.rest_s, self._pauses
         taken = self.ledger.take(last=ending is not None, between=pauses.between)
         snapshot = snapshot_of(taken, self.history, self._wall(), every=every, ending=ending, pauses=pauses)
-        stacks: dict[Owner, Origin] = {}  # the stack of each owner is read once per look
+        stacks = Stacks()
         self.snapshot = snapshot = with_stacks(snapshot, self.limits.waiting.least, stacks)
         if self.others is not None and snapshot.refusals:  # only a look that keeps nobody waiting waits for the answer
             self.others.ask(snapshot, self.limits, wait=self._ends or real_ident() == self.ticker_ident)
@@ -302,12 +300,12 @@ class Watch:
             self.stand_aside("detector-failed", reason, (rule, at))
         return found
 
-    def _with_stacks(self, finding: Finding, stacks: dict[Owner, Origin]) -> Finding:
+    def _with_stacks(self, finding: Finding, stacks: Stacks) -> Finding:
         """The finding with the live stacks of its holders, if its rule shows them; else the finding unchanged."""
         self._pauses()
         if not rule_of(finding.rule).shows_holders or finding.states:
             return finding
-        return finding.changed(doing=stacks_of(finding.handles, stacks))
+        return finding.changed(doing=stacks.of(finding.handles))
 
     def _remarks(self) -> list[str]:
         """Sentences for the end of the process on the watch itself, such as what it dropped or could not watch."""

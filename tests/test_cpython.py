@@ -36,6 +36,7 @@ def test_a_task_and_the_loops_frame_are_known() -> None:
     async def main() -> None:
         task = cpython.current_task()
         assert task is asyncio.current_task()
+        assert cpython.running_task(asyncio.tasks)(asyncio.get_running_loop()) is task
         assert cpython.name_of_task(task) == task.get_name()
         frames = []
         frame = sys._getframe()

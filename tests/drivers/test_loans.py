@@ -325,3 +325,31 @@ def test_a_loan_that_psycopg_s_pool_had_taken_when_a_signal_came_has_ended(watch
             assert len([one for one in watch.handles if one.kind == CHECKOUT]) == out
         pool.putconn(borrowed.pop())
         assert [one for one in watch.handles if one.kind == CHECKOUT] == []
+
+
+@pytest.mark.parametrize("library", ["psycopg2", "psycopg"])
+def test_a_loan_that_another_pool_would_not_take_is_lent_as_before(watch: Watch, postgres: str, library: str) -> None:
+    """It is open, its uses count, and its own pool takes it back."""
+    if library == "psycopg2":
+        from psycopg2.pool import PoolError, ThreadedConnectionPool
+
+        own, other = ThreadedConnectionPool(1, 1, postgres), ThreadedConnectionPool(1, 1, postgres)
+        refused, close = PoolError, ThreadedConnectionPool.closeall
+    else:
+        from psycopg_pool import ConnectionPool
+
+        own, other = (ConnectionPool(postgres, min_size=1, max_size=1, open=True) for _ in range(2))
+        refused, close = ValueError, ConnectionPool.close
+    connection, others = own.getconn(), other.getconn()
+    first, second = loans = [one for one in watch.handles if one.kind == CHECKOUT]
+    with pytest.raises(refused):
+        other.putconn(connection)
+    assert [loan.open for loan in loans] == [True, True]
+    assert [loan.parent.at_home for loan in loans] == [False, False]
+    connection.cursor().execute("SELECT 1")
+    assert (first.uses, second.uses) == (1, 0)
+    own.putconn(connection)
+    other.putconn(others)
+    assert [loan.open for loan in loans] == [False, False]
+    close(own)
+    close(other)

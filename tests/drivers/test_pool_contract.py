@@ -399,7 +399,7 @@ def test_a_lender_that_fails_costs_nobody_a_place(kind: Kind, watch: Watch, monk
 
     async def contract() -> None:
         async with kind.pool() as pool:
-            for name in ("asks", "opened", "closed", "given_back", "refused"):
+            for name in ("asks", "opened", "closed", "dropped", "refused"):
                 monkeypatch.setattr(watch.ledger, name, broken)
                 for _ in range(2):
                     taken = await maybe(kind.take(pool))

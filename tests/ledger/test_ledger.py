@@ -239,6 +239,18 @@ def test_a_close_that_failed_leaves_it_open() -> None:
     assert (handle.open, handle.how) == (True, "")
 
 
+def test_what_is_open_after_a_close_that_failed_may_still_be_freed() -> None:
+    """Then it ends by that, if the driver has told what it is."""
+    ledger, thing = ledger_of(), Thing()
+    handle = opened(ledger, thing)
+    ledger.closed(handle)
+    ledger.reopened(handle, thing)
+    assert ledger.peek() == [handle]
+    del thing
+    assert ledger.take().ended == [handle]
+    assert handle.how == FREED
+
+
 def test_a_close_that_failed_and_then_succeeded_is_one_end() -> None:
     """Two tries to close, one handle."""
     ledger = ledger_of()

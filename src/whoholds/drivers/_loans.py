@@ -113,14 +113,14 @@ class Lender:
             return lending(original, self.asks_further_in, self.lent_further_in, self.not_lent)
         return lending(original, self.asks, self.lent, self.not_lent)
 
-    def asks(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> Handle | None:
+    def asks(self, theirs: Any, frame: FrameType | None) -> Handle | None:
         """Somebody asks the pool `theirs`: the result is the loan, which waits."""
         pool = self.pool_of(theirs)
-        return None if pool is None else self.ledger.asks(pool if pool.key else None, frame)
+        return None if pool is None else self.ledger.asks(pool, frame)
 
-    def asks_further_in(self, theirs: Any, args: Any, kwargs: Any, frame: FrameType | None) -> Handle | None:
+    def asks_further_in(self, theirs: Any, frame: FrameType | None) -> Handle | None:
         """`asks`, where a hook further in says that the loan was given."""
-        loan = self.asks(theirs, args, kwargs, frame)
+        loan = self.asks(theirs, frame)
         asked_for.set(loan)
         return loan
 
@@ -187,12 +187,12 @@ class Lender:
         if loan is not None and loan.closed_stamp is None:
             loan.calls_after = None
 
-    def not_back(self, loan: Handle | None) -> None:
-        """The pool would not take this loan: it is lent as before."""
+    def not_back(self, loan: Handle | None, thing: Any = None) -> None:
+        """The pool would not take this loan: it is lent as before, and `thing` with it, as `Ledger.lent` has it."""
         if loan is not None and loan.closed_stamp is not None:
             if loan.parent is not None:
                 loan.parent.at_home = False
-            self.ledger.reopened(loan)
+            self.ledger.reopened(loan, thing)
 
 
 def take_home(handle: Handle | None, pool: Pool | None) -> None:

@@ -36,7 +36,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         stand(pool, "__init__", kit.around(pool.__init__, lender.making, lender.made))
         stand(pool, "steady_connection", kit.around(pool.steady_connection, after=lender.opened))
         stand(pool, "connection", lender.lending(pool.connection))
-        stand(pool, "cache", kit.around_named(pool.cache, lender.taking, lender.cached))
+        stand(pool, "cache", kit.around_named(pool.cache, lender.caching))
         stand(pool, "close", kit.around(pool.close, after=lender.gone))
         for kind in (pooled_db.PooledDedicatedDBConnection, pooled_db.PooledSharedDBConnection):
             giving_back = lender.giving_back, lender.given_back, lender.perhaps_given_back
@@ -107,12 +107,8 @@ class _Lender(Lender):
         lent._whoholds_loan = loan  # `LOAN`
         self.ledger.lent(loan, lent, handle_on(getattr(lent._con, "_con", None)), self.driver)
 
-    def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
-        """A connection is about to return to the pool's cache: the hook's result is that SteadyDB connection."""
-        return args[0] if args else kwargs.get("con")
-
-    def cached(self, theirs: Any, steady: Any, _result: Any, _frame: Any) -> None:
-        """The connection is marked as at home, also where SteadyDB opened it anew while it was lent."""
+    def caching(self, theirs: Any, steady: Any) -> None:
+        """A connection returns to the pool's cache: it is at home, also where SteadyDB opened it anew while lent."""
         take_home(handle_on(getattr(steady, "_con", None)), getattr(theirs, _POOL, None))
 
     def giving_back(self, lent: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
@@ -123,7 +119,7 @@ class _Lender(Lender):
     def given_back(self, lent: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The borrower has closed its loan."""
         loan: Handle = lent._whoholds_loan
-        self.ledger.given_back(loan)
+        self.ledger.closed(loan)
         lent._whoholds_loan = None
 
     def perhaps_given_back(self, lent: Any, _kept: Any, _exc: Any, frame: Any) -> None:

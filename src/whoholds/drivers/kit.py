@@ -48,7 +48,14 @@ from whoholds.drivers._importlib_bootstrap.calls import (
     used,
 )
 from whoholds.drivers._importlib_bootstrap.errors import is_refusal
-from whoholds.drivers._importlib_bootstrap.loan_calls import around_named, lending, lending_async, while_lent
+from whoholds.drivers._importlib_bootstrap.loan_calls import (
+    around_named,
+    around_named_async,
+    lending,
+    lending_async,
+    lending_by_arguments,
+    while_lent,
+)
 from whoholds.drivers._importlib_bootstrap.uses import task_or_thread
 from whoholds.drivers._opens import (
     connect_failed,
@@ -79,6 +86,7 @@ __all__ = [
     "around",
     "around_async",
     "around_named",
+    "around_named_async",
     "as_if_in",
     "closing",
     "closing_async",
@@ -92,6 +100,7 @@ __all__ = [
     "layered",
     "lending",
     "lending_async",
+    "lending_by_arguments",
     "library",
     "listener",
     "open_names",

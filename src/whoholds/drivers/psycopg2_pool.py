@@ -40,7 +40,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         "__init__": kit.around(base.__init__, lender.making),
         "_connect": kit.around(_tags.for_pool(base._connect, ledger, lender.pool_of), after=lender.stocked),
         "_getconn": lender.lending(base._getconn),
-        "_putconn": kit.around_named(base._putconn, lender.taking, lender.taken, lender.not_taken),
+        "_putconn": kit.around_named(base._putconn, lender.taking, failed=lender.not_taken),
         "_closeall": kit.around(base._closeall, after=lender.gone, failed=lender.perhaps_gone),
     }
     with kit.open_names() as stand:
@@ -71,20 +71,21 @@ def adoptable() -> AdoptableStock:
 
 def _keep_pool(theirs: Any, pool: Pool) -> None:
     theirs._whoholds_pool = pool
-    theirs._whoholds_lent = {}
 
 
 def _keep_loan(place: Place, loan: Handle) -> None:
-    place.pool._whoholds_lent[id(place.connection)] = loan
+    handle = handle_on(place.connection)
+    if handle is not None:
+        handle.loan = loan
 
 
 def _lent(place: Place) -> Handle | None:
-    loan: Handle | None = place.pool._whoholds_lent.get(id(place.connection))
-    return loan
+    handle = handle_on(place.connection)
+    return handle.loan if handle is not None else None
 
 
 class _Lender(Lender):
-    """What the hooks of a pool do; its loans stand on it by the connection's id, which the pool keeps alive."""
+    """What the hooks of a pool do; a loan stands on the handle of its connection, which the pool keeps alive."""
 
     driver = "psycopg2.pool"
 
@@ -97,7 +98,6 @@ class _Lender(Lender):
             pool.idle_min = int(least)
             pool.takes_back = False
             theirs._whoholds_pool = pool
-            theirs._whoholds_lent = {}
             pool.spare = self.spare
 
     def spare(self, theirs: Any) -> tuple[Any, Callable[[], None]] | None:
@@ -123,7 +123,7 @@ class _Lender(Lender):
                 return handle.database
         return database("postgresql")
 
-    def asks(self, theirs: Any, _args: Any, _kwargs: Any, frame: FrameType | None) -> Handle | None:
+    def asks(self, theirs: Any, frame: FrameType | None) -> Handle | None:
         """Somebody asks. These pools give or refuse at once: nobody waits."""
         try:
             pool: Pool = theirs._whoholds_pool
@@ -133,58 +133,37 @@ class _Lender(Lender):
         loan.pool = pool
         return loan
 
-    def lent(self, theirs: Any, loan: Handle, connection: Any) -> None:
+    def lent(self, _theirs: Any, loan: Handle, connection: Any) -> None:
         """The pool has given `connection`. With a key, the same connection is given again."""
-        try:
-            loans, handle = theirs._whoholds_lent, connection._whoholds
-        except AttributeError:  # the connection was opened before the start: it may have been adopted
-            loans, handle = getattr(theirs, "_whoholds_lent", None), handle_on(connection)
-            if loans is None or handle is None:
-                return
-        key = id(connection)
-        before = loans.get(key)
-        if before is None or before.closed_stamp is not None:
-            loans[key] = loan
+        handle = _handle_of(connection)
+        if handle is not None and (handle.loan is None or handle.loan.closed_stamp is not None):
             self.ledger.lent(loan, None, handle, self.driver)
 
     def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the pool is exhausted; a closed pool, and a key that is not known, raise the same class."""
         return super().ran_out(theirs, exc, args, kwargs) and "exhausted" in str(exc)
 
-    def taking(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
-        """A loan is about to come back: what the pool then does with the connection is not the borrower's use."""
-        key = id(args[0] if args else kwargs.get("conn"))
-        try:
-            loan: Handle | None = theirs._whoholds_lent.get(key)
-        except AttributeError:  # the pool was made before the start
-            return None
-        if loan is not None:
-            loan.settle()
-        return key, loan
-
-    def taken(self, theirs: Any, kept: Any, _result: Any, _frame: Any) -> None:
-        """It came back."""
-        if kept is not None:
-            key, loan = kept
-            if loan is not None:
-                theirs._whoholds_lent.pop(key, None)
-                loan.parent.at_home = True
+    def taking(self, theirs: Any, connection: Any) -> None:
+        """A loan comes back: what the pool then does with the connection is not the borrower's use."""
+        handle = _handle_of(connection)
+        if handle is not None:
+            loan = handle.loan
+            if loan is not None and loan.pool is theirs._whoholds_pool:
+                handle.at_home = True
                 self.ledger.closed(loan)
 
-    def not_taken(self, theirs: Any, kept: Any, _exc: Any, frame: Any) -> None:
+    def not_taken(self, theirs: Any, _kept: Any, _exc: Any, _frame: Any) -> None:
         """The pool would not take it, and it is lent as before; or it had, and a signal's handler raised after that."""
-        key, loan = kept or (0, None)
-        if key in theirs._rused:
+        for loan in _loans_of(theirs):
+            if loan.parent is not None:
+                loan.parent.at_home = False
             self.still_out(loan)
-        else:
-            self.taken(theirs, kept, None, frame)
+            self.not_back(loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed, and what was lent with it."""
-        loans = getattr(theirs, "_whoholds_lent", {})
-        for key, loan in list(loans.items()):
+        for loan in _loans_of(theirs):
             self.ledger.closed(loan, OVER)
-            loans.pop(key, None)
         pool = self.pool_of(theirs)
         if pool is not None:
             self.ledger.pool_gone(pool)
@@ -205,4 +184,14 @@ def _put_back(theirs: Any, connection: Any) -> None:
 
 
 def _handle_of(connection: Any) -> Handle | None:
-    return getattr(connection, "_whoholds", None)
+    try:
+        handle: Handle | None = connection._whoholds
+    except AttributeError:  # opened before the start: it may have been adopted
+        handle = handle_on(connection)
+    return handle
+
+
+def _loans_of(theirs: Any) -> list[Handle]:
+    """The loans of what the pool has lent at this moment."""
+    handles = map(_handle_of, theirs._used.values())
+    return [handle.loan for handle in handles if handle is not None and handle.loan is not None]

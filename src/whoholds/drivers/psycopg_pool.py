@@ -38,11 +38,12 @@ def watch(ledger: Ledger) -> Iterator[None]:
     with kit.open_names() as stand:
         for kind, awaited in ((psycopg_pool.ConnectionPool, False), (psycopg_pool.AsyncConnectionPool, True)):
             around = kit.around_async if awaited else kit.around
+            around_named = kit.around_named_async if awaited else kit.around_named
             hooks = {
                 "__init__": kit.around(kind.__init__, lender.making, lender.made, lender.not_made),
                 "_connect": around(kind._connect, lender.stocking, lender.stocked, lender.stocked),
                 "getconn": lender.lending(kind.getconn, awaited=awaited),
-                "putconn": around(kind.putconn, lender.taking, failed=lender.not_taken, framed=False),
+                "putconn": around_named(kind.putconn, lender.taking, failed=lender.not_taken),
                 "close": around(kind.close, after=lender.gone, failed=lender.gone),
             }
             for name, ours in hooks.items():
@@ -150,13 +151,11 @@ class _Lender(Lender):
                 loan.pool.max = theirs.max_size or None
             connection._whoholds_loan = loan  # `LOAN`
             self.ledger.lent(loan, connection, handle, self.driver)
-            theirs._whoholds_database = handle.database
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
-        """The database of the pool's last loan; before the first loan, the database that the constructor names."""
-        del pool
-        known: Database | None = getattr(theirs, "_whoholds_database", None)
-        if known is not None:
+        """The database of the pool's connections; where none is open, the one that the constructor names."""
+        known = super().database_of(theirs, pool)
+        if known.name:
             return known
         import psycopg
         from psycopg.conninfo import conninfo_to_dict
@@ -168,16 +167,16 @@ class _Lender(Lender):
             said = {}
         return kit.postgres_target({**said, **(kwargs if isinstance(kwargs, dict) else {})})
 
-    def taking(self, _theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], _frame: Any) -> Any:
+    def taking(self, _theirs: Any, connection: Any) -> Any:
         """A loan is about to come back. It ends before the call, for the next borrower may get it during the call."""
-        connection: Any = args[0] if args else kwargs.get("conn")
         try:
             loan: Handle | None = connection._whoholds_loan
         except AttributeError:  # it was not lent, or is no connection
             loan = None
         if loan is not None:
             connection._whoholds_loan = None
-            self.back(loan)
+            connection._whoholds.at_home = True
+            self.ledger.closed(loan)
         return connection, loan
 
     def not_taken(self, theirs: Any, kept: Any, exc: Raised, _frame: Any) -> None:
@@ -191,7 +190,7 @@ class _Lender(Lender):
             let_go = connection._pool is None and type(exc).__name__ != "CancelledError"
             if lent_on or let_go or connection in theirs._pool:
                 return
-            self.not_back(loan)
+            self.not_back(loan, connection)
             setattr(connection, LOAN, loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:

@@ -55,7 +55,8 @@ def watch(ledger: Ledger) -> Iterator[None]:
         # every pool's constructor calls this; engines read the constructor's signature, so it is not replaced
         stand(base, "_should_wrap_creator", kit.around(base._should_wrap_creator, lender.making))
         stand(queue, "recreate", kit.around(queue.recreate, after=lender.made_again))
-        checkout = lender.lending(vars(proxy)["_checkout"].__func__)  # each `connect` of a pool ends in it
+        checkout = vars(proxy)["_checkout"].__func__  # each `connect` of a pool ends in it
+        checkout = kit.lending_by_arguments(checkout, lender.asked, lender.lent, lender.not_lent)
         stand(proxy, "_checkout", classmethod(kit.as_if_in(base.__module__, checkout)))
         stand(proxy, "_reset", kit.around_named(proxy._reset, lender.resetting))
         stand(record, "checkin", kit.around(record.checkin, lender.checking_in, framed=False))
@@ -193,7 +194,7 @@ class _Lender(Lender):
             if handle is not None:
                 handle.pool = pool
 
-    def asks(self, _proxies: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any) -> Handle | None:
+    def asked(self, _proxies: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any) -> Handle | None:
         """Somebody asks the pool that is the first argument; with a `fairy`, its thread has that one already."""
         if "fairy" in kwargs:
             return None
@@ -222,20 +223,21 @@ class _Lender(Lender):
             if before.ref is not None and before.ref() is fairy:  # the same thread, of a pool that lends it one
                 return
             self.ledger.closed(before, OVER)  # a StaticPool lends its one connection again without waiting for it
-        if pool is not None:
+        if pool is not None and pool.max is None:
             _sizes(theirs, pool)
         if handle is None and not all(hears() for hears in self.hears):  # the connection is judged, as nobody's stock
             return
         record._whoholds_loan = loan
         self.ledger.lent(loan, fairy, handle, self.driver, _by_dialect(theirs) if handle is None else NOWHERE)
 
-    def resetting(self, fairy: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
+    def resetting(self, fairy: Any, _pool: Any) -> None:
         """The loan is coming back: later calls on its connection (a rollback) are the pool's use of it."""
-        record = fairy._connection_record
-        if record is not None:  # a detached connection is closed, and goes back to no pool
-            loan: Handle | None = getattr(record, LOAN, None)
-            if loan is not None:
-                loan.settle()
+        try:
+            loan: Handle | None = fairy._connection_record._whoholds_loan
+        except AttributeError:  # a detached connection is closed, and goes back to no pool
+            return
+        if loan is not None:
+            loan.settle()
 
     def checking_in(self, record: Any, _args: Any, _kwargs: Any, _frame: Any) -> None:
         """The program gives the loan back, or the finalizer does for a loan that was dropped."""
@@ -247,7 +249,10 @@ class _Lender(Lender):
             handle.at_home = True
         if loan is not None:
             record._whoholds_loan = None
-            self.ledger.given_back(loan)
+            if loan.ref is not None and loan.ref() is None:
+                self.ledger.dropped(loan)
+            else:
+                self.ledger.closed(loan)
 
     def detached(self, dbapi_connection: Any, record: Any, _frame: Any) -> None:
         """The event `detach`: the connection leaves its pool, and its borrower must close it.

@@ -13,7 +13,15 @@ from whoholds.hooks import imports as waiting
 from whoholds.hooks.seams import replace, stands_for, stays_ours
 from whoholds.ledger import here
 from whoholds.ledger import scope as scopes
-from whoholds.ledger.cpython import active_threads, attribute, executor_width, handle_run, set_attribute, thread_of
+from whoholds.ledger.cpython import (
+    active_threads,
+    attribute,
+    executor_width,
+    handle_run,
+    running_task,
+    set_attribute,
+    thread_of,
+)
 from whoholds.ledger.here import (
     FRAMES,
     OWNER,
@@ -33,7 +41,7 @@ from whoholds.ledger.origin import capture_until
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType, FrameType, ModuleType
+    from types import FrameType, ModuleType
     from typing import Any, TypeAlias
 
     from whoholds.ledger.owner import Owner
@@ -97,14 +105,19 @@ def _uvloop_tasks(uvloop: ModuleType) -> None:
     _restore.append(_create_task(uvloop.Loop, shows_factory=False))
 
 
-def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[], None]:
-    from asyncio import tasks  # with lazy imports, a module need not be in `sys.modules` although others import it
+def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, and a helper costs a call more
+    loop_class: type, *, shows_factory: bool = True
+) -> Callable[[], None]:
+    from asyncio import (
+        events,
+        tasks,
+    )  # with lazy imports, a module need not be in `sys.modules` although others import it
 
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
-    run = handle_run()
+    run, task_of = handle_run(), running_task(tasks)
 
-    def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:
+    def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - likewise
         try:
             later = (not shows_factory or self._task_factory is None) and "eager_start" not in kwargs
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
@@ -112,8 +125,22 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
             later = False
         if later:  # the task runs later, so its spawn can be noted after the call
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
-            try:
-                noted = _noted_in(self, tasks, sys._getframe(1), run)
+            try:  # as `noted`; what `current_owner` would look for is at hand: the loop, and mostly its task
+                owner = None
+                if events._get_running_loop() is self:
+                    try:
+                        owner = attribute(task_of(self), OWNER)
+                    except AttributeError:  # no task runs, or it has no owner yet
+                        pass
+                if owner is None:
+                    owner = current_owner()
+                ask = here.current_context
+                noted = (
+                    capture_until(sys._getframe(1), FRAMES, run),
+                    owner,
+                    None if ask is no_context else ask(),
+                    scopes.current(owner) if scopes.any_yet else None,
+                )
                 try:
                     set_attribute(task, SPAWN, noted)
                 except (AttributeError, TypeError):  # a class with slots alone
@@ -148,24 +175,6 @@ def _create_task(loop_class: type, *, shows_factory: bool = True) -> Callable[[]
         return task
 
     return replace(loop_class, "create_task", stands_for(create_task, original))
-
-
-def _noted_in(loop: Any, tasks: ModuleType, frame: FrameType, run: CodeType) -> tuple[Any, ...]:
-    """`noted` of the call with that frame, which starts a task of `loop`; `run` is the code of the loop's frame.
-
-    What `current_owner` would look for is at hand: the loop, and mostly its running task.
-    """
-    owner = None
-    if tasks.events._get_running_loop() is loop:
-        try:
-            owner = attribute(tasks.current_task(loop), OWNER)
-        except AttributeError:  # no task runs, or it has no owner yet
-            pass
-    owner = owner or current_owner()
-    ask = here.current_context
-    context = None if ask is no_context else ask()
-    scope = scopes.current(owner) if scopes.any_yet else None
-    return capture_until(frame, FRAMES, run), owner, context, scope
 
 
 def _jobs(module: ModuleType) -> None:

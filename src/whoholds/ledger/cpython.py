@@ -12,7 +12,7 @@ from _weakref import ref
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import FrameType, ModuleType
     from typing import Any
 
 # Until 3.12 the collector begins in the middle of an allocation, later only between two instructions.
@@ -44,6 +44,15 @@ def thread_of(ident: int) -> Any:
     """The Thread of this ident, or None; none is made up, as `threading.current_thread` would."""
     active = active_threads()
     return active.get(ident) if active is not None else None
+
+
+def running_task(tasks: ModuleType) -> Callable[[Any], Any]:
+    """The C function that gives the task which an event loop runs now, or None; `tasks` is `asyncio.tasks`.
+
+    `current_task` of 3.11 and before is a Python function around it.
+    """
+    running = getattr(tasks, "_current_tasks", None) if sys.version_info < (3, 12) else None
+    return running.get if type(running) is dict else tasks.current_task
 
 
 def current_task() -> Any:

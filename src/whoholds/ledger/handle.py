@@ -141,6 +141,7 @@ class Handle(Request):
         "kept",
         "kind",
         "ledger",
+        "loan",
         "lost_s",
         "made",
         "opened_at",
@@ -189,6 +190,7 @@ class Handle(Request):
         self.inherited = False  # opened before a fork, by the parent
         self.pool: Pool | None = None
         self.parent: Handle | None = None  # of a loan the connection that was lent: see `lent`
+        self.loan: Handle | None = None  # of a pool's connection the last loan
         self.backend_pid: int | None = None
         self.made: Origin = ()  # of a loan that a session borrowed: where the session was made
         self.ref: ref[Any] | None = None
@@ -316,16 +318,18 @@ class Handle(Request):
 class Loan(Handle):
     """A pool's loan, made when its borrower asks. What a connection alone has, it has in common with all other loans.
 
-    `Ledger.asks` fills in what a look may read of a request, `Ledger.lent` the rest: `Handle.__init__` is not called,
-    for a program borrows with each request.
+    `Ledger.asks` fills in what a look may read of a request, `Ledger.lent` the rest, and `Loan()` nothing: a program
+    borrows with each request.
     """
 
     __slots__ = ()
+    __init__ = object.__init__
     kind = CHECKOUT
     in_transaction = False
     server_side = False
     home_at = 0.0
     used_by = 0
+    loan = None
     ring = ()
     probe = None
     probed = -1

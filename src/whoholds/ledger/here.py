@@ -62,18 +62,23 @@ class Place:
 _here = _thread._local()
 
 
+_tasks: Any = None  # asyncio's module of that name, once it is there
+
+
 def current_owner() -> Owner | None:
     """The owner that runs now: the asyncio task, else the executor's job, else the greenlet or thread.
 
     Called in the user's thread, 0.15 µs once the owner is known. Nothing of a Thread's or task's class runs: the
     program's own kinds may refuse attributes, or raise what they like.
     """
+    global _tasks  # noqa: PLW0603 - to look it up each time would take a sixth of this call
     modules = sys.modules
-    tasks = modules.get("asyncio.tasks")
+    tasks = _tasks or modules.get("asyncio.tasks")
     if tasks is not None:
         try:  # as `cpython.current_task`, written out
             loop = tasks.events._get_running_loop()
             task = None if loop is None else tasks.current_task(loop)
+            _tasks = tasks
         except AttributeError:  # asyncio is being imported just now
             task = None
         if task is not None:

@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
-_new = object.__new__
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
 MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
 LEAST_OF_LOAN = 12  # frames
@@ -152,7 +151,8 @@ class Ledger:
 
         `thing` is held weakly, and its being freed noticed, where its type allows; the driver tells of its close.
         """
-        if not self.active or _thread.get_ident() == self.quiet_ident:
+        quiet = self.quiet_ident  # 0 between two looks
+        if not self.active or (quiet and _thread.get_ident() == quiet):
             return Handle(kind, driver, where, None, ())
         by = opened_for.get()
         if by is None:
@@ -179,7 +179,7 @@ class Ledger:
 
         The result is the loan that it gets, once the pool has given it: see `lent`.
         """
-        loan = _new(Loan)
+        loan: Handle = Loan()
         loan.owner = self._owner()
         loan.origin = self._origin_of_loan(frame, self._frames_of_loan)
         loan.pool = pool
@@ -222,6 +222,7 @@ class Ledger:
             loan.caller = UNSEEN
         else:
             connection.at_home = False
+            connection.loan = loan
             if pool is not None:
                 connection.pool = pool
             loan.database = connection.database
@@ -229,7 +230,8 @@ class Ledger:
             loan.calls = connection.calls  # as `Handle.lent`, written out: each loan passes here
             loan.calls_s = connection.calls_s
             loan.parent = connection
-        if self.active and _thread.get_ident() != self.quiet_ident:
+        quiet = self.quiet_ident  # 0 between two looks
+        if self.active and not (quiet and _thread.get_ident() == quiet):
             self._enter(loan, thing)
             loan.connect_s = loan.opened_at - loan.began
 
@@ -273,9 +275,13 @@ class Ledger:
             # a class that was made while another Watch ran, of before, stands above ours
             ledger.closed(handle, how)
             return
-        parent = handle.parent
-        if parent is not None and handle.calls_after is None:
-            handle.settle()
+        connection = handle.parent
+        if connection is not None and handle.calls_after is None:  # as `Handle.settle`, written out
+            used_at = connection.used_at
+            if used_at > handle.used_at:  # noqa: PLR1730 - likewise
+                handle.used_at = used_at
+            handle.calls_s_after = connection.calls_s
+            handle.calls_after = connection.calls
         handle.closed_at = self.clock()
         at_closing = here.at_closing
         if at_closing is not nothing_at_closing:
@@ -290,13 +296,6 @@ class Ledger:
             self._ended.append(handle)
             next(self._ends)  # after it: a look that comes between the two must not think that one was dropped
 
-    def given_back(self, loan: Handle) -> None:
-        """A pool has its loan back: from the borrower, or from a finalizer because the borrower let it go."""
-        if loan.ref is not None and loan.ref() is None:
-            self.dropped(loan)
-        else:
-            self.closed(loan)
-
     def dropped(self, loan: Handle) -> None:
         """A pool's own finalizer takes a loan back that its borrower let go."""
         if loan.closed_stamp is None and loan.ref is not None:
@@ -304,8 +303,11 @@ class Ledger:
             ended = worker is not None and worker.gone()
             self.closed(loan, _how_freed(collected=self.ends.collected_here(), ended=ended))
 
-    def reopened(self, handle: Handle) -> None:
-        """A close that failed: it is open after all."""
+    def reopened(self, handle: Handle, thing: Any = None) -> None:
+        """A close that failed: it is open after all, and is freed with `thing` where one is given."""
+        if thing is not None:
+            handle.ref = self._reference(thing, self._on_end)
+            handle.ref.handle = handle
         handle.closed_at = handle.closed_stamp = None
         handle.how = ""
         handle.calls_after = None

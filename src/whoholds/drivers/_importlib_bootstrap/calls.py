@@ -400,9 +400,15 @@ def closing(
     def close(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = None
         try:
-            result = original(self, *args, **kwargs)
-            try:
-                closed(self, ledger, handle_of, is_closed, original)
+            result = original(self, *args, **kwargs) if args or kwargs else original(self)
+            try:  # as `closed`, written out
+                try:
+                    handle = handle_of(self)
+                except Exception as error:  # noqa: BLE001 - not one of ours
+                    not_ours(error, original)
+                else:
+                    if is_closed is None or is_closed(self):
+                        ledger.closed(handle)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
         except BaseException:

@@ -9,6 +9,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
+from whoholds.drivers._importlib_bootstrap.async_calls import around_async
 from whoholds.drivers._importlib_bootstrap.calls import around
 from whoholds.hooks.seams import stands_for, stays_ours
 from whoholds.ledger.cpython import attribute as own  # no `__getattr__` runs, which would ask the connection below
@@ -19,28 +20,28 @@ _NOTHING: dict[str, Any] = {}
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._importlib_bootstrap.shapes import After, Before, Failed, Lent, NotLent
+    from whoholds.drivers._importlib_bootstrap.shapes import After, Asks, Before, Failed, Lent, NotLent, Takes
 
 
 def lending(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
-    original: Callable[..., Any], asks: Before, lent: Lent, not_lent: NotLent
+    original: Callable[..., Any], asks: Asks, lent: Lent, not_lent: NotLent
 ) -> Any:
     """`original`, the method of a pool that lends a connection.
 
-    `asks(self, args, kwargs, frame)` gives the loan that waits from now on, or None where nothing is told of this call.
-    Then comes `lent(self, loan, result)`, or `not_lent(self, loan, exc, args, kwargs)`, which follows also where the
-    program's signal handler raised in one of the others: the loan is then None where `asks` did not end.
+    `asks(self, frame)` gives the loan that waits from now on, or None where nothing is told of this call. Then comes
+    `lent(self, loan, result)`, or `not_lent(self, loan, exc, args, kwargs)`, which follows also where the program's
+    signal handler raised in one of the others: the loan is then None where `asks` did not end.
     """
     many = _plain_parameters(original)
     if many is None or many > 2:  # noqa: PLR2004 - as below
-        return _lending_any(original, asks, lent, not_lent)
+        return lending_by_arguments(original, lambda self, _args, _kwargs, frame: asks(self, frame), lent, not_lent)
     frame_at = sys._getframe
 
     def call(self: Any, a: Any, b: Any) -> Any:
         loan = result = None
         try:
             try:
-                loan = asks(self, (a,) if many == 1 else (a, b) if many else (), _NOTHING, frame_at(1))
+                loan = asks(self, frame_at(1))
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             if many == 1:
@@ -71,10 +72,10 @@ def lending(  # noqa: C901 - one sequence: parts of it would cost calls or clari
     return _with_parameters_of(original, call, many)
 
 
-def _lending_any(  # noqa: C901 - likewise
+def lending_by_arguments(  # noqa: C901 - likewise
     original: Callable[..., Any], asks: Before, lent: Lent, not_lent: NotLent
 ) -> Any:
-    """`lending` for a method that takes more than two plain arguments."""
+    """`lending` where the arguments say who lends: `asks(self, args, kwargs, frame)` gets them."""
     frame_at = sys._getframe
 
     def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -112,7 +113,7 @@ def _lending_any(  # noqa: C901 - likewise
     return stands_for(call, original)
 
 
-def lending_async(original: Callable[..., Any], asks: Before, lent: Lent, not_lent: NotLent) -> Any:
+def lending_async(original: Callable[..., Any], asks: Asks, lent: Lent, not_lent: NotLent) -> Any:
     """`lending` for a coroutine function; `asks` is called when the coroutine starts, not when it is made."""
     frame_at = sys._getframe
 
@@ -120,7 +121,7 @@ def lending_async(original: Callable[..., Any], asks: Before, lent: Lent, not_le
         loan = result = None
         try:
             try:
-                loan = asks(self, args, kwargs, frame_at(1))
+                loan = asks(self, frame_at(1))
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             result = await original(self, *args, **kwargs)
@@ -189,23 +190,23 @@ def while_lent(
 
 
 def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
-    original: Callable[..., Any], before: Before | None = None, after: After | None = None, failed: Failed | None = None
+    original: Callable[..., Any], before: Takes | None = None, after: After | None = None, failed: Failed | None = None
 ) -> Any:
-    """`around` for a method whose callers may name its arguments. `before` gets the first two in order, and no frame.
+    """`around` for a method whose callers may name its arguments: `before(self, first)` gets the first, and no frame.
 
     A call that takes any keywords makes a dict of them, and one more for `original`: twice the price. So this call has
     the parameters of `original`, where they are one to four plain ones; otherwise it is `around`.
     """
     many = _plain_parameters(original)
     if many is None or not 1 <= many <= 4:  # noqa: PLR2004 - as below
-        return around(original, before, after, failed, framed=False)
+        return around(original, _by_the_first(before), after, failed, framed=False)
 
     def call(self: Any, a: Any, b: Any, c: Any, d: Any) -> Any:  # noqa: C901 - likewise
         kept = result = None
         try:
             if before is not None:
                 try:
-                    kept = before(self, (a,) if many == 1 else (a, b), _NOTHING, None)
+                    kept = before(self, a)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
             if many == 1:
@@ -234,6 +235,20 @@ def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or 
         return result
 
     return _with_parameters_of(original, call, many)
+
+
+def around_named_async(
+    original: Callable[..., Any], before: Takes | None = None, after: After | None = None, failed: Failed | None = None
+) -> Any:
+    """`around_named` for a coroutine function."""
+    return around_async(original, _by_the_first(before), after, failed, framed=False)
+
+
+def _by_the_first(before: Takes | None) -> Before | None:
+    """`before` as `around` calls it."""
+    if before is None:
+        return None
+    return lambda self, args, kwargs, _frame: before(self, args[0] if args else next(iter(kwargs.values()), None))
 
 
 def _plain_parameters(original: Any) -> int | None:

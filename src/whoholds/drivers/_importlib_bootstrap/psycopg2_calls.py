@@ -27,11 +27,11 @@ def making_cursors(
 
     def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
         made = name = wanted = None
+        plain = False
         try:
             try:
-                if not args and not kwargs and self.cursor_factory is None:
-                    args = (None, ours)
-                else:
+                plain = not args and not kwargs and self.cursor_factory is None
+                if not plain:
                     name = args[0] if args else kwargs.get("name")
                     wanted = (args[1] if len(args) > 1 else kwargs.get("cursor_factory")) or self.cursor_factory
                     wanted = factory(wanted or ours, named=name is not None)
@@ -41,6 +41,8 @@ def making_cursors(
                         kwargs["cursor_factory"] = wanted
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
+            if plain:  # a call that need not be unpacked costs less
+                return original(self, None, ours)
             made = original(self, *args, **kwargs)
             if name is not None:
                 try:

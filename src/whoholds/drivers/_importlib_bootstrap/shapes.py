@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     Before = Callable[[Any, tuple[Any, ...], dict[str, Any], Frame], Any]
     After = Callable[[Any, Any, Any, Frame], object]
     Failed = Callable[[Any, Any, Raised, Frame], object]
+    Asks = Callable[[Any, Frame], Handle | None]
+    Takes = Callable[[Any, Any], Any]
     Lent = Callable[[Any, Handle, Any], object]
     NotLent = Callable[[Any, Handle | None, Raised, tuple[Any, ...], dict[str, Any]], object]
     Gives = Callable[[Any, Any, Any, Frame], Any]

@@ -175,8 +175,7 @@ class Thing:
 
 def opener(kept: list[Thing]) -> Callable[[], object]:
     """Opens a handle for a new Thing, which is kept there, as a driver does."""
-    import_module("sqlite3")  # brings the watch up
-    ledger = import_module("whoholds").start().ledger
+    ledger = ledger_of_the_watch()
     with closing(import_module("sqlite3").connect(os.devnull)) as connection:
         where = connection._whoholds.database  # a file: each database in memory is one of its own
 
@@ -186,6 +185,44 @@ def opener(kept: list[Thing]) -> Callable[[], object]:
         kept.append(thing)
 
     return opened
+
+
+def told_of_loans() -> Run:
+    """What the ledger takes for a loan that it is told of: its driver, and the functions around the calls, are left out."""
+    ledger = ledger_of_the_watch()
+    pool = ledger.pool_made(ledger, "bench", None, 4)
+    with closing(import_module("sqlite3").connect(os.devnull)) as connection:
+        handle = connection._whoholds
+
+    def loan() -> None:
+        lent = ledger.asks(pool, sys._getframe(1))
+        lent.answered()
+        ledger.lent(lent, None, handle, "bench")
+        ledger.closed(lent)
+
+    return repeated(loan, 12)
+
+
+def told_of_connections() -> Run:
+    """The same for a connection that is opened and closed."""
+    ledger = ledger_of_the_watch()
+    with closing(import_module("sqlite3").connect(os.devnull)) as connection:
+        where = connection._whoholds.database
+
+    def opened() -> None:
+        ledger.closed(ledger.opened("connection", "bench", where, Thing(), sys._getframe(1)))
+
+    return repeated(opened, 24)
+
+
+def ledger_of_the_watch() -> Any:
+    import_module("sqlite3").connect(":memory:").close()  # brings the watch up
+    return import_module("whoholds").start().ledger
+
+
+def owner() -> Run:
+    """Who runs here: asked for each loan and each connection."""
+    return repeated(import_module("whoholds.ledger.here").current_owner)
 
 
 class Noted:
@@ -340,6 +377,9 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "a thread is started and joined": (thread, 300),
     "a task is started and awaited": (task, 2_000),
     "an executor's job": (job, 1_000),
+    "a loan, as the ledger is told of it": (told_of_loans, 2_000),
+    "a connection, as the ledger is told of it": (told_of_connections, 1_000),
+    "who runs here": (owner, 5_000),
     "twelve frames of a stack, read": (least_stack, 2_000),
     "the least that a loan takes in Python": (lambda: least_held(12), 2_000),
     "the least that a connection of 32 frames takes": (lambda: least_held(32), 1_000),
@@ -354,7 +394,7 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     ),
     f"a later look at {HANDLES} handles": (lambda: look(first=False), 1),
 }
-NEEDS_WATCH = ("handle", "idles")  # rows that measure nothing without whoholds
+NEEDS_WATCH = ("handle", "idles", "ledger", "who runs")  # rows that measure nothing without whoholds
 UNWATCHED = ("twelve frames", "least")  # rows in which nothing is watched: what Python itself takes
 NEEDS_SERVER = ("psycopg", "SQLAlchemy", "DBUtils", "asyncpg")
 

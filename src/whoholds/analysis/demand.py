@@ -14,7 +14,7 @@ from operator import add
 from sys import getsizeof
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from whoholds.analysis.peaks import reaches
+from whoholds.analysis.peaks import most_reached, reaches
 from whoholds.analysis.replay import Sizes, most_at_once, sizes_of
 from whoholds.analysis.spread import Spread
 from whoholds.ledger.handle import CHECKOUT
@@ -97,8 +97,7 @@ class Demand:
         asked = sorted(stretch[::_TIMES])
         back = sorted(map(add, stretch[::_TIMES], stretch[1::_TIMES]))
         if reaches(self._most, asked, back):
-            while reaches(self._most + 1, asked, back):
-                self._most += 1
+            self._most = most_reached(self._most, asked, back)
             self._busiest = stretch[:]
 
     def times_as_long(self, present: Present) -> float | None:
@@ -245,9 +244,7 @@ def _change(demand: Demand, changed: _Changes, since: float) -> None:
     asked = sorted([at for at in changed.asked if at > since])
     gone = sorted([*[loan.closed_at or since for loan in changed.back], *changed.gone_at])
     before = demand.out + changed.waiting - len(asked) + len(gone)
-    demand.wanted = max(demand.wanted, before, 1)
-    while reaches(demand.wanted + 1 - before, asked, gone):
-        demand.wanted += 1
+    demand.wanted = before + most_reached(max(demand.wanted, before, 1) - before, asked, gone)
 
 
 def _of(by_pool: dict[Pool, Any], pool: Pool, make: Callable[[], Any]) -> Any:

@@ -32,6 +32,20 @@ def reaches(many: int, begun: Sequence[float], ended: Sequence[float]) -> bool:
     return many <= 0 or len(begun) - len(ended) >= many or any(map(lt, begun[many - 1 :], ended))
 
 
+def most_reached(least: int, begun: Sequence[float], ended: Sequence[float]) -> int:
+    """How many are open at once at most, but `least` if they are fewer; in the terms of `reaches`."""
+    if not reaches(least + 1, begun, ended):  # the usual case: nearly all looks of a program see what it is used to
+        return least
+    low, high = least + 1, max(least + 1, len(begun))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if reaches(middle, begun, ended):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def most_at_once(handles: Iterable[Handle]) -> tuple[Handle, ...]:
     """The handles that were open at the peak, oldest first; of several equal peaks, the earliest counts."""
     all_ = sorted(handles, key=attrgetter("opened_stamp"))

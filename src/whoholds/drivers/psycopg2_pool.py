@@ -147,8 +147,12 @@ class _Lender(Lender):
         """A loan comes back: what the pool then does with the connection is not the borrower's use."""
         handle = _handle_of(connection)
         if handle is not None:
+            try:
+                pool = theirs._whoholds_pool
+            except AttributeError:  # the pool was made before the start
+                return
             loan = handle.loan
-            if loan is not None and loan.pool is theirs._whoholds_pool:
+            if loan is not None and loan.pool is pool:
                 handle.at_home = True
                 self.ledger.closed(loan)
 

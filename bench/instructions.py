@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict, deque
 from contextlib import ExitStack, closing, suppress
 from importlib import import_module
 from pathlib import Path
@@ -265,6 +266,129 @@ def least_held(frames: int) -> Run:
     return repeated(loan, frames)
 
 
+def least_kept_of_a_loan() -> Run:
+    """No whoholds: what a loan takes if all that is kept of it is written down by two functions that call no others.
+
+    Who runs (a thread), the stack, the object with all its attributes, the set of those who wait, the connection's
+    state before and after, three times, two numbers, and the queue of what has ended. Nothing is asked or guarded.
+    """
+    from whoholds.ledger.database import database
+    from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Loan, Pool
+
+    numbers, now, held, ended = itertools.count(1), time.monotonic, {}, deque[Handle]()
+    modules, events, here = sys.modules, import_module("asyncio.events"), import_module("_thread")._local()
+    pool, capture = Pool(1, "bench", (), 4), import_module("whoholds.ledger.origin").capture
+    connection = Handle(CONNECTION, "bench", database("postgresql"), None, ())
+    here.owner = connection
+
+    def lend() -> Handle:
+        loan: Handle = Loan()
+        if events._get_running_loop() is None and "greenlet" not in modules:
+            loan.owner = here.owner
+        loan.origin = capture(sys._getframe(1), 12)
+        loan.pool = pool
+        loan.parent = connection
+        loan.database, loan.backend_pid = connection.database, connection.backend_pid
+        loan.calls, loan.calls_s = connection.calls, connection.calls_s
+        loan.ledger = loan.ref = loan.context = loan.scope = None
+        loan.closed_at = loan.closed_stamp = loan.calls_after = None
+        loan.site = loan.kept = loan.referrer = None
+        loan.looked_at = loan.inherited = loan.at_home = connection.at_home = False
+        loan.told = loan.caller = loan.user = 0
+        loan.lost_s = 0.0
+        loan.how = ""
+        loan.made = ()
+        loan.driver = "bench"
+        loan.began = now()
+        pool.waiting.add(loan)
+        pool.waiting.discard(loan)
+        loan.opened_at = loan.used_at = opened_at = now()
+        loan.connect_s = opened_at - loan.began
+        loan.opened_stamp = stamp = next(numbers)
+        held[stamp] = loan
+        return loan
+
+    def take_back(loan: Handle) -> None:
+        if connection.used_at > loan.used_at:  # noqa: PLR1730 - as in the ledger
+            loan.used_at = connection.used_at
+        loan.calls_s_after, loan.calls_after = connection.calls_s, connection.calls
+        connection.at_home = True
+        loan.closed_at = now()
+        loan.how = CLOSED
+        loan.closed_stamp = next(numbers)
+        del held[loan.opened_stamp]
+        ended.append(loan)
+
+    return repeated(lambda: take_back(lend()), 12)
+
+
+def least_kept_of_a_connection() -> Run:
+    """The same for a connection, 24 frames deep: its handle, and the weak reference that notices what nobody closed."""
+    from whoholds.ledger.database import database
+    from whoholds.ledger.ends import Ends
+    from whoholds.ledger.handle import CLOSED, CONNECTION, Handle
+
+    numbers, now, held, ended = itertools.count(1), time.monotonic, {}, deque[Handle]()
+    modules, events, here = sys.modules, import_module("asyncio.events"), import_module("_thread")._local()
+    where, capture = database("sqlite", name=":memory:"), import_module("whoholds.ledger.origin").capture
+    ends = Ends(numbers, now)
+    reference, on_end = ends.reference, ends.on_end
+    here.owner = None
+
+    def opened(thing: Thing) -> Handle:
+        owner = here.owner if events._get_running_loop() is None and "greenlet" not in modules else None
+        handle = Handle(CONNECTION, "bench", where, owner, capture(sys._getframe(1), 32))
+        handle.ref = kept = reference(thing, on_end)
+        kept.handle = handle
+        handle.opened_at = handle.used_at = now()
+        handle.opened_stamp = stamp = next(numbers)
+        held[stamp] = handle
+        return handle
+
+    def closed(handle: Handle) -> None:
+        handle.closed_at = now()
+        handle.how = CLOSED
+        handle.closed_stamp = next(numbers)
+        handle.ref = None
+        del held[handle.opened_stamp]
+        ended.append(handle)
+
+    return repeated(lambda: closed(opened(Thing())), 24)
+
+
+def least_of_nested() -> Run:
+    """No whoholds: the pairs of lines alone, of as many handles of as many lines and owners as the look below is at.
+
+    Each handle is told its line, is counted for its line and its owner, and is put into the pairs of the three that
+    its owner took before; for each pair of lines those who held and those who asked are told apart.
+    """
+    handles = []
+    for owner in range(OWNERS):
+        for n in range(HANDLES // OWNERS):
+            handle = Noted()
+            handle.field0, handle.field1, handle.field2 = owner, (owner + n) % LINES, None
+            handles.append(handle)
+
+    def run(_count: int) -> None:
+        by_owner: defaultdict[int, list[Any]] = defaultdict(list)
+        counts: defaultdict[tuple[int, int], int] = defaultdict(int)
+        for handle in handles:
+            handle.field2 = line = handle.field1
+            counts[line, handle.field0] += 1
+            by_owner[handle.field0].append(handle)
+        pairs: defaultdict[tuple[int, int], list[tuple[Any, Any]]] = defaultdict(list)
+        for held in by_owner.values():
+            for place, inner in enumerate(held):
+                for outer in held[max(place - 3, 0) : place]:
+                    pairs[outer.field2, inner.field2].append((outer, inner))
+        run.told = [  # type: ignore[attr-defined]
+            (dict.fromkeys([outer for outer, _ in pair]), {inner.field0: inner for _, inner in pair})
+            for pair in pairs.values()
+        ]
+
+    return run
+
+
 def least_of_a_statement() -> Run:
     """No whoholds: a function around `execute` that keeps the statement, two times, who calls, and a number."""
     execute, now, me = (
@@ -382,7 +506,10 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "who runs here": (owner, 5_000),
     "twelve frames of a stack, read": (least_stack, 2_000),
     "the least that a loan takes in Python": (lambda: least_held(12), 2_000),
+    "the least with all that is kept of a loan": (least_kept_of_a_loan, 2_000),
     "the least that a connection of 32 frames takes": (lambda: least_held(32), 1_000),
+    "the least with all that is kept of a connection, 24 frames deep": (least_kept_of_a_connection, 1_000),
+    f"the least of a look's pairs, of {LINES} lines and {OWNERS} owners that nest": (least_of_nested, 1),
     "an `execute` of sqlite3 with the least around it": (least_of_a_statement, 20_000),
     "a task that is started with the least around it": (least_of_a_task, 2_000),
     "a handle is opened, freed and looked at": (freed, 1_000),

@@ -108,10 +108,8 @@ def _uvloop_tasks(uvloop: ModuleType) -> None:
 def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, and a helper costs a call more
     loop_class: type, *, shows_factory: bool = True
 ) -> Callable[[], None]:
-    from asyncio import (
-        events,
-        tasks,
-    )  # with lazy imports, a module need not be in `sys.modules` although others import it
+    # with lazy imports, a module need not be in `sys.modules` although others import it
+    from asyncio import events, tasks
 
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident

@@ -190,8 +190,9 @@ def opener(kept: list[Thing]) -> Callable[[], object]:
 
 def told_of_loans() -> Run:
     """What the ledger takes for a loan that it is told of: its driver, and the functions around the calls, are left out."""
-    ledger = ledger_of_the_watch()
-    pool = ledger.pool_made(ledger, "bench", None, 4)
+    from whoholds.ledger.handle import Pool
+
+    ledger, pool = ledger_of_the_watch(), Pool(1, "bench", (), 4)
     with closing(import_module("sqlite3").connect(os.devnull)) as connection:
         handle = connection._whoholds
 
@@ -501,8 +502,6 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "a thread is started and joined": (thread, 300),
     "a task is started and awaited": (task, 2_000),
     "an executor's job": (job, 1_000),
-    "a loan, as the ledger is told of it": (told_of_loans, 2_000),
-    "a connection, as the ledger is told of it": (told_of_connections, 1_000),
     "who runs here": (owner, 5_000),
     "twelve frames of a stack, read": (least_stack, 2_000),
     "the least that a loan takes in Python": (lambda: least_held(12), 2_000),
@@ -512,14 +511,17 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     f"the least of a look's pairs, of {LINES} lines and {OWNERS} owners that nest": (least_of_nested, 1),
     "an `execute` of sqlite3 with the least around it": (least_of_a_statement, 20_000),
     "a task that is started with the least around it": (least_of_a_task, 2_000),
-    "a handle is opened, freed and looked at": (freed, 1_000),
     "a look at one connection that idles, each second": (idle, 200),
+    "a handle is opened, freed and looked at": (freed, 1_000),
     f"first look at {HANDLES} handles of one line": (lambda: look(first=True), 1),
     f"first look at {HANDLES} handles of {LINES} lines, {OWNERS} owners that nest": (
         lambda: look(first=True, nested=True),
         1,
     ),
     f"a later look at {HANDLES} handles": (lambda: look(first=False), 1),
+    # last, for a look remembers for a minute what was opened and closed
+    "a loan, as the ledger is told of it": (told_of_loans, 2_000),
+    "a connection, as the ledger is told of it": (told_of_connections, 1_000),
 }
 NEEDS_WATCH = ("handle", "idles", "ledger", "who runs")  # rows that measure nothing without whoholds
 UNWATCHED = ("twelve frames", "least")  # rows in which nothing is watched: what Python itself takes

@@ -162,7 +162,8 @@ class _Lender(Lender):
             if loan.parent is not None:
                 loan.parent.at_home = False
             self.still_out(loan)
-            self.not_back(loan)
+            if loan.how != OVER:  # else its connection was closed, and it ended with that
+                self.not_back(loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed, and what was lent with it."""

@@ -676,7 +676,8 @@ def _may_be_inside(stack: Origin) -> bool:
 def _drain(queue: deque[Any]) -> list[Any]:
     taken: list[Any] = []
     try:
-        taken.extend(iter(queue.popleft, None))  # each is one C call, and what was popped stays when the next raises
+        if queue:
+            taken.extend(iter(queue.popleft, None))  # all in C, and what was taken stays when the last call raises
     except IndexError:  # it is empty
         pass
     return taken

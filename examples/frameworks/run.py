@@ -53,7 +53,7 @@ def _bound_to(port: int) -> tuple[str, ...]:
 
 def _django(program: str) -> None:
     port = free_port()
-    with _running("gunicorn", *_bound_to(port), program):
+    with _running("gunicorn", *_bound_to(port), "--config", "python:gunicorn_settings", program):
         _request(port, ["/dashboard"] * 2)
         time.sleep(1)  # a server is not stopped at once: time to see what outlives the threads
 

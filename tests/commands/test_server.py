@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack, contextmanager, suppress
+import time
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -271,17 +273,18 @@ def test_a_pgbouncer_that_is_full_is_asked_by_its_console(guarded: str, capsys: 
 
 
 @pytest.mark.once
-def test_a_question_that_waits_for_pgbouncer_says_so(narrow: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_question_that_waits_for_pgbouncer_says_so(narrow: str) -> None:
     """It has no connection to the server for this one either."""
     asking = threading.Thread(target=server, args=(narrow,), kwargs={"patience": 0.01})
-    told = ""
+    told = io.StringIO()  # not `capsys`, which loses what is written while it is read
     with ExitStack() as end:
+        end.enter_context(redirect_stderr(told))
         end.callback(asking.join)
         end.enter_context(_taken(narrow))
         asking.start()
-        while "has not answered" not in told:
-            told += capsys.readouterr().err
-    assert f"ask its console:  whoholds server {console_of(narrow)}\n" in told
+        while "has not answered" not in told.getvalue():
+            time.sleep(0.01)
+    assert f"ask its console:  whoholds server {console_of(narrow)}\n" in told.getvalue()
 
 
 @pytest.mark.once

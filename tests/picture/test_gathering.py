@@ -103,6 +103,14 @@ def test_a_killed_process_shows_what_it_held_at_last(tmp_path: Path) -> None:
     assert data["processes"][0]["ended"] is None
 
 
+def test_a_wait_of_less_than_nothing_is_none(tmp_path: Path) -> None:
+    """A damaged journal may say so; nothing is drawn before it began."""
+    path = write_journal(tmp_path / "run.jsonl", handles(4, over=1, held=1, lines=1))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps(line | {"connect_s": -1} if "kind" in line else line) + "\n" for line in lines))
+    assert set(data_of(path)["bars"]["waited"]) == {0}
+
+
 def test_equal_pids_in_two_journals_are_two_processes(tmp_path: Path) -> None:
     """Two containers both have a process 1, and both a handle 1."""
     paths = [write_journal(tmp_path / f"{name}.jsonl", handles(4, over=1, held=1, lines=1)) for name in "ab"]

@@ -97,7 +97,7 @@ class Gathered(Contents):
                 origin=origin,
                 owner=texts.text(record.get("owner")),
                 how=texts.text(how if how in ENDS else OPEN),
-                waited=micros(record.get("connect_s")) or 0,
+                waited=max(micros(record.get("connect_s")) or 0, 0),
                 busy=_or(micros(record.get("busy_s")), -1),
                 idle=_or(micros(record.get("idle_s")), -1),
                 uses=_or(whole(record.get("uses")), -1),

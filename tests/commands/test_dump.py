@@ -18,6 +18,7 @@ import pytest
 
 from tests.needs import lacking
 from tests.programs import Programs
+from whoholds.remote import exchange
 from whoholds.remote.as_user import UsersExchange
 from whoholds.remote.asking import checked, exchange_with
 from whoholds.remote.exchange import NoAnswer, tidy_at_signals
@@ -84,8 +85,16 @@ def dump(programs: Programs, pid: int, *options: str) -> Any:
 
 
 def left(programs: Programs) -> list[str]:
-    """Give what lies in the temporary folder besides the program's own files."""
-    return sorted(one.name for one in programs.folder.iterdir() if one.suffix not in (".py", ".db", ".db-journal"))
+    """Give what lies in the temporary folder besides the program's own files.
+
+    A command of another test, such as `whoholds top`, may ask all processes of this machine just now: it ends.
+    """
+    until = time.monotonic() + 10
+    while True:
+        names = sorted(one.name for one in programs.folder.iterdir() if one.suffix not in (".py", ".db", ".db-journal"))
+        if not names or time.monotonic() > until:
+            return names
+        time.sleep(0.05)
 
 
 def test_a_process_says_what_it_holds_and_nothing_is_left_behind(programs: Programs) -> None:
@@ -202,6 +211,27 @@ def test_who_cannot_answer_gets_one_line_that_says_why(programs: Programs) -> No
         process.send_signal(signal.SIGSTOP)
         assert said(process.pid).endswith(" s: it is stopped (by SIGSTOP or Ctrl-Z)\n")
     assert left(programs) == []
+
+
+def test_an_answer_begun_while_the_asker_tidies_up_is_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process has just made its file when the asker has seen the folder, and would leave it for ever."""
+    listed = os.listdir
+
+    def seen(folder: int) -> list[str]:
+        names = listed(folder)
+        if names == ["question"]:
+            questions.new_file("part", folder)
+        return names
+
+    folder = tmp_path / "asked"
+    folder.mkdir(0o700)
+    entered = questions.entered(str(folder), os.geteuid())
+    questions.new_file("question", entered)
+    monkeypatch.setattr(os, "listdir", seen)
+    exchange._tidy(folder, entered, "question", "part")
+    assert not folder.exists()
 
 
 def opened_by(pid: int) -> set[Path]:

@@ -270,6 +270,9 @@ class Places:
     def any(self, *things: str, **more: str) -> tuple[Any, ...]:
         return things, more
 
+    def refuses(self, *things: str) -> None:
+        raise LookupError(things)
+
 
 def test_named_arguments_reach_the_library_as_they_were_named() -> None:
     """In any order, with its defaults; the hooks get the first, and what is wrong is the library's to refuse."""
@@ -278,9 +281,8 @@ def test_named_arguments_reach_the_library_as_they_were_named() -> None:
     def around(name: str) -> Any:
         return kit.around_named(
             vars(Places)[name],
-            lambda _, first: first,
-            lambda _, kept, result, __: seen.append((kept, result)),
-            lambda _, kept, exc, __: seen.append((kept, type(exc))),
+            lambda _, first: seen.append(first),
+            lambda _, first, exc: seen.append((first, type(exc))),
         )
 
     places, one, three = Places(), around("one"), around("three")
@@ -288,11 +290,14 @@ def test_named_arguments_reach_the_library_as_they_were_named() -> None:
     assert three(places, close="", thing="b") == ("b", "key", "")
     with pytest.raises(LookupError) as raised:
         three(places, "c", close="now")
-    assert seen == [("a", "a"), ("a", "a"), ("b", ("b", "key", "")), ("c", LookupError)]
+    assert seen == ["a", "a", "b", "c", ("c", LookupError)]
     assert [set(names) & {"a", "b", "c", "d", "self", "thing"} for names in locals_of(raised.value)[1:2]] == [set()]
     assert around("any")(places, "d", e="f") == (("d",), {"e": "f"})
     assert around("any")(places, e="f") == ((), {"e": "f"})
-    assert [kept for kept, _ in seen[-2:]] == ["d", "f"]
+    assert seen[-2:] == ["d", "f"]
+    with pytest.raises(LookupError):
+        around("refuses")(places, "g")
+    assert seen[-2:] == ["g", ("g", LookupError)]
     for wrong in (lambda: three(places), lambda: one(places, "a", "b"), lambda: one(places, other="a")):
         with pytest.raises(TypeError, match=r"Places\.(one|three)\(\)|missing|positional|unexpected"):
             wrong()

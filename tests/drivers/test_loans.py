@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
+import sys
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
+import whoholds
+from tests.hostile import interrupts
 from tests.needs import needed
 from whoholds.drivers import table
 from whoholds.ledger.handle import CHECKOUT
@@ -353,3 +359,47 @@ def test_a_loan_that_another_pool_would_not_take_is_lent_as_before(watch: Watch,
     assert [loan.open for loan in loans] == [False, False]
     close(own)
     close(other)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("library", ["psycopg2", "psycopg"])
+def test_a_signal_at_any_step_of_giving_back_leaves_no_doubt(watch: Watch, postgres: str, library: str) -> None:
+    """The handler raises at each instruction of ours in turn: the loan is open if the library's pool has it out."""
+    if library == "psycopg2":
+        from psycopg2.pool import ThreadedConnectionPool
+
+        pool: Any = ThreadedConnectionPool(1, 1, postgres)
+        is_out, close = (lambda connection: id(connection) in pool._rused), pool.closeall
+    else:
+        from psycopg_pool import ConnectionPool
+
+        pool = ConnectionPool(postgres, min_size=1, max_size=1, open=True)
+        is_out, close = (lambda connection: connection._pool is pool), pool.close
+    before = signal.signal(signal.SIGUSR1, interrupts.raise_here)
+    outs, number = set(), 0
+    try:
+        while True:
+            connection = pool.getconn()
+            interrupter = interrupts.Interrupter(str(Path(whoholds.__file__).parent) + os.sep, number, ())
+            try:
+                sys.settrace(interrupter.call)
+                pool.putconn(connection)
+            except interrupts.InterruptedHereError:
+                pass
+            finally:
+                sys.settrace(None)
+            if not interrupter.at:
+                break
+            out = is_out(connection)
+            loans = [one for one in watch.handles if one.kind == CHECKOUT]
+            assert [(one.uses, one.parent.at_home) for one in loans] == [(0, False)] * out, interrupter.at
+            if out:
+                pool.putconn(connection)
+            assert [one for one in watch.handles if one.kind == CHECKOUT] == []
+            outs.add(out)
+            number += 1
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+        close()
+    assert outs == {True, False}
+    assert number > 5

@@ -46,7 +46,7 @@ class Trial:
     detail: str = ""
 
 
-class _Interrupter:
+class Interrupter:
     """Traces the instructions of ours in this thread, and lets the signal come at one of them."""
 
     def __init__(self, folder: str, number: int, swallow: tuple[str, ...]) -> None:
@@ -105,7 +105,7 @@ def _is_swallowed(frame: FrameType | None, functions: tuple[str, ...]) -> bool:
     return False
 
 
-def _raise(*_: Any) -> None:
+def raise_here(*_: Any) -> None:
     raise InterruptedHereError("the harness interrupts here")
 
 
@@ -164,7 +164,7 @@ def _host(name: str, every: int, first: int, alone: int, world: World) -> None:
         if need not in ("postgres", "mariadb"):
             __import__(need)
     folder = str(Path(sys.modules["whoholds"].__file__ or "").parent) + os.sep
-    signal.signal(signal.SIGUSR1, _raise)
+    signal.signal(signal.SIGUSR1, raise_here)
     with suppress(Exception):  # a program's own class may be made anew: the second time there is no first time more
         for _ in range(3):
             stretch.run(world, [])
@@ -193,7 +193,7 @@ def _trial(name: str, stretch: Stretch, number: int, world: World, running: Any,
     """Interrupt at that instruction; None where the stretch has fewer."""
     kept: list[Any] = []
     arrived = False
-    interrupter = _Interrupter(folder, number, stretch.swallow)
+    interrupter = Interrupter(folder, number, stretch.swallow)
     try:
         sys.settrace(interrupter.call)
         stretch.run(world, kept)

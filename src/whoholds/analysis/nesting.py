@@ -162,15 +162,10 @@ def _borrowed(taken: Entries, new: list[Handle], pauses: Pauses) -> dict[tuple[O
     owners = set(map(attrgetter("owner"), chain(new, taken.ended)))
     moved = {owner.whole for owner in owners if owner is not None}
     borrowed: dict[tuple[Owner, Lender], list[Handle]] = {}
-    latest: tuple[Owner | None, Pool | None, list[Handle]] = (None, None, [])  # of many loans those of a loop are alike
     for handle in chain(taken.ended, chain.from_iterable(pauses.between(taken.open))) if moved else ():
         owner = handle.owner
-        if owner is latest[0] and owner is not None and handle.pool is latest[1] and handle.kind == CHECKOUT:
-            latest[2].append(handle)
-            continue
         if owner is None:
             continue
-        asker = owner
         owner = owner.part_of or owner
         if owner in moved:
             lender: Lender | None = handle.pool  # with the kind: as `Handle.must_be_returned`, written out
@@ -182,10 +177,9 @@ def _borrowed(taken: Entries, new: list[Handle], pauses: Pauses) -> dict[tuple[O
                 continue
             handles = borrowed.get((owner, lender))
             if handles is None:
-                handles = borrowed[owner, lender] = []
-            handles.append(handle)
-            if handle.pool is not None:
-                latest = (asker, handle.pool, handles)
+                borrowed[owner, lender] = [handle]
+            else:
+                handles.append(handle)
     return borrowed
 
 

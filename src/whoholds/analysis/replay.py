@@ -6,6 +6,8 @@ import math
 from heapq import heapreplace
 from typing import TYPE_CHECKING, NamedTuple
 
+from whoholds.analysis.peaks import most_reached
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import TypeAlias
@@ -39,14 +41,8 @@ def sizes_of(loans: list[Loan]) -> Sizes | None:
 def most_at_once(loans: Iterable[Loan]) -> int:
     """How many of these loans overlap at most, if each is lent as soon as it is asked for."""
     loans = list(loans)
-    ends = [*sorted([loan[0] + loan[1] for loan in loans]), math.inf]
-    most, ended = int(bool(loans)), 0
-    for begun, at in enumerate(sorted([loan[0] for loan in loans]), 1):
-        while ends[ended] <= at:  # of one moment, endings first
-            ended += 1
-        if begun - ended > most:  # noqa: PLR1730 - `max` would be a call for each loan
-            most = begun - ended
-    return most
+    asked, back = sorted([loan[0] for loan in loans]), sorted([loan[0] + loan[1] for loan in loans])
+    return most_reached(int(bool(loans)), asked, back)
 
 
 def late(loans: list[tuple[float, float]], size: int) -> int:

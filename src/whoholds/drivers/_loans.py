@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
+    from whoholds.ledger.adoptable import Place
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Pool
     from whoholds.ledger.ledger import Ledger
@@ -189,10 +190,24 @@ class Lender:
 
     def not_back(self, loan: Handle | None, thing: Any = None) -> None:
         """The pool would not take this loan: it is lent as before, and `thing` with it, as `Ledger.lent` has it."""
-        if loan is not None and loan.closed_stamp is not None:
+        if loan is not None and loan.closed_at is not None:  # or a signal's handler raised while it was closed
             if loan.parent is not None:
                 loan.parent.at_home = False
             self.ledger.reopened(loan, thing)
+
+
+def last_loan(connection: Any) -> Handle | None:
+    """The last loan of a pool's connection; None where it was never lent, or nobody watches it."""
+    try:
+        handle: Handle | None = connection._whoholds
+    except AttributeError:  # opened before the start: it may have been adopted
+        handle = handle_on(connection)
+    return handle.loan if handle is not None else None
+
+
+def last_loan_at(place: Place) -> Handle | None:
+    """The last loan of the connection at a place of a pool."""
+    return last_loan(place.connection)
 
 
 def take_home(handle: Handle | None, pool: Pool | None) -> None:

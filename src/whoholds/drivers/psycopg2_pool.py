@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._loans import Lender, handle_on, take_home
+from whoholds.drivers._loans import Lender, handle_on, last_loan, last_loan_at, take_home
 from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -34,7 +34,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("psycopg2", psycopg2.__version__)
     base, simple, lender = pool.AbstractConnectionPool, pool.SimpleConnectionPool, _Lender(ledger)
-    ledger.keepers["psycopg2.pool"] = Keepers(pool=_keep_pool, loan=_keep_loan, lent=_lent)
+    ledger.keepers["psycopg2.pool"] = Keepers(pool=_keep_pool, lent=last_loan_at)
     lender.out_of_patience = (pool.PoolError,)
     hooks = {
         "__init__": kit.around(base.__init__, lender.making),
@@ -71,17 +71,6 @@ def adoptable() -> AdoptableStock:
 
 def _keep_pool(theirs: Any, pool: Pool) -> None:
     theirs._whoholds_pool = pool
-
-
-def _keep_loan(place: Place, loan: Handle) -> None:
-    handle = handle_on(place.connection)
-    if handle is not None:
-        handle.loan = loan
-
-
-def _lent(place: Place) -> Handle | None:
-    handle = handle_on(place.connection)
-    return handle.loan if handle is not None else None
 
 
 class _Lender(Lender):
@@ -135,7 +124,10 @@ class _Lender(Lender):
 
     def lent(self, _theirs: Any, loan: Handle, connection: Any) -> None:
         """The pool has given `connection`. With a key, the same connection is given again."""
-        handle = _handle_of(connection)
+        try:
+            handle: Handle | None = connection._whoholds
+        except AttributeError:  # opened before the start: it may have been adopted
+            handle = handle_on(connection)
         if handle is not None and (handle.loan is None or handle.loan.closed_stamp is not None):
             self.ledger.lent(loan, None, handle, self.driver)
 
@@ -145,29 +137,23 @@ class _Lender(Lender):
 
     def taking(self, theirs: Any, connection: Any) -> None:
         """A loan comes back: what the pool then does with the connection is not the borrower's use."""
-        handle = _handle_of(connection)
-        if handle is not None:
-            try:
-                pool = theirs._whoholds_pool
-            except AttributeError:  # the pool was made before the start
-                return
-            loan = handle.loan
-            if loan is not None and loan.pool is pool:
-                handle.at_home = True
-                self.ledger.closed(loan)
+        try:
+            loan: Handle | None = connection._whoholds.loan
+        except AttributeError:  # opened before the start
+            loan = last_loan(connection)
+        if loan is not None and loan.pool is getattr(theirs, "_whoholds_pool", None):
+            self.ledger.closed(loan)
+            loan.parent.at_home = True  # type: ignore[union-attr]  # it is a loan
 
-    def not_taken(self, theirs: Any, _kept: Any, _exc: Any, _frame: Any) -> None:
+    def not_taken(self, theirs: Any, connection: Any, _exc: Raised) -> None:
         """The pool would not take it, and it is lent as before; or it had, and a signal's handler raised after that."""
-        for loan in _loans_of(theirs):
-            if loan.parent is not None:
-                loan.parent.at_home = False
-            self.still_out(loan)
-            if loan.how != OVER:  # else its connection was closed, and it ended with that
-                self.not_back(loan)
+        loan = last_loan(connection)
+        if loan is not None and id(connection) in theirs._rused and loan.how != OVER:
+            self.not_back(loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed, and what was lent with it."""
-        for loan in _loans_of(theirs):
+        for loan in filter(None, map(last_loan, theirs._used.values())):
             self.ledger.closed(loan, OVER)
         pool = self.pool_of(theirs)
         if pool is not None:
@@ -189,14 +175,4 @@ def _put_back(theirs: Any, connection: Any) -> None:
 
 
 def _handle_of(connection: Any) -> Handle | None:
-    try:
-        handle: Handle | None = connection._whoholds
-    except AttributeError:  # opened before the start: it may have been adopted
-        handle = handle_on(connection)
-    return handle
-
-
-def _loans_of(theirs: Any) -> list[Handle]:
-    """The loans of what the pool has lent at this moment."""
-    handles = map(_handle_of, theirs._used.values())
-    return [handle.loan for handle in handles if handle is not None and handle.loan is not None]
+    return getattr(connection, "_whoholds", None)

@@ -10,8 +10,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
-from whoholds.drivers._loans import LOAN, Lender
+from whoholds.drivers._loans import Lender, last_loan, last_loan_at
 from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
+from whoholds.ledger.handle import OVER, Handle, Pool
 from whoholds.ledger.here import OpenedFor, opened_for
 from whoholds.ledger.origin import capture
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.database import Database
-    from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
 
 
@@ -34,7 +34,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("psycopg_pool", psycopg_pool.__version__)
     lender = _Lender(ledger)
     lender.out_of_patience = (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests)
-    ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, loan=_keep_loan, lent=_lent)
+    ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, lent=last_loan_at)
     with kit.open_names() as stand:
         for kind, awaited in ((psycopg_pool.ConnectionPool, False), (psycopg_pool.AsyncConnectionPool, True)):
             around = kit.around_async if awaited else kit.around
@@ -79,14 +79,6 @@ def adoptable() -> AdoptableStock:
 
 def _keep_pool(theirs: Any, pool: Pool) -> None:
     theirs._whoholds_pool = pool
-
-
-def _keep_loan(place: Place, loan: Handle) -> None:
-    setattr(place.connection, LOAN, loan)
-
-
-def _lent(place: Place) -> Handle | None:
-    return getattr(place.connection, LOAN, None)
 
 
 class _Lender(Lender):
@@ -149,7 +141,6 @@ class _Lender(Lender):
         else:
             if loan.pool is not None:
                 loan.pool.max = theirs.max_size or None
-            connection._whoholds_loan = loan  # `LOAN`
             self.ledger.lent(loan, connection, handle, self.driver)
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
@@ -167,31 +158,31 @@ class _Lender(Lender):
             said = {}
         return kit.postgres_target({**said, **(kwargs if isinstance(kwargs, dict) else {})})
 
-    def taking(self, _theirs: Any, connection: Any) -> Any:
+    def loan_of(self, thing: Any) -> Handle | None:
+        """The loan of a connection; None where no pool lent it, or has it back."""
+        loan = last_loan(thing)
+        return loan if loan is not None and loan.open else None
+
+    def taking(self, _theirs: Any, connection: Any) -> None:
         """A loan is about to come back. It ends before the call, for the next borrower may get it during the call."""
         try:
-            loan: Handle | None = connection._whoholds_loan
-        except AttributeError:  # it was not lent, or is no connection
-            loan = None
-        if loan is not None:
-            connection._whoholds_loan = None
-            connection._whoholds.at_home = True
+            loan: Handle | None = connection._whoholds.loan
+        except AttributeError:  # it was opened before the start, or is no connection
+            loan = last_loan(connection)
+        if loan is not None and loan.closed_stamp is None:
             self.ledger.closed(loan)
-        return connection, loan
+            loan.parent.at_home = True  # type: ignore[union-attr]  # it is a loan
 
-    def not_taken(self, theirs: Any, kept: Any, exc: Raised, _frame: Any) -> None:
+    def not_taken(self, theirs: Any, connection: Any, exc: Raised) -> None:
         """The pool would not take the loan, and it is out again; or it had, and a signal's handler raised after that.
 
         A task that was cancelled while it waited for the pool's lock has lost the connection to the pool.
         """
-        if kept is not None and kept[1] is not None:
-            connection, loan = kept
-            lent_on = getattr(connection, LOAN, None) is not None
-            let_go = connection._pool is None and type(exc).__name__ != "CancelledError"
-            if lent_on or let_go or connection in theirs._pool:
-                return
+        loan = last_loan(connection)
+        if loan is None or (connection._pool is None and type(exc).__name__ != "CancelledError"):
+            return
+        if loan.how != OVER and connection not in theirs._pool:
             self.not_back(loan, connection)
-            setattr(connection, LOAN, loan)
 
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed: the ledger counts it as gone."""

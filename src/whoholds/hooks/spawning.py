@@ -1,6 +1,8 @@
 """Hooks for `Thread.start`, `create_task`, executors' work items and `BaseProcess`: they note where each was started.
 
 They run in the user's thread, must take no lock, and keep what they note on the Thread or Task itself.
+
+The file is long because it is the one list of the ways in which an owner is started.
 """
 
 from __future__ import annotations

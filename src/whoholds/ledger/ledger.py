@@ -332,6 +332,7 @@ class Ledger:
         handle.ledger, handle.referrer, handle.pool = self, referrer, pool
         if parent is not None:
             handle.lent(parent)
+            parent.loan = handle
         if thing is not None:
             try:
                 reference = self._reference(thing, self._on_end)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 GLANCE_S = 0.01
 FORGOTTEN_S = 3600.0  # after that, nobody waits for an answer any more
 LARGEST = 64_000_000  # bytes of an answer
+TRIES = 3  # to take the folder away while the process begins an answer
 
 
 class NoAnswer(Exception):  # noqa: N818 - it says what the matter is
@@ -223,17 +224,20 @@ def content_of(path: str, uid: int, folder: int | None = None) -> bytes | None:
 
 def _tidy(path: Path, folder: int, *names: str) -> None:
     """Take away these files and what other askers have forgotten, and the folder if nobody else uses it."""
-    for name in os.listdir(folder):
+    for _ in range(TRIES):
+        for name in os.listdir(folder):
+            try:
+                if name in names or _age_s(name, folder) > FORGOTTEN_S:
+                    os.unlink(name, dir_fd=folder)
+            except OSError:  # another asker tidies up, too, or the process takes its question
+                pass
         try:
-            if name in names or _age_s(name, folder) > FORGOTTEN_S:
-                os.unlink(name, dir_fd=folder)
-        except OSError:  # another asker tidies up, too, or the process takes its question
-            pass
+            path.rmdir()
+        except OSError:
+            if not set(names).isdisjoint(os.listdir(folder)):  # the process has just begun an answer
+                continue
+        break  # otherwise somebody else asks, too
     os.close(folder)
-    try:
-        path.rmdir()
-    except OSError:  # somebody else asks, too
-        pass
 
 
 def _age_s(name: str, folder: int) -> float:

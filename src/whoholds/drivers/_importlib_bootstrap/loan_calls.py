@@ -9,8 +9,6 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._importlib_bootstrap.async_calls import around_async
-from whoholds.drivers._importlib_bootstrap.calls import around
 from whoholds.hooks.seams import stands_for, stays_ours
 from whoholds.ledger.cpython import attribute as own  # no `__getattr__` runs, which would ask the connection below
 
@@ -20,7 +18,7 @@ _NOTHING: dict[str, Any] = {}
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._importlib_bootstrap.shapes import After, Asks, Before, Failed, Lent, NotLent, Takes
+    from whoholds.drivers._importlib_bootstrap.shapes import After, Asks, Before, Failed, Lent, NotLent, NotTaken, Takes
 
 
 def lending(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
@@ -189,26 +187,24 @@ def while_lent(
     return stands_for(call, original)
 
 
-def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
-    original: Callable[..., Any], before: Takes | None = None, after: After | None = None, failed: Failed | None = None
-) -> Any:
-    """`around` for a method whose callers may name its arguments: `before(self, first)` gets the first, and no frame.
+def around_named(original: Callable[..., Any], before: Takes, failed: NotTaken | None = None) -> Any:
+    """Stand around a method whose callers may name its arguments: `before(self, first)` gets the first of them.
 
-    A call that takes any keywords makes a dict of them, and one more for `original`: twice the price. So this call has
-    the parameters of `original`, where they are one to four plain ones; otherwise it is `around`.
+    `failed(self, first, exc)` follows where the method raised, or a signal's handler did in here. A call that takes any
+    keywords makes a dict of them, and one more for `original`: twice the price. So this call has the parameters of
+    `original`, where they are one to four plain ones.
     """
     many = _plain_parameters(original)
     if many is None or not 1 <= many <= 4:  # noqa: PLR2004 - as below
-        return around(original, _by_the_first(before), after, failed, framed=False)
+        return _around_any(original, before, failed)
 
-    def call(self: Any, a: Any, b: Any, c: Any, d: Any) -> Any:  # noqa: C901 - likewise
-        kept = result = None
+    def call(self: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
+        result = None
         try:
-            if before is not None:
-                try:
-                    kept = before(self, a)
-                except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                    stays_ours(error, original)
+            try:
+                before(self, a)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
             if many == 1:
                 result = original(self, a)
             elif many == 2:  # noqa: PLR2004 - the number of parameters
@@ -217,38 +213,71 @@ def around_named(  # noqa: C901 - one sequence: parts of it would cost calls or 
                 result = original(self, a, b, c)
             else:
                 result = original(self, a, b, c, d)
-            if after is not None:
-                try:
-                    after(self, kept, result, None)
-                except Exception as error:  # noqa: BLE001 - our fault must stay ours
-                    stays_ours(error, original)
         except BaseException as exc:
             try:
                 if failed is not None:
-                    failed(self, kept, exc, None)
+                    failed(self, a, exc)
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             finally:
                 a = b = c = d = None
-                del self, kept, result, exc
+                del self, result, exc
             raise
         return result
 
     return _with_parameters_of(original, call, many)
 
 
-def around_named_async(
-    original: Callable[..., Any], before: Takes | None = None, after: After | None = None, failed: Failed | None = None
-) -> Any:
-    """`around_named` for a coroutine function."""
-    return around_async(original, _by_the_first(before), after, failed, framed=False)
+def _around_any(original: Callable[..., Any], before: Takes, failed: NotTaken | None) -> Any:
+    """`around_named` for a method with any parameters."""
+
+    def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        first = result = None
+        try:
+            try:
+                first = args[0] if args else next(iter(kwargs.values()), None)
+                before(self, first)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            result = original(self, *args, **kwargs)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(self, first, exc)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del self, args, kwargs, first, result, exc
+            raise
+        return result
+
+    return stands_for(call, original)
 
 
-def _by_the_first(before: Takes | None) -> Before | None:
-    """`before` as `around` calls it."""
-    if before is None:
-        return None
-    return lambda self, args, kwargs, _frame: before(self, args[0] if args else next(iter(kwargs.values()), None))
+def around_named_async(original: Callable[..., Any], before: Takes, failed: NotTaken | None = None) -> Any:
+    """`around_named` for a coroutine function; `before` is called when the coroutine starts, not when it is made."""
+
+    async def call(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        first = result = None
+        try:
+            try:
+                first = args[0] if args else next(iter(kwargs.values()), None)
+                before(self, first)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            result = await original(self, *args, **kwargs)
+        except BaseException as exc:
+            try:
+                if failed is not None:
+                    failed(self, first, exc)
+            except Exception as error:  # noqa: BLE001 - our fault must stay ours
+                stays_ours(error, original)
+            finally:
+                del self, args, kwargs, first, result, exc
+            raise
+        return result
+
+    return stands_for(call, original)
 
 
 def _plain_parameters(original: Any) -> int | None:

@@ -189,7 +189,7 @@ def opener(kept: list[Thing]) -> Callable[[], object]:
 
 
 def told_of_loans() -> Run:
-    """What the ledger takes for a loan that it is told of: its driver, and the functions around the calls, are left out."""
+    """A loan as the ledger is told of it, without a driver and the functions around a library's calls."""
     from whoholds.ledger.handle import Pool
 
     ledger, pool = ledger_of_the_watch(), Pool(1, "bench", (), 4)
@@ -223,7 +223,7 @@ def ledger_of_the_watch() -> Any:
 
 
 def owner() -> Run:
-    """Who runs here: asked for each loan and each connection."""
+    """The owner that runs here, which each loan and each connection asks for."""
     return repeated(import_module("whoholds.ledger.here").current_owner)
 
 
@@ -268,10 +268,11 @@ def least_held(frames: int) -> Run:
 
 
 def least_kept_of_a_loan() -> Run:
-    """No whoholds: what a loan takes if all that is kept of it is written down by two functions that call no others.
+    """No whoholds: a loan of which all is kept that whoholds keeps, by two functions that call no others.
 
-    Who runs (a thread), the stack, the object with all its attributes, the set of those who wait, the connection's
-    state before and after, three times, two numbers, and the queue of what has ended. Nothing is asked or guarded.
+    They keep the owner (a thread), the stack, the object with all its attributes, the set of those who wait, the state
+    of the connection before and after, three times, two numbers, and the queue of what has ended. They ask nothing
+    else, and guard against nothing.
     """
     from whoholds.ledger.database import database
     from whoholds.ledger.handle import CLOSED, CONNECTION, Handle, Loan, Pool
@@ -358,10 +359,10 @@ def least_kept_of_a_connection() -> Run:
 
 
 def least_of_nested() -> Run:
-    """No whoholds: the pairs of lines alone, of as many handles of as many lines and owners as the look below is at.
+    """No whoholds: the pairs of lines alone, for the handles, lines and owners of the first look that nests.
 
-    Each handle is told its line, is counted for its line and its owner, and is put into the pairs of the three that
-    its owner took before; for each pair of lines those who held and those who asked are told apart.
+    Each handle gets its line, is counted for its line and its owner, and makes a pair with each of the three handles
+    that its owner took before. For each pair of lines, those who held and those who asked are told apart.
     """
     handles = []
     for owner in range(OWNERS):

@@ -24,17 +24,17 @@ def loans_of(handles: Iterable[Handle]) -> list[Handle]:
 
 
 def reaches(many: int, begun: Sequence[float], ended: Sequence[float]) -> bool:
-    """True if so `many` are open at once at some moment. All in C: it is asked of each loan of a look.
+    """True if at least `many` are open at once at some moment. It runs in C, because a look may bring many thousands.
 
-    Both are in rising order: stamps, or times, of which an end counts before a beginning. What was open before counts
-    by asking for so many fewer; its ends are among those that have `ended`.
+    Both lists are in rising order. They hold stamps, or times; of equal times, an end counts before a beginning. If
+    some were open before, ask for that many fewer; their ends belong in `ended`.
     """
     return many <= 0 or len(begun) - len(ended) >= many or any(map(lt, begun[many - 1 :], ended))
 
 
 def most_reached(least: int, begun: Sequence[float], ended: Sequence[float]) -> int:
-    """How many are open at once at most, but `least` if they are fewer; in the terms of `reaches`."""
-    if not reaches(least + 1, begun, ended):  # the usual case: nearly all looks of a program see what it is used to
+    """The most that are open at once, or `least` if that is more. The arguments are those of `reaches`."""
+    if not reaches(least + 1, begun, ended):  # the usual case: nearly all looks see what the program is used to
         return least
     low, high = least + 1, max(least + 1, len(begun))
     while low < high:

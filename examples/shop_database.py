@@ -150,7 +150,13 @@ def _wait_until_ready(server: subprocess.Popen[bytes], programs: Path, port: int
 
 
 def _run_sql(dsn: str, *statements: str) -> None:
+    """Run the statements, and return once the server has ended its side: until then the connection takes a slot."""
     with closing(psycopg2.connect(dsn)) as connection, connection.cursor() as cursor:
         connection.autocommit = True  # CREATE DATABASE allows no transaction
         for statement in statements:
             cursor.execute(statement)
+        servers_end = socket.socket(fileno=os.dup(connection.fileno()))
+    with servers_end:
+        servers_end.settimeout(START_SECONDS)
+        while servers_end.recv(1024):  # until the server's process has ended
+            pass

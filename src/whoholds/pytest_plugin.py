@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import warnings
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -99,7 +100,7 @@ def _refuse_other_modes(invocation: Any) -> None:
     """
     args = [str(arg) for arg in invocation.args] if invocation is not None else []
     takes = f"--whoholds takes nothing, ={REPORT}, ={ERROR} or ={OFF}"
-    for arg, after in zip(args, [*args[1:], ""], strict=True):
+    for arg, after in zip_longest(args, args[1:], fillvalue=""):
         name, equals, value = arg.partition("=")
         if name == "--whoholds" and equals and value not in (REPORT, ERROR, OFF):
             raise pytest.UsageError(f"{takes}, got ={value[:100]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -271,6 +272,14 @@ def test_unasked_it_patches_and_imports_nothing(suite: Suite) -> None:
     )
     for options in ([], ["--whoholds=off"], ["-p", "no:whoholds"]):
         suite(text, *options).assert_outcomes(passed=1)
+
+
+def test_plain_pytest_runs(suite: Suite, pytester: pytest.Pytester) -> None:
+    """Most runs have no arguments at all."""
+    suite("def test_nothing():\n    pass\n")
+    result = pytester.run(sys.executable, "-m", "pytest")
+    assert result.ret == 0
+    result.assert_outcomes(passed=1)
 
 
 def test_the_fixture_gives_what_the_running_test_opened(suite: Suite) -> None:

@@ -19,6 +19,7 @@ from whoholds.reporting.first_line import first_line, message
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import text
 from whoholds.reporting.words import database_name, named_database
+from whoholds.scopes import scope
 from whoholds.watching.holders import Holders
 
 if TYPE_CHECKING:
@@ -246,6 +247,29 @@ def test_no_secret_is_told(shop: Path) -> None:
     everything = "\n".join(text(one) + message(one) + str(finding_record(one)) for one in told)
     assert "psycopg2.connect" in everything
     assert [secret for secret in SECRETS if secret in everything] == []
+
+
+FORGED = "x\n2026-11-27 03:00:00 CRITICAL root all is lost\x1b[2J\u202e"
+
+
+def test_a_name_writes_no_line_of_its_own() -> None:
+    """Anybody may have chosen the path of a request, and so the name of a scope: terminals and logs get text alone."""
+    program = Program()
+    owner = thread(FORGED, REPORT)
+    database = Database("postgresql", "app", "127.0.0.1", 5432, FORGED)
+    with scope(FORGED):
+        program.opens(CARS, owner, database)
+    held = str(Holders(program.watch.handles, program.clock()))
+    error = RuntimeError(FORGED)
+    program.ledger.refused(error, database, None)
+    found = [*program.looks(), *program.exits()]
+    assert {one.rule for one in found} >= {"left-open", "refused"}
+    logged = [template % arguments for template, arguments in map(first_line, found)]
+    for shown in (held, *logged, *map(message, found), *map(text, found)):
+        assert not re.search("[\x1b\u202e]", shown), shown
+        assert not re.search("^2026", shown, re.MULTILINE), shown
+    assert not any("\n" in message(one) for one in found)
+    assert "all is lost" in text(found[0])
 
 
 def test_a_database_is_told_without_its_password() -> None:

@@ -65,10 +65,15 @@ def _is_ipv6(host: str) -> bool:
 
 
 def _shown(part: str, marks: str) -> str:
-    """A part without the secrets that a program has put into it: `dbname="postgresql://app:secret@h/shop"`.
+    """A part without the secrets that a program has put into it, as in `dbname="postgresql://app:secret@h/shop"`.
 
-    What has none of the marks is as it came: reading the patterns is for the strange ones, once for each database.
+    Control characters become visible. What has none of them and none of the marks is as it came: reading the patterns
+    is for the strange ones, once for each database.
     """
+    if not part.isprintable():
+        from whoholds.text.visible import visible  # likewise there
+
+        part = visible(part)
     for mark in marks:
         if mark in part:
             from whoholds.text.redact import redact_part  # there since the watch began: nothing is read from disk

@@ -10,6 +10,7 @@ from whoholds.analysis.work import work_of
 from whoholds.ledger import faults
 from whoholds.reporting.words import UNKNOWN_LINE, database_name, noun, opening_verb, plural
 from whoholds.text.redact import redact
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
@@ -51,7 +52,9 @@ def _first_line(finding: Finding) -> tuple[str, tuple[object, ...]]:
         arguments.append(_beside(finding.spawned, finding.site))
     template += "%s, to %s%s%s"
     arguments += [_for_work(finding), _databases(finding), _before(finding), _again(finding)]
-    return template, tuple(redact(argument) if isinstance(argument, str) else argument for argument in arguments)
+    return template, tuple(
+        visible(redact(argument)) if isinstance(argument, str) else argument for argument in arguments
+    )
 
 
 def _predicate(finding: Finding) -> tuple[str, tuple[object, ...]]:
@@ -67,7 +70,7 @@ def _predicate(finding: Finding) -> tuple[str, tuple[object, ...]]:
 def reason(finding: Finding) -> str:
     """What the message says of the handles, without the lines and the database: `left open 3 connections at exit`."""
     template, arguments = _predicate(finding)
-    return redact(template % arguments)
+    return visible(redact(template % arguments))
 
 
 def message(finding: Finding) -> str:
@@ -76,7 +79,7 @@ def message(finding: Finding) -> str:
     It names the rule, the opening line, what that line did and how often, the spawn line, and the database.
     """
     template, arguments = first_line(finding)
-    return redact(template % arguments)
+    return visible(redact(template % arguments))
 
 
 def _beside(site: Site, first: Site | None) -> str:

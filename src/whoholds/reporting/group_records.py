@@ -15,7 +15,7 @@ from whoholds.analysis.frames import frame_at
 from whoholds.analysis.work import work_of
 from whoholds.ledger.handle import UNSEEN
 from whoholds.reporting.stacks import statement_records
-from whoholds.text.redact import redact
+from whoholds.text.redact import redact, shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def group_record(
         "referrer": redact(part.site.text) if part.site is not None and not part.site.origin else None,
         "made": located(made_at(handles, source=source)),
         "spawned": _line(part.spawned, source=source),
-        "work": redact(work_of(handles)),
+        "work": shown_name(work_of(handles)),
         "longest_s": round(max((handle.held_s(now) for handle in handles), default=0.0), 3),
         "owner_kind": kind_of_owners(handles),
         "owner_count": max(len(holders_of(handles)), len(names)),

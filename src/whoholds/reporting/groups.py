@@ -8,7 +8,7 @@ from whoholds.analysis.finding import naturally
 from whoholds.reporting.group_records import group_record, located
 from whoholds.reporting.stacks import statement_lines
 from whoholds.reporting.words import by_names, by_owners, number_of, opening_verb, recorded_place
-from whoholds.text.redact import redact
+from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
     from whoholds.analysis.asking import Asking
@@ -62,7 +62,7 @@ def asking_lines(asking: Asking, *, source: bool) -> list[str]:
     if asking.spawned is not None:
         lines.append(f"        spawned  {line_and_source(located(asking.spawned.frame, source=source))}")
     seconds = f"for {'up to ' * (asking.count > 1)}{asking.longest_s:.1f} s"
-    owners = [redact(name) for name in sorted(asking.owners, key=naturally)]
+    owners = [shown_name(name) for name in sorted(asking.owners, key=naturally)]
     lines.append(f"        waiting  {seconds}{by_names(owners, asking.kind, len(owners))}")
     return lines
 

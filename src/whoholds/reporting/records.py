@@ -122,7 +122,7 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         record["other"] = {"what": finding.also.what, **(line_record(finding.also.site) or {})}
     record |= _queue(finding)
     if finding.scope:
-        record["scope"] = redact(finding.scope)
+        record["scope"] = shown_name(finding.scope)
     if finding.error:
         record["error"] = redact(finding.error)
     if finding.why or finding.advice:

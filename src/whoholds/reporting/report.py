@@ -16,6 +16,7 @@ from whoholds.reporting.stacks import SHOWN_FRAMES, last_statements, stack_lines
 from whoholds.reporting.words import named_process
 from whoholds.reporting.wrapping import paragraph
 from whoholds.text.redact import redact
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
@@ -45,16 +46,16 @@ def text(
     except Exception as error:  # noqa: BLE001 - the first line is reported, and the other findings
         faults.note(error, "whoholds.report")
         below = [f"  The rest of this report cannot be shown ({type(error).__name__})."]
-    return "\n".join([f"whoholds: {first or message(finding)}", *below])
+    return visible("\n".join([f"whoholds: {first or message(finding)}", *below]), lines=True)
 
 
 def _below(
     finding: Finding, *, source: bool, most_frames: int, before: Sequence[str], known: Container[str]
 ) -> list[str]:
     """The lines of the report below the first line."""
-    lines = []
+    lines: list[str] = []
     if finding.error:
-        lines.append(f"    {redact(finding.error)}")
+        lines += (f"    {line}" for line in redact(finding.error).splitlines())
     if before:
         lines.append(f"  Reported before, for the same connections: {', '.join(before)}.")
     lines += _who(finding, source=source)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from whoholds.text import redact_patterns as known
 from whoholds.text.commands import COMMANDS, ORACLE, USER, Command, redact_commands
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,8 +44,8 @@ def redact(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def shown_name(name: str) -> str:
-    """The name of a thread, task, pool or scope, which the program chose, as it may be shown."""
-    return redact(name)
+    """The name of a thread, task, pool, scope or work, which the program or its user chose, as it may be shown."""
+    return visible(redact(name))
 
 
 def redact_part(part: str, *, user: bool = False) -> str:

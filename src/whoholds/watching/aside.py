@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from whoholds.analysis.finding import Aside
 from whoholds.text.redact import redact
 from whoholds.text.streams import say
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ class Asides:
         if known in self._counts:
             self._counts[known] += 1
             return
-        reason = redact(reason)  # an exception of a library may quote a connection string
+        reason = visible(redact(reason), lines=True)  # an exception of a library may quote a connection string
         if len(self._counts) < MOST:
             self._counts[known] = 1
             self._reasons[known] = reason

@@ -21,7 +21,7 @@ from whoholds.reporting.group_records import group_record, located, state_of, us
 from whoholds.reporting.pools import pool_records
 from whoholds.reporting.records import finding_record, iso, process_record, stack_record
 from whoholds.reporting.words import database_name
-from whoholds.text.redact import redact, shown_name
+from whoholds.text.redact import shown_name
 from whoholds.watching.tags import program
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def description_of(watch: Watch, held: Sequence[Handle], doing: dict[Handle, Ori
 def _process(watch: Watch) -> dict[str, Any]:
     now = time.time()
     return {
-        "program": redact(program()),
+        "program": shown_name(program()),
         **process_record(),
         "started": iso(_started(now) or watch.began),
         "watched_since": iso(watch.began),
@@ -176,7 +176,7 @@ def _holder(
     return {
         "name": shown_name(owner.name) if owner is not None else None,
         "kind": owner.kind if owner is not None else None,
-        "work": redact(work_of([handle])),
+        "work": shown_name(work_of([handle])),
         "state": state_of(handle, {}),
         "held_s": round(handle.held_s(now), 3),
         "idle_s": round(handle.idle_s(now), 3) if handle.seen else None,

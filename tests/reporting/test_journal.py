@@ -104,6 +104,26 @@ def test_its_file_is_closed_at_the_end(tmp_path: Path) -> None:
     assert len(records(path, "end")) == 3
 
 
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends"])
+def test_a_number_that_the_program_has_by_now_is_the_programs(tmp_path: Path, *, ends: bool) -> None:
+    """A daemon closes descriptors that it does not know: its own file gets the number, and keeps its text."""
+    writer = Writer(tmp_path / "j.jsonl", MB)
+    writer.write([{"type": "a"}])
+    os.close(writer._file)
+    with (tmp_path / "data.csv").open("w") as data:
+        assert data.fileno() == writer._file
+        data.write("id,amount")
+        data.flush()
+        if ends:
+            writer.close()
+        else:
+            writer.write([{"type": "b"}])
+            writer.close()
+        data.write("\n1,10\n")
+    assert (tmp_path / "data.csv").read_text() == "id,amount\n1,10\n"
+    assert [record["type"] for record in all_records(tmp_path / "j.jsonl")] == ["a"] + ["b"] * (not ends)
+
+
 def test_one_record_larger_than_all_is_written(tmp_path: Path) -> None:
     """Into an empty file: better one line too long than none."""
     path = tmp_path / "run.jsonl"

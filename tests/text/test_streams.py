@@ -1,11 +1,15 @@
-"""A stream that is given up: nothing more is written to it, and no descriptor stays behind."""
+"""Streams: one that is given up, and stderr, which may be somebody else's by now."""
 
 from __future__ import annotations
 
 import io
 import os
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
+
+import pytest
 
 from whoholds.text.streams import forget
 
@@ -38,3 +42,22 @@ def test_a_stream_without_a_descriptor_is_left_alone() -> None:
     forget(io.StringIO())
     forget(None)
     assert free_descriptor() == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="another system has other descriptors")
+@pytest.mark.parametrize(("passed_on", "written"), [(False, "data\n"), (True, "data\nsaid\n")])
+def test_a_file_that_got_the_number_of_stderr_stays_as_it_is(tmp_path: Path, *, passed_on: bool, written: str) -> None:
+    """A daemon closes what it does not know; one that sends its stderr to a file passes that on to its children."""
+    path = tmp_path / "data.csv"
+    program = f"""
+import os
+from whoholds.text.streams import say
+os.close(2)
+data = open({str(path)!r}, "w")
+assert data.fileno() == 2
+os.set_inheritable(2, {passed_on})
+print("data", file=data, flush=True)
+say("said")
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert path.read_text() == written

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 class Writer:
     """Appends whole lines to a file of mode 0600. At `most` bytes the file is rotated, once, to `<path>.1`.
 
-    When the second file is full too, records are dropped and counted in `dropped`.
+    When the second file is full too, records are dropped and counted in `dropped`. A program may close descriptors that
+    are not its own, as daemons do, and get the number for a file or socket of its own: before each use the number is
+    asked whether it is still the journal's.
     """
 
     def __init__(self, path: Path, most: float) -> None:
         self.path = path
         self._most = most
         self._file = -1
+        self._opened: os.stat_result | None = None
         self._rotated = False
         self.dropped = 0
 
@@ -36,9 +39,9 @@ class Writer:
         data = "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in records).encode()
         if not data:
             return
-        if self._file < 0:
+        if not self._is_open():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open_for_append(self.path)
+            self._open()
         size = os.fstat(self._file).st_size
         if size and size + len(data) > self._most and (self._rotated or not self._rotate()):
             self.dropped += len(records)
@@ -50,6 +53,21 @@ class Writer:
         except OSError:
             self._take_back(written)
             raise
+
+    def _open(self) -> None:
+        self._file = open_for_append(self.path)
+        self._opened = os.fstat(self._file)
+
+    def _is_open(self) -> bool:
+        """True if the descriptor is the journal's; it is forgotten, and not closed, once the program has it."""
+        if self._file >= 0 and self._opened is not None:
+            try:
+                if os.path.samestat(self._opened, os.fstat(self._file)):
+                    return True
+            except OSError:  # closed
+                pass
+        self._file = -1
+        return False
 
     def _take_back(self, written: int) -> None:
         """Remove the `written` bytes of an unfinished write, as on a full disk: half a line would spoil the next line.
@@ -76,11 +94,11 @@ class Writer:
             pass
         except PermissionError:  # on Windows also if another process has the file open
             moved = False
-        self._file = open_for_append(self.path)
+        self._open()
         return moved
 
     def close(self) -> None:
         """Close the file. The next write opens it again."""
-        if self._file >= 0:
+        if self._is_open():
             file, self._file = self._file, -1
             os.close(file)

@@ -20,10 +20,13 @@ COLOR_OF_RUN = "_WHOHOLDS_COLOR"  # set by `whoholds run --color` for the progra
 def say(text: str, severity: str = "") -> None:
     """Write `text` and a line end to stderr, in colour if it is a terminal. `severity` is that of a finding.
 
-    It never raises: stderr is the program's, and may be closed or None.
+    It never raises: stderr is the program's, and may be closed or None. Nothing is written if the program has closed
+    the descriptor and got its number for a file or connection of its own: those are not passed on to child processes.
     """
     try:
         stream: Any = sys.stderr
+        if stream is sys.__stderr__ and os.name == "posix" and not os.get_inheritable(stream.fileno()):
+            return
         choice = os.environ.get(COLOR_OF_RUN, AUTO)
         text = in_color(text, severity) if has_color(stream, choice, forced=False) else text
         stream.write(shown_on(stream, f"{text}\n"))

@@ -49,3 +49,29 @@ def test_a_wait_ends_however_often_signals_interrupt_it(wait: str, tmp_path: Pat
     """Up to CPython 3.12, `get` of a queue waits for ever if a signal comes as its time is over."""
     ran = Programs(tmp_path).run(INTERRUPTED.replace("WAIT", wait), WHOHOLDS=None)
     assert ran.out == "[True]\n", ran.err
+
+
+JOINED = """
+import sqlite3, threading
+
+def work():
+    sqlite3.connect(":memory:").close()
+
+for _ in range(3):
+    threading.Thread(target=work).start()
+for thread in threading.enumerate():
+    if thread is not threading.main_thread():
+        thread.join()
+print("joined", threading.active_count())
+"""
+
+
+@pytest.mark.once
+def test_a_debugger_tells_threading_nothing_of_ours(tmp_path: Path) -> None:
+    """It has put its own function for the start of threads in the place of Python's, and that makes each one known."""
+    programs = Programs(tmp_path)
+    path = str(programs.write(JOINED))
+    debugger = ["-X", "frozen_modules=off", "-m", "debugpy", "--listen", "127.0.0.1:0", path]
+    ran = programs.ends(programs.command([programs.python, *debugger]))
+    assert (ran.code, ran.out) == (0, "joined 1\n"), ran.err
+    assert ran.of("run")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import _thread
 import os
-import sys
 from time import monotonic
+
+from whoholds.ledger.cpython import original
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -27,18 +28,11 @@ GLANCE_S = 0.0001  # seconds between two checks whether the thread is still coun
 MOMENT_S = 0.002  # seconds that a thread needs to end after its function has returned, where the system cannot be asked
 
 
-def _original(name: str) -> Any:
-    """The function of `_thread` as it was before gevent patched it, or None if this Python has no such function."""
-    monkey = sys.modules.get("gevent.monkey")
-    now = getattr(_thread, name, None)
-    return monkey.get_original("_thread", name) if monkey is not None and now is not None else now
-
-
-_allocate_lock = _original("allocate_lock")
-_start_new_thread = _original("start_new_thread")
-_start_joinable = _original("start_joinable_thread")  # 3.13 and later
-_native_id = _original("get_native_id")
-real_ident: Callable[[], int] = _original("get_ident")
+_allocate_lock = original("_thread", "allocate_lock")
+_start_new_thread = original("_thread", "start_new_thread")
+_start_joinable = original("_thread", "start_joinable_thread")  # 3.13 and later
+_native_id = original("_thread", "get_native_id")
+real_ident: Callable[[], int] = original("_thread", "get_ident")
 
 
 class Bell:

@@ -20,12 +20,21 @@ _COLLECTS_IN_ALLOCATIONS = sys.version_info < (3, 12)
 
 
 def original(module: str, name: str) -> Any:
-    """`module.name` as CPython made it, also where gevent has put its own there; both are there at the start."""
+    """The function `module.name` as CPython made it, or None if there is none; the module is there at the start.
+
+    gevent has put its own there, or a debugger: pydevd's, of which debugpy and PyCharm are made, tells `threading` of
+    each thread that is started, and keeps the one before under another name.
+    """
+    now = getattr(sys.modules[module], name, None)
+    if now is None or type(now) is type(len):
+        return now
     monkey = sys.modules.get("gevent.monkey")
     try:
-        return monkey.get_original(module, name) if monkey is not None else getattr(sys.modules[module], name)
+        before = monkey.get_original(module, name) if monkey is not None else now
     except (AttributeError, KeyError):  # a version of gevent that differs
-        return getattr(sys.modules[module], name)
+        before = now
+    kept = getattr(sys.modules[module], f"_original_{name}", before)
+    return kept if type(kept) is type(len) else before
 
 
 def real_ident() -> Callable[[], int]:

@@ -25,7 +25,8 @@ def say(text: str, severity: str = "") -> None:
     """
     try:
         stream: Any = sys.stderr
-        if stream is sys.__stderr__ and os.name == "posix" and not os.get_inheritable(stream.fileno()):
+        own = os.name == "posix" and stream is sys.__stderr__ and stream is not None
+        if own and not os.get_inheritable(stream.fileno()):
             return
         choice = os.environ.get(COLOR_OF_RUN, AUTO)
         text = in_color(text, severity) if has_color(stream, choice, forced=False) else text

@@ -6,13 +6,12 @@ provider that an environment variable names.
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import sys
 from typing import TYPE_CHECKING, Any
 
 from whoholds.hooks import otel_names
-from whoholds.hooks.threads import Bell
+from whoholds.hooks.threads import Bell, RealThread
 from whoholds.watching import attending
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def flush() -> None:
         done.ring()
 
     try:
-        _thread.start_new_thread(run, ())
+        RealThread(run).start()
         done.wait(FLUSH_S)  # or the back end does not answer
     except RuntimeError:  # no thread can be started any more
         pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import whoholds
+from tests.programs import Programs
 from tests.worlds import REPORT, Program, thread
 from whoholds.analysis.snapshot import Ending
 from whoholds.outputs.log import LogOutput
@@ -377,6 +379,44 @@ def test_an_output_that_raises_is_switched_off_and_said_once(capsys: pytest.Capt
         == "whoholds: output trouble is switched off: RuntimeError: no such collector [output-failed]\n"
     )
     assert program.watch.failed == ["output trouble is switched off: RuntimeError: no such collector"]
+
+
+EXITS_AT_AN_ERROR = """
+import logging, sqlite3, sys
+
+class Stop(logging.Handler):
+    def emit(self, record):
+        sys.exit(record.levelname)
+
+logging.getLogger().addHandler(Stop())
+kept = [sqlite3.connect("shop.db") for _ in range(2)]
+"""
+
+
+def test_a_log_handler_that_ends_the_program_ends_no_look(tmp_path: Path) -> None:
+    """It is a recipe for tests: stop at the first error. The last look still writes all that it found."""
+    ran = Programs(tmp_path).run(EXITS_AT_AN_ERROR)
+    assert "whoholds: logging raised SystemExit: ERROR; findings go to stderr" in ran.err
+    assert "Traceback" not in ran.err
+    assert ran.findings == [("left-open", "error", 2)]
+    assert ran.of("end")
+
+
+def test_a_signal_that_comes_in_a_look_is_the_programs() -> None:
+    """A look in the main thread, as at the end of a `with` block: what the signal's handler raises goes on."""
+
+    def handler(number: int, frame: object) -> None:
+        raise TimeoutError("time is over")
+
+    before = signal.signal(signal.SIGINT, handler)
+    program = Program(lambda look: signal.raise_signal(signal.SIGINT))
+    try:
+        leaks(program)
+        with pytest.raises(TimeoutError, match="time is over"):
+            program.looks()
+        assert len(program.watch.outputs) == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_an_output_opens_is_not_watched() -> None:

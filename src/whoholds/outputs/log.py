@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.ledger.cpython import interpreter
+from whoholds.ledger.faults import is_the_programs
 from whoholds.reporting.first_line import first_line
 from whoholds.reporting.matters import matters, report_of
 from whoholds.reporting.records import finding_record
@@ -129,7 +130,9 @@ class LogOutput:
             below = text.partition("\n")[2] if self._limits.log == "report" else ""
             try:
                 _log(logger, level, template, arguments, below, extra, finding.opened if finding else None)
-            except Exception as error:  # noqa: BLE001 - a handler of the program's: stderr is still there
+            except (Exception, SystemExit) as error:  # a handler of the program's: stderr is still there
+                if is_the_programs(error):
+                    raise
                 self._logging = False
                 reason = f"{type(error).__name__}: {error}"
                 say(f"whoholds: logging raised {reason}; findings go to stderr from here on [logging-failed]")

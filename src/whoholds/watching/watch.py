@@ -119,7 +119,9 @@ class Watch:
             entered.__enter__()
             self._entered.append(entered)
             self.history.drivers[library or name] = True
-        except Exception as error:  # noqa: BLE001 - a driver's fault must not become the program's
+        except Exception as error:
+            if faults.is_the_programs(error):
+                raise
             self.stand_aside("driver-failed", f"{name} is not watched: {failure(error)}")
 
     def add_rule(self, own: OwnRule) -> None:
@@ -158,7 +160,9 @@ class Watch:
         """
         try:
             return self._end(ending)
-        except Exception as error:  # noqa: BLE001 - our fault must not become the program's
+        except Exception as error:
+            if faults.is_the_programs(error):
+                raise
             self._look_failed(error)
             return self.tick(ending)
 
@@ -229,7 +233,9 @@ class Watch:
         try:
             self._pauses = Pauses(pause)
             return self._look(ending)
-        except Exception as error:  # noqa: BLE001 - our fault must not become the program's, nor end the looking
+        except Exception as error:
+            if faults.is_the_programs(error):
+                raise
             self._look_failed(error)
             return []
         finally:
@@ -294,7 +300,9 @@ class Watch:
             for finding in self._detectors[rule](snapshot, self.limits):
                 found.append(finding)  # what was found before it raised counts
                 self._pauses()
-        except Exception as error:  # noqa: BLE001 - it must not take the other detectors' findings with it
+        except Exception as error:
+            if faults.is_the_programs(error):
+                raise
             at = place_of(error)
             reason = f"detector {rule} is skipped for a look: {failure(error)}, at {at}"
             self.stand_aside("detector-failed", reason, (rule, at))
@@ -334,10 +342,15 @@ class Watch:
             self._guarded(output, output, look)
 
     def _guarded(self, output: Output, call: Callable[[Any], object], given: Any) -> bool:
-        """Call an output. If it raises, it is switched off, and that is reported. True if it did not raise."""
+        """Call an output. If it raises, it is switched off, and that is reported. True if it did not raise.
+
+        A log handler of the program's may call `sys.exit`, which would end the thread that looks, and nothing else.
+        """
         try:
             call(given)
-        except Exception as error:  # noqa: BLE001 - somebody else's code: it must not keep the others from reporting
+        except (Exception, SystemExit) as error:
+            if faults.is_the_programs(error):
+                raise
             self.outputs.remove(output)
             self.stand_aside("output-failed", f"output {name_of(output)} is switched off: {failure(error)}")
             return False

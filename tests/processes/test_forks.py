@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.needs import needed
 from tests.processes.leaks import LEAK, posix, quiet
 
 if TYPE_CHECKING:
@@ -268,6 +269,78 @@ def test_multiprocessings_children_have_their_last_look(program: Programs, metho
     assert found["opened"]["function"] == "work"
     assert found["spawned"]["source"] == "process.start()"
     assert quiet(ran), ran.err
+
+
+CHILD_CLOSES = """
+import atexit, multiprocessing, sqlite3
+from multiprocessing import util
+kept = []
+def close():
+    for connection in kept:
+        connection.close()
+    print("closed", flush=True)
+def work():
+    {registers}
+    for _ in range(2):
+        kept.append(sqlite3.connect("shop.db"))
+if __name__ == "__main__":
+    process = multiprocessing.get_context({method!r}).Process(target=work)
+    process.start()
+    process.join()
+"""
+FINALIZE, ATEXIT = "util.Finalize(None, close, exitpriority=10)", "atexit.register(close)"
+runs_atexit = pytest.mark.skipif(sys.version_info < (3, 13), reason="such a child runs no atexit handlers")
+
+
+@posix
+@pytest.mark.parametrize(
+    ("method", "registers"),
+    [
+        *((method, FINALIZE) for method in ("fork", "spawn", "forkserver")),
+        ("spawn", ATEXIT),
+        pytest.param("fork", ATEXIT, marks=runs_atexit),
+        pytest.param("forkserver", ATEXIT, marks=runs_atexit),
+    ],
+)
+def test_a_child_is_judged_after_all_by_which_it_can_close(program: Programs, method: str, registers: str) -> None:
+    """The finalizers of multiprocessing and, where a child runs them, its atexit handlers come first."""
+    ran = program.run(CHILD_CLOSES.format(method=method, registers=registers))
+    assert ran.out == "closed\n"
+    assert ran.clean
+    assert quiet(ran)
+    assert ran.of("end")
+
+
+BILLIARDS_WORKER = """
+import sqlite3
+from billiard.pool import Pool
+kept = []
+def open_two():
+    for _ in range(2):
+        kept.append(sqlite3.connect("shop.db"))
+def close(pid, exitcode):
+    {closes}
+    print("exits", flush=True)
+if __name__ == "__main__":
+    pool = Pool(1, initializer=open_two, on_process_exit=close)
+    pool.apply(abs, (1,))
+    pool.close()
+    pool.join()
+"""
+
+
+@posix
+@pytest.mark.parametrize(
+    ("closes", "findings"),
+    [("[connection.close() for connection in kept]", []), ("pass", [("left-open", "error", 2)])],
+)
+def test_a_worker_of_billiard_is_judged_after_its_exit_function(
+    program: Programs, closes: str, findings: list[tuple[str, str, int]]
+) -> None:
+    """Celery's `worker_process_shutdown` is sent there; soon after it, the parent ends the worker by SIGTERM."""
+    needed("billiard")
+    ran = program.run(BILLIARDS_WORKER.format(closes=closes))
+    assert (ran.out, ran.findings) == ("exits\n", findings)
 
 
 @posix

@@ -25,6 +25,7 @@ _looks: list[Callable[[], None]] = []  # empty until a watch has run: no watched
 _sudden: list[Callable[[], bool]] = []
 _restore: list[Callable[[], None]] = []
 _give_back: list[Callable[[], None]] = []
+_is_child: list[bool] = []  # [True] in a child of multiprocessing or billiard, which its parent may end by SIGTERM
 
 
 def watch() -> None:
@@ -77,6 +78,7 @@ def at_sudden_end(look: Callable[[], bool]) -> None:
 
         def _exit(*args: Any, **kwargs: Any) -> Any:
             if all(isinstance(status, int) for status in (*args, *kwargs.values())):  # otherwise it raises
+                _stand_by()
                 ends_suddenly()
             return leave(*args, **kwargs)
 
@@ -117,14 +119,24 @@ def _threads(threading: ModuleType) -> None:
 
 
 def _last_look() -> None:
+    _stand_by()
     for look in _looks:
         look()
 
 
-def _children(process: ModuleType) -> None:
-    """Hooks the children of multiprocessing and billiard: the look comes after their threads end, before os._exit.
+def _stand_by() -> None:
+    """From now on a SIGTERM of the parent ends this process after its last look, if it is a child."""
+    if _is_child and _sudden:
+        from whoholds.hooks import signals
 
-    Finalizers would come too early.
+        signals.stand_by(ends_suddenly)
+
+
+def _children(process: ModuleType) -> None:
+    """Hooks the beginning of the children of multiprocessing and billiard.
+
+    The last look of a child comes where its process ends, after everything by which the program can close there: a
+    spawned child runs its `atexit` handlers, a forked one calls os._exit, from 3.13 on after handlers of its own.
     """
     from whoholds.hooks.seams import replace, stands_for  # as above
     from whoholds.ledger import here
@@ -132,37 +144,41 @@ def _children(process: ModuleType) -> None:
     original = process.BaseProcess._bootstrap
 
     def _bootstrap(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _is_child.append(True)
         given = getattr(self, "_whoholds_spawn", None)
         if given is not None and process.parent_process() is None:
             here.began_in_child(given)
-        try:
-            return original(self, *args, **kwargs)
-        finally:
-            _last_look_of_child()
+        return original(self, *args, **kwargs)
 
     _restore.append(replace(process.BaseProcess, "_bootstrap", stands_for(_bootstrap, original)))
 
 
-def _last_look_of_child() -> None:
-    """Take the last look of a multiprocessing child, also if its parent ends it by SIGTERM meanwhile."""
-    if _sudden:
-        from whoholds.hooks import signals
-
-        signals.stand_by(ends_suddenly)
-    _last_look()
-
-
 def _celerys_children(pool: ModuleType) -> None:
-    """Hooks the worker processes of billiard, Celery's multiprocessing, which call os._exit themselves."""
+    """Hooks the worker processes of billiard, Celery's multiprocessing.
+
+    The parent ends such a worker as soon as that says that it exits, so the look comes after the function that Celery
+    has it call there (`worker_process_shutdown`) and before os._exit.
+    """
     from whoholds.hooks.seams import replace, stands_for  # as above
 
     original = pool.Worker._do_exit
 
     def _do_exit(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _last_look()
+        self.on_exit = _and_look(self.on_exit)
         return original(self, *args, **kwargs)
 
     _restore.append(replace(pool.Worker, "_do_exit", stands_for(_do_exit, original)))
+
+
+def _and_look(on_exit: Callable[..., None] | None) -> Callable[..., None]:
+    def call(*args: Any, **kwargs: Any) -> None:
+        try:
+            if on_exit is not None:
+                on_exit(*args, **kwargs)
+        finally:
+            _last_look()
+
+    return call
 
 
 _STANDS: dict[str, Callable[[ModuleType], None]] = {

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 END_S = 5.0  # longest wait for the last look of a process that ends without its normal exit
 
 _after: list[Callable[[], None]] = []
+_looks_aside: list[RealThread] = []  # takes the last look of a process that ends suddenly; a second signal waits for it
 
 
 def attend(watch: Watch) -> Ticker:
@@ -120,14 +121,23 @@ def sudden_end() -> bool:
         return True
     if any(watch.ledger.quiet_ident == _thread.get_ident() for watch, _ in attended):
         return False
-    look = RealThread(last_look)
-    try:
-        look.start()
-    except RuntimeError:  # the interpreter ends: no thread can be started, and no other holds a lock
-        last_look()
-    else:
+    if not _looks_aside:
+        look = RealThread(_look_aside)
+        _looks_aside.append(look)
+        try:
+            look.start()
+        except RuntimeError:  # the interpreter ends: no thread can be started, and no other holds a lock
+            _look_aside()
+    for look in _looks_aside.copy():
         look.join(END_S)
     return True
+
+
+def _look_aside() -> None:
+    try:
+        last_look()
+    finally:
+        _looks_aside.clear()
 
 
 class _Fork:
@@ -157,6 +167,7 @@ def _in_child() -> None:
     if fork is None:
         return
     here.began_in_child(fork.spawn)
+    _looks_aside.clear()
     for watch, ticker in attended:
         ticker.renew()
         watch.in_child()

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.worlds import CARS, REPORT, SHOP, USERS, at
+from tests.worlds import CARS, REPORT, SHOP, USERS, at, thread
 from whoholds.analysis.finding import Also, Finding
 from whoholds.analysis.sites import Sites
 from whoholds.ledger.handle import CONNECTION, Handle
 from whoholds.ledger.owner import Spawn
+from whoholds.reporting.records import finding_record
 from whoholds.watching.repeats import KEPT_HANDLES, MOST, Repeats
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ def line(where: str) -> Site:
 
 def finding(count: int = 1, rule: str = "held-too-long", where: str = CARS, **about: object) -> Finding:
     """Give a finding as a detector makes it."""
-    handles = tuple(Handle(CONNECTION, "psycopg2", SHOP, None, at(where)) for _ in range(count))
+    owners = about.pop("owners", [None] * count)
+    assert isinstance(owners, list)
+    handles = tuple(Handle(CONNECTION, "psycopg2", SHOP, owner, at(where)) for owner in owners)
+    for number, handle in enumerate(handles):
+        handle.opened_stamp = number
     values = {"severity": "warning", "phrase": "{n} to %s", "site": line(where), **about}
     return Finding(rule, values.pop("severity"), SHOP, handles, count, **values)
 
@@ -160,6 +165,39 @@ def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
         day.hears(finding(KEPT_HANDLES))
     (told,) = day.repeats.findings()
     assert (told.count, len(told.handles)) == (5 * KEPT_HANDLES, KEPT_HANDLES)
+
+
+def test_what_is_said_of_many_handles_has_the_whole_numbers() -> None:
+    """At the first report every handle is known; later, the numbers say what is no longer known exactly."""
+    repeats = Repeats(600)
+    many = finding(KEPT_HANDLES + 50, phrase="{verb} {n}", owners=[thread(f"Thread-{at}") for at in range(150)])
+    (said,) = repeats.due([many], 0.0, 0.0)
+    assert "150  opened" in str(said)
+    assert "by 150 threads, such as Thread-0" in str(said)
+    assert len(finding_record(said)["handles"]) == KEPT_HANDLES + 50
+    (kept,) = repeats.findings()
+    assert (kept.count, len(kept.handles), kept.unkept) == (150, KEPT_HANDLES, 50)
+    assert "150  opened" in str(kept)
+    assert f"by at least {KEPT_HANDLES} threads, such as Thread-0" in str(kept)
+    (more,) = repeats.due(
+        [finding(KEPT_HANDLES + 50, phrase="{verb} {n}", owners=[thread("Thread-0")] * 150)], 1.0, 1.0
+    )
+    assert (more.count, len(more.handles), more.unkept) == (300, 2 * KEPT_HANDLES + 50, 50)
+    assert "300  opened" in str(more)
+
+
+def test_the_owners_of_handles_that_are_not_kept_are_known_if_they_are_the_same() -> None:
+    """A loop that leaks is one owner, however many it has left behind, and the longest of them is remembered."""
+    day, main = Day(), thread()
+    for held_s in (1.0, 9.0, 2.0):
+        loop = finding(KEPT_HANDLES, phrase="{verb} {n}", owners=[main] * KEPT_HANDLES)
+        loop.handles[-1].opened_at = day.now - held_s
+        for handle in loop.handles[:-1]:
+            handle.opened_at = day.now
+        day.hears(loop)
+    (kept,) = day.repeats.findings()
+    assert f"{3 * KEPT_HANDLES}  opened" in str(kept)
+    assert str(kept).splitlines()[2] == "        held     for up to 11.0 s, by MainThread"
 
 
 def test_a_forked_child_has_its_own_findings() -> None:

@@ -16,7 +16,7 @@ from whoholds.ledger.opener import opener_of
 from whoholds.text.redact import redact, shown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from whoholds.analysis.asking import Asking
     from whoholds.analysis.cost import Cost
@@ -41,6 +41,7 @@ class Part:
     site: Site | None
     spawn: Spawn | None
     unkept: int = 0  # handles that are counted, but of which no object was kept
+    more_owners: bool = False  # whether those may have had other owners than the handles that were kept
 
     @property
     def count(self) -> int:
@@ -74,8 +75,19 @@ def naturally(name: str) -> list[tuple[int, str]]:
 
 def holders_of(handles: Iterable[Handle]) -> set[Owner]:
     """The distinct owners, of which several may have one name; the worker of a job, the task that awaits a worker."""
-    owners = [handle.owner for handle in handles if handle.owner is not None]
-    return {owner.thread or owner if owner.kind == "job" else owner.whole for owner in owners}
+    return {holder_of(handle.owner) for handle in handles if handle.owner is not None}
+
+
+def holder_of(owner: Owner) -> Owner:
+    """The owner itself, the worker of a job, or the task that awaits a worker."""
+    return owner.thread or owner if owner.kind == "job" else owner.whole
+
+
+def not_looked_at(handles: Iterable[Handle], doing: Container[Handle]) -> int:
+    """How many of the owners that hold something now were not looked at. `doing` has the handles of the others."""
+    held = [handle for handle in handles if handle.open]
+    seen = holders_of(handle for handle in held if handle in doing)
+    return len(holders_of(handle for handle in held if handle not in doing) - seen)
 
 
 def made_at(handles: Iterable[Handle], *, source: bool = True) -> Frame | None:
@@ -141,14 +153,18 @@ class Doing:
     """
 
     held: Sequence[Handle]  # also those whose owners' stacks could not be read
-    stacks: Mapping[Owner | None, Origin]
+    stacks: Mapping[Owner | None, Origin]  # of the owners that were looked at; () for a stack that could not be read
 
     def __iter__(self) -> Iterator[tuple[Handle, Origin]]:
-        stacks = self.stacks
-        return ((handle, stacks[owner]) for handle in self.held if (owner := handle.owner) in stacks)
+        return ((handle, stack) for handle, stack in self.looked_at() if stack)
 
     def __len__(self) -> int:
-        return sum(handle.owner in self.stacks for handle in self.held)
+        return sum(1 for _ in self)
+
+    def looked_at(self) -> Iterator[tuple[Handle, Origin]]:
+        """The same, also with those whose stack could not be read: it is empty."""
+        stacks = self.stacks
+        return ((handle, stacks[owner]) for handle in self.held if (owner := handle.owner) in stacks)
 
 
 @dataclass(frozen=True, repr=False)
@@ -189,6 +205,8 @@ class Finding:
     matter: str = ""  # the `id` of the first finding that named its handles: all of them are one matter
     aloud: bool = True  # False: a repeat for the records only, because the report was printed not long ago
     scope: str = ""  # the name of the test, request or job that ended
+    unkept: int = 0  # handles that are in its count, but of which no object was kept
+    more_owners: bool = False  # whether those may have had other owners than `handles`
 
     @classmethod
     def of(
@@ -244,6 +262,11 @@ class Finding:
         database = self.database.text if rule_of(self.rule).of_one_database else ""
         also = self.also.site if self.also else None
         return (self.rule, database, self.site, self.spawned, self.scope, also, self.verdict)
+
+    @property
+    def looked_at(self) -> dict[Handle, Origin]:
+        """The holders that were looked at, and where they were: an empty stack if it could not be read."""
+        return dict(self.doing.looked_at() if isinstance(self.doing, Doing) else self.doing)
 
     @property
     def in_order(self) -> tuple[Handle, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import INFO, WARNING, Finding, Part
+from whoholds.analysis.finding import INFO, WARNING, Finding, Part, holders_of
 from whoholds.analysis.history import SLOTS
 from whoholds.analysis.rules import BITS
 
@@ -60,7 +60,13 @@ def _storms_parts(run: list[Rate]) -> tuple[Part, ...]:
             before, handles = groups.get(line, (0, []))
             groups[line] = (before + count, [*handles, one])
     parts = [
-        Part(tuple(handles), site, handles[0].owner.spawn if handles[0].owner else None, count - len(handles))
+        Part(
+            tuple(handles),
+            site,
+            handles[0].owner.spawn if handles[0].owner else None,
+            unkept=count - len(handles),
+            more_owners=count > len(handles) and len(holders_of(handles)) > 1,
+        )
         for (site, _), (count, handles) in groups.items()
     ]
     return tuple(sorted(parts, key=lambda part: -part.count))

@@ -8,7 +8,7 @@ from whoholds.analysis import finding as _finding
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.work import work_of
 from whoholds.ledger import faults
-from whoholds.reporting.words import UNKNOWN_LINE, database_name, noun, opening_verb, plural
+from whoholds.reporting.words import UNKNOWN_LINE, at_least, database_name, noun, opening_verb, plural
 from whoholds.text.redact import redact
 from whoholds.text.visible import visible
 
@@ -107,7 +107,7 @@ def _for_work(finding: Finding) -> str:
 def _databases(finding: Finding) -> str:
     name = database_name(finding.database)
     others = len({handle.database.text for handle in finding.handles} - {finding.database.text})
-    return f"{name} and {others} other{plural(others)}" if others else name
+    return f"{name} and {at_least(finding.unkept)}{others} other{plural(others)}" if others else name
 
 
 def _verb(finding: Finding) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.asking import kind_of_owners
 from whoholds.analysis.blame import kind_of, user_index
-from whoholds.analysis.finding import holders_of, made_at, naturally, owner_names
+from whoholds.analysis.finding import holders_of, made_at, naturally, not_looked_at, owner_names
 from whoholds.analysis.frames import frame_at
 from whoholds.analysis.work import work_of
 from whoholds.ledger.handle import UNSEEN
@@ -38,7 +38,7 @@ def group_record(
 ) -> dict[str, Any]:
     """One group as a JSON-ready object; docs/dump.md describes its fields.
 
-    `now` is a time of the ledger's clock, `doing` has the live stacks of the holders as far as they are known, and
+    `now` is a time of the ledger's clock, `doing` has the live stacks of the holders that were looked at, and
     `states` the states of the handles at an earlier instant, if the group is about that instant.
     """
     handles = part.handles
@@ -58,6 +58,7 @@ def group_record(
         "owners": names[:OWNERS],
         "states": dict(Counter(state_of(handle, states) for handle in handles if handle.open or states).most_common()),
         "now": _places(handles, doing, states),
+        "not_looked_at": not_looked_at(handles, doing) if doing else 0,
         "statements": statement_records(handles, now),
     }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from whoholds.analysis.asking import owners_of
 from whoholds.analysis.finding import naturally
 from whoholds.reporting.group_records import group_record, located
 from whoholds.reporting.stacks import statement_lines
-from whoholds.reporting.words import by_names, by_owners, number_of, opening_verb, recorded_place
+from whoholds.reporting.words import at_least, by_names, by_owners, opening_verb, recorded_place, some_owners
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -23,14 +24,16 @@ def part_lines(
     part: Part, now: float, doing: dict[Handle, Origin], states: dict[Handle, str], *, source: bool
 ) -> list[str]:
     """The lines on one group of a finding; `group_record` says what it takes."""
-    return group_lines(group_record(part, now, doing, states, source=source))
+    group = group_record(part, now, doing, states, source=source)
+    return group_lines({**group, "unkept": part.unkept, "more_owners": part.more_owners})
 
 
 def group_lines(group: dict[str, Any], *, statements: bool = False) -> list[str]:
     """The lines on one group: its count, opening line, spawn line, where its holders are, how long and who holds it.
 
     For what sessions borrowed, the line that made them stands below the opening line. With `statements`, the last
-    statements of the oldest handle follow.
+    statements of the oldest handle follow. If not all of its handles were kept, the group says so: `unkept` and
+    `more_owners`, as in a `Part`.
     """
     lines = []
     if group["referrer"] is not None:
@@ -63,7 +66,8 @@ def asking_lines(asking: Asking, *, source: bool) -> list[str]:
         lines.append(f"        spawned  {line_and_source(located(asking.spawned.frame, source=source))}")
     seconds = f"for {'up to ' * (asking.count > 1)}{asking.longest_s:.1f} s"
     owners = [shown_name(name) for name in sorted(asking.owners, key=naturally)]
-    lines.append(f"        waiting  {seconds}{by_names(owners, asking.kind, len(owners))}")
+    count = max(len(owners_of(asking.requests)), len(owners))
+    lines.append(f"        waiting  {seconds}{by_names(owners, asking.kind, count)}")
     return lines
 
 
@@ -77,15 +81,15 @@ def line_and_source(line: dict[str, Any] | None) -> str:
 
 def _places(group: dict[str, Any]) -> list[str]:
     """Where the holders are now, each place once: `31 threads at cars.py:51 in price_of, idle in transaction`."""
-    kind, several = group["owner_kind"], group["owner_count"] > 1
+    several = group["owner_count"] > 1
     said = [
-        f"{number_of(place['count'], kind) + ' ' if several else ''}at {recorded_place(place['at'])}, {place['state']}"
+        f"{some_owners(place['count'], group) if several else ''} at {recorded_place(place['at'])}, {place['state']}"
         for place in group["now"][:SHOWN_PLACES]
     ]
     rest = sum(place["count"] for place in group["now"][SHOWN_PLACES:])
     if rest:
-        said.append(f"{number_of(rest, kind)} elsewhere")
-    return said
+        said.append(f"{some_owners(rest, group)} elsewhere")
+    return [place.lstrip() for place in said]
 
 
 def _held_line(group: dict[str, Any], states: str) -> list[str]:
@@ -109,5 +113,8 @@ def _held(group: dict[str, Any]) -> str:
 def _states(group: dict[str, Any]) -> str:
     """`; 31 idle in transaction, 1 in a statement`, for holders whose present lines are not known."""
     several = group["count"] > 1
-    said = [f"{count} {state}" if several else state for state, count in group["states"].items() if state != "idle"]
+    least = at_least(group.get("unkept"))
+    said = [
+        f"{least}{count} {state}" if several else state for state, count in group["states"].items() if state != "idle"
+    ]
     return f"; {', '.join(said)}" if said else ""

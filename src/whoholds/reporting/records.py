@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.finding import made_at, owner_names
+from whoholds.analysis.finding import holder_of, made_at, not_looked_at, owner_names
 from whoholds.analysis.frames import frames
 from whoholds.ledger import faults
 from whoholds.ledger.cpython import interpreter
@@ -127,8 +127,7 @@ def _described(finding: Finding, first_line: str, *, source: bool) -> dict[str, 
         record["error"] = redact(finding.error)
     if finding.why or finding.advice:
         record["why"] = [redact(sentence) for sentence in (*finding.why, *finding.advice)]
-    if finding.stacks or finding.doing:
-        record["now"] = _now(finding, source=source)
+    record |= _now(finding, source=source)
     return record
 
 
@@ -137,19 +136,26 @@ def aside_record(aside: Aside, wall: float) -> dict[str, Any]:
     return {"type": "aside", "slug": aside.slug, "reason": aside.reason, "time": iso(wall), **here_record()}
 
 
-def _now(finding: Finding, *, source: bool) -> list[dict[str, Any]]:
-    """The live stacks of the holders, each once with the number and names of its holders, the most frequent first."""
-    owners: dict[tuple[object, ...], tuple[Origin, list[str]]] = {}
+def _now(finding: Finding, *, source: bool) -> dict[str, Any]:
+    """The field `now`: the live stacks of the holders, each once with the number and names of its holders.
+
+    The most frequent is the first. If not all holders were looked at, `not_looked_at` says how many were not.
+    """
+    by_stack: dict[tuple[object, ...], tuple[Origin, dict[object, str]]] = {}
     for name, origin in finding.stacks:
-        owners.setdefault(identity(origin), (origin, []))[1].append(name)
-    for handle, origin in finding.doing:
-        name = shown_name(handle.owner.name) if handle.owner else ""
-        owners.setdefault(identity(origin), (origin, []))[1].append(name)
-    groups = sorted(owners.values(), key=lambda item: -len(item[1]))
-    return [
-        {"count": len(names), "owners": names[:OWNERS], "stack": stack_record(origin, source=source)}
+        by_stack.setdefault(identity(origin), (origin, {}))[1][name] = name
+    doing = finding.looked_at
+    for handle, origin in doing.items():
+        if origin and handle.owner is not None:
+            names = by_stack.setdefault(identity(origin), (origin, {}))[1]
+            names.setdefault(holder_of(handle.owner), shown_name(handle.owner.name))
+    groups = sorted(by_stack.values(), key=lambda item: -len(item[1]))
+    now = [
+        {"count": len(names), "owners": list(names.values())[:OWNERS], "stack": stack_record(origin, source=source)}
         for origin, names in groups
     ]
+    unseen = not_looked_at(finding.handles, doing) if doing else 0
+    return {**({"now": now} if now else {}), **({"not_looked_at": unseen} if unseen else {})}
 
 
 def _part(part: Part, *, source: bool) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -74,14 +75,21 @@ def _below(
 def _who(finding: Finding, *, source: bool) -> list[str]:
     """The lines on the groups of handles, on those who wait, and on the second line of the finding."""
     lines: list[str] = []
-    doing = dict(finding.doing)
+    doing = finding.looked_at
     # a connection that a child inherited before any look has no line of its own yet: the detector has found it
-    parts = finding.parts or parts_of(finding.handles, lambda handle: handle.site or finding.site)
+    parts, more = finding.parts or parts_of(finding.handles, lambda handle: handle.site or finding.site), 0
+    if finding.unkept and not finding.parts:
+        if len(parts) == 1:
+            parts = (replace(parts[0], unkept=finding.unkept, more_owners=finding.more_owners),)
+        else:
+            more = finding.unkept
     for part in parts[:SHOWN_PARTS]:
         lines += part_lines(part, finding.now, doing, dict(finding.states), source=source)
     if len(parts) > SHOWN_PARTS:
         rest = parts[SHOWN_PARTS:]
         lines.append(f"   and {sum(part.count for part in rest)} more from {len(rest)} other lines")
+    if more:
+        lines.append(f"   and {more} more from these lines")
     for asking in finding.waiting[:SHOWN_PARTS]:
         lines += asking_lines(asking, source=source)
     also = finding.also

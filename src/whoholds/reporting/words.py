@@ -125,17 +125,36 @@ def kept_at_home(description: dict[str, Any]) -> str:
 def by_owners(group: dict[str, Any]) -> str:
     """`, by 35 threads, of which 31 have ended, such as Thread-3`: who holds a described group."""
     ended = group.get("owners_ended", 0)  # an earlier version does not say
-    return by_names(group["owners"], group["owner_kind"], group["owner_count"], ended)
+    return by_names(group["owners"], group["owner_kind"], group["owner_count"], ended, more=group.get("more_owners"))
 
 
-def by_names(names: Sequence[str], kind: str, count: int, ended: int = 0) -> str:
-    """`, by 35 threads, such as Thread-3`: `count` owners, of whom `ended` have ended; several may have one name."""
+def by_names(names: Sequence[str], kind: str, count: int, ended: int = 0, *, more: object = False) -> str:
+    """`, by 35 threads, such as Thread-3`: `count` owners, of whom `ended` have ended; several may have one name.
+
+    With `more`, there may be others.
+    """
     if not names:
         return ", by an unknown owner"
-    if count == 1:
+    if count == 1 and not more:
         return f", by {names[0]}{', which has ended' if ended else ''}"
     of_them = " that have ended" if ended == count else f", of which {ended} {has(ended)} ended" if ended else ""
-    return f", by {count} {kind}s{of_them}, such as {names[0]}"
+    return f", by {at_least(more)}{number_of(count, kind)}{of_them}, such as {names[0]}"
+
+
+def some_owners(count: int, group: dict[str, Any], *, noun: bool = True) -> str:
+    """`31 threads`: so many owners of a described group; `200 of 300 threads` if not all of them were looked at.
+
+    Without `noun`, the numbers alone.
+    """
+    least = at_least(group.get("more_owners"))
+    of_all = group["owner_count"] if group.get("not_looked_at") else 0  # an earlier version does not say
+    numbers = f"{count} of {least}{of_all}" if of_all else f"{least}{count}"
+    return f"{numbers} {group['owner_kind']}{plural(of_all or count)}" if noun else numbers
+
+
+def at_least(more: object) -> str:
+    """`at least ` before a number, if there may be `more`."""
+    return "at least " if more else ""
 
 
 def noun(kind: str, count: int) -> str:

@@ -114,11 +114,11 @@ def described(watch: Watch) -> dict[str, Any]:
 
 
 def _looked(watch: Watch) -> tuple[list[Handle], dict[Handle, Origin], float]:
-    """What is held after a look at this moment, the live stacks of the holders, and the moment."""
+    """What is held after a look at this moment, the stacks of the holders that were looked at, and the moment."""
     known = watch.handles  # before the tick, which finds each one's line: later handles have none yet
     watch.tick()
     held = held_now(known)
-    return held, dict(Stacks().of(held)), watch.ledger.clock()
+    return held, dict(Stacks().of(held).looked_at()), watch.ledger.clock()
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:

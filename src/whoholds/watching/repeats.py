@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.finding import SEVERITIES, Finding
+from whoholds.analysis.finding import SEVERITIES, Finding, holders_of
 from whoholds.analysis.joining import Joining
 from whoholds.ledger.cpython import interpreter
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST = 1000  # different findings that are kept
-KEPT_HANDLES = 100  # handles of one finding that are kept, for display
+KEPT_HANDLES = 100  # handles of one finding that are kept from look to look, for display
 LOUDER = 10  # a repeat is printed if the count has grown so many times since; records follow when it doubles
 
 
@@ -78,16 +78,15 @@ class Repeats:
             number = interpreter()
             identity = f"{self._pid():x}{f'.{number}' if number else ''}-{len(self._running) + 1}"
             matter = self._joining.matter_of(finding, identity)
-            handles = finding.handles[:KEPT_HANDLES]
-            kept = finding.changed(id=identity, matter=matter, handles=handles, now=now, time=wall)
-            running = self._running[key] = _Running(kept)
-            self._count(kept.rule, kept.severity)
+            running = self._running[key] = _Running(finding.changed(id=identity, matter=matter, now=now, time=wall))
+            self._count(finding.rule, finding.severity)
         else:
             running.unsaid += finding.count if finding.adds_up else finding.times or 1
             running.finding = merged(running.finding, finding.changed(now=now, time=wall))
             self._joining.matter_of(finding, running.finding.matter)
         if self._is_due(running, now):
             said.append(self._say(running, now, wall))
+        running.finding = bounded(running.finding)  # what is said of it has all handles of this look
 
     def _count(self, rule: str, severity: str) -> None:
         self.counts[rule, severity] = self.counts.get((rule, severity), 0) + 1
@@ -142,5 +141,26 @@ def merged(old: Finding, new: Finding) -> Finding:
         matter=old.matter,
         severity=severity,
         count=old.count + new.count,
-        handles=tuple(handles)[:KEPT_HANDLES],
+        handles=tuple(handles),
+        unkept=old.unkept,
+        more_owners=old.more_owners,
+    )
+
+
+def bounded(finding: Finding) -> Finding:
+    """The finding with at most `KEPT_HANDLES` handles; the others are in its numbers only.
+
+    The first handle, and those that were held and unused longest, are kept.
+    """
+    handles, now = finding.handles, finding.now
+    if len(handles) <= KEPT_HANDLES:
+        return finding
+    longest = max(handles, key=lambda handle: handle.held_s(now))
+    unused = max(handles, key=lambda handle: handle.idle_s(now))
+    ordered = tuple(dict.fromkeys((handles[0], longest, unused, *handles)))
+    kept, others = ordered[:KEPT_HANDLES], ordered[KEPT_HANDLES:]
+    return finding.changed(
+        handles=kept,
+        unkept=finding.unkept + len(others),
+        more_owners=finding.more_owners or not holders_of(others) <= holders_of(kept),
     )

@@ -56,7 +56,7 @@ class Stacks:
 
     def __init__(self) -> None:
         self.read: dict[Owner, Origin] = {}  # () for an owner that has ended, or whose stack cannot be read
-        self.shown: dict[Owner | None, Origin] = {}  # those that there are, as far as a finding shows them
+        self.shown: dict[Owner | None, Origin] = {}  # the same, as far as a finding shows them
 
     def of(self, handles: Iterable[Handle]) -> Doing:
         """Each open handle with the live stack of its owner. Owners that have ended are left out.
@@ -74,14 +74,13 @@ class Stacks:
         frames = current_frames() if has_gil() else {}
         try:
             for owner in owners:
-                self.read[owner] = ()
+                self.read[owner] = self.shown[owner] = ()
                 try:
                     self.read[owner] = stack = stack_of(owner, frames)
                 except Exception as error:  # noqa: BLE001 - the finding is told without it
                     faults.note(error, "whoholds.stacks")
                 else:
-                    if stack:
-                        self.shown[owner] = stack[: 2 * FRAMES]
+                    self.shown[owner] = stack[: 2 * FRAMES]
         finally:
             del frames
 

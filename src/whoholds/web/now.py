@@ -17,6 +17,7 @@ from whoholds.reporting.words import (
     most_held,
     number_of,
     number_of_handles,
+    some_owners,
 )
 from whoholds.text.markup import shown
 
@@ -108,10 +109,11 @@ def _now(group: dict[str, Any]) -> str:
     """Where the holders are: `22 at shop/cars.py:51 in price_of, idle in transaction`; else their states alone."""
     several = group["owner_count"] > 1
     places = [
-        f"{str(place['count']) + ' ' if several else ''}at {_place(place['at'])}, {shown(place['state'])}"
+        f"{some_owners(place['count'], group, noun=False) if several else ''} at {_place(place['at'])}, "
+        f"{shown(place['state'])}"
         for place in group["now"]
     ]
-    return "<br>".join(places) or _states(group)
+    return "<br>".join(place.lstrip() for place in places) or _states(group)
 
 
 def _states(group: dict[str, Any]) -> str:

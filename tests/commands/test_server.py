@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -285,6 +287,59 @@ def test_a_question_that_waits_for_pgbouncer_says_so(narrow: str) -> None:
         while "has not answered" not in told.getvalue():
             time.sleep(0.01)
     assert f"ask its console:  whoholds server {console_of(narrow)}\n" in told.getvalue()
+
+
+LIBRARIES = {
+    "psycopg2": "postgresql+psycopg2",
+    "psycopg": "postgresql+psycopg",
+    "pg8000": "postgresql+pg8000",
+    "asyncpg": "postgresql+asyncpg",
+    "pymysql": "mysql+pymysql",
+    "mysql.connector": "mysql+mysqlconnector",
+    "MySQLdb": "mysql+MySQLdb",
+}
+
+# pg8000 does not close the socket of a connect that fails
+forgets_sockets = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """Give a socket that listens on a port of this machine, and on which nobody says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@forgets_sockets
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_server_that_says_nothing_at_all_is_named(library: str, silent: socket.socket) -> None:
+    """The message comes while the library connects; the test ends the connection only after it."""
+    pytest.importorskip(library)
+    told, codes = io.StringIO(), []
+    url = f"{LIBRARIES[library]}://app@127.0.0.1:{silent.getsockname()[1]}/shop"
+    asking = threading.Thread(target=lambda: codes.append(server(url, patience=0.01)))
+    with redirect_stderr(told):
+        asking.start()
+        while "has not answered" not in told.getvalue() and asking.is_alive():
+            time.sleep(0.01)
+        silent.close()  # and with it the connections that wait to be accepted
+        asking.join()
+    first, *_, last = told.getvalue().splitlines()
+    assert first.startswith(f"whoholds: app@127.0.0.1:{url.rpartition(':')[2]} has not answered for 0.01 s. ")
+    assert ("PgBouncer" in first) is url.startswith("postgresql")
+    assert ("cannot be asked" in last, codes) == (True, [2])
+    gc.collect()
+
+
+@pytest.mark.once
+@forgets_sockets
+@pytest.mark.parametrize("library", ["pymysql", "pg8000"])
+def test_libraries_that_would_wait_for_ever_give_up(library: str, silent: socket.socket) -> None:
+    """The server's system accepts the connection, and no greeting comes; mysqlclient is asked in the same way."""
+    needed(library)
+    with pytest.raises(Exception, match="timed out|communication error|[Ll]ost connection"):
+        connected(target_of(f"{LIBRARIES[library]}://app@127.0.0.1:{silent.getsockname()[1]}/shop"))
+    gc.collect()
 
 
 @pytest.mark.once

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
+import sqlite3
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,8 @@ import pytest
 
 from tests.otel_recorder import SHOP, Tallies, recording
 from whoholds.analysis.snapshot import Ending
+from whoholds.drivers.table import DRIVERS
+from whoholds.drivers.versions import numbers
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.outputs.otel import metrics, names
@@ -175,6 +179,19 @@ def test_the_driver_of_a_library_is_told(told: Tallies) -> None:
     told.watch.tick()
     found = {labels[0]: value for labels, value in told.metrics()[names.DRIVER_ACTIVE].items()}
     assert found == {"sqlite3": 1, "psycopg2": 0}
+
+
+@pytest.mark.parametrize("library", DRIVERS)
+def test_a_watched_librarys_version_is_told(library: str) -> None:
+    """The number that a user would find with pip, for each library that has a driver."""
+    pytest.importorskip(library)
+    top = library.partition(".")[0]
+    if library == "sqlite3":
+        expected = sqlite3.sqlite_version
+    else:
+        distributions = importlib.metadata.packages_distributions()
+        expected = importlib.metadata.version(distributions[top][0])
+    assert numbers(metrics.version_of(library)) == numbers(expected)
 
 
 def test_after_the_watch_nothing_is_counted(told: Tallies) -> None:

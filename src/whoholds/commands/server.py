@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from whoholds.detectors._server import is_pgbouncers
@@ -70,8 +70,9 @@ def print_sql(dsn: str) -> int:
 def _states(target: Target, watch: float | None, patience: float) -> Iterator[State]:
     """The server's state, once or each `watch` seconds. Raises `CannotAsk` for whatever the library raises."""
     try:
-        with asked(target) as look:
-            with _patience(target, patience):
+        with ExitStack() as end:
+            with _patience(target, patience):  # the connect waits, too, for a server that accepts and says nothing
+                look = end.enter_context(asked(target))
                 first = look()
             yield joined(first, target)
             while watch:
@@ -86,9 +87,10 @@ def _states(target: Target, watch: float | None, patience: float) -> Iterator[St
 @contextmanager
 def _patience(target: Target, patience: float) -> Iterator[None]:
     """Say on stderr what may keep the answer, if the block takes longer than `patience` seconds."""
-    shown = redact(target.to(CONSOLE))
-    text = f"{redact(target.shown)} has not answered for {patience:g} s. A pooler lets questions wait while all its"
-    text += f" connections are taken. If it is PgBouncer, ask its console:  whoholds server {shown}"
+    text = f"{redact(target.shown)} has not answered for {patience:g} s. The server may be stuck, another service may"
+    text += " listen on that port, or a pooler or proxy lets questions wait while all its connections are taken."
+    if target.system == "postgresql":
+        text += f" If it is PgBouncer, ask its console:  whoholds server {redact(target.to(CONSOLE))}"
     timer = threading.Timer(patience, say, [visible(f"whoholds: {text}")])
     timer.daemon = True
     timer.start()

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "whoholds server"
 CONNECT_S = 5
+_ANSWER_S = 10  # where a library's connect has no time-out for the handshake; twice what a query may take on the server
 _POSTGRES = ("psycopg2", "psycopg", "pg8000", "asyncpg")
 _MYSQL = ("pymysql", "mysql.connector", "MySQLdb")
 _CONSOLE = ("psycopg2", "psycopg", "pg8000")  # asyncpg cannot send the simple queries to which PgBouncer answers
@@ -163,7 +164,7 @@ def _pg8000(module: Any, target: Target) -> Any:
         port=target.port or 5432,
         database=target.name or user,
         application_name=NAME,
-        timeout=CONNECT_S,
+        timeout=_ANSWER_S,
     )
     connection.autocommit = True
     return connection
@@ -185,7 +186,7 @@ _CONNECTS: dict[str, Callable[[Any, Target], Any]] = {
     "psycopg2": _psycopg2,
     "psycopg": _psycopg,
     "pg8000": _pg8000,
-    "pymysql": partial(_mysqls, program_name=NAME, autocommit=True),
+    "pymysql": partial(_mysqls, program_name=NAME, autocommit=True, read_timeout=_ANSWER_S),
     "mysql.connector": partial(_mysqls, conn_attrs={"program_name": NAME}, autocommit=True),
-    "MySQLdb": partial(_mysqls, autocommit=True),
+    "MySQLdb": partial(_mysqls, autocommit=True, read_timeout=_ANSWER_S),
 }

@@ -258,13 +258,20 @@ def _memory(_: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[str, A
     yield memory_of(snapshot.open, snapshot.history), {}
 
 
+# PyMySQL's `__version__` may be that of mysqlclient, and sqlite3's `version` is not that of SQLite.
+_VERSIONS = ("VERSION_STRING", "__version__", "__VERSION__", "sqlite_version", "version")
+
+
 def version_of(library: str) -> str:
-    """The version of the library as its module gives it, or "". Imports nothing."""
-    for name in (library, library.partition(".")[0]):
-        module = sys.modules.get(name)
-        version = getattr(module, "sqlite_version", None) or getattr(module, "VERSION", None)
-        if isinstance(version, str):
-            return version.split(" ", 1)[0]
+    """The version of the library as its module, or a package that contains it, gives it, or "". Imports nothing."""
+    name = "peewee" if library == "playhouse.pool" else library
+    while name:
+        for module in filter(None, map(sys.modules.get, (name, f"{name}.version"))):
+            versions = map(vars(module).get, _VERSIONS)
+            version = next((version for version in versions if isinstance(version, str)), "")
+            if version:
+                return version.split(" ", 1)[0]
+        name = name.rpartition(".")[0]
     return ""
 
 

@@ -17,12 +17,18 @@ from whoholds.drivers.versions import numbers
 from whoholds.ledger.database import database
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.outputs.otel import metrics, names
+from whoholds.outputs.otel.labels import DATABASES
 from whoholds.settings.matching import Threshold
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.ledger.handle import Handle
+
+
+class Owned:
+    """A library's pool."""
+
 
 LABEL = "127.0.0.1:5433/shop"
 
@@ -50,10 +56,6 @@ def test_connections_are_counted_by_state(told: Tallies) -> None:
 
 def test_what_a_pool_tells_is_told(told: Tallies) -> None:
     """Its sizes, who waits, and who ran out of patience, also after the pool has gone."""
-
-    class Owned:
-        """A library's pool."""
-
     owned = Owned()
     pool = told.ledger.pool_made(owned, "main pool", None, 5)
     pool.idle_min, pool.idle_max, pool.timeouts = 1, 4, 2
@@ -102,6 +104,38 @@ def test_the_wait_for_a_loan_is_its_own_histogram(told: Tallies) -> None:
     found = told.metrics()
     assert found[names.WAIT_TIME]["main pool",].sum == 0.5
     assert found[names.USE_TIME]["main pool",].count == 1
+
+
+def test_each_pool_has_a_label_of_its_own(told: Tallies) -> None:
+    """The name that the program gave, else the database's, with a number for the second; neighbours hide no full pool."""
+    first, second, third = (told.open() for _ in range(3))
+    told.open()
+    for handle, name, most in ((first, None, 12), (second, None, 7), (third, "orders", 20)):
+        handle.pool = told.ledger.pool_made(handle, name, None, most)
+    unused = Owned()
+    told.ledger.pool_made(unused, None, None, 3)
+    told.watch.tick()
+    found = told.metrics()
+    assert found[names.MAX] == {(LABEL,): 12, (f"{LABEL}#2",): 7, ("orders",): 20, ("Owned",): 3}
+    used = {label: count for (label, state), count in found[names.COUNT].items() if state == "used"}
+    assert used == {LABEL: 1, f"{LABEL}#2": 1, "orders": 1, f"{LABEL} without a pool": 1}
+
+
+def test_the_label_of_a_pool_that_is_gone_is_given_out_again(told: Tallies) -> None:
+    """A program that makes an engine for each job has one label for all of them; labels of those that stay do not move."""
+    kept = told.open()
+    for job in range(150):
+        handle = told.open()
+        handle.pool = told.ledger.pool_made(handle, None, None, 5)
+        if not job:
+            kept.pool = told.ledger.pool_made(kept, None, None, 9)
+        told.watch.tick()
+        told.ledger.closed(handle)
+        told.ledger.pool_gone(handle.pool)
+    last = told.open()
+    last.pool = told.ledger.pool_made(last, None, None, 6)
+    told.watch.tick()
+    assert told.metrics()[names.MAX] == {(LABEL,): 6, (f"{LABEL}#2",): 9}
 
 
 def test_how_large_a_pool_must_be_is_told(told: Tallies) -> None:
@@ -169,7 +203,7 @@ def test_label_sets_are_bounded(told: Tallies) -> None:
         told.open(where=database("postgresql", "app", "db", 5432, f"tenant{number}"))
     told.watch.tick()
     labels = {label for label, _ in told.metrics()[names.COUNT]}
-    assert len(labels) == metrics.DATABASES + 1
+    assert len(labels) == DATABASES + 1
     assert told.metrics()[names.COUNT][names.OTHER, "used"] == 50
 
 

@@ -86,6 +86,13 @@ def test_the_dashboard_and_the_rules_name_what_is_exported() -> None:
     assert metrics_used <= exported() | OF_EXPORTERS
 
 
+def test_the_documentation_lists_every_metric() -> None:
+    """Each with its whole name, so that a search finds it."""
+    listed = set(re.findall(r"`([a-z_.]+)`", (FOLDER.parents[1] / "docs" / "traces.md").read_text()))
+    histograms = {names.CREATE_TIME, names.USE_TIME, names.WAIT_TIME, names.DURATION}
+    assert {instrument.name for instrument in metrics.INSTRUMENTS} | histograms <= listed
+
+
 def test_those_names_are_what_a_scrape_gives() -> None:
     """By OpenTelemetry's own exporter for Prometheus."""
     exporter = needed("opentelemetry.exporter.prometheus")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,37 @@ def told() -> Iterator[Tallies]:
         recorder.watch.enter(driver.watch)
         yield recorder
         recorder.watch.stop()
+
+
+def test_the_pools_of_libraries_have_labels_of_their_own(told: Tallies, postgres: str) -> None:
+    """Three engines, of which one has a name, two pools of psycopg2 and a named one of psycopg_pool at one server."""
+    sqlalchemy, psycopg_pool = needed("sqlalchemy"), needed("psycopg_pool")
+    from psycopg2.pool import ThreadedConnectionPool
+
+    from whoholds.drivers import psycopg, psycopg2_pool
+    from whoholds.drivers import psycopg_pool as psycopg_pools
+    from whoholds.drivers import sqlalchemy as engines
+
+    for driver in (psycopg, psycopg2_pool, psycopg_pools, engines):
+        told.watch.enter(driver.watch)
+    at = psycopg2.extensions.parse_dsn(postgres)
+    label = f"{at['host']}:{at['port']}/{at['dbname']}"
+    with ExitStack() as end:
+        for size, given in ((4, {}), (5, {}), (6, {"pool_logging_name": "orders"})):
+            engine = sqlalchemy.create_engine(
+                "postgresql+psycopg2://", creator=lambda: psycopg2.connect(postgres), pool_size=size, **given
+            )
+            end.callback(engine.dispose)
+            engine.connect().close()
+        for most in (2, 3):
+            end.callback(ThreadedConnectionPool(1, most, postgres).closeall)
+        pool = end.enter_context(psycopg_pool.ConnectionPool(postgres, min_size=1, max_size=7, name="cars", open=True))
+        pool.wait()
+        told.watch.tick()
+        sizes = {labels[0]: value for labels, value in told.metrics()[names.MAX].items()}
+    assert (sizes.pop("orders"), sizes.pop("cars")) == (16, 7)
+    assert set(sizes) == {label, *(f"{label}#{number}" for number in (2, 3, 4))}
+    assert sorted(sizes.values()) == [2, 3, 14, 15]
 
 
 def statements(told: Tallies) -> list[tuple[str, dict[str, Any]]]:

@@ -105,7 +105,7 @@ class _Adoption:
             known.referrer = None if known.origin else held.referrer
             return known
         least, most = stock.sizes(theirs)
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, None, most, stock.system)
+        pool = self.ledger.pool_made(theirs, stock.name(theirs), None, most, stock.system)
         pool.idle_min, pool.takes_back, pool.referrer = least, stock.takes_back, held.referrer
         keepers: Keepers | None = self.ledger.keepers.get(stock.driver)
         if keepers is not None and keepers.pool is not None:

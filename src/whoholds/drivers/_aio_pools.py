@@ -87,7 +87,7 @@ class AioLender(Lender):
 
     def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
         """The constructor has returned: the pool is entered in the ledger, with its sizes."""
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs.maxsize, self._system)
+        pool = self.ledger.pool_made(theirs, None, frame, theirs.maxsize, self._system)
         pool.idle_min = theirs.minsize
         theirs._whoholds_pool = pool
 

@@ -177,7 +177,7 @@ class _Lender(Lender):
 
     def made(self, theirs: Any, _kept: Any, _result: Any, frame: FrameType | None) -> None:
         """The constructor has returned: the pool is entered in the ledger, with its sizes."""
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, theirs._maxsize, "postgresql")
+        pool = self.ledger.pool_made(theirs, None, frame, theirs._maxsize, "postgresql")
         pool.idle_min = theirs._minsize
         self._pools[id(theirs)] = pool
 

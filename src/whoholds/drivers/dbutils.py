@@ -70,7 +70,7 @@ class _Lender(Lender):
     def making(self, theirs: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: FrameType | None) -> None:
         """Runs before the constructor, which fills the pool: the connections that it opens are no loans."""
         least = kwargs.get("mincached", args[1] if len(args) > 1 else 0)
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, None)
+        pool = self.ledger.pool_made(theirs, None, frame, None)
         pool.idle_min = least if type(least) is int else None
         setattr(theirs, _POOL, None)
         setattr(theirs, _FILLING, pool)
@@ -84,7 +84,7 @@ class _Lender(Lender):
 
         The opening line of a pool made before the start is not known.
         """
-        pool = getattr(theirs, _FILLING, None) or self.ledger.pool_made(theirs, type(theirs).__name__, None, None)
+        pool = getattr(theirs, _FILLING, None) or self.ledger.pool_made(theirs, None, None, None)
         pool.max = theirs._maxconnections or None
         pool.idle_min, pool.idle_max = len(theirs._idle_cache), theirs._maxcached or None
         setattr(theirs, _POOL, pool)

@@ -108,7 +108,7 @@ class _Lender(Lender):
         """Before the constructor, which opens all connections. Bad arguments are the library's to refuse."""
         size = kwargs.get("pool_size", _SIZE)
         if type(size) is int and size > 0:
-            pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, size, "mysql")
+            pool = self.ledger.pool_made(theirs, kwargs.get("pool_name"), frame, size, "mysql")
             pool.idle_min = size
             theirs._whoholds_pool = pool
 

@@ -47,7 +47,8 @@ class _Lender(Lender):
         """Before the constructor, which opens all connections. Bad arguments are the library's to refuse."""
         size = args[0] if args else kwargs.get("pool_size", _SIZE)
         if type(size) is int and size > 0:
-            pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, size, "mysql")
+            name = args[1] if len(args) > 1 else kwargs.get("pool_name")
+            pool = self.ledger.pool_made(theirs, name, frame, size, "mysql")
             pool.idle_min = size
             pool.takes_back = False
             theirs._whoholds_pool = pool

@@ -54,7 +54,7 @@ class _Lender(Lender):
     def made(self, theirs: Any, frame: FrameType | None) -> Pool:
         """The ledger's Pool for the pooled database `theirs`, entered now with the line of `frame`."""
         theirs._whoholds_lent = {}
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, None)
+        pool = self.ledger.pool_made(theirs, None, frame, None)
         theirs._whoholds_pool = pool
         return pool
 

@@ -83,7 +83,7 @@ class _Lender(Lender):
         sizes = {**dict(zip(("minconn", "maxconn"), args, strict=False)), **kwargs}
         least, most = sizes.get("minconn"), sizes.get("maxconn")
         if isinstance(least, str | int) and isinstance(most, str | int) and f"{least}{most}".isdigit():
-            pool = self.ledger.pool_made(theirs, type(theirs).__name__, frame, int(most), "postgresql")
+            pool = self.ledger.pool_made(theirs, None, frame, int(most), "postgresql")
             pool.idle_min = int(least)
             pool.takes_back = False
             theirs._whoholds_pool = pool

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
@@ -74,6 +75,7 @@ def adoptable() -> AdoptableStock:
         lambda theirs: (theirs.min_size, theirs.max_size or None),
         "postgresql",
         takes_back=False,
+        name=attrgetter("name"),
     )
 
 
@@ -88,8 +90,8 @@ class _Lender(Lender):
 
     def making(self, theirs: Any, _args: Any, kwargs: dict[str, Any], frame: FrameType | None) -> Pool:
         """Runs before the constructor, which starts the workers. Returns the ledger's Pool, entered now."""
-        name = str(kwargs.get("name") or type(theirs).__name__)
-        theirs._whoholds_pool = pool = self.ledger.pool_made(theirs, name, frame, None, "postgresql")
+        pool = self.ledger.pool_made(theirs, kwargs.get("name"), frame, None, "postgresql")
+        theirs._whoholds_pool = pool
         pool.takes_back = False
         if hasattr(type(theirs), "__enter__"):  # not the asynchronous pool
             pool.spare = self.spare

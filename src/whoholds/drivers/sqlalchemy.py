@@ -87,7 +87,12 @@ def adoptable() -> AdoptableStock:
         _sizes(theirs, pool_)
         return None, pool_.max
 
-    return AdoptableStock("sqlalchemy", (record_class,), places, sizes)
+    return AdoptableStock("sqlalchemy", (record_class,), places, sizes, name=_name)
+
+
+def _name(theirs: Any) -> Any:
+    """`pool_logging_name`, where the program has given one."""
+    return getattr(theirs, "logging_name", None)
 
 
 def _keep_stock(place: Place, handle: Handle) -> None:
@@ -143,7 +148,7 @@ class _Lender(Lender):
             return None
         if isinstance(theirs, self._module.StaticPool | self._module.SingletonThreadPool):
             return Pool(0, type(theirs).__name__, (), 0)
-        pool = self.ledger.pool_made(theirs, type(theirs).__name__, _awaiting(frame), None)
+        pool = self.ledger.pool_made(theirs, _name(theirs), _awaiting(frame), None)
         if type(theirs) is self._module.QueuePool:  # not the pools of async engines
             pool.spare = self.spare
         return pool

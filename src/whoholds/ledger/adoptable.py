@@ -21,6 +21,10 @@ def _never(connection: Any) -> bool:
     return False
 
 
+def _nameless(pool: Any) -> None:
+    del pool
+
+
 @dataclass(frozen=True)
 class Adoptable:
     """How to read the connections of one library: their classes, where they lead, and what state they are in."""
@@ -51,6 +55,7 @@ class AdoptableStock:
     sizes: Callable[[Any], tuple[int | None, int | None]]  # the fewest and the most connections of a pool
     system: str = ""
     takes_back: bool = True
+    name: Callable[[Any], Any] = _nameless  # what the program calls a pool; None where it does not say
 
 
 class Keepers(NamedTuple):

@@ -42,6 +42,7 @@ class Pool:
         "lost",
         "max",
         "name",
+        "named",
         "origin",
         "ref",
         "referrer",
@@ -56,6 +57,7 @@ class Pool:
     def __init__(self, key: int, name: str, origin: Origin, maximum: int | None, system: str = "") -> None:
         self.key = key  # its stamp, from the ledger
         self.name = name
+        self.named = False  # whether the program has given it that name, which is else the name of its class
         self.origin = origin  # the line that made it
         self.max = maximum  # connections it may have, None: as many as are asked for
         self.idle_min: int | None = None

@@ -468,11 +468,17 @@ class Ledger:
             self.wake_at_once()  # it may be ended before the next look
 
     def pool_made(
-        self, pool_object: Any, name: str, frame: FrameType | None, maximum: int | None, system: str = ""
+        self, pool_object: Any, name: Any, frame: FrameType | None, maximum: int | None, system: str = ""
     ) -> Pool:
-        """A Pool for a library's pool object; it is forgotten when that object goes or `pool_gone` is told."""
+        """A Pool for a library's pool object; it is forgotten when that object goes or `pool_gone` is told.
+
+        `name` is what the program calls it; where that is no text, the pool is called as its class.
+        """
         key = next(self._stamp)
-        pool = Pool(key, name, self._origin(frame, self.frames), maximum, system)
+        named = isinstance(name, str) and bool(name)
+        shown = name if named else type(pool_object).__name__
+        pool = Pool(key, shown, self._origin(frame, self.frames), maximum, system)
+        pool.named = named
         self._pools[key] = pool
         try:
             self.pool_goes_with(pool, pool_object)

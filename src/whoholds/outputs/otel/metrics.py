@@ -14,9 +14,9 @@ from weakref import WeakKeyDictionary
 from whoholds.analysis.cost import NOTHING_YET, memory_of
 from whoholds.ledger.handle import CHECKOUT, CONNECTION
 from whoholds.ledger.opener import opener_of
-from whoholds.outputs.otel import describe, names
+from whoholds.outputs.otel import names
+from whoholds.outputs.otel.labels import DATABASES, LINES, Bounded, PoolLabels
 from whoholds.outputs.otel.pools import Sizes, longest_wait, sizes, used_share, wanted
-from whoholds.text.redact import shown_name
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -27,27 +27,7 @@ if TYPE_CHECKING:
     from whoholds.ledger.database import Database
     from whoholds.ledger.handle import Handle, Pool
 
-DATABASES = 100  # databases and pools with a label of their own; all others share one label
-LINES = 20  # the same for opening lines
 SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
-
-
-class Bounded:
-    """Bounds a label: the first `most` values stay as they are, every later value becomes `other`."""
-
-    def __init__(self, most: int, other: Any = names.OTHER) -> None:
-        self._most = most
-        self._other = other
-        self.known: dict[Any, None] = {}
-
-    def of(self, value: Any) -> Any:
-        """`value`, or `other` if there are too many values."""
-        if value in self.known:
-            return value
-        if len(self.known) >= self._most:
-            return self._other
-        self.known[value] = None
-        return value
 
 
 class Instrument(NamedTuple):
@@ -88,7 +68,7 @@ class Metrics:
         self._snapshot: Snapshot | None = None
         self.server_limit = 0
         self.cost = NOTHING_YET
-        self.labels = Bounded(DATABASES)
+        self.labels = PoolLabels()
         self.lines = Bounded(LINES, (names.OTHER, 0, names.OTHER))
         self.findings: dict[tuple[str, str], int] = {}
         self._said: set[tuple[str, str]] = set()
@@ -118,6 +98,7 @@ class Metrics:
         snapshot = look.snapshot
         self.server_limit = server_limit
         self.cost = look.cost
+        self.labels.see(snapshot)
         for finding in look.findings:
             key = (finding.id, finding.severity)
             if key not in self._said:  # a finding that became worse is counted again, with its new severity
@@ -152,10 +133,8 @@ class Metrics:
         histogram.record(seconds, {names.POOL_NAME: self.label(handle.pool, handle.database)}, context)
 
     def label(self, pool: Pool | None, database: Database | None) -> str:
-        """The name of the pool, or of the database if there is no pool; `_other` beyond `DATABASES` names."""
-        if pool is not None:
-            return str(self.labels.of(shown_name(pool.name)))
-        return str(self.labels.of(describe.label_of(database) if database is not None else names.OTHER))
+        """The label of the pool, or of the database if there is no pool."""
+        return self.labels.of(pool, database)
 
     # --- when the SDK asks ------------------------------------------------------------------------------------------
 
@@ -184,7 +163,7 @@ def of(provider: Any) -> Metrics:
 
 
 def _count(metrics: Metrics, snapshot: Snapshot) -> Iterator[tuple[float, dict[str, Any]]]:
-    counts = {(label, state): 0 for label in list(metrics.labels.known) for state in ("idle", "used")}
+    counts = {(label, state): 0 for label in metrics.labels.known for state in ("idle", "used")}
     for handle in snapshot.open:
         if handle.kind == CONNECTION:
             label = metrics.label(handle.pool, handle.database)

@@ -16,6 +16,7 @@ from whoholds.ledger import here
 from whoholds.ledger.database import address
 from whoholds.ledger.opener import opener_of_owner, runs
 from whoholds.outputs.otel import describe, metrics, names, sdk
+from whoholds.outputs.otel.labels import DATABASES, Bounded
 from whoholds.text.sql import LOOK, sanitise, summary
 from whoholds.version import VERSION
 
@@ -54,7 +55,7 @@ class Statements:
         self._histogram: Any = None
         self._known: dict[tuple[str, str], Shape] = {}
         self._labels: dict[str, dict[str, Any]] = {}
-        self._errors = metrics.Bounded(metrics.DATABASES)
+        self._errors = Bounded(DATABASES)
         self._current: Any = None
         self._span_key: Any = None
         self._suppress = ""
@@ -151,7 +152,7 @@ class Statements:
         """The metric labels of a database; beyond `DATABASES` databases, only its system and the namespace `_other`."""
         full = describe.of_database(database)
         labels: dict[str, Any] = {name: full[name] for name in _LABELS if name in full}
-        if len(self._labels) >= metrics.DATABASES:
+        if len(self._labels) >= DATABASES:
             return {names.SYSTEM: database.system, names.NAMESPACE: names.OTHER}
         self._labels[database.text] = labels
         return labels

@@ -1,4 +1,4 @@
-"""What came with Python 3.14 and 3.15: real interpreters, each test on the Pythons that have what it is about."""
+"""Several interpreters, and what came with Python 3.14 and 3.15: each test on the Pythons that have what it is about."""
 
 from __future__ import annotations
 
@@ -120,6 +120,62 @@ if __name__ == "__main__":
     assert "app.py:11 in wrong left open 3 connections at the end of interpreter 1" in found["message"]
     assert quiet(ran), ran.err
     assert program.whoholds("run", "--fail", "app.py").code == 3
+
+
+BESIDE = """
+import sqlite3, threading
+try:
+    import _interpreters as interpreters
+except ImportError:
+    import _xxsubinterpreters as interpreters
+run = getattr(interpreters, "exec", None) or interpreters.run_string
+connection = sqlite3.connect("main.db")
+connection.execute("create table shop (id)")
+connection.execute("insert into shop values (1)")
+
+def job():
+    one = interpreters.create()
+    run(one, '''
+import time
+def inner(deeper):
+    return inner(deeper - 1) if deeper else time.sleep(0.02)
+for _ in range(60):
+    inner(10)
+''')
+    interpreters.destroy(one)
+
+threads = [threading.Thread(target=job) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+connection.rollback()
+connection.close()
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="all interpreters share one memory")
+def test_no_frame_of_another_interpreter_is_touched(program: Programs) -> None:
+    """Each has memory of its own: an object that one makes in the other's spoils both."""
+    ran = program.run(BESIDE, WHOHOLDS_IDLE_IN_TRANSACTION="0.3", WHOHOLDS_EVERY="0.1")
+    assert (ran.code, ran.findings) == (0, [("idle-in-transaction", "warning", 1)]), ran.err
+
+
+LEFT = """
+try:
+    import _xxsubinterpreters as interpreters
+except ImportError:
+    import _interpreters as interpreters
+run = getattr(interpreters, "run_string", None) or interpreters.exec
+run(interpreters.create(), "import sqlite3; sqlite3.connect(':memory:').close()")
+raise SystemExit(3)
+"""
+
+
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="3.12 crashes where such an interpreter imports hashlib")
+def test_an_interpreter_that_is_left_at_the_end_changes_no_exit_code(program: Programs) -> None:
+    """Up to 3.12, an `atexit` handler of it that lets the main thread wait would end the process with 0."""
+    assert program.run(LEFT).code == 3
 
 
 # --- lazy imports (PEP 810) -------------------------------------------------------------------------------------------

@@ -119,6 +119,8 @@ def _threads(threading: ModuleType) -> None:
 
 
 def _last_look() -> None:
+    if sys.is_finalizing():  # an interpreter that ends with the main one: a wait would end the process, with code 0
+        return
     _stand_by()
     for look in _looks:
         look()

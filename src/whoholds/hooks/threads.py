@@ -31,6 +31,7 @@ MOMENT_S = 0.002  # seconds that a thread needs to end after its function has re
 _allocate_lock = original("_thread", "allocate_lock")
 _start_new_thread = original("_thread", "start_new_thread")
 _start_joinable = original("_thread", "start_joinable_thread")  # 3.13 and later
+_allows_daemons: Callable[[], bool] = getattr(_thread, "daemon_threads_allowed", bool(1).__bool__)  # 3.12 and later
 _native_id = original("_thread", "get_native_id")
 real_ident: Callable[[], int] = original("_thread", "get_ident")
 
@@ -105,13 +106,15 @@ class RealThread:
     def start(self) -> None:
         """Start the thread. Raises RuntimeError where no thread can start.
 
-        That is under uWSGI without threads, and while the interpreter ends.
+        That is under uWSGI without threads, while the interpreter ends, and in one that waits for all of its threads.
         """
         try:
             if _start_joinable is not None:
                 self._handle = _start_joinable(self._begin, daemon=True)
-            else:
+            elif _allows_daemons():
                 _start_new_thread(self._begin, ())
+            else:
+                raise RuntimeError("daemon threads are disabled in this interpreter")  # noqa: TRY301 - as 3.13 raises
         except RuntimeError:
             self._ended.ring()
             raise

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Until 3.12 the collector begins in the middle of an allocation, later only between two instructions.
 _COLLECTS_IN_ALLOCATIONS = sys.version_info < (3, 12)
+_MEMORY_OF_ITS_OWN = sys.version_info >= (3, 12)  # an interpreter's
 
 
 def original(module: str, name: str) -> Any:
@@ -157,7 +158,7 @@ def interpreter() -> int:
     """
     if not _number:
         number = 0
-        if not getattr(sys.modules.get("_thread"), "_is_main_interpreter", _yes)():
+        if not _is_the_main_one():
             try:
                 import _interpreters as interpreters  # type: ignore[import-not-found]  # only a second one has need of it
             except ImportError:  # 3.12
@@ -171,6 +172,22 @@ def interpreter() -> int:
 def has_gil() -> bool:
     """Whether one thread runs Python at a time: what another does can be looked at without a risk."""
     return bool(getattr(sys, "_is_gil_enabled", _yes)())
+
+
+def shares_frames() -> bool:
+    """Whether the threads' frames may be asked for: false where this process has or may have several interpreters.
+
+    `sys._current_frames` goes through the threads of all. Since 3.12 each may have memory and a GIL of its own, and a
+    frame's object that one has made for another corrupts the memory of both once it is freed.
+    """
+    if not _MEMORY_OF_ITS_OWN:
+        return True
+    makers = sys.modules.keys() & {"_interpreters", "_xxsubinterpreters"}  # the second is 3.12's
+    return not makers and _is_the_main_one()
+
+
+def _is_the_main_one() -> bool:
+    return bool(getattr(sys.modules.get("_thread"), "_is_main_interpreter", _yes)())
 
 
 def may_look_into(task: Any) -> bool:
@@ -227,12 +244,16 @@ def only_in(things: set[Any]) -> list[Any]:
 
 
 def current_frames() -> dict[int, FrameType]:
-    """The innermost frame of each thread, by ident. Where there is no GIL look at the keys only (`has_gil`).
+    """The innermost frame of each thread, by ident; empty where there may be several interpreters (`shares_frames`).
+
+    Where there is no GIL look at the keys only (`has_gil`).
 
     `sys._current_frames` allocates while it holds the lock over all threads. Until 3.12 such an allocation may start
     the collector, and if that frees a thread-local or starts a thread it waits for this very lock, for ever. So the
     collector is off for that moment, and on again whatever comes.
     """
+    if not shares_frames():
+        return {}
     frames: Callable[[], dict[int, FrameType]] = getattr(sys, "_current_frames", dict)
     gc = sys.modules.get("gc")
     if not _COLLECTS_IN_ALLOCATIONS or gc is None or not gc.isenabled():

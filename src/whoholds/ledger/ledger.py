@@ -673,10 +673,10 @@ _HOOKS = os.path.dirname(os.path.dirname(__file__)) + os.sep + "drivers" + os.se
 def _may_be_inside(stack: Origin) -> bool:
     """Whether somebody with this stack may be in a call of ours: one that is there has our frame on it.
 
-    Nothing is known of a greenlet, nor of anybody where there is no GIL: they have no stack here.
+    Nothing is known of a greenlet, nor of anybody where no frames may be looked at: they have no stack here.
     """
     if not stack:
-        return not cpython.has_gil() or "greenlet" in sys.modules
+        return not (cpython.has_gil() and cpython.shares_frames()) or "greenlet" in sys.modules
     return any(code.co_filename.startswith(_HOOKS) for code in stack[::2])  # type: ignore[union-attr]  # codes
 
 

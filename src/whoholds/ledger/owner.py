@@ -102,7 +102,8 @@ class Owner:
             worker: Owner | None = self.thread
             return worker.gone() if worker is not None else self.job_over_at is not None
         if self.ref is None:
-            return self.ident not in cpython.current_frames()
+            frames = cpython.current_frames()
+            return bool(frames) and self.ident not in frames
         alive = self.ref()
         if alive is None:
             return True

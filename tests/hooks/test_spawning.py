@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.needs import needed
+from tests.processes.leaks import posix
 from tests.programs import Programs
 from tests.worlds import at
 from whoholds.analysis.sites import Sites
@@ -627,3 +628,74 @@ if __name__ == "__main__":
     assert ran.code == 0
     (found,) = ran.of("finding", "left-open")
     assert (found["count"], found["spawned"]["function"]) == (2, "makes")
+
+
+@posix
+@pytest.mark.parametrize("first", ["import sqlite3", "gevent.monkey.patch_all()"])
+@pytest.mark.parametrize("how", ["os.fork()", "multiprocessing"])
+def test_a_child_under_gevent_knows_who_started_it(tmp_path: Path, first: str, how: str) -> None:
+    """It gets another main thread from gevent, before or after our own hook; that one has not ended, and is its own."""
+    needed("gevent")
+    ran = Programs(tmp_path).run(
+        f"""
+import gevent.monkey
+{first}
+import multiprocessing, os, sqlite3, sys, time
+sqlite3.connect("before.db").close()
+gevent.monkey.patch_all()
+kept = []
+def work():
+    for _ in range(2):
+        kept.append(sqlite3.connect("shop.db"))
+    time.sleep(0.3)
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        work()
+        sys.exit()
+    os.waitpid(pid, 0)
+def start():
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    process.join()
+held = sqlite3.connect("before.db")
+{"fork" if how == "os.fork()" else "start"}()
+held.close()
+""",
+        WHOHOLDS_EVERY="0.02",
+        WHOHOLDS_OWNER_GONE="0.05",
+    )
+    (found,) = ran.of("finding")
+    assert (found["rule"], found["count"], found["owners"]) == ("left-open", 2, ["MainThread"])
+    assert found["spawned"]["function"] == ("fork" if how == "os.fork()" else "start")
+
+
+def test_the_main_thread_has_not_ended_where_gevent_gives_it_another_ident(tmp_path: Path) -> None:
+    """Connections that were opened before `monkey.patch_all()` have an owner that runs."""
+    needed("gevent")
+    ran = Programs(tmp_path).run(
+        """
+import sqlite3, threading
+def work():
+    own = [sqlite3.connect("other.db") for _ in range(2)]
+    ready.set()
+    go_on.wait()
+    for connection in own:
+        connection.close()
+kept = [sqlite3.connect("shop.db") for _ in range(2)]
+ready, go_on = threading.Event(), threading.Event()
+thread = threading.Thread(target=work)
+thread.start()
+ready.wait()
+import gevent.monkey
+gevent.monkey.patch_all()
+gevent.sleep(0.3)
+go_on.set()
+thread.join()
+for connection in kept:
+    connection.close()
+""",
+        WHOHOLDS_EVERY="0.02",
+        WHOHOLDS_OWNER_GONE="0.05",
+    )
+    assert ran.findings == []

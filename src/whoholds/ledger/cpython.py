@@ -56,6 +56,19 @@ def thread_of(ident: int) -> Any:
     return active.get(ident) if active is not None else None
 
 
+def is_running(thread: Any, ident: int) -> bool:
+    """Whether a Thread that began under this ident has not ended.
+
+    gevent gives the main thread the ident of a greenlet when it patches, and each forked child another main thread.
+    """
+    active = active_threads() or {}
+    return (
+        active.get(ident) is thread
+        or type(thread).__name__ == "_MainThread"
+        or any(one is thread for one in list(active.values()))
+    )
+
+
 def running_task(tasks: ModuleType) -> Callable[[Any], Any]:
     """The C function that gives the task which an event loop runs now, or None; `tasks` is `asyncio.tasks`.
 

@@ -153,7 +153,8 @@ def _job_owner(job: Job) -> Owner:
 def thread_owner(thread: Any, ident: int) -> Owner:
     """The Owner of a Thread, made at the first question."""
     owner: Owner | None = own(thread).get(OWNER)
-    return owner or _new_owner("thread", name_of_thread(thread), thread, ident, None)
+    started = _began if type(thread).__name__ == "_MainThread" else None
+    return owner or _new_owner("thread", name_of_thread(thread), thread, ident, started)
 
 
 def task_owner(task: Any) -> Owner:
@@ -232,10 +233,16 @@ def noted(frame: FrameType | None) -> tuple[Any, ...]:
     return capture(frame, FRAMES), owner, current_context(), scopes.current(owner) if scopes.any_yet else None
 
 
+_began: Spawn | None = None  # the call that started this process, where it is a child
+
+
 def began_in_child(spawn: Spawn | None) -> None:
     """Begin anew in a process that was started by that call: its main thread is nobody's of the parent's any more."""
+    global _began  # noqa: PLW0603 - once in a process
+    _began = spawn
     _bare.clear()
     starting.clear()
+    vars(_here).clear()  # gevent gives the child another main thread
     thread = thread_of(_thread.get_ident())
     if thread is not None:
         put(thread, OWNER, None)

@@ -108,7 +108,7 @@ class Owner:
         if alive is None:
             return True
         if self.kind == "thread":
-            return cpython.thread_of(self.ident) is not alive
+            return not cpython.is_running(alive, self.ident)
         try:
             return bool(alive.done() if self.kind == "task" else alive.dead)
         except Exception as error:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.worlds import CARS, SHOP, USERS, World, said, thread
+from tests.worlds import CARS, FILE, SHOP, USERS, World, said, thread
 from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
+from whoholds.drivers.sqlite import where
 from whoholds.ledger.handle import CURSOR
 from whoholds.scopes import Scope
 
@@ -180,6 +181,53 @@ def test_idle_in_transaction_has_thresholds_by_line() -> None:
     world.opens(CARS, in_transaction=True)
     world.opens(USERS, in_transaction=True)
     assert [one.opened.function for one in world.after(50).found(idle_in_transaction)] == ["load_users"]
+
+
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (("INSERT INTO car VALUES (1)",), "others who write wait"),
+        (("BEGIN IMMEDIATE",), "others who write wait"),
+        (("BEGIN", "SELECT * FROM car"), "without WAL nobody else can commit"),
+        (("BEGIN",), "It has only begun"),
+        ((), "others who write wait"),
+    ],
+)
+def test_what_an_idle_transaction_keeps(statements: tuple[str, ...], words: str) -> None:
+    """A lock of a writer only where it may have written, and none where BEGIN was all that ran."""
+    world = World()
+    handle = world.opens(to=FILE, in_transaction=True)
+    handle.ring = [(sql, world.clock() + place, 0.0) for place, sql in enumerate(statements)] + [None] * 3
+    handle.calls = len(statements)
+    (found,) = world.after(11).found(idle_in_transaction)
+    assert words in found.why[0]
+
+
+PRIVATE = [(":memory:", False), ("", False), ("file:x?mode=memory", True), ("file::memory:", True)]
+
+
+@pytest.mark.parametrize(("path", "uri"), PRIVATE)
+def test_a_database_that_nobody_else_can_see_keeps_nobody_waiting(path: str, uri: bool) -> None:  # noqa: FBT001 - a table
+    """Neither its transaction nor a statement that is not read to its end, also where it is borrowed."""
+    world = World()
+    pool, private = world.pool(), where(path, uri=uri)
+    half_read = {"probe": lambda _: [()], "uses": 1}
+    connection = world.opens(to=private, in_transaction=True, pool=pool, **half_read)
+    world.opens(to=private, kind="checkout", pool=pool, parent=connection)
+    world.opens(to=private, in_transaction=True, **half_read)
+    world.look()
+    world.after(61)
+    assert world.found(idle_in_transaction) == world.found(cursor_left_open) == []
+
+
+def test_a_database_in_memory_that_is_shared_keeps_others_waiting() -> None:
+    """There `cache=shared` gives two connections one database."""
+    world = World()
+    shared = where("file:x?mode=memory&cache=shared", uri=True)
+    world.opens(to=shared, in_transaction=True, probe=lambda _: [()], uses=1)
+    world.look()
+    world.after(61)
+    assert said(world.found(idle_in_transaction)) == said(world.found(cursor_left_open)) == [("warning", 1)]
 
 
 # --- cursor-left-open -------------------------------------------------------------------------------------------

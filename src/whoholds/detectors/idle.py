@@ -13,6 +13,7 @@ from whoholds.analysis.standing import is_let_go, is_stock, listens, of_a_cell, 
 from whoholds.detectors import _habits
 from whoholds.detectors._closing import READ_ALL, how_to_commit, how_to_hold
 from whoholds.ledger.handle import CURSOR, Handle
+from whoholds.ledger.transactions import begun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,11 +26,17 @@ _PORTAL = (
     "Close the cursor (`with connection.cursor(name) as cursor`): it stays open on the server until close(), "
     "even if its rows were read."
 )
-_KEEPS = {
+_KEEPS_LOCKS = "It keeps its locks: other transactions wait."
+_KEEPS = {  # what a transaction that has written keeps from others
     "postgresql": "It keeps its locks and its snapshot: other transactions wait, and vacuum cannot clean up.",
     "sqlite": "It keeps its lock on the file: others who write wait, and fail with “database is locked”.",
 }
-_KEEPS_LOCKS = "It keeps its locks: other transactions wait."
+_KEEPS_OF_READING = {  # what a transaction that has only read keeps from others, and a writing transaction, too
+    "postgresql": "It keeps the locks of its queries: an ALTER TABLE waits for it, and all who come after that.",
+    "mysql": "It keeps the locks of its queries: an ALTER TABLE waits for it, and all who come after that.",
+    "sqlite": "It keeps its snapshot of the file: without WAL nobody else can commit a change meanwhile.",
+}
+_HAS_BEGUN = "It has only begun, and keeps no lock yet: its first statement takes one."
 _REGULAR = 2  # pauses between statements that show a regular use
 _AS_LONG = 2.0  # until so many times the shortest pause the next statement may still come
 HIGH, LOW = 0.8, 0.2  # shares of the server's limit: from HIGH the severity is error, below LOW it is info
@@ -127,14 +134,22 @@ def _idle_for(handles: tuple[Handle, ...], now: float) -> float:
 
 
 def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Findings of handles that have an open transaction and have run nothing for longer than the limit."""
+    """Findings of handles that have an open transaction and have run nothing for longer than the limit.
+
+    Left out are databases that only one connection can see: nobody else wants their locks.
+    """
     now, least = snapshot.now, limits.idle_in_transaction.least
-    begun = [handle for few in snapshot.few() for handle in few if (handle.parent or handle).in_transaction]
-    if not begun:
+    open_ = [
+        handle
+        for few in snapshot.few()
+        for handle in few
+        if (handle.parent or handle).in_transaction and not handle.database.private
+    ]
+    if not open_:
         return
     late = [
         handle
-        for handle in snapshot.unreturned("idle-in-transaction", begun)
+        for handle in snapshot.unreturned("idle-in-transaction", open_)
         if now - handle.used_at > least and _longer(handle, handle.idle_s(now), limits.idle_in_transaction)
     ]
     for part in parts_of(late):
@@ -144,17 +159,36 @@ def idle_in_transaction(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]
             _by_pressure(snapshot, limits, part.handles),
             "{verb} {n}, idle for %.0f s",
             _idle_for(part.handles, now),
-            why=(_KEEPS.get(part.handles[0].database.system, _KEEPS_LOCKS),),
+            why=_what_it_keeps(part.handles),
             advice=how_to_commit(part.handles),
         )
 
 
+def _what_it_keeps(handles: tuple[Handle, ...]) -> tuple[str, ...]:
+    """A sentence on what the transactions keep from others, as far as their last statements tell."""
+    system = handles[0].database.system
+    transactions = [begun(handle) for handle in handles]
+    if any(transaction.wrote or not transaction.statements for transaction in transactions):
+        return (_KEEPS.get(system, _KEEPS_LOCKS),)
+    if any(transaction.has_locks for transaction in transactions):
+        return tuple(filter(None, [_KEEPS_OF_READING.get(system)]))
+    return (_HAS_BEGUN,)
+
+
 def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
-    """Findings of cursors that keep a server-side portal or a lock past the limit or past the end of their scope."""
+    """Findings of cursors that keep a server-side portal or a lock past the limit or past the end of their scope.
+
+    A lock in a database that only one connection can see is in nobody's way.
+    """
     now, bit = snapshot.now, BITS["cursor-left-open"]
     ending = snapshot.ending
     late = []
-    unread = [handle for few in snapshot.few() for handle in few if handle.unread or handle.server_side]
+    unread = [
+        handle
+        for few in snapshot.few()
+        for handle in few
+        if (handle.unread and not handle.database.private) or handle.server_side
+    ]
     for handle in unread:
         if handle.told & bit or not (handle.unread or handle.kind == CURSOR):
             continue

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.worlds import CARS, REPORT, SHOP, STOCK, USERS, World, at, said, task, thread
+from whoholds.analysis import nesting
+from whoholds.analysis.nesting import MANY
 from whoholds.analysis.rules import BITS
 from whoholds.detectors.sharing import second_while_holding, shared_across_fork, shared_at_once
 from whoholds.ledger.database import database
@@ -18,7 +21,7 @@ from whoholds.ledger.ledger import Ledger
 from whoholds.reporting.report import text
 
 if TYPE_CHECKING:
-    from types import CodeType
+    from types import CodeType, FrameType
 
     from whoholds.ledger.origin import Origin
 
@@ -239,6 +242,24 @@ def test_a_nesting_is_said_once() -> None:
     for handle in world.open:
         handle.told |= BITS["second-while-holding"]
     assert world.found(second_while_holding) == []
+
+
+def test_a_pair_of_lines_costs_the_same_however_many_are_held() -> None:
+    """A program that leaves one open at each of its lines has thousands of pairs, and none of them is over."""
+    world, calls = World(), [0]
+    for number in range(2 * MANY):
+        world.opens(f"/srv/shop/leaks.py:{number} leak{number}")
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        calls[0] += event == "call" and frame.f_code.co_filename == nesting.__file__
+
+    sys.setprofile(profile)
+    try:
+        pairs = world.look().nestings
+    finally:
+        sys.setprofile(None)
+    assert len(pairs) > 5 * MANY
+    assert calls[0] < 20 * len(pairs)
 
 
 def test_shared_at_once_shows_both_sides() -> None:

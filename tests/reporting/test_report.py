@@ -11,6 +11,7 @@ from whoholds.commands.report import report
 from whoholds.outputs.journal import JournalOutput
 from whoholds.outputs.log import LogOutput
 from whoholds.settings.limits import Limits
+from whoholds.watching.repeats import MOST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,23 @@ def test_the_report_prints_what_the_run_printed(tmp_path: Path, capsys: pytest.C
     told = capsys.readouterr().out
     assert set(live.splitlines()) - set(told.splitlines()) <= {""}
     assert told.splitlines()[-4:] == live.splitlines()[-4:]
+
+
+def test_findings_that_are_not_kept_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the summary of the run and in that of its journal, and nobody calls them dropped events."""
+    path = tmp_path / "journal.jsonl"
+    program = Program(_Unconfigured(), JournalOutput(Limits().with_settings(journal=str(path))), too_many=10_000)
+    for number in range(2 * (MOST + 5)):
+        program.opens(f"/srv/shop/leaks.py:{number // 2 + 1} leak")
+    program.exits()
+    assert program.watch.cost.dropped == 0
+    live = capsys.readouterr().err
+    first, second = live[live.index(f"whoholds: {MOST + 5} findings") :].splitlines()[:2]
+    assert first.startswith(f"whoholds: {MOST + 5} findings ({MOST + 5} errors): ")
+    assert second == "whoholds:   5 of these findings are not shown: a process keeps no more"
+    report([str(path)])
+    out = capsys.readouterr().out.splitlines()
+    assert out[out.index(first) + 1] == second.replace("   ", " ")
 
 
 def test_a_journal_of_an_older_version_has_first_lines_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

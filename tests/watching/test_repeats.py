@@ -158,6 +158,20 @@ def test_beyond_so_many_lines_only_counts_are_kept() -> None:
     assert repeats.counts == {("held-too-long", "warning"): MOST + 10}
 
 
+def test_what_is_beyond_them_is_counted_once_and_by_matter() -> None:
+    """Neither a finding that comes again nor a further reason for a matter is one more."""
+    repeats = Repeats(600)
+    many = [finding(scope=f"request {number}") for number in range(MOST + 10)]
+    for stamp, each in enumerate(many):
+        each.handles[0].opened_stamp = stamp
+    reasons = [each.changed(rule="left-open", severity="error") for each in many]
+    for found in (many, many, reasons):
+        repeats.due(found, 0.0, 0.0)
+    assert (repeats.dropped, repeats.left_out) == (10 + MOST + 10, {"warning": 10})
+    repeats.forget()
+    assert (repeats.dropped, repeats.left_out) == (0, {})
+
+
 def test_a_finding_keeps_so_many_handles_and_the_whole_count() -> None:
     """A million leaks are one line in memory."""
     day = Day()

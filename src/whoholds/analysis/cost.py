@@ -22,7 +22,7 @@ class Cost(NamedTuple):
     looks: int  # that have been taken
     cpu_s: float  # CPU time of the threads that took them, in the looks alone
     events: int  # openings, closings, loans and returns that were recorded
-    dropped: int  # events and findings that were only counted
+    dropped: int  # events that were only counted
 
 
 NOTHING_YET = Cost(0, 0.0, 0, 0)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NEVER = float("inf")
 FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
-MANY = 1000  # pairs of lines that are remembered, and owners of each
+MANY = 1000  # pairs of lines that are remembered besides those still held, and owners of each
 _BIT = BITS["second-while-holding"]
 
 
@@ -70,6 +70,7 @@ class Nestings:
 
     def __init__(self) -> None:
         self._pairs: dict[Key, Pair] = {}
+        self._full = MANY  # so many pairs are sifted: those of which nothing is held any more are forgotten
 
     def take(self, taken: Entries, new: list[Handle], sites: Sites, pauses: Pauses) -> list[Nesting]:
         """The nestings that came to light at this look, one for each two lines of a lender."""
@@ -133,10 +134,11 @@ class Nestings:
 
     def _count(self, key: Key, pair: Pair, outers: list[Handle]) -> None:
         """The owners of `outers` have nested at the two lines of `key`."""
-        if len(self._pairs) >= MANY and key not in self._pairs:
+        if len(self._pairs) >= self._full and key not in self._pairs:
             self._pairs = {
                 pair_key: pair for pair_key, pair in self._pairs.items() if any(held.open for held in pair.held)
             }
+            self._full = max(MANY, 2 * len(self._pairs))  # else each further pair would sift all of them again
         self._pairs[key] = pair
         held = dict.fromkeys([*[handle for handle in pair.held if handle.closed_stamp is None], *outers])
         firsts = _firsts(held)

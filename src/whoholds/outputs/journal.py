@@ -64,7 +64,7 @@ class JournalOutput:
         records += self._pools_of(look)
         if look.last:
             records += self._handles.of(look, snapshot.open)
-            records.append(end_record(snapshot.wall))
+            records.append(end_record(snapshot.wall, look.left_out))
         elif self._held is None or snapshot.new or look.ended:
             held = open_record(snapshot)
             if held["lines"] != self._held:

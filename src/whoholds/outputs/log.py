@@ -18,7 +18,7 @@ from whoholds.reporting.first_line import first_line
 from whoholds.reporting.matters import matters, report_of
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import stamped, text
-from whoholds.reporting.summary import busiest_lines, headline, run_of, worst_line
+from whoholds.reporting.summary import busiest_lines, headline, left_out_remarks, run_of, worst_line
 from whoholds.text.streams import say
 
 if TYPE_CHECKING:
@@ -73,7 +73,8 @@ class LogOutput:
             whole = run_of(look, self._logged)
             remarks = [f"whoholds:   {remark}" for remark in look.remarks]
             if whole.severities and not self._in_run:
-                lines = [headline(whole), *busiest_lines(whole), *remarks, *worst_line(whole)]
+                left_out = [f"whoholds:   {remark}" for remark in left_out_remarks(look.left_out)]
+                lines = [headline(whole), *left_out, *busiest_lines(whole), *remarks, *worst_line(whole)]
             else:
                 lines = remarks
             if lines:

@@ -121,7 +121,7 @@ class Document(Contents):
                     severity: sum(finding["severity"] == severity for finding in self.findings)
                     for severity in reversed(SEVERITIES)
                 },
-                "matters": {severity: run.severities.count(severity) for severity in reversed(SEVERITIES)},
+                "matters": {severity: run.severities[severity] for severity in reversed(SEVERITIES)},
                 "connections": run.connections,
                 "peak": {"count": run.peak[0], "database": run.peak[1]},
                 "ended": run.ended,

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from whoholds.analysis.finding import SEVERITIES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import IO, Protocol
@@ -72,6 +74,10 @@ def _is_spread(value: object) -> bool:
     return isinstance(value, dict) and _fits(value, dict.fromkeys(("p50", "p99", "longest"), _is_number))
 
 
+def _are_severities(value: object) -> bool:
+    return isinstance(value, dict) and all(key in SEVERITIES and _is_count(count) for key, count in value.items())
+
+
 def _are_asking(value: object) -> bool:
     fields: dict[str, Callable[[object], bool]] = {"count": _is_count, "longest_s": _is_number, "asked": _is_line}
     return isinstance(value, list) and all(isinstance(one, dict) and _fits(one, fields) for one in value)
@@ -95,7 +101,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     "run": {"pid": _is_count},
     "finding": {
         "id": _is_text,
-        "severity": lambda value: value in ("info", "warning", "error"),
+        "severity": lambda value: value in SEVERITIES,
         "message": _is_text,
         **{name: _may_be(_is_text) for name in ("rule", "matter", "reason", "report", "fingerprint", "time")},
         "why": _may_be(_are_texts),
@@ -120,7 +126,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     },
     "peak": {"count": _is_count, "database": _is_text},
     "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},
-    "end": {"pid": _is_count},
+    "end": {"pid": _is_count, "findings_left_out": _may_be(_are_severities)},
     "aside": {"slug": _is_text, "reason": _is_text},
 }
 

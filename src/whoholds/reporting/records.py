@@ -25,7 +25,7 @@ from whoholds.text.redact import redact, redact_argv, shown_name
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from whoholds.analysis.asking import Asking
     from whoholds.analysis.finding import Aside, Finding, Part
@@ -288,9 +288,11 @@ def peak_record(peak: Peak, database: Database, snapshot: Snapshot) -> dict[str,
     }
 
 
-def end_record(wall: float) -> dict[str, Any]:
+def end_record(wall: float, left_out: Mapping[str, int]) -> dict[str, Any]:
     """The last record of a process that was watched to its end.
 
-    A process without this record still runs, was killed, or could not write.
+    `left_out` has by severity the number of findings that were only counted, if there are any. A process without this
+    record still runs, was killed, or could not write.
     """
-    return {"type": "end", "time": iso(wall), **here_record()}
+    more = {"findings_left_out": dict(left_out)} if left_out else {}
+    return {"type": "end", "time": iso(wall), **here_record(), **more}

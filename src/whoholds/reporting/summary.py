@@ -11,7 +11,7 @@ from whoholds.analysis.frames import shown_path
 from whoholds.reporting.first_line import message
 from whoholds.reporting.matters import matters, matters_of_records, worst_finding, worst_record
 from whoholds.reporting.pools import pool_lines
-from whoholds.reporting.words import named_database, named_process, number_of, recorded_place
+from whoholds.reporting.words import are, named_database, named_process, number_of, recorded_place
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _KEPT = (
 class Run:
     """The facts that the summary at the end of a run needs."""
 
-    severities: tuple[str, ...]  # one for each matter above info: the worst of its findings
+    severities: Counter[str]  # how many matters are of each severity above info, that of the worst of their findings
     connections: int  # connections opened during the run
     peak: tuple[int, str]  # most handles open at once to one database by one process, and that database
     busiest: tuple[str, ...]  # the lines that opened or borrowed most, as `busy_line` returns them
@@ -58,7 +58,7 @@ def run_of(look: Look, reported: Container[str]) -> Run:
     groups = matters(finding for finding in look.all if finding.severity != INFO)
     worst = worst_finding(group for group in groups if group[0].matter in reported)
     return Run(
-        tuple(group[0].severity for group in groups),
+        above_info(Counter(group[0].severity for group in groups) + look.left_out),
         history.connections,
         max(((trend.highest.count, trend.database.text) for trend in trends), default=(0, "")),
         tuple(
@@ -66,6 +66,17 @@ def run_of(look: Look, reported: Container[str]) -> Run:
         ),
         worst=message(worst) if worst is not None else "",
     )
+
+
+def above_info(counts: Counter[str]) -> Counter[str]:
+    """The counts of the severities that are shown by default."""
+    return Counter({severity: count for severity, count in counts.items() if severity != INFO and count})
+
+
+def left_out_remarks(left_out: Counter[str]) -> list[str]:
+    """The sentence on the findings beyond those that a process keeps, if there were any above info."""
+    count = above_info(left_out).total()
+    return [f"{count} of these findings {are(count)} not shown: a process keeps no more"] if count else []
 
 
 class Contents:
@@ -84,6 +95,7 @@ class Contents:
         self._journal = 0  # the number of the journal that is being read: two containers may both have a process 1
         self._wrote_first: dict[tuple[int, int], Process] = {}  # by journal and pid
         self._findings: dict[tuple[Process, str], dict[str, Any]] = {}
+        self._left_out: Counter[str] = Counter()  # by severity: matters that the processes only counted
         self._more = 0  # records of findings beyond MOST_FINDINGS
         self._running: Counter[Process] = Counter()  # `run` records less `end` records
         self._open: dict[Process, dict[str, Any]] = {}  # the last `open` record of a process without an end
@@ -98,6 +110,7 @@ class Contents:
                 self.count += 1
                 self._TAKE[record["type"]](self, record)
             self.remarks += journal.remarks
+        self.remarks += left_out_remarks(self._left_out)
         if self._more:
             self.remarks.append(f"{self._more} records of further findings, beyond {MOST_FINDINGS}, are passed over")
 
@@ -115,6 +128,7 @@ class Contents:
     def _end(self, record: dict[str, Any]) -> None:
         process = self.process_of(record)
         self._running[process] -= 1
+        self._left_out.update(record.get("findings_left_out") or {})
         self._open.pop(process, None)
 
     def _held_now(self, record: dict[str, Any]) -> None:
@@ -214,7 +228,7 @@ class Contents:
         groups = matters_of_records(self.above_info)
         worst = worst_record(groups)
         return Run(
-            tuple(group[0]["severity"] for group in groups),
+            above_info(Counter(group[0]["severity"] for group in groups) + self._left_out),
             self._connections + sum(line["count"] for line in still_open if line["kind"] == "connection"),
             max(peak, highest),
             tuple(
@@ -240,9 +254,8 @@ def headline(run: Run) -> str:
     return f"whoholds: {counted(run.severities)}: {held}{processes}"
 
 
-def counted(severities: Iterable[str]) -> str:
+def counted(counts: Counter[str]) -> str:
     """`3 findings (1 error, 2 warnings)`."""
-    counts = Counter(severities)
     parts = [number_of(counts[severity], severity) for severity in reversed(SEVERITIES) if counts[severity]]
     total = sum(counts.values())
     return f"{number_of(total, 'finding')} ({', '.join(parts)})"

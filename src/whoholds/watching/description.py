@@ -73,7 +73,7 @@ def description_of(watch: Watch, held: Sequence[Handle], doing: dict[Handle, Ori
             "pools_left_out": max(len(watch.history.demands) - POOLS, 0),
             "opening": _opening(watch),
             "findings": [finding_record(finding, source=source) for finding in findings[-FINDINGS:]],
-            "findings_left_out": max(len(findings) - FINDINGS, 0),
+            "findings_left_out": max(len(findings) - FINDINGS, 0) + watch.repeats.dropped,
             "settings": watch.limits.as_text(),
             "libraries": dict(watch.history.drivers),
             "asides": [aside._asdict() for aside in watch.asides.all[-FINDINGS:]],

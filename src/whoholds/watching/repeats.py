@@ -8,6 +8,7 @@ beyond `MOST` findings only their number is kept.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 MOST = 1000  # different findings that are kept
+MOST_BEYOND = 100_000  # others that are counted once each; beyond them a finding that comes again counts again
 KEPT_HANDLES = 100  # handles of one finding that are kept from look to look, for display
 LOUDER = 10  # a repeat is printed if the count has grown so many times since; records follow when it doubles
 
@@ -45,7 +47,9 @@ class Repeats:
         self._pid = pid
         self._running: dict[tuple[object, ...], _Running] = {}
         self.counts: dict[tuple[str, str], int] = {}  # (rule, severity) → number of findings, also of those not kept
-        self.dropped = 0
+        self.dropped = 0  # findings that are only counted
+        self.left_out: Counter[str] = Counter()  # their matters, by severity
+        self._beyond: set[int] = set()  # hashes of their keys, so that each is counted once
         self._joining = Joining()
 
     def findings(self) -> list[Finding]:
@@ -72,8 +76,7 @@ class Repeats:
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= MOST:
-                self.dropped += 1
-                self._count(finding.rule, finding.severity)
+                self._leave_out(finding)
                 return
             number = interpreter()
             identity = f"{self._pid():x}{f'.{number}' if number else ''}-{len(self._running) + 1}"
@@ -87,6 +90,19 @@ class Repeats:
         if self._is_due(running, now):
             said.append(self._say(running, now, wall))
         running.finding = bounded(running.finding)  # what is said of it has all handles of this look
+
+    def _leave_out(self, finding: Finding) -> None:
+        """Only count a finding; its matter too, if that is new."""
+        key = hash(finding.key)
+        if key in self._beyond:
+            return
+        if len(self._beyond) < MOST_BEYOND:
+            self._beyond.add(key)
+        self.dropped += 1
+        self._count(finding.rule, finding.severity)
+        matter = f"beyond {self.dropped}"
+        if self._joining.matter_of(finding, matter) == matter:
+            self.left_out[finding.severity] += 1
 
     def _count(self, rule: str, severity: str) -> None:
         self.counts[rule, severity] = self.counts.get((rule, severity), 0) + 1
@@ -122,6 +138,8 @@ class Repeats:
         self._joining.forget()
         self.counts.clear()
         self.dropped = 0
+        self.left_out.clear()
+        self._beyond.clear()
 
 
 def merged(old: Finding, new: Finding) -> Finding:

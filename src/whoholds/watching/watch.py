@@ -10,6 +10,7 @@ import _thread
 import gc
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from time import thread_time
 from typing import TYPE_CHECKING, Any
@@ -286,6 +287,7 @@ class Watch:
                 remarks,
                 tuple(kept),
                 asides=self.asides.take(),
+                left_out=self.repeats.left_out if last else Counter(),
                 cost=self.cost,
             )
         )
@@ -318,8 +320,7 @@ class Watch:
     def _remarks(self) -> list[str]:
         """Sentences for the end of the process on the watch itself, such as what it dropped or could not watch."""
         remarks = [*self.intended.remarks(), *self.asides.remarks()]
-        dropped = self.cost.dropped
-        if dropped:
+        if dropped := self.history.dropped:
             remarks.append(f"{dropped} events were dropped: more than WHOHOLDS_MAX_HANDLES={self.limits.max_handles}")
         for output in self.outputs:
             if lost := getattr(output, "dropped", 0):
@@ -392,9 +393,8 @@ class Watch:
     @property
     def cost(self) -> Cost:
         """What this watch has cost the process up to now; the CPU time of a look is added at its end."""
-        dropped = self.history.dropped + self.repeats.dropped
         events = self.ledger.stamps - self._stamps - self._looks  # each look takes a stamp, too
-        return Cost(self._looks, self._cpu_s, max(events, 0), dropped)
+        return Cost(self._looks, self._cpu_s, max(events, 0), self.history.dropped)
 
     @property
     def predicates(self) -> list[Predicate]:

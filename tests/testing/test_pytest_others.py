@@ -62,6 +62,62 @@ def test_a_wrong_marker_is_said_by_a_worker_too(suite: Suite) -> None:
     said(result, "has no 'max_opn' (did you mean max_open?)", "ERROR test_cars.py::test_wrong")
 
 
+ITS_OWN_LOG = """
+import json, pytest
+from _pytest.runner import runtestprotocol
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item, nextitem):
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    hooks, config = item.config.hook, item.config
+    for report in runtestprotocol(item, nextitem=nextitem, log=False):
+        sent = json.dumps(hooks.pytest_report_to_serializable(config=config, report=report))
+        received = hooks.pytest_report_from_serializable(config=config, data=json.loads(sent))
+        item.ihook.pytest_runtest_logreport(report=received)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+"""
+
+
+def test_plug_ins_that_log_a_tests_reports_themselves(suite: Suite, pytester: pytest.Pytester) -> None:
+    """All at once when the test is over, as pytest-rerunfailures, and from another process, as pytest-forked."""
+    result = suite(LEAKS, "--whoholds=error", "--junitxml=out.xml", with_=("cacheprovider",), conftest=ITS_OWN_LOG)
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1}
+    said(result, "test_cars.py .F.*", "FAILED test_cars.py::test_leaks - whoholds: left-open: *")
+    assert 'tests="2"' in (pytester.path / "out.xml").read_text()
+    again = suite(LEAKS, "--lf", with_=("cacheprovider",))
+    said(again, "run-last-failure: rerun previous 1 failure")
+
+
+RETRIES = """
+import pytest
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call" and report.failed:
+        item.ihook.pytest_runtest_teardown(item=item, nextitem=pytest.Class.from_parent(item.session, name="none"))
+        item._initrequest()
+        item.ihook.pytest_runtest_setup(item=item)
+        second = pytest.CallInfo.from_call(lambda: item.ihook.pytest_runtest_call(item=item), when="call")
+        again = pytest.TestReport.from_item_and_call(item, second)
+        report.outcome, report.longrepr = again.outcome, again.longrepr
+    return report
+"""
+
+
+def test_a_retry_that_passes_may_leak(suite: Suite) -> None:
+    """As pytest-retry does, within the report of the first attempt, which had failed."""
+    result = suite(
+        "tries = []\ndef test_flaky():\n    tries.append(1)\n    assert len(tries) == 2\n    leak()\n"
+        "def test_fails():\n    leak()\n    assert 0\n",
+        "--whoholds=error",
+        conftest=RETRIES,
+    )
+    assert result.parseoutcomes() == {"failed": 2}
+    said(result, "FAILED test_cars.py::test_flaky - whoholds: left-open*", "FAILED *test_fails - assert 0")
+
+
 @needs("pytest_asyncio")
 @pytest.mark.parametrize("loop", ["function", "session"])
 def test_asyncio_tests_and_their_tasks(suite: Suite, loop: str) -> None:

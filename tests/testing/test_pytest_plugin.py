@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests.inner import said
+from tests.needs import needed
 from whoholds.pytest_plugin import settings
 from whoholds.settings.limits import Limits
 
@@ -100,6 +101,114 @@ def test_a_thread_counts_for_the_test_that_started_it(suite: Suite) -> None:
     result.assert_outcomes(passed=2)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     said(result, "1 ×  left-open", "in test_cars.py::test_starts")
+
+
+LATE = """
+go, started = threading.Event(), []
+def late():
+    go.wait()
+    leak()
+{marker}def test_starts():
+    started.append(threading.Thread(target=late))
+    started[0].start()
+def test_waits():
+    go.set()
+    started[0].join()
+"""
+
+
+@pytest.mark.once
+def test_what_fails_only_the_run_is_always_said(suite: Suite) -> None:
+    """The report and a line to search for, also without the table; the marker of the test that is over still holds."""
+    options = ("--whoholds=error", "--whoholds-no-summary")
+    result = suite(LATE.format(marker=""), *options)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    said(
+        result,
+        "= whoholds: found when the tests were over =",
+        "whoholds: left-open: app.py:6 in connect left open 1 connection at the end of test test_cars.py::test_starts*",
+        "app.py:9 in leak",
+        "FAILED test_cars.py::test_starts - whoholds: left-open: app.py:6 in connect*",
+    )
+    result = suite(LATE.format(marker="@pytest.mark.whoholds('off')\n"), *options)
+    assert result.ret == pytest.ExitCode.OK
+    assert "left-open" not in result.stdout.str()
+
+
+SHARED = """
+{marker}
+@pytest.fixture(scope='module')
+def cars():
+    leak()
+class TestCars:
+    @classmethod
+    def setup_class(cls): leak()
+    def test_one(self, cars): pass
+"""
+
+
+@pytest.mark.once
+def test_markers_of_a_module_reach_its_fixtures(suite: Suite) -> None:
+    """Whether they ask for more than the options or for less; those of a class hold for its setup alone."""
+    suite(SHARED.format(marker=""), "--whoholds=error").assert_outcomes(passed=1, errors=1)
+    off = SHARED.format(marker="pytestmark = pytest.mark.whoholds('off')")
+    suite(off, "--whoholds=error").assert_outcomes(passed=1)
+    result = suite(SHARED.format(marker="pytestmark = pytest.mark.whoholds('error')"))
+    result.assert_outcomes(passed=1, errors=1)
+    said(result, "*end of fixture setup_class of TestCars*", "*end of fixture cars (module scope, test_cars.py:*")
+    text = SHARED.format(marker="").replace(
+        "class TestCars", "@pytest.mark.whoholds(allow='left-open')\nclass TestCars"
+    )
+    result = suite(text, "--whoholds=error")
+    result.assert_outcomes(passed=1, errors=1)
+    assert "setup_class" not in result.stdout.str()
+
+
+def test_a_shared_fixture_fails_its_teardown_whatever_its_last_test_did(suite: Suite) -> None:
+    """That test may have failed, also as expected: the fixture's leak is not of its making."""
+    text = "@pytest.fixture(scope='module')\ndef cars():\n    leak()\n{}def test_last(cars): assert 0\n"
+    result = suite(text.format("@pytest.mark.xfail\n"), "--whoholds=error")
+    result.assert_outcomes(xfailed=1, errors=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    said(result, "ERROR test_cars.py::test_last - whoholds: left-open: *")
+    suite(text.format(""), "--whoholds=error").assert_outcomes(failed=1, errors=1)
+
+
+@pytest.mark.once
+def test_a_leak_beside_a_failed_setup_is_shown(suite: Suite) -> None:
+    """Below that error, which stays the test's only failure."""
+    text = "@pytest.fixture\ndef cars():\n    leak()\n    1 / 0\ndef test_cars(cars): pass\n"
+    result = suite(text, "--whoholds=error", "--whoholds-no-summary")
+    result.assert_outcomes(errors=1)
+    said(
+        result,
+        "- whoholds at teardown -",
+        "whoholds: left-open: app.py:6 in connect *",
+        "ERROR test_cars.py::test_cars - ZeroDivisionError*",
+    )
+
+
+@pytest.mark.once
+def test_a_leak_counts_its_test_once_whatever_it_was_before(suite: Suite, pytester: pytest.Pytester) -> None:
+    """Skipped, passed against expectation, or failed for that reason: the terminal and the XML agree."""
+    result = suite(
+        "def test_skips():\n    leak()\n    pytest.skip('no server')\n"
+        "@pytest.mark.xfail\ndef test_passes(): leak()\n"
+        "@pytest.mark.xfail(strict=True)\ndef test_passes_and_must_not(): leak()\n",
+        "--whoholds=error",
+        "--junitxml=out.xml",
+    )
+    assert result.parseoutcomes() == {"failed": 3}
+    assert sum(line.startswith("FAILED ") for line in result.outlines) == 3
+    said(result, "[[]XPASS(strict)[]]", "- whoholds at teardown -", "FAILED *test_passes_and_must_not - [[]XPASS*")
+    (run,) = ET.parse(pytester.path / "out.xml").getroot()
+    assert {name: run.get(name) for name in ("tests", "failures", "skipped", "errors")} == {
+        "tests": "3",
+        "failures": "3",
+        "skipped": "0",
+        "errors": "0",
+    }
+    assert not list(run.iter("skipped"))
 
 
 def test_what_a_shared_fixture_opens_is_judged_when_it_ends(suite: Suite) -> None:
@@ -298,6 +407,16 @@ def test_the_fixture_gives_what_the_running_test_opened(suite: Suite) -> None:
     suite("def test_view(whoholds): pass\n", "--whoholds=off").assert_outcomes(skipped=1)
 
 
+@pytest.mark.once
+def test_a_running_test_may_be_the_first_to_ask_for_the_fixture(suite: Suite) -> None:
+    """What it opens from then on is counted, and the tests after it run as ever."""
+    suite(
+        "def test_view(request):\n    whoholds = request.getfixturevalue('whoholds')\n    connect().close()\n"
+        "    assert whoholds.connects == 1\n"
+        "def test_plain(): leak()\n"
+    ).assert_outcomes(passed=2)
+
+
 def test_it_keeps_nobodys_objects(suite: Suite) -> None:
     """What a test drops is gone at the end of the test, and what it left can still be freed."""
     suite(
@@ -423,6 +542,31 @@ def test_innocent(whoholds):
     result = suite(text, "--whoholds=error", "--whoholds-rule=too-many-at-once=error", "-p", "no:randomly")
     result.assert_outcomes(passed=2)
     result.stdout.no_fnmatch_line("*in *test_innocent*")
+
+
+@pytest.mark.once
+def test_what_an_earlier_test_borrowed_makes_no_nesting(suite: Suite) -> None:
+    """A test or fixture that is over did not give its loan back; the test that borrows then holds only one."""
+    needed("sqlalchemy")
+    text = """
+from sqlalchemy import create_engine, pool
+engine = create_engine('sqlite:///pool.db', poolclass=pool.QueuePool)
+@pytest.fixture(scope='class')
+def cars():
+    kept.append(engine.connect())
+class TestCars:
+    def test_leaks(self, cars): kept.append(engine.connect())
+class TestInnocent:
+    def test_innocent(self):
+        engine.connect().close()
+    def test_nests(self):
+        first = engine.connect()
+        engine.connect().close()
+        first.close()
+"""
+    result = suite(text, "--whoholds", "--whoholds-rule=second-while-holding=error")
+    said(result, "FAILED *test_nests - whoholds: second-while*")
+    result.stdout.no_fnmatch_line("FAILED *test_innocent*")
 
 
 @pytest.mark.once

@@ -197,6 +197,7 @@ class Finding:
     names: tuple[str, ...] = ()  # names of the owners involved, if they are not the owners of its handles
     verdict: str = ""  # of `waiting-too-long`: `leaked`, `too small` or `deadlock`
     waiting: tuple[Asking, ...] = ()  # of `waiting-too-long`: who waits
+    held: tuple[Handle, ...] = ()  # of `second-while-holding`: what its owners held when they asked for `handles`
     # --- by the watch
     id: str = ""
     time: float = 0.0  # seconds since the epoch

@@ -65,6 +65,7 @@ def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
     all_inners = first.inners if len(group) == 1 else [inner for nesting in group for inner in nesting.inners]
     inners = dict.fromkeys(all_inners)  # each once
     handles = tuple([inner for inner in inners if isinstance(inner, Handle) and inner.opened_stamp])
+    outers = tuple(dict.fromkeys([outer for nesting in group for outer in nesting.outers]))
     owners = max(*(nesting.pair.most for nesting in group), 1 if isinstance(first.lender, Pool) else _LEAST)
     at_once = 1 + max(map(held.__getitem__, inners))
     safe = owners * (at_once - 1) + 1
@@ -76,7 +77,7 @@ def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
         "second-while-holding",
         INFO if room >= _ROOM * safe and not in_vain else WARNING,
         first.outers[0].database,
-        handles or tuple(dict.fromkeys([outer for nesting in group for outer in nesting.outers])),
+        handles or outers,
         len(inners),
         f"asked for %d more{_in_vain(in_vain, len(inners))} while holding %d",
         (len(inners), *((in_vain,) if 0 < in_vain < len(inners) else ()), at_once - 1),
@@ -89,6 +90,7 @@ def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
             _STARVES.format(owners=owners, s="s" * (owners != 1), at_once=at_once, safe=safe),
         ),
         advice=(ONE_IS_ENOUGH,),
+        held=outers,
     )
 
 

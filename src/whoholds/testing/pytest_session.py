@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -24,8 +26,16 @@ from whoholds.reporting.matters import matters, reports
 from whoholds.settings.matching import WrongSetting
 from whoholds.switch import is_on
 from whoholds.testing import baseline
-from whoholds.testing.policy import ERROR, Policy, WrongPolicy
-from whoholds.testing.pytest_failure import Failure, passed_no_more, report_of_failure
+from whoholds.testing.policy import Policy, WrongPolicy
+from whoholds.testing.pytest_failure import (
+    SECTION,
+    count_once,
+    fail,
+    failed,
+    failed_call_of,
+    is_a_leak,
+    show_beside_error,
+)
 from whoholds.testing.pytest_options import (
     baseline_path,
     choices_from,
@@ -44,6 +54,8 @@ from whoholds.watching.running import current
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+
+    from _pytest.nodes import Node
 
     from whoholds.analysis.finding import Finding
     from whoholds.settings.limits import Limits
@@ -64,6 +76,9 @@ RUNNERS = (
     "execnet",
     "coverage",
     "pytest_django",
+    "pytest_forked",
+    "pytest_rerunfailures",
+    "pytest_retry",
 )
 
 
@@ -75,10 +90,11 @@ class Session:
         self._tests: dict[pytest.Item, Scope] = {}
         self._opened: dict[pytest.Item, Opened] = {}
         self._fixtures: dict[Any, Scope] = {}
-        self._choices: dict[pytest.Item, Policy] = {}
+        self._marked: dict[pytest.Item, Policy] = {}
+        self._policies: WeakKeyDictionary[Scope, Policy] = WeakKeyDictionary()  # where markers ask for something else
         self._wrong: dict[pytest.Item, str] = {}  # what is wrong with a test's marker, in a worker
         self._pending: list[Verdict] = []  # the verdicts on fixtures that have ended and are in no report yet
-        self._failed: set[str] = set()  # tests that failed for reasons of their own
+        self._reports: list[pytest.TestReport] = []  # the reports of the running test until now
         self.summary = Summary(config)
         self._recorder = Tallies()
         self._watch: Watch | None = None
@@ -143,27 +159,32 @@ class Session:
     # --- the demands on tests -----------------------------------------------------------------------------------
 
     def read_markers(self, items: Sequence[pytest.Item]) -> None:
-        """Read the markers of `items`, the outermost first. Raises UsageError for an invalid marker.
+        """Read the markers of `items`. Raises UsageError for an invalid marker.
 
         In a worker of pytest-xdist nobody would see that error: there the test fails, with the same words.
         """
         for item in items:
-            choices = self.choices
-            for marker in reversed(list(item.iter_markers("whoholds"))):
-                try:
-                    choices = choices.marked(marker.args, marker.kwargs)
-                except WrongPolicy as wrong:
-                    if not hasattr(self.config, "workerinput"):
-                        raise pytest.UsageError(f"{item.nodeid}: {wrong}") from None
-                    self._wrong[item] = f"{item.nodeid}: {wrong}"
-            self._choices[item] = choices
+            try:
+                self._marked[item] = self._marked_policy(item)
+            except WrongPolicy as wrong:
+                if not hasattr(self.config, "workerinput"):
+                    raise pytest.UsageError(f"{item.nodeid}: {wrong}") from None
+                self._wrong[item] = f"{item.nodeid}: {wrong}"
 
-    def choices_of(self, item: pytest.Item) -> Policy:
-        """The policy for this test."""
-        return self._choices.get(item, self.choices)
+    def _marked_policy(self, node: Node) -> Policy:
+        """The policy for a test, class or module by its markers, the outermost first. Raises `WrongPolicy`."""
+        policy = self.choices
+        for marker in reversed(list(node.iter_markers("whoholds"))):
+            policy = policy.marked(marker.args, marker.kwargs)
+        return policy
 
     def opened_by(self, item: pytest.Item) -> Opened:
-        """What the running test opened until now, for the fixture `whoholds`."""
+        """What the running test opened until now, for the fixture `whoholds`.
+
+        A test that asks for the fixture only while it runs may be the first to need the watch: its scope begins here.
+        """
+        if item not in self._opened:
+            self._begin(item)
         return self._opened[item]
 
     # --- tests --------------------------------------------------------------------------------------------------
@@ -182,6 +203,8 @@ class Session:
             self._leave(other)
         if self._watch is not None:
             scope = self._tests[item] = Scope(item.nodeid, "test")
+            if item in self._marked:
+                self._policies[scope] = self._marked[item]
             record = self._recorder.follow(scope, self._watch.ledger.stamps)
             self._opened[item] = Opened(self._watch, record)
             scoping.begin(scope)
@@ -199,15 +222,13 @@ class Session:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Judges the test after its teardown; the teardown's report carries the verdict."""
         report = yield
-        if report.failed or hasattr(report, "wasxfail") or (call.excinfo is not None and not report.skipped):
-            self._failed.add(item.nodeid)
+        if call.when == "setup":
+            self._reports.clear()
+        self._reports.append(report)
         if call.when == "call" and report.failed and "whoholds" in getattr(item, "fixturenames", ()):
             self._show_findings(item, report)
         if call.when == "teardown":
-            leak = self._judge(item, report)
-            if leak is not None:
-                item.ihook.pytest_runtest_logreport(report=leak)
-            self._failed.discard(item.nodeid)
+            self._judge(item, report)
         return report
 
     def _show_findings(self, item: pytest.Item, report: pytest.TestReport) -> None:
@@ -220,23 +241,27 @@ class Session:
         if findings:
             report.sections.append(("whoholds.findings", self._texts(findings)))
 
-    def _judge(self, item: pytest.Item, report: pytest.TestReport) -> pytest.TestReport | None:
-        """The report that fails the test, if it leaks and had not failed by itself, otherwise None."""
+    def _judge(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Judge the test and the shared fixtures that ended with it; `report`, of its teardown, gets the verdicts."""
         scope = self._leave(item)
-        watch = self._watch
-        if scope is None or watch is None:
-            return None
-        choices = self.choices_of(item)
-        if choices.asks:
-            judged = self._held_against_the_baseline(judge(watch, self._recorder, scope, choices))
-        else:
-            judged = verdict(scope, self._recorder.leave(scope), choices)
-        verdicts = [judged, *self._pending]
+        if scope is None or self._watch is None:
+            return
+        verdicts = [self._verdict_on(scope, self._watch), *self._pending]
         self._pending = []
         if not any(each.record.handles or each.judged for each in verdicts):
-            return None
+            return
         vars(report)["whoholds"] = self._as_data(verdicts)  # xdist sends a report's attributes along
-        return self._tell(item, report, verdicts)
+        self._tell(report, verdicts)
+
+    def _verdict_on(self, scope: Scope, watch: Watch) -> Verdict:
+        """The verdict on a test or fixture that has ended, by its own policy and the baseline."""
+        policy = self._policies.get(scope, self.choices)
+        if not policy.asks:
+            return verdict(scope, self._recorder.leave(scope), policy)
+        judged = judge(watch, self._recorder, scope, policy)
+        if self.config.getoption("whoholds_update_baseline"):
+            return fails_for_new_only(judged, {finding.fingerprint: None for finding in judged.failing})
+        return judged if self.known is None else fails_for_new_only(judged, self.known)
 
     def _as_data(self, verdicts: list[Verdict]) -> list[dict[str, Any]]:
         """The verdicts as JSON types; their findings go to the picture, too."""
@@ -245,34 +270,24 @@ class Session:
             self._picture.add(finding for each in data for finding in each["findings"])
         return data
 
-    def _held_against_the_baseline(self, judged: Verdict) -> Verdict:
-        if self.config.getoption("whoholds_update_baseline"):
-            return fails_for_new_only(judged, {finding.fingerprint: None for finding in judged.failing})
-        return judged if self.known is None else fails_for_new_only(judged, self.known)
-
-    def _tell(self, item: pytest.Item, report: pytest.TestReport, verdicts: list[Verdict]) -> pytest.TestReport | None:
-        """A second report of the call, if the test leaks and had passed; `report` gets the other findings."""
+    def _tell(self, report: pytest.TestReport, verdicts: list[Verdict]) -> None:
+        """`report` gets the findings: as a failure of the test's call, of this teardown, or as a section."""
         found = [finding for each in verdicts for finding, _ in each.judged]
-        failing = [finding for each in verdicts for group in matters(each.failing) for finding in group]
         if not found:
-            return None
+            return
         report.user_properties = [
             *report.user_properties,
             *(("whoholds", message(finding)) for finding in found),
         ]
-        leak = None
-        if failing and item.nodeid not in self._failed:
-            failure = Failure(failing, message(failing[0]), self._texts(failing))
-            found = [finding for finding in found if finding not in failing]
-            if verdicts[0].failing:
-                leak = report_of_failure(item, failure)
-                vars(leak)["whoholds_failed"] = True
-            else:  # the leak of a fixture that ended with this test, which did nothing wrong
-                report.outcome = "failed"
-                report.longrepr = failure
+        of_the_call = bool(verdicts[0].failing) and not any(map(failed, self._reports))
+        # A shared fixture that leaks is an error of the teardown it ended in: this test did nothing wrong.
+        judged = verdicts if of_the_call else [] if report.failed else verdicts[1:]
+        failing = [finding for each in judged for group in matters(each.failing) for finding in group]
+        if failing:
+            fail(report, failing, self._texts(failing), of_the_call=of_the_call)
+        found = [finding for finding in found if finding not in failing]
         if found:
-            report.sections.append(("whoholds at teardown", self._texts(found)))
-        return leak
+            report.sections.append((SECTION, self._texts(found)))
 
     def _texts(self, findings: Sequence[Finding]) -> str:
         groups = matters(findings)
@@ -282,7 +297,9 @@ class Session:
     # --- fixtures -----------------------------------------------------------------------------------------------
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, Any, Any]:
         """Begins the scope of a fixture for several tests: what the fixture opens is judged when it ends."""
         if self._watch is None or fixturedef.scope == "function":
             return (yield)
@@ -290,6 +307,8 @@ class Session:
         if scope is None:
             scope = self._fixtures[fixturedef] = Scope(name_of(fixturedef), "fixture")
             self._recorder.follow(scope)
+            with suppress(WrongPolicy):  # the test with that marker fails
+                self._policies[scope] = self._marked_policy(request.node)
         scoping.begin(scope)
         try:
             return (yield)
@@ -304,7 +323,7 @@ class Session:
         if scope is None or self._watch is None:
             return
         scoping.over(scope)
-        self._pending.append(self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices)))
+        self._pending.append(self._verdict_on(scope, self._watch))
 
     # --- the end ------------------------------------------------------------------------------------------------
 
@@ -314,7 +333,6 @@ class Session:
         result = yield
         self._late()
         data = self._as_data([each for each in self._pending if each.record.handles or each.judged])
-        failing = any(each.failing for each in self._pending)
         self._pending = []
         output = getattr(self.config, "workeroutput", None)
         if output is not None:
@@ -322,13 +340,12 @@ class Session:
             self._draw()
             return result
         self._draw()
-        self.summary.add(data, failed=failing)
-        failing = failing or self.summary.failed_late
+        self.summary.add(data, late=True)
         if self._update():
             return result
         if self.known is not None:
             self.summary.compared = baseline.compare(self.known, self.summary.records())
-        if failing and session.exitstatus == pytest.ExitCode.OK:
+        if self.summary.failing_late and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return result
 
@@ -361,9 +378,7 @@ class Session:
         for scope, record in by_scope.items():
             if any(handle.open for handle in record.handles.values()):
                 self._recorder.follow(scope).handles.update(record.handles)
-                self._pending.append(
-                    self._held_against_the_baseline(judge(self._watch, self._recorder, scope, self.choices))
-                )
+                self._pending.append(self._verdict_on(scope, self._watch))
 
     def _update(self) -> bool:
         path = baseline_path(self.config)
@@ -376,18 +391,32 @@ class Session:
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Adds the findings that a worker sent at its end. Called in pytest-xdist's controller."""
-        data = getattr(node, "workeroutput", {}).get("whoholds", [])
-        self.summary.add(data, failed=any(finding["does"] == ERROR for entry in data for finding in entry["findings"]))
+        self.summary.add(getattr(node, "workeroutput", {}).get("whoholds", []), late=True)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Adds the findings of each report, from this process or from a worker, to the summary."""
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> Generator[None, Any, Any]:
+        """Logs the failed call that the report of a teardown carries, before that report.
+
+        Plug-ins that run a test again or in a process of its own log its reports later than pytest, or not at all.
+        The findings of each report, from this process or from a worker, go to the summary.
+        """
+        call = failed_call_of(report)
+        if call is not None:
+            session: Any = self.config.pluginmanager.get_plugin("session")
+            hooks = session.gethookproxy(self.config.rootpath / report.location[0])
+            hooks.pytest_runtest_logreport(report=call)
+        done = yield
         self.summary.add(getattr(report, "whoholds", []))
-        if getattr(report, "whoholds_failed", False):
-            passed_no_more(self.config, report.nodeid)
+        if is_a_leak(report):
+            count_once(self.config, report)
+        if report.when == "teardown":
+            show_beside_error(self.config, report)
+        return done
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Writes the table of leaks by opening line and tests by peak."""
+        """Writes the table of leaks by opening line and tests by peak, and what failed the run alone."""
         if self.config.getoption("whoholds_github"):
             self.summary.annotate(terminalreporter)
         if self._table:
             self.summary.write(terminalreporter, asked=bool(self.choices.mode))
+        self.summary.write_late(terminalreporter)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.analysis.finding import ERROR as FAILURE
 from whoholds.analysis.finding import WARNING
 from whoholds.reporting.ci import github_lines
-from whoholds.reporting.matters import matters_of_records
+from whoholds.reporting.matters import matters_of_records, report_of
 from whoholds.reporting.words import number_of, recorded_place
 from whoholds.testing.policy import ERROR
 
@@ -27,15 +27,25 @@ class Summary:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._entries: list[dict[str, Any]] = []
-        self.failed_late = False
+        self._late: list[dict[str, Any]] = []  # the entries that no test's report could carry
         self.compared: Comparison | None = None
         self.written = ""
         self.drawn = ""  # where the picture is
 
-    def add(self, entries: list[dict[str, Any]], *, failed: bool = False) -> None:
-        """Add the data of one report, or of one worker's end."""
+    def add(self, entries: list[dict[str, Any]], *, late: bool = False) -> None:
+        """Add the data of one report; `late` is what came when the tests' reports were over, also in a worker."""
         self._entries += entries
-        self.failed_late = self.failed_late or failed
+        if late:
+            self._late += entries
+
+    @property
+    def failing_late(self) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
+        """What fails the run although no test's report could say so: each entry with the records of one matter."""
+        return [
+            (entry, matter)
+            for entry in self._late
+            for matter in matters_of_records([finding for finding in entry["findings"] if finding["does"] == ERROR])
+        ]
 
     def records(self) -> list[dict[str, Any]]:
         """The records of all findings, as the journal has them."""
@@ -77,6 +87,18 @@ class Summary:
             reporter.write_line(f"picture: {self.drawn}")
         for line in self.compared.lines() if self.compared is not None else ():
             reporter.write_line(line, yellow=True)
+
+    def write_late(self, reporter: pytest.TerminalReporter) -> None:
+        """Write what fails the run although no test's report could say so: the reports, then a line for each."""
+        if not self.failing_late:
+            return
+        reporter.section("whoholds: found when the tests were over", sep="=")
+        for _, matter in self.failing_late:
+            for line in report_of(matter).splitlines():
+                reporter.write_line(line, red=line.startswith("whoholds: "))
+        for entry, matter in self.failing_late:
+            outcome = "FAILED" if entry["kind"] == "test" else "ERROR"
+            reporter.write_line(f"{outcome} {entry['name']} - whoholds: {matter[0]['message']}")
 
     def _headline(self, groups: list[list[dict[str, Any]]]) -> str:
         connects = sum(entry["connects"] for entry in self._entries)

@@ -142,8 +142,17 @@ class Tallies:
             ):
                 continue  # the block itself raises this finding, and a test that catches it has judged it
             mine = tuple(handle for handle in finding.handles if handle.opened_stamp in record.handles)
-            if mine and len(record.findings) < MOST:
+            if mine and len(record.findings) < MOST and not self._holds_leaks(finding, record):
                 record.findings += self._share(finding, mine)
+
+    def _holds_leaks(self, finding: Finding, record: Tally) -> bool:
+        """Whether all that the owners of `finding` held meanwhile was left open by tests or fixtures that are over."""
+        return bool(finding.held) and all(
+            handle.opened_stamp not in record.handles
+            and handle.scope is not None
+            and not self._over.isdisjoint((handle.scope, *handle.scope.around))
+            for handle in finding.held
+        )
 
     def _share(self, finding: Finding, mine: tuple[Handle, ...]) -> list[Finding]:
         """The part of `finding` that is about `mine`, those of its handles that one scope opened; [] for none."""

@@ -183,7 +183,9 @@ def _refuse_unknown_keys(config: pytest.Config) -> None:
         keys = list(config.inicfg)
     for key in keys:
         if key.startswith("whoholds") and key not in known:
-            raise pytest.UsageError(f"{key} in {config.inipath}: there is no such key{nearest(key, sorted(known))}")
+            typed = any(given.startswith(f"{key}=") for given in config.getoption("override_ini") or ())
+            where = "given with -o" if typed else f"in {config.inipath}"
+            raise pytest.UsageError(f"{key} {where}: there is no such key{nearest(key, sorted(known))}")
 
 
 def _session(config: pytest.Config) -> Session:

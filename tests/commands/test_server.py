@@ -542,6 +542,9 @@ def test_without_a_library_it_says_which_to_install(
     assert f": `pip install {package}` installs one" in said(capsys, f"{system}://me@127.0.0.1:1/shop", code=2)
 
 
+NOT_UNDERSTOOD = "the connection string is not understood: it is a URL, or has the form host=… dbname=…"
+
+
 @pytest.mark.parametrize(
     ("dsn", "expected"),
     [
@@ -549,6 +552,10 @@ def test_without_a_library_it_says_which_to_install(
         ("nonsense", "the connection string is not understood"),
         (f"host='{PASSWORD}", "the connection string is not understood"),
         (f"host=there password={PASSWORD} port=1/shop", "the connection string is not understood: it is a URL, or "),
+        ("postgresql://h:abc/x", f"{NOT_UNDERSTOOD}; its port is a number from 1 to 65535"),
+        (f"postgresql://me:{PASSWORD.strip('@')}/x", f"{NOT_UNDERSTOOD}; its port is a number from 1 to 65535"),
+        ("mysql://h:99999/x", f"{NOT_UNDERSTOOD}; its port is a number from 1 to 65535"),
+        ("host=h port=99999", f"{NOT_UNDERSTOOD}; its port is a number from 1 to 65535"),
         (f"postgresql://me:1/{PASSWORD}there/shop", "the connection string is not understood: in a user name"),
         (f"postgresql://me:1#{PASSWORD}127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
         (f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:1/shop", "me@127.0.0.1:1/shop cannot be asked: "),
@@ -564,6 +571,7 @@ def test_what_cannot_be_asked(dsn: str, expected: str, capsys: pytest.CaptureFix
     text = said(capsys, dsn, code=2)
     assert text.startswith(f"whoholds: {expected}")
     assert text.count("\n") == 1
+    assert PASSWORD.strip("@") not in text
 
 
 @pytest.mark.parametrize(
@@ -591,6 +599,13 @@ def test_a_dsn_in_the_place_of_seconds_is_told_its_place(capsys: pytest.CaptureF
     with pytest.raises(SystemExit):
         main(("server", "--watch", "postgresql://there/shop"))
     assert "takes a number of seconds greater than 0; write it after the DSN" in capsys.readouterr().err
+
+
+def test_a_wait_of_years_is_told_the_most(capsys: pytest.CaptureFixture[str]) -> None:
+    """No system call can wait so long."""
+    with pytest.raises(SystemExit):
+        main(("dump", "1", "--wait", "1e99"))
+    assert "takes a number of seconds greater than 0, 86400 at most" in capsys.readouterr().err
 
 
 def session(pid: int, *blocked_by: int, state: str = RUNNING) -> Session:

@@ -8,6 +8,7 @@ import os
 import re
 import select
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -184,6 +185,34 @@ def test_where_nobody_is_watched_that_is_said() -> None:
     lines = text(overview({}, {}, {})).splitlines()
     assert lines[0] == "whoholds: 0 watched processes hold 0 connections"
     assert "once it is watched (WHOHOLDS=1) and has opened a connection" in lines[1]
+
+
+def test_where_nobody_answers_that_is_said_first() -> None:
+    """A process that is stopped holds what it held: nobody knows how much that is."""
+    seen = overview({}, {}, {2: "is stopped (by SIGSTOP or Ctrl-Z)"})
+    assert text(seen).splitlines()[0] == "whoholds: 1 watched process does not answer"
+
+
+@LINUX
+def test_a_terminal_without_a_screen_gets_text() -> None:
+    """An editor's shell sets TERM=dumb: it shows the codes of a screen as they are."""
+    import pty
+
+    reads, writes = pty.openpty()
+    command = [sys.executable, "-m", "whoholds", "top"]
+    dumb = {**os.environ, "TERM": "dumb"}
+    process = subprocess.Popen(command, stdin=writes, stdout=writes, stderr=writes, env=dumb)
+    os.close(writes)
+    shown = b""
+    try:
+        while shown.count(b"\n") < 2:
+            shown += os.read(reads, 1000)
+    finally:
+        process.terminate()
+        process.wait()
+        os.close(reads)
+    assert b"whoholds: " in shown
+    assert b"\x1b" not in shown
 
 
 @LINUX

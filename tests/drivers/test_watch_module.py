@@ -6,6 +6,7 @@ import asyncio
 import copy
 import gc
 import inspect
+import json
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -301,6 +302,12 @@ def test_a_connection_that_is_awaited_itself_is_one_object() -> None:
 
     with watching(module) as watch:
         asyncio.run(program())
+
+
+def test_a_module_without_connect_is_told_who_takes_it() -> None:
+    """`WHOHOLDS_WATCH=json`: the message names the setting."""
+    with pytest.raises(TypeError, match="^json has no function connect: WHOHOLDS_WATCH and watch_module"):
+        driver_for(json)
 
 
 def test_a_proxy_goes_by_the_name_of_what_it_stands_before() -> None:

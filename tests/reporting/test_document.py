@@ -143,7 +143,22 @@ def test_findings_since_a_time(journal: Path, capsys: pytest.CaptureFixture[str]
     data = told(capsys, journal, "--since", after.astimezone().replace(tzinfo=None).isoformat())
     assert (data["findings"], data["filter"]["since"]) == ([], iso(after.timestamp()))
     assert main(["report", str(journal), "--since", after.isoformat()]) == 0
-    assert "shown above: 0 of 2 findings" in capsys.readouterr().out
+    assert "whoholds: nothing matches; shown above: 0 of 2 findings" in capsys.readouterr().out
+
+
+def test_one_finding_is_one(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a run with a single finding, one that does not match is not shown, and said so."""
+    kept = [line for line in journal.read_text("utf-8").splitlines() if '"collected-open"' not in line]
+    journal.write_text("\n".join(kept), "utf-8")
+    assert main(["report", str(journal), "--rule", "refused"]) == 0
+    assert "nothing matches; shown above: 0 of 1 finding (--rule refused)" in capsys.readouterr().out
+
+
+def test_handles_are_for_json(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The text has no place for them: the option would do nothing."""
+    with pytest.raises(SystemExit):
+        main(["report", str(journal), "--handles"])
+    assert "--handles takes --json beside it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1.5d", 129600)])

@@ -124,6 +124,10 @@ BAD = [
     ("whoholds = true", "whoholds=True: a file cannot switch whoholds on or off; set WHOHOLDS=1 in the environment"),
     ("config = 'x'", "pyproject.toml: config=x: a settings file names no other"),
     ("ignore = ['@nowhere']", "nowhere: it takes a file that can be read after @ (No such file or directory)"),
+    ("too_many = true", "pyproject.toml: too_many=True: it takes a number"),
+    ("every = true", "pyproject.toml: every=True: it takes seconds"),
+    ("frames = true", "pyproject.toml: frames=True: it takes a number"),
+    ("journal = true", "pyproject.toml: journal=True: it takes a path"),
     ("every = ", "pyproject.toml: this is no TOML: Invalid value (at line 2, column"),
 ]
 

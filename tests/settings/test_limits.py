@@ -90,6 +90,9 @@ BAD = [
     ("WHOHOLDS_TOO_MANY", "inf", "a number and, if wanted, others for some files: 60 or 60,600@jobs/*.py"),
     ("WHOHOLDS_OWNER_GONE", "-0.1", "seconds, 0 or more, such as 30 or 0.5"),
     ("WHOHOLDS_STORM", "0", "a number greater than 0, such as 1 or 0.5"),
+    ("WHOHOLDS_EVERY", "0.0001", "a number greater than 0, such as 1 or 0.5; the least is 0.001"),
+    ("WHOHOLDS_JOURNAL_MB", "0.00001", "a number greater than 0, such as 1 or 0.5; the least is 0.001"),
+    ("WHOHOLDS_TOO_MANY", "1e99", "60 or 60,600@jobs/*.py; from 0 to 1000000000"),
     ("WHOHOLDS_STORM_FOR", "nan", "seconds, 0 or more, such as 30 or 0.5"),
     ("WHOHOLDS_SERVER_LIMIT", "1.5", "a whole number, 0 or more"),
     ("WHOHOLDS_ASK_SERVER", "2", "1 or 0"),
@@ -105,6 +108,8 @@ BAD = [
     ("WHOHOLDS_MAX_HANDLES", "-5", "a whole number, 1 or more"),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGUSR3", "the name of a signal, such as SIGUSR1 (did you mean "),
     ("WHOHOLDS_DUMP_SIGNAL", "SIGKILL", "the name of a signal, such as SIGUSR1"),
+    ("WHOHOLDS_DUMP_SIGNAL", "SIGKILL", "such as SIGUSR1; no program can catch that one"),
+    ("WHOHOLDS_DUMP_SIGNAL", "stop", "such as SIGUSR1; no program can catch that one"),
     ("WHOHOLDS_DUMP", "SIGTERM", "1 or 0"),
     ("WHOHOLDS_SIGTERM", "SIGTERM", "1 or 0"),
     ("WHOHOLDS_LOG", "reports", "one of report, line (did you mean report?)"),
@@ -149,6 +154,8 @@ def test_every_setting_is_tested_with_good_and_bad_values() -> None:
         ("WHOHOLDS_TOOMANY", "WHOHOLDS_TOO_MANY"),
         ("WHOHOLDS_IDLE_IN_TRANS", "WHOHOLDS_IDLE_IN_TRANSACTION"),
         ("WHOHOLDS_HELD", "WHOHOLDS_HELD_TOO_LONG"),
+        ("WHOHOLDS_journal", "WHOHOLDS_JOURNAL"),
+        ("WHOHOLDS_Too_Mani", "WHOHOLDS_TOO_MANY"),
     ],
 )
 def test_a_setting_that_does_not_exist_is_an_error_with_the_nearest_name(variable: str, nearest: str) -> None:

@@ -342,6 +342,7 @@ def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pyt
         (["--whoholds", "--whoholds-allow=lost"], "", "--whoholds-allow takes a rule, rule@path-glob"),
         (["--whoholds-baseline=none.json"], "", "none.json: No such file*--whoholds-update-baseline"),
         (["--whoholds", "-o", "whoholds_too_many=few"], "", "whoholds_too_many=few: it takes"),
+        (["--whoholds", "-o", "whoholds_to_many=3"], "", "whoholds_to_many given with -o: there is no such key"),
         (["--whoholds", "-o", "whoholds_summary=few"], "", "whoholds_summary takes true or false (*'few')"),
         (
             [],

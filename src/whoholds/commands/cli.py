@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(options, whole.error)
     if options.command == "report" and asked(options) and (options.rule or options.since):
         whole.error(f"--{next(iter(asked(options)))} draws the whole run: it takes no --rule and no --since")
+    if options.command == "report" and options.handles and not options.json:
+        whole.error("--handles takes --json beside it")
     try:
         code = _COMMANDS[options.command](options)
         if sys.stdout is not None:  # None if stdout was closed before the start
@@ -276,14 +278,14 @@ _LONGEST = 86400.0  # seconds
 
 
 def _seconds(text: str) -> float:
-    where = "; write it after the DSN" if "://" in text or "=" in text else ""
-    wrong = argparse.ArgumentTypeError(f"takes a number of seconds greater than 0{where}")  # a DSN may have a password
+    takes = "takes a number of seconds greater than 0"
     try:
         seconds = float(text)
     except ValueError:
-        raise wrong from None
+        where = "; write it after the DSN" if "://" in text or "=" in text else ""
+        raise argparse.ArgumentTypeError(f"{takes}{where}") from None  # without the text: a DSN may have a password
     if not 0 < seconds <= _LONGEST:
-        raise wrong
+        raise argparse.ArgumentTypeError(f"{takes}, {_LONGEST:g} at most")
     return seconds
 
 

@@ -23,6 +23,7 @@ from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.report import stamped
 from whoholds.reporting.summary import Contents, lines_of
+from whoholds.reporting.words import number_of
 from whoholds.settings.matching import nearest
 from whoholds.text.streams import AUTO, NEVER, forget, print_on, say
 from whoholds.text.visible import visible
@@ -147,8 +148,11 @@ def _lines(
     if rules or since is not None:
         chosen = [f"--rule {rule}" for rule in rules]
         chosen += [f"--since {since.astimezone():%Y-%m-%d %H:%M:%S}"] if since is not None else []
-        total = len(matters_of_records(contents.findings if verbose or rules else contents.above_info))
-        said = f"whoholds: shown above: {len(shown)} of {total} findings ({', '.join(chosen)}); the whole run:"
+        total = number_of(
+            len(matters_of_records(contents.findings if verbose or rules else contents.above_info)), "finding"
+        )
+        none = "" if shown else "nothing matches; "
+        said = f"whoholds: {none}shown above: {len(shown)} of {total} ({', '.join(chosen)}); the whole run:"
         yield visible(said), ""
     yield "\n".join(lines_of(contents)), ""
 

@@ -24,9 +24,10 @@ _NO_LIBRARY = "the screen needs textual: pip install 'whoholds[top]'; or use `wh
 
 
 def top(*, once: bool = False, wanted: str = "") -> int:
-    """Show the watched processes until the user ends it, or once as text; in a pipe, as text again and again.
+    """Show the watched processes until the user ends it, or once as text.
 
-    `wanted` is the filter to begin with. Returns 0, or 2 if it cannot be shown here.
+    In a pipe, and in a terminal that has no screen (TERM=dumb), it is text again and again. `wanted` is the filter to
+    begin with. Returns 0, or 2 if it cannot be shown here.
     """
     if not can_be_listed():
         one = "`whoholds dump PID` asks one process"
@@ -35,7 +36,8 @@ def top(*, once: bool = False, wanted: str = "") -> int:
         return 2
     if once:
         return _once(wanted)
-    if not sys.stdout.isatty() or not sys.stdin.isatty():
+    dumb = os.environ.get("TERM") in ("dumb", "unknown")  # it would print the codes that place the screen's parts
+    if dumb or not sys.stdout.isatty() or not sys.stdin.isatty():
         return _in_pipe(wanted)
     try:
         import textual  # noqa: F401 - an extra

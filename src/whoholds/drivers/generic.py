@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def driver_for(module: ModuleType, system: str = "") -> Callable[[Ledger], AbstractContextManager[None]]:
     """A driver that watches `module`. Raises TypeError if the module has no `connect`."""
     if not callable(getattr(module, "connect", None)):
-        raise TypeError(f"watch_module({module!r}): it takes a DB-API 2.0 module, with a connect function")
+        name = getattr(module, "__name__", repr(module))
+        raise TypeError(f"{name} has no function connect: WHOHOLDS_WATCH and watch_module() take DB-API 2.0 modules")
 
     def driver(ledger: Ledger) -> AbstractContextManager[None]:
         kit.library(module.__name__.partition(".")[0])

@@ -27,10 +27,13 @@ class Overview:
     lines: list[Row] = field(default_factory=list)
     processes: list[Row] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    silent: int = 0  # watched processes that did not answer
 
     @property
     def summary(self) -> str:
         """`20 watched processes hold 61 connections, 12 of them idle in transaction; 3 requests wait for a pool`."""
+        if self.silent and not self.processes:
+            return f"{self.silent} watched process{'es do' if self.silent > 1 else ' does'} not answer"
         held = sum(row["held"] for row in self.processes)
         idle = sum(row[IN_TRANSACTION] for row in self.lines)
         waiting = sum(row["waiting"] for row in self.processes)
@@ -91,6 +94,7 @@ def overview(
         ),
     )
     unheard = {pid: why for pid, why in silent.items() if pid not in now}
+    seen.silent = len(unheard)
     seen.remarks += [why if why.startswith("process ") else f"process {pid} {why}" for pid, why in unheard.items()]
     seen.remarks += [_UNLISTED.format(pid, count) for pid, said in now.items() if (count := _unlisted(said))]
     if not now and not unheard:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from whoholds.ledger.database import address
 
 _FORM = "the connection string is not understood: it is a URL, or has the form host=… dbname=…"
+_PORT = f"{_FORM}; its port is a number from 1 to 65535"  # without what it got, which may be a password without a host
 _SYSTEMS = {"postgresql": "postgresql", "postgres": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
@@ -58,11 +59,18 @@ def _of_url(dsn: str) -> Target:
         "user": unquote(parts.username or ""),
         "password": unquote(parts.password or ""),
         "host": unquote(parts.hostname or ""),
-        "port": str(parts.port or ""),
+        "port": _port_text(parts),
         "dbname": unquote(parts.path[1:]),
     }
     pairs |= {key: unquote(value) for key, _, value in (pair.partition("=") for pair in parts.query.split("&"))}
     return _target(_SYSTEMS[system], library, pairs, f"{system}{dsn[len(parts.scheme) :]}")
+
+
+def _port_text(parts: SplitResult) -> str:
+    try:
+        return str(parts.port or "")
+    except ValueError:
+        raise CannotAsk(_PORT) from None
 
 
 def _of_pairs(dsn: str) -> Target:
@@ -76,6 +84,8 @@ def _of_pairs(dsn: str) -> Target:
 
 
 def _target(system: str, library: str, pairs: dict[str, str], dsn: str) -> Target:
-    """The target of libpq's words for its parts. Raises ValueError for a port that is no number."""
+    """The target of libpq's words for its parts. Raises `CannotAsk` for a port that is no number."""
     user, password, host, port, name = (pairs.get(key, "") for key in ("user", "password", "host", "port", "dbname"))
+    if port and not (port.isdecimal() and 0 < int(port) < 1 << 16):
+        raise CannotAsk(_PORT)
     return Target(system, library, user, password, host, int(port) if port else None, name, dsn)

@@ -128,7 +128,7 @@ def _values(path: str, table: Mapping[str, Any]) -> dict[str, Any]:
             raise WrongSetting(label, value, "", why=_NOT_IN_A_FILE[key])
         if key not in by_name:
             known = sorted(by_name.keys() - _NOT_IN_A_FILE)
-            raise WrongSetting(label, value, "", why=f"there is no such setting{nearest(key.lower(), known)}")
+            raise WrongSetting(label, value, "", why=f"there is no such setting{nearest(key, known)}")
         values[key] = given(by_name[key], _beside(path, key, value), label)
     return values
 

@@ -49,6 +49,8 @@ def given(setting: Field[Any], value: Any, label: str) -> Any:
     `label` names the setting in the message of the `WrongSetting` that this raises.
     """
     takes, default = setting.metadata["takes"], setting.default
+    if isinstance(value, bool) and not takes.startswith("1"):  # it is no number, though Python takes it for one
+        raise WrongSetting(label, value, takes)
     if isinstance(value, list | tuple) and isinstance(default, tuple | Threshold) and _is_plain(value):
         value = ",".join(map(str, value))
     elif isinstance(value, os.PathLike) and setting.name in ("journal", "config"):

@@ -103,10 +103,14 @@ def matches(frame: Frame, pattern: str) -> bool:
 
 
 def nearest(got: object, known: Iterable[str]) -> str:
-    """` (did you mean …?)` with a known name that begins with `got`, or else the most similar; "" if none is near."""
-    names = list(known)
-    if len(str(got)) > SHOWN:  # too long to resemble a known name, and slow to compare
+    """` (did you mean …?)` with a known name that begins with `got`, or else the most similar, in whatever case.
+
+    "" if none is near.
+    """
+    wanted = str(got)
+    if len(wanted) > SHOWN:  # too long to resemble a known name, and slow to compare
         return ""
-    near = [name for name in names if got and name.startswith(str(got))]
-    near = near or difflib.get_close_matches(str(got), names, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
+    wanted, names = wanted.lower(), {name.lower(): name for name in known}
+    near = [name for name in names if wanted and name.startswith(wanted)]
+    near = near or difflib.get_close_matches(wanted, names, n=1)
+    return f" (did you mean {names[near[0]]}?)" if near else ""

@@ -39,7 +39,9 @@ def number(least: float, kind: type = float) -> Callable[[str, str], Any]:
             value = kind(text)
         except (ValueError, OverflowError):
             raise WrongSetting(name, text, _NUMBERS[kind, least]) from None
-        if not least <= value <= MOST:
+        if value < least:
+            raise WrongSetting(name, text, _NUMBERS[kind, least] + (f"; the least is {least}" if 0 < least < 1 else ""))
+        if not value <= MOST:  # also no number, `nan`
             raise WrongSetting(name, text, f"{_NUMBERS[kind, least]}, {MOST} at most")
         return value
 
@@ -65,7 +67,9 @@ def threshold(name: str, text: str) -> Threshold:
             value = float(first)
         except ValueError:
             raise WrongSetting(name, text, takes) from None
-        if not 0 <= value <= MOST or (at and not pattern) or (not at and default is not None):
+        if not 0 <= value <= MOST:
+            raise WrongSetting(name, text, f"{takes}; from 0 to {MOST}")
+        if (at and not pattern) or (not at and default is not None):
             raise WrongSetting(name, text, takes)
         if at:
             exceptions.append((value, pattern))
@@ -98,14 +102,18 @@ def choice(*choices: str) -> Callable[[str, str], str]:
     return parse
 
 
+_UNCATCHABLE = ("SIGKILL", "SIGSTOP")
+
+
 def signal_name(name: str, text: str) -> str:
     """The name of a signal, with or without its SIG, as SIGUSR1; "" for none."""
     wanted = text.strip().upper()
     wanted = wanted if wanted.startswith("SIG") or not wanted else f"SIG{wanted}"
-    known = [number.name for number in signal.Signals if number.name not in ("SIGKILL", "SIGSTOP")]
+    known = [number.name for number in signal.Signals if number.name not in _UNCATCHABLE]
     if wanted and wanted not in known:
         example = "SIGUSR1" if "SIGUSR1" in known else "SIGBREAK"  # on Windows, Ctrl-Break
-        raise WrongSetting(name, text, f"the name of a signal, such as {example}{nearest(wanted, known)}")
+        why = "; no program can catch that one" if wanted in _UNCATCHABLE else nearest(wanted, known)
+        raise WrongSetting(name, text, f"the name of a signal, such as {example}{why}")
     return wanted
 
 

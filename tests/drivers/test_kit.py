@@ -16,11 +16,14 @@ import whoholds
 from whoholds.drivers import kit
 from whoholds.drivers import sqlite as sqlite_driver
 from whoholds.ledger import faults
+from whoholds.ledger.database import database
 from whoholds.ledger.ledger import Ledger
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from whoholds.analysis.finding import Look
 
 
 class Pool:
@@ -165,6 +168,41 @@ def test_nobody_is_inside_after_a_handlers_exception(interrupting: Callable[...,
         assert handle.caller == 0
         connection.close()
         assert watch.handles == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGUSR1")
+@pytest.mark.parametrize("step", ["identify", "keep"])
+def test_a_connection_that_the_program_does_not_get_is_not_called_unwatched(
+    interrupting: Callable[..., None], step: str
+) -> None:
+    """A signal's handler raised while it was opened; one that the program gets in spite of our fault counts."""
+    looks: list[Look] = []
+    connect = {"identify": lambda *_: (database("sqlite"), None), "keep": lambda *_: None}
+    with Watch(ledger=Ledger(), detectors={}, outputs=[looks.append]) as watch:
+        opens = kit.connector(Pool, watch.ledger, "pools", **{**connect, step: interrupting})
+        with pytest.raises(TimeIsUpError):
+            opens()
+        assert watch.handles == []
+        assert not watch.ledger.unwatched
+        assert isinstance(kit.connector(Pool, watch.ledger, "pools", **{**connect, step: broken})(), Pool)
+        assert watch.handles == []
+    assert "1 connection of pools could not be watched: whoholds failed where it was opened" in looks[-1].remarks
+
+
+def test_connections_of_a_programs_own_class_that_cannot_be_watched_are_counted() -> None:
+    """The class of this program takes our attribute and forgets it."""
+    looks: list[Look] = []
+
+    class Forgets(sqlite3.Connection):
+        def __setattr__(self, name: str, value: object) -> None:
+            pass
+
+    with Watch(ledger=Ledger(), detectors={}, drivers=[sqlite_driver.watch], outputs=[looks.append]) as watch:
+        for _ in range(2):
+            sqlite3.connect(":memory:", factory=Forgets).close()
+        assert watch.handles == []
+    (remark,) = looks[-1].remarks
+    assert remark == "2 connections of sqlite3 could not be watched: a factory of the program's made them"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGUSR1")

@@ -86,9 +86,9 @@ class _Opens(_Connects):
             kept_as = handle
         finally:
             if kept_as is None:
-                self.ledger.cannot_watch(self.driver)
                 if handle is not None:  # no hook would ever report its close
                     self.ledger.closed(handle, OVER)
+                self.ledger.cannot_watch(self.driver, failed=True)
         return shown
 
 

@@ -142,7 +142,7 @@ class _Connects:
             seen = True
         finally:
             if not seen:
-                self.ledger.cannot_watch(self._driver)
+                self.ledger.cannot_watch(self._driver, failed=True)
         return proxy
 
     def opened(self, proxy: Any, where: Database, began: float, at: Any) -> None:

@@ -215,7 +215,7 @@ def _connect(ledger: Ledger, layer: _Layer, original: Callable[..., Any]) -> Any
         return args, {**kwargs, "connection_factory": layer.of(kwargs.get("connection_factory"))}
 
     def made(_: Any, _kept: Any, connection: Any, _frame: Any) -> None:
-        if not hasattr(connection, "_whoholds"):
+        if not hasattr(connection, "_whoholds") and not hasattr(type(connection), "_whoholds"):
             ledger.cannot_watch("psycopg2")
 
     return kit.around(original, after=made, arguments=with_our_class, method=False)

@@ -211,14 +211,14 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         uri = args[7] if len(args) > 7 else kwargs.get("uri", False)  # noqa: PLR2004 - its place
         handle = ledger.opened(CONNECTION, "sqlite3", where(path, uri=uri), self, frame, began=began)
         handle.probe = probe_of_cursors()
-        kept = False
+        kept = None
         try:
             self._whoholds = handle
-            kept = self._whoholds is handle  # the user's class may handle attributes in its own way
+            kept = getattr(self, "_whoholds", None) is handle  # the user's class may handle attributes in its own way
         finally:
             if not kept:
                 ledger.closed(handle, OVER)
-                ledger.cannot_watch("sqlite3")
+                ledger.cannot_watch("sqlite3", failed=kept is None)
 
     return opened
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from whoholds.ledger import cpython, here
+from whoholds.ledger import cpython, faults, here
 from whoholds.ledger import scope as scopes
 from whoholds.ledger.callers import caller_of
 from whoholds.ledger.database import database
@@ -100,7 +100,7 @@ class Ledger:
         # in so many bytes at most
         self.tag: Callable[..., str] | None = None
         self.server_limits: dict[str, int] = {}  # server → connections that it said it allows
-        self.unwatched: dict[str, int] = {}  # driver → connections that could not be watched
+        self.unwatched: dict[tuple[str, bool], int] = {}  # by driver and whether whoholds failed there
         self.keepers: dict[str, Any] = {}  # driver → its `Keepers`: where its hooks look for what was adopted
         self._asked: list[tuple[Handle, Callable[[Any], Any], Callable[[Any], Any] | None]] = []
         # of adopted handles without a weak reference: those that have ended; set by adoption, and asked at each look
@@ -517,9 +517,15 @@ class Ledger:
         if self.active:
             self._scopes.append((scope, next(self._stamp), self.clock()))
 
-    def cannot_watch(self, driver: str) -> None:
-        """A connection was made in a way that could not be watched: counted, and said by `doctor` and the journal."""
-        self.unwatched[driver] = self.unwatched.get(driver, 0) + 1
+    def cannot_watch(self, driver: str, *, failed: bool = False) -> None:
+        """Count a connection that the program gets unwatched; the summary says so.
+
+        A factory of the program's made it or, where it `failed`, the hook that calls this in a `finally` has raised. If
+        that is an exception of the program's own, the program gets no connection, and nothing is counted.
+        """
+        error = sys.exc_info()[1] if failed else None
+        if error is None or (isinstance(error, Exception) and not faults.is_the_programs(error)):
+            self.unwatched[driver, failed] = self.unwatched.get((driver, failed), 0) + 1
 
     # --- what freed itself ------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from whoholds.hooks.threads import real_ident
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.plugins import name_of
+from whoholds.reporting.words import number_of
 from whoholds.settings.limits import Limits
 from whoholds.watching.aside import Asides, failure, place_of
 from whoholds.watching.intended import Intended
@@ -327,10 +328,11 @@ class Watch:
                 remarks.append(  # noqa: PERF401 - clearer as a loop
                     f"{lost} journal lines were dropped: over twice WHOHOLDS_JOURNAL_MB={self.limits.journal_mb:g}"
                 )
-        for driver, count in self.ledger.unwatched.items():
-            remarks.append(
-                f"{count} connections of {driver} could not be watched: a factory of the program's made them"
-            )
+        for (driver, failed), count in self.ledger.unwatched.items():
+            which = f"{number_of(count, 'connection')} of {driver}"
+            them, were = ("it", "it was") if count == 1 else ("them", "they were")
+            why = f"whoholds failed where {were} opened" if failed else f"a factory of the program's made {them}"
+            remarks.append(f"{which} could not be watched: {why}")
         return remarks
 
     def _tell(self, look: Look) -> None:

@@ -266,6 +266,33 @@ def test_the_mixin_judges_after_tear_down_and_cleanups() -> None:
     assert _failures(Async) == {"test_leaks": "left open 1 connection"}
 
 
+def test_the_mixin_adds_no_failure_to_one_of_the_tests_own() -> None:
+    """Nor to that of a subtest; an expected failure stays expected, and an unexpected success that leaks has failed."""
+
+    class Plain(NoLeaksMixin, unittest.TestCase):
+        @unittest.expectedFailure
+        def test_known_bug(self) -> None:
+            leak()
+            self.fail("a reason of its own")
+
+        @unittest.expectedFailure
+        def test_known_bug_that_is_gone(self) -> None:
+            leak()
+
+        def test_sub(self) -> None:
+            with self.subTest(number=1):
+                self.fail("a reason of its own")
+            leak()
+
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(Plain).run(result)
+    assert [test.id().rpartition(".")[2] for test, _ in result.expectedFailures] == ["test_known_bug"]
+    assert not result.errors
+    said = [("own" if "a reason of its own" in text else "leak") for _, text in result.failures]
+    assert sorted(said) == ["leak", "own"]
+    assert not result.unexpectedSuccesses
+
+
 def _failures(case: type[unittest.TestCase]) -> dict[str, str]:
     result = unittest.TestResult()
     unittest.defaultTestLoader.loadTestsFromTestCase(case).run(result)

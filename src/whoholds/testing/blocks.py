@@ -174,16 +174,19 @@ class NoLeaksMixin:
             raise LeakError(report)
 
     def _failed(self, result: Any) -> bool:
-        """Whether the test failed for a reason of its own, which its result, `_outcome` or pytest's result holds."""
+        """Whether the test failed for a reason of its own, also as expected.
+
+        Its result, its `_outcome` or pytest's result holds that reason, under the name of the subtest if one failed.
+        """
         told = [
             *getattr(result, "failures", ()),
             *getattr(result, "errors", ()),
-            *getattr(result, "expectedFailures", ()),
         ]
-        until_then = getattr(getattr(self, "_outcome", None), "errors", ())
+        outcome = getattr(self, "_outcome", None)
         return (
-            any(test is self for test, _ in told)
-            or any(error for _, error in until_then)
+            any(getattr(test, "test_case", test) is self for test, _ in told)
+            or any(error for _, error in getattr(outcome, "errors", ()))
+            or bool(getattr(outcome, "expectedFailure", None))
             or bool(getattr(result, "_excinfo", None))
         )
 

@@ -90,12 +90,28 @@ def limits_for(**settings: Unpack[Settings]) -> Limits:
     Raises `WrongSetting` and TypeError.
     """
     limits = limits_from(environment(), **settings)
+    if limits.journal:
+        _refuse_other(limits.journal)
     for name in limits.watch:
         library = _watched_already(name)
         if library:
             why = f"{library} is watched already, by a driver of its own; leave it out"
             raise WrongSetting("WHOHOLDS_WATCH", name, "", why=why)
     return limits
+
+
+def _refuse_other(journal: str) -> None:
+    """Raise `WrongSetting` if there is a file at the journal's path, or where it is rotated to, that is no journal."""
+    from whoholds.reporting.files import expanded, refuse_other
+    from whoholds.reporting.journal import path_of
+    from whoholds.reporting.reading import JOURNAL
+
+    try:
+        for path in (journal, f"{journal}.1"):
+            refuse_other(path_of(expanded(path)), JOURNAL)
+    except OSError as error:
+        takes = f"the path of a journal or of a new file ({error})"
+        raise WrongSetting("WHOHOLDS_JOURNAL", journal, takes) from None
 
 
 def environment() -> dict[str, str]:

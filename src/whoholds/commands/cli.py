@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from whoholds.commands.pictures import asked
 from whoholds.text.redact import redact
@@ -19,23 +21,26 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command, and return its exit code; 2 is a wrong command line."""
     show_everything(sys.stdout, sys.stderr)
-    whole = parser()
-    options = whole.parse_args(argv)
-    if options.command is None:
-        whole.print_help()
-        return 0
-    if options.command == "run":
-        from whoholds.commands.run import run
-
-        return run(options, whole.error)
-    if options.command == "report" and asked(options) and (options.rule or options.since):
-        whole.error(f"--{next(iter(asked(options)))} draws the whole run: it takes no --rule and no --since")
-    if options.command == "report" and options.handles and not options.json:
-        whole.error("--handles takes --json beside it")
     try:
-        code = _COMMANDS[options.command](options)
-        if sys.stdout is not None:  # None if stdout was closed before the start
-            sys.stdout.flush()
+        return _code_of(argv)
+    finally:
+        _settle(sys.stderr)
+
+
+def _code_of(argv: Sequence[str] | None) -> int:
+    try:
+        try:
+            options = parser().parse_args(argv)
+            if options.command == "run":
+                from whoholds.commands.run import run
+
+                return run(options, options.wrong)
+            if sys.stdout is None and options.command != "report":  # it was closed before the start
+                sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for as long as we run
+            return _COMMANDS[options.command](options)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except BrokenPipeError:  # the reader has read enough, such as `| head`
         forget(sys.stdout)
         return 0
@@ -43,12 +48,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"whoholds: stdout: {error.strerror or error}")
         forget(sys.stdout)
         return 2
-    return code
+
+
+def _settle(stream: Any) -> None:
+    """Write what is left in the stream. If it cannot be written, it changes no exit code when the interpreter ends."""
+    try:
+        stream.flush()
+    except (AttributeError, OSError, ValueError):  # None, full or closed
+        forget(stream)
+
+
+def _help(options: argparse.Namespace) -> int:
+    options.show_help()
+    return 0
 
 
 def _report(options: argparse.Namespace) -> int:
     from whoholds.commands.report import report
 
+    if asked(options) and (options.rule or options.since):
+        options.wrong(f"--{next(iter(asked(options)))} draws the whole run: it takes no --rule and no --since")
+    if options.handles and not options.json:
+        options.wrong("--handles takes --json beside it")
     return report(
         options.journal,
         verbose=options.verbose,
@@ -104,6 +125,7 @@ def _completion(options: argparse.Namespace) -> int:
 
 
 _COMMANDS = {
+    None: _help,
     "report": _report,
     "attach": _attach,
     "dump": _dump,
@@ -137,8 +159,11 @@ _RUN_USAGE = "whoholds run [options] script | -m module | -c code | console-scri
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """As argparse says it, but without the password of a DSN in the wrong place."""
-        super().error(redact(message))
+        """As argparse says it, but without the password of a DSN in the wrong place. Exits with 2 always."""
+        if sys.stderr is not None:  # None if it was closed before the start; argparse would take stdout
+            with suppress(OSError):
+                super().error(redact(message))
+        sys.exit(2)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -149,6 +174,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    whole.set_defaults(show_help=whole.print_help)
     whole.add_argument("-V", "--version", action="version", version=f"whoholds {VERSION}")
     names = "run | report | attach | dump | top | server | doctor | completion"
     commands = whole.add_subparsers(dest="command", metavar=names)
@@ -160,6 +186,7 @@ def parser() -> argparse.ArgumentParser:
     _server_options(commands.add_parser("server", help="ask a database server who holds its connections"))
     commands.add_parser("doctor", help="say whether whoholds is active here, why not, and what it watches")
     for name, command in commands.choices.items():
+        command.set_defaults(wrong=command.error)
         if name == "top":  # its text is plain, and its screen has the colours of the terminal
             continue
         command.add_argument(
@@ -179,27 +206,36 @@ to switch it on:
 """
 
 
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("takes the path of a file, got nothing")
+    return text
+
+
+_FILE: dict[str, Any] = {"type": _path, "metavar": "FILE"}
+
+
 def _run_options(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--journal", metavar="FILE", help="keep the run as JSON lines; {pid} and {host} are filled in")
-    run.add_argument("--html", metavar="FILE", help="draw the run: one HTML file that needs no network")
-    run.add_argument("--perfetto", metavar="FILE", help="write the run as a trace for Perfetto, Chrome or vizviewer")
+    run.add_argument("--journal", **_FILE, help="keep the run as JSON lines; {pid} and {host} are filled in")
+    run.add_argument("--html", **_FILE, help="draw the run: one HTML file that needs no network")
+    run.add_argument("--perfetto", **_FILE, help="write the run as a trace for Perfetto, Chrome or vizviewer")
     _hosts_options(run, run)
     run.add_argument(
         "--fail", action="store_true", help="exit with 3 if a finding is an error, and the program did not fail"
     )
-    run.add_argument("--baseline", metavar="FILE", help="exit with 3 if there is a finding that FILE does not know")
+    run.add_argument("--baseline", **_FILE, help="exit with 3 if there is a finding that FILE does not know")
     run.add_argument("--update-baseline", action="store_true", help="write the findings of this run to the baseline")
     run.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")
     kinds = run.add_mutually_exclusive_group()
     kinds.add_argument("-m", dest="module", action="store_true", help="the target is a module, as with python -m")
     kinds.add_argument("-c", dest="code", action="store_true", help="the target is Python code, as with python -c")
     run.add_argument("target", help="a script, or the name of a Python console script on the PATH")
-    run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+    run.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments").required = False
 
 
 def _hosts_options(files: argparse._ActionsContainer, lines: argparse._ActionsContainer) -> None:
-    files.add_argument("--sarif", metavar="FILE", help="write the findings as a SARIF log, for code scanning")
-    files.add_argument("--gitlab", metavar="FILE", help="write the findings as GitLab's code quality report")
+    files.add_argument("--sarif", **_FILE, help="write the findings as a SARIF log, for code scanning")
+    files.add_argument("--gitlab", **_FILE, help="write the findings as GitLab's code quality report")
     lines.add_argument("--github", action="store_true", help="print annotations for GitHub Actions, too")
 
 
@@ -207,6 +243,7 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     report.add_argument(
         "journal",
         nargs="+",
+        type=_path,
         help="a journal, as WHOHOLDS_JOURNAL names it, or a pattern such as 'runs/*.jsonl'; {pid} and {host} match all",
     )
     report.add_argument(
@@ -221,8 +258,8 @@ def _report_options(report: argparse.ArgumentParser) -> None:
     )
     forms = report.add_mutually_exclusive_group()
     forms.add_argument("--json", action="store_true", help="print one JSON object, of the form in docs/findings.md")
-    forms.add_argument("--html", metavar="FILE", help="draw the whole run: one HTML file that needs no network")
-    forms.add_argument("--perfetto", metavar="FILE", help="write the run as a trace for Perfetto, Chrome or vizviewer")
+    forms.add_argument("--html", **_FILE, help="draw the whole run: one HTML file that needs no network")
+    forms.add_argument("--perfetto", **_FILE, help="write the run as a trace for Perfetto, Chrome or vizviewer")
     _hosts_options(forms, report)
     report.add_argument("--handles", action="store_true", help="with --json: also each connection, with its times")
     report.add_argument("-v", "--verbose", action="store_true", help="print findings of severity info, too")

@@ -20,7 +20,7 @@ from whoholds.settings.config import sources
 from whoholds.settings.matching import WrongSetting
 from whoholds.startup import environment, limits_for
 from whoholds.switch import OFF, unsupported
-from whoholds.text.streams import AUTO, has_color, in_color
+from whoholds.text.streams import AUTO, forget, has_color, in_color
 from whoholds.version import VERSION
 
 if TYPE_CHECKING:
@@ -32,6 +32,15 @@ _IN_WORDS = {("WHOHOLDS_SERVER_LIMIT", "0"): "unknown"}
 
 def doctor(color: str = AUTO) -> int:
     """Print the diagnosis. Returns 0 if whoholds is active here, and 1 if it is not."""
+    reasons, limits = _reasons()
+    try:
+        _print(reasons, limits, color)
+    except BrokenPipeError:  # the reader has read enough
+        forget(sys.stdout)
+    return 1 if reasons else 0
+
+
+def _print(reasons: list[str], limits: Limits | None, color: str) -> None:
     colored = has_color(sys.stdout, color)
 
     def say(text: str) -> None:
@@ -39,7 +48,6 @@ def doctor(color: str = AUTO) -> int:
 
     say(f"whoholds {VERSION}, Python {sys.version.split()[0]} at {sys.executable}\n")
     say(f"with {' and '.join(f'{name} {_installed(name, known)}' for name, known in FOUNDATIONS.items())}\n")
-    reasons, limits = _reasons()
     say("active here: yes\n" if not reasons else "active here: no\n")
     for reason in reasons:
         say(f"  because {reason}\n")
@@ -60,7 +68,7 @@ def doctor(color: str = AUTO) -> int:
             say(f"  {variable:<30} {_IN_WORDS.get((variable, text)) or shown or '-'}{remarks and f'   ({remarks})'}\n")
     for line in _watched_now():
         say(f"{line}\n")
-    return 1 if reasons else 0
+    sys.stdout.flush()
 
 
 def _watched_now() -> list[str]:

@@ -31,6 +31,7 @@ from whoholds.text.visible import visible
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_STDIN = "/dev/stdin"
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -114,7 +115,7 @@ def _found(paths: Sequence[str]) -> list[str]:
     for path in paths:
         pattern = path.replace("{pid}", "*").replace("{host}", "*")
         matched = [] if "\0" in path or Path(path).exists() else sorted(glob.glob(pattern))  # noqa: PTH207 - as typed
-        found.update(dict.fromkeys(matched or [path]))
+        found.update(dict.fromkeys(matched or [_STDIN if path == "-" else path]))
     return list(found)
 
 
@@ -134,7 +135,8 @@ def _time_of(finding: dict[str, Any]) -> float | None:
 
 
 def _wrong(journal: Journal, what: str) -> int:
-    say(f"whoholds: {visible(str(journal.path))}: {what}; it takes a journal, as WHOHOLDS_JOURNAL names it")
+    shown = "standard input" if str(journal.path) == _STDIN else visible(str(journal.path))
+    say(f"whoholds: {shown}: {what}; it takes a journal, as WHOHOLDS_JOURNAL names it")
     return 2
 
 

@@ -9,28 +9,30 @@ import glob
 import os
 import shutil
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from whoholds.analysis.finding import ERROR, INFO
+from whoholds.commands.destinations import in_settings_file, private_folder, refuse_wrong_files
 from whoholds.commands.doctor import reads_pth
 from whoholds.commands.pictures import asked, draw
 from whoholds.commands.program import command_of, die_of, exit_code_of, script_of, signal_name
 from whoholds.picture.gathering import Gathered
 from whoholds.reporting.ci import github_lines
-from whoholds.reporting.files import at_home, expanded, try_to_write
+from whoholds.reporting.files import at_home, expanded
+from whoholds.reporting.journal import path_of
+from whoholds.reporting.losses import RUN, lost_in
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Contents, lines_of
-from whoholds.settings.config import settings_file
 from whoholds.settings.matching import WrongSetting
 from whoholds.startup import limits_for
 from whoholds.switch import OFF, ON, stands_aside
-from whoholds.text.streams import COLOR_OF_RUN, print_on
+from whoholds.text.streams import COLOR_OF_RUN, NEVER, say
+from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from whoholds.testing.baseline import Known
 
@@ -44,39 +46,46 @@ def run(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     """
     if options.update_baseline and not options.baseline:
         wrong("--update-baseline needs --baseline FILE")
-    if not (options.module or options.code or script_of(options.target)):
+    if not (options.module or options.code or (options.target and script_of(options.target))):
         wrong(
-            f"{options.target}: no such script, and no Python console script of that name on the PATH; "
+            f"{options.target or repr('')}: no such script, and no Python console script of that name on the PATH; "
             f"for a module, write: whoholds run -m {options.target}"
         )
     if stands_aside():
-        return _unwatched(options)
+        return _unwatched(options, wrong)
     known = _known(options, wrong)
     _settings_are_right(options, wrong)
-    _files_can_be_written(options, wrong)
+    refuse_wrong_files(options, wrong)
     if not reads_pth():
-        sys.stderr.write(f"whoholds: not active in the program: {_NO_PTH}\n")
-    folder = Path(tempfile.mkdtemp(prefix="whoholds-"))
+        say(f"whoholds: not active in the program: {_NO_PTH}", color=options.color)
+    outer, folder = private_folder(wrong)
     try:
         environ, journals = _environment(options, folder)
-        code = exit_code_of(command_of(options), environ)
-        paths = sorted(journals())
-        contents = Contents([Journal(path) for path in paths])
-        code = _verdict(options, contents, code, known, paths)
+        code = _code_of_program(options, environ, wrong)
+        told = Told.by(sorted(journals()), folder)
+        code = _verdict(options, told, code, known)
         if asked(options):
-            _draw(options, paths)
+            _draw(options, told)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)
     return code if code >= 0 else die_of(-code)
 
 
-def _unwatched(options: argparse.Namespace) -> int:
+def _code_of_program(options: argparse.Namespace, environ: dict[str, str], wrong: Callable[[str], Any]) -> int:
+    try:
+        return exit_code_of(command_of(options), environ)
+    except OSError as error:  # the Python of a console script is gone
+        wrong(f"{options.target}: {command_of(options)[0]} cannot be started ({error.strerror or error})")
+        raise
+
+
+def _unwatched(options: argparse.Namespace, wrong: Callable[[str], Any]) -> int:
     """Runs the program on a Python that cannot be watched, and returns its own exit code.
 
     The program gets no WHOHOLDS, for this command has already said that nothing is watched.
     """
     environ = {name: value for name, value in os.environ.items() if name != "WHOHOLDS"}
-    code = exit_code_of(command_of(options), environ)
+    code = _code_of_program(options, environ, wrong)
     return code if code >= 0 else die_of(-code)
 
 
@@ -93,26 +102,6 @@ def _known(options: argparse.Namespace, wrong: Callable[[str], Any]) -> dict[str
         raise
 
 
-def _files_can_be_written(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
-    """Refuse a journal or a picture that cannot be written, for the verdict at the end is read from the journal.
-
-    Without a journal a run would look clean, and pass `--fail`.
-    """
-    given = options.journal or os.environ.get("WHOHOLDS_JOURNAL") or _settings_file().get("journal")
-    if given:
-        name = "WHOHOLDS_JOURNAL" if os.environ.get("WHOHOLDS_JOURNAL") else "journal in the settings file"
-        _can_be_written(given, "--journal" if options.journal else name, wrong)
-    for option, path in asked(options).items():
-        _can_be_written(path, f"--{option}", wrong)
-
-
-def _can_be_written(given: str, name: str, wrong: Callable[[str], Any]) -> None:
-    try:
-        try_to_write(expanded(given))
-    except OSError as error:
-        wrong(f"{name} {given}: it takes the path of a file that can be written ({error.strerror or error})")
-
-
 def _settings_are_right(options: argparse.Namespace, wrong: Callable[[str], Any]) -> None:
     """Refuse settings with which the program would run unwatched: it would look clean, and pass `--fail`.
 
@@ -125,14 +114,6 @@ def _settings_are_right(options: argparse.Namespace, wrong: Callable[[str], Any]
             wrong(str(error))
 
 
-def _settings_file() -> Mapping[str, Any]:
-    """The settings in the file that the program will read; none if the file is wrong, which the program says itself."""
-    try:
-        return settings_file(os.environ.get("WHOHOLDS_CONFIG", "")).values
-    except WrongSetting:
-        return {}
-
-
 _NO_PTH = (
     "whoholds.pth is in no site-packages that this Python reads; install whoholds with pip, or import whoholds.auto"
 )
@@ -142,12 +123,12 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
     environ = dict(os.environ)
     if environ.get("WHOHOLDS", "").strip().lower() in OFF:
         environ["WHOHOLDS"] = "1"
-    in_file = _settings_file()
+    in_file = in_settings_file()
     path = options.journal or environ.get("WHOHOLDS_JOURNAL") or in_file.get("journal") or str(folder / "{pid}.jsonl")
     environ["WHOHOLDS_JOURNAL"] = str(expanded(path))
     if not environ.get("WHOHOLDS_SIGTERM", "").strip() and "sigterm" not in in_file:
         environ["WHOHOLDS_SIGTERM"] = "1"  # whoever stops this run stops the program by SIGTERM
-    environ["_WHOHOLDS_RUN"] = "1"  # this command prints the last line of a run, not the program
+    environ[RUN] = str(folder)  # this command prints the last line of a run, not the program
     environ[COLOR_OF_RUN] = options.color
     if options.verbose:
         environ["WHOHOLDS_VERBOSE"] = "1"
@@ -155,69 +136,92 @@ def _environment(options: argparse.Namespace, folder: Path) -> tuple[dict[str, s
         baseline = at_home(options.baseline)
         if baseline.is_file():
             environ["WHOHOLDS_LEARN"] = str(baseline)  # what earlier runs were used to
-    pattern = glob.escape(environ["WHOHOLDS_JOURNAL"]).replace("{pid}", "*").replace("{host}", "*")
+    path = str(path_of(environ["WHOHOLDS_JOURNAL"].replace("{pid}", "\0")))
+    pattern = glob.escape(path).replace("\0", "[0-9]*")
     before = {file: file.stat().st_size for file in map(Path, glob.glob(pattern))}  # noqa: PTH207 - its folder may be one too
-    if options.journal and "{pid}" not in path:
+    if options.journal and "\0" not in path:
         for file in before:
             file.unlink()  # one run, one journal
             Path(f"{file}.1").unlink(missing_ok=True)
         before = {}
 
     def journals() -> list[Path]:
-        files = map(Path, glob.glob(pattern))  # noqa: PTH207
-        return [file for file in files if file.stat().st_size != before.get(file, -1)]
+        files = [Path(file) for file in glob.glob(pattern) if not os.path.islink(file)]  # noqa: PTH207, PTH114
+        return [file for file in files if file.is_file() and file.stat().st_size != before.get(file, -1)]
 
     return environ, journals
 
 
-def _verdict(
-    options: argparse.Namespace, contents: Contents, code: int, known: dict[str, Known], journals: list[Path]
-) -> int:
+class Told(NamedTuple):
+    """What the processes of a run wrote: the journals that can be read, and sentences on records that are lost."""
+
+    journals: list[Path]
+    lost: list[str]
+
+    @classmethod
+    def by(cls, paths: list[Path], folder: Path) -> Told:
+        """What stands in these journals, and in the run's own `folder`."""
+        readable = [path for path in paths if os.access(path, os.R_OK)]
+        unread = [f"{path} cannot be read" for path in paths if path not in readable]
+        return cls(readable, lost_in(folder) + unread)
+
+
+def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known]) -> int:
+    contents = Contents(map(Journal, told.journals), told.lost)
     failing: list[Any] = [record for record in contents.findings if record["severity"] == ERROR]
     if options.baseline:
-        failing = _against_baseline(options, contents, known, journals)
-    sys.stdout.flush()
+        failing = _against_baseline(options, contents, known, told)
     lines = lines_of(contents)
     if code < 0 and not contents.count:
         lines = [f"whoholds: nothing is known: {signal_name(-code)} ended the program before the first look"]
-    print_on(sys.stderr, "\n".join(lines), options.color)
+    say("\n".join(lines), color=options.color)
     if options.github:
         for line in github_lines(contents.above_info):
-            sys.stderr.write(f"{line}\n")
-    if code == 0 and failing and (options.fail or options.baseline) and not options.update_baseline:
-        return FAILED
-    return code
+            say(line, color=NEVER)
+    failed = bool(failing) or bool(told.lost)
+    return FAILED if code == 0 and failed and (options.fail or options.baseline) else code
 
 
-def _draw(options: argparse.Namespace, journals: list[Path]) -> None:
+def _draw(options: argparse.Namespace, told: Told) -> None:
     """Write the pictures of the run. If that fails, a message says so; the program's exit code stays."""
     try:
-        contents = Gathered(map(Journal, journals))
+        contents = Gathered(map(Journal, told.journals), told.lost)
         for option, path in asked(options).items():
-            print_on(sys.stderr, draw(contents, option, path), options.color)
+            say(draw(contents, option, path), color=options.color)
     except OSError as error:
-        print_on(sys.stderr, str(error), options.color)
+        say(str(error), color=options.color)
 
 
 def _against_baseline(
-    options: argparse.Namespace, contents: Contents, known: dict[str, Known], journals: list[Path]
+    options: argparse.Namespace, contents: Contents, known: dict[str, Known], told: Told
 ) -> list[Any]:
+    """The findings that the baseline does not know; of a baseline to be written, what cannot be written."""
     from whoholds.testing.baseline import compare, write
 
     path = at_home(options.baseline)
     found = [record for record in contents.findings if record["severity"] != INFO]
     if options.update_baseline:
-        write(path, found, _habits(path, journals) if _learns() else None)
-        return []
+        why = "findings may be missing" if contents.lost else ""
+        try:
+            if not why:
+                write(path, found, _habits(path, told.journals) if _learns() else None)
+        except OSError as error:
+            why = error.strerror or str(error)
+        if why:
+            say(visible(f"whoholds: --baseline {path}: not written ({why})"), color=options.color)
+        return [why] if why else []
     compared = compare(known, found)
-    for line in compared.lines():
-        print_on(sys.stderr, f"whoholds: {line}", options.color)
+    lines = compared.lines()
+    if found and not compared.failing:
+        lines.append(f"all findings are in the baseline {path}")
+    for line in lines:
+        say(visible(f"whoholds: {line}"), color=options.color)
     return compared.failing
 
 
 def _learns() -> bool:
     """Whether this run learns what lines are used to."""
-    said = os.environ.get("WHOHOLDS_LEARN") or str(_settings_file().get("learn", ""))
+    said = os.environ.get("WHOHOLDS_LEARN") or str(in_settings_file().get("learn", ""))
     return said.strip().lower() not in OFF
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds.reporting.files import expanded
 from whoholds.reporting.handle_records import HandleRecords, refused_records
-from whoholds.reporting.journal import Writer
+from whoholds.reporting.journal import Writer, path_of
+from whoholds.reporting.losses import mark_lost
 from whoholds.reporting.pools import pool_record, pool_records
 from whoholds.reporting.records import (
-    HOST,
     aside_record,
     end_record,
     finding_record,
@@ -47,6 +46,15 @@ class JournalOutput:
 
         Raises OSError if the file cannot be written; the watch then switches this output off.
         """
+        whole = False
+        try:
+            self._write(look)
+            whole = not self.dropped
+        finally:
+            if not whole:
+                mark_lost()
+
+    def _write(self, look: Look) -> None:
         records: list[dict[str, Any]] = []
         if self._writer is None or self._pid != os.getpid():
             self._open()
@@ -73,6 +81,8 @@ class JournalOutput:
         if self._writer is not None:
             self._writer.write(records)
             if look.last:
+                if self._writer.removed:
+                    mark_lost()
                 self._writer.close()
 
     def _pools_of(self, look: Look) -> list[dict[str, Any]]:
@@ -99,5 +109,4 @@ class JournalOutput:
         self._held = None
         self._handles = HandleRecords()
         self._pid = os.getpid()
-        path = str(self._path).replace("{pid}", str(self._pid)).replace("{host}", HOST)
-        self._writer = Writer(Path(path), self._limits.journal_mb * 1_000_000)
+        self._writer = Writer(path_of(self._path), self._limits.journal_mb * 1_000_000)

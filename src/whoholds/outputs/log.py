@@ -15,6 +15,7 @@ from whoholds.analysis.finding import INFO, SEVERITIES
 from whoholds.ledger.cpython import interpreter
 from whoholds.ledger.faults import is_the_programs
 from whoholds.reporting.first_line import first_line
+from whoholds.reporting.losses import RUN
 from whoholds.reporting.matters import matters, report_of
 from whoholds.reporting.records import finding_record
 from whoholds.reporting.report import stamped, text
@@ -60,7 +61,7 @@ class LogOutput:
 
     def __init__(self, limits: Limits, *, logging: bool = True) -> None:
         self._limits = limits
-        self._in_run = bool(os.environ.get("_WHOHOLDS_RUN"))  # `whoholds run` prints the summary itself
+        self._in_run = bool(os.environ.get(RUN))  # `whoholds run` prints the summary itself
         self._logging = logging
         self._logged: dict[str, Logged] = {}  # by matter; the watch bounds their number
 

@@ -28,7 +28,7 @@ MOST_STILL_HELD: Final = 200  # bars for one line of an `open` record
 class Gathered(Contents):
     """What journals say, as the data of a picture: `as_data`. Raises OSError if a journal cannot be read."""
 
-    def __init__(self, journals: Iterable[Records]) -> None:
+    def __init__(self, journals: Iterable[Records], lost: Iterable[str] = ()) -> None:
         self.texts = Texts()
         self._processes: dict[Process, dict[str, Any]] = {}  # in the order of their first records
         self._bars: list[Bar] = []
@@ -39,7 +39,7 @@ class Gathered(Contents):
         self._handles_of: dict[tuple[Process, str], dict[int, None]] = {}  # by finding: keys of its handles
         self._first_said: dict[tuple[Process, str], int | None] = {}  # by finding
         self._databases: dict[int, dict[str, Any]] = {}
-        super().__init__(journals)
+        super().__init__(journals, lost)
         if self._more_bars:
             self.remarks.append(f"{self._more_bars} further handles, beyond {MOST_BARS}, are not drawn")
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from whoholds.picture.gathering import Gathered
-from whoholds.reporting.files import write_whole
+from whoholds.reporting.files import Kind, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from whoholds.reporting.reading import Journal
 
 SCRIPTS: Final = ("data.js", "view.js", "curve.js", "lanes.js", "bars.js", "details.js", "lists.js", "main.js")
+PICTURE: Final = Kind(
+    "a picture", lambda head: head.startswith(b"<!DOCTYPE html>") and b"<title>whoholds</title>" in head[:8192]
+)
 _ESCAPES: Final = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 
 

@@ -11,7 +11,10 @@ import os
 import stat
 import tempfile
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PRIVATE: Final = 0o600
 _CAREFUL: Final = (
@@ -30,6 +33,16 @@ _KINDS: Final = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+_HEAD: Final = 65536  # bytes from which a kind of file is told
+
+
+class Kind(NamedTuple):
+    """A kind of file that whoholds writes, and may therefore write over."""
+
+    name: str  # "a journal"
+    begins: Callable[[bytes], bool]  # whether a file that begins with these bytes is of this kind
 
 
 def at_home(path: str | os.PathLike[str]) -> Path:
@@ -66,8 +79,28 @@ def write_whole(path: Path, data: bytes) -> None:
         os.close(file)
 
 
-def try_to_write(path: Path) -> None:
-    """Raise OSError if `path` cannot be written; creates missing folders. A part of the path with `{` is not tried."""
+def refuse_other(path: Path, kind: Kind) -> None:
+    """Raise OSError if a file at `path` has contents that are not of this kind: they would be lost, or spoiled.
+
+    A link, a folder and the like are for whoever opens the file to refuse.
+    """
+    if os.path.islink(path):  # noqa: PTH114 - never raises
+        return
+    try:
+        with open_for_reading(path) as file:
+            head = file.read(_HEAD)
+    except (OSError, ValueError):  # there is none, or it cannot be read: whoever writes it says so
+        return
+    if head and not kind.begins(head):
+        raise OSError(f"{path} is not {kind.name}; what is in it would be lost")
+
+
+def try_to_write(path: Path, kind: Kind) -> None:
+    """Raise OSError if `path` cannot be written, or has contents that are not of this kind.
+
+    Missing folders are created. A part of the path with `{` is not tried.
+    """
+    refuse_other(path, kind)
     if os.path.lexists(path):
         os.close(open_for_append(path))
         return
@@ -76,14 +109,17 @@ def try_to_write(path: Path) -> None:
     tempfile.TemporaryFile(dir=folder).close()
 
 
-def open_for_reading(path: Path) -> IO[bytes]:
+def open_for_reading(path: Path, *, pipes: bool = False) -> IO[bytes]:
     """The file, open for reading; symbolic links are followed. The caller closes it.
 
-    Raises OSError if it is not a regular file. Never blocks.
+    Raises OSError if it is not a regular file or, with `pipes`, a pipe. Never blocks; reading from a pipe waits for
+    whoever writes into it, and a pipe into which nobody writes is empty.
     """
     file = os.open(path, os.O_RDONLY | (_CAREFUL & ~getattr(os, "O_NOFOLLOW", 0)))
     status = os.fstat(file)
-    if not stat.S_ISREG(status.st_mode):
+    if pipes and stat.S_ISFIFO(status.st_mode):
+        os.set_blocking(file, True)
+    elif not stat.S_ISREG(status.st_mode):
         os.close(file)
         raise OSError(f"{path} is {_kind_of(status.st_mode)}; it takes a regular file")
     return open(file, "rb")  # noqa: PTH123 - a descriptor, which the caller closes

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from whoholds.reporting.files import open_for_append
+from whoholds.reporting.records import HOST
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def path_of(journal: str | os.PathLike[str]) -> Path:
+    """The path of the journal of this process: `{pid}` and `{host}` are filled in."""
+    return Path(os.fspath(journal).replace("{pid}", str(os.getpid())).replace("{host}", HOST))
 
 
 class Writer:
@@ -96,6 +100,14 @@ class Writer:
             moved = False
         self._open()
         return moved
+
+    @property
+    def removed(self) -> bool:
+        """True if what was written is no longer at its path."""
+        try:
+            return not os.path.samestat(os.fstat(self._file), os.stat(self.path))  # noqa: PTH116 - as below
+        except OSError:
+            return True
 
     def close(self) -> None:
         """Close the file. The next write opens it again."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from whoholds.analysis.finding import SEVERITIES
+from whoholds.reporting.files import Kind, open_for_reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,7 +153,7 @@ class Journal:
     def __iter__(self) -> Iterator[Record]:
         older = Path(f"{self.path}.1")
         for file in ([older] if older.is_file() else []) + [self.path]:
-            with file.open("rb") as lines:
+            with open_for_reading(file, pipes=True) as lines:
                 yield from self._records(file, lines)
         self.ended = True
 
@@ -200,3 +201,14 @@ def _record(line: bytes) -> Record | None:
         return None
     fields = TYPES.get(record["type"])
     return record if fields is None or _fits(record, {**fields, **_OF_ALL}) else None
+
+
+def _begins_a_journal(head: bytes) -> bool:
+    line, end, _ = head.partition(b"\n")
+    try:
+        return line.startswith(b'{"type":"') and (not end or json.loads(line)["type"] in TYPES)
+    except (ValueError, RecursionError):
+        return False
+
+
+JOURNAL: Final = Kind("a journal", _begins_a_journal)

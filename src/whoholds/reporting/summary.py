@@ -48,6 +48,7 @@ class Run:
     processes: int = 1
     ended: bool = True  # True if every process was watched to its end
     worst: str = ""  # the message of the worst finding that was reported
+    whole: bool = True  # False if a journal could not be written, so that findings may be missing
 
 
 def run_of(look: Look, reported: Container[str]) -> Run:
@@ -87,10 +88,12 @@ class Contents:
     journal cannot be read.
     """
 
-    def __init__(self, journals: Iterable[Records]) -> None:
+    def __init__(self, journals: Iterable[Records], lost: Iterable[str] = ()) -> None:
+        """`lost` are sentences on records that could not be written or read."""
         self.count = 0  # records read
         self.runs = 0  # `run` records: processes that wrote
         self.remarks: list[str] = []  # sentences on what was passed over
+        self.lost = list(lost)
         self._asides: dict[str, None] = {}  # the texts of the asides, each once
         self._journal = 0  # the number of the journal that is being read: two containers may both have a process 1
         self._wrote_first: dict[tuple[int, int], Process] = {}  # by journal and pid
@@ -111,6 +114,9 @@ class Contents:
                 self._TAKE[record["type"]](self, record)
             self.remarks += journal.remarks
         self.remarks += left_out_remarks(self._left_out)
+        if self.lost:
+            shown = ", ".join(self.lost[:MANY]) + ", …" * (len(self.lost) > MANY)
+            self.remarks.append(f"findings may be missing: {shown}")
         if self._more:
             self.remarks.append(f"{self._more} records of further findings, beyond {MOST_FINDINGS}, are passed over")
 
@@ -238,18 +244,20 @@ class Contents:
             self.runs,
             not self.unended,
             worst["message"] if worst is not None else "",
+            not self.lost,
         )
 
 
 def headline(run: Run) -> str:
     """The line that ends every run, with findings or clean."""
     most, database = run.peak
-    held = "" if run.ended else "at least "
+    held = "" if run.ended and run.whole else "at least "
     held += f"{number_of(run.connections, 'connection')} opened"
     held += f", at most {most} at once to {named_database(database)}" if run.connections and most else ""
     processes = f" in {run.processes} processes" if run.processes > 1 else ""
     if not run.severities:
         verdict = "clean" if run.ended else "no findings so far; the end is not known"
+        verdict = verdict if run.whole else "the result is not known, for a journal could not be written"
         return f"whoholds: {verdict}: {held}{processes}"
     return f"whoholds: {counted(run.severities)}: {held}{processes}"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.habits import place_of
-from whoholds.reporting.files import open_for_reading, write_whole
+from whoholds.reporting.files import Kind, open_for_reading, write_whole
 from whoholds.text.visible import visible
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 VERSION = 1
 UPDATE = "--update-baseline, in pytest --whoholds-update-baseline"
+
+
+BASELINE = Kind("a baseline", lambda head: b'"findings"' in head)
 
 
 class WrongBaselineError(ValueError):

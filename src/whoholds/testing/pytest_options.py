@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from whoholds.analysis.frames import shown_path
-from whoholds.reporting.files import at_home, expanded
+from whoholds.reporting.files import at_home, expanded, try_to_write
 from whoholds.settings.limits import Limits
 from whoholds.testing import baseline
 from whoholds.testing.policy import Policy, WrongPolicy, allowed, mode, number, rules_from
@@ -68,6 +68,11 @@ def known_from(config: pytest.Config) -> dict[str, baseline.Known] | None:
     if config.getoption("whoholds_update_baseline"):
         if path is None:
             raise WrongPolicy("--whoholds-update-baseline takes --whoholds-baseline FILE beside it")
+        try:
+            try_to_write(path, baseline.BASELINE)
+        except OSError as error:
+            takes = f"takes the path of a file that can be written, got {path}"
+            raise WrongPolicy(f"--whoholds-baseline {takes} ({error.strerror or error})") from None
         return None
     return baseline.load(path) if path is not None else None
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from whoholds.picture.page import PICTURE
 from whoholds.reporting.files import expanded, try_to_write
 from whoholds.testing.policy import WrongPolicy
 from whoholds.testing.run_journal import RunJournal
@@ -39,7 +40,7 @@ def picture_path(config: pytest.Config) -> Path | None:
         return None
     path = expanded(given) if given else config.rootpath / expanded(from_ini)
     try:
-        try_to_write(path)
+        try_to_write(path, PICTURE)
     except OSError as error:
         name = "--whoholds-html" if given else "whoholds_html"
         takes = f"takes the path of a file that can be written, got {given or from_ini}"

@@ -345,7 +345,8 @@ class Session:
             return result
         if self.known is not None:
             self.summary.compared = baseline.compare(self.known, self.summary.records())
-        if self.summary.failing_late and session.exitstatus == pytest.ExitCode.OK:
+        unwritten = bool(self.summary.written)  # nowhere: the baseline could not be written
+        if (self.summary.failing_late or unwritten) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return result
 
@@ -384,8 +385,12 @@ class Session:
         path = baseline_path(self.config)
         if path is None or not self.config.getoption("whoholds_update_baseline"):
             return False
-        baseline.write(path, self.summary.records())
-        self.summary.written = shown_path(str(path))
+        try:
+            baseline.write(path, self.summary.records())
+            self.summary.written = shown_path(str(path))
+        except OSError as error:
+            self.summary.written = f"nowhere: {error}"
+            return False
         return True
 
     @pytest.hookimpl(optionalhook=True)

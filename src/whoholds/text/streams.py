@@ -17,23 +17,40 @@ AUTO, ALWAYS, NEVER = CHOICES = ("auto", "always", "never")  # what --color take
 COLOR_OF_RUN = "_WHOHOLDS_COLOR"  # set by `whoholds run --color` for the program's reports
 
 
-def say(text: str, severity: str = "") -> None:
+def say(text: str, severity: str = "", *, color: str = "") -> None:
     """Write `text` and a line end to stderr, in colour if it is a terminal. `severity` is that of a finding.
 
-    It never raises: stderr is the program's, and may be closed or None. Nothing is written if the program has closed
-    the descriptor and got its number for a file or connection of its own: those are not passed on to child processes.
+    A command gives its own `color`, one of `CHOICES`. It never raises: stderr may be closed, full, gone or None.
+    Nothing is written if the program has closed the descriptor and got its number for a file or connection of its
+    own: those are not passed on to child processes.
     """
     try:
         stream: Any = sys.stderr
         own = os.name == "posix" and stream is sys.__stderr__ and stream is not None
         if own and not os.get_inheritable(stream.fileno()):
             return
-        choice = os.environ.get(COLOR_OF_RUN, AUTO)
-        text = in_color(text, severity) if has_color(stream, choice, forced=False) else text
-        stream.write(shown_on(stream, f"{text}\n"))
-        stream.flush()
+        choice = color or os.environ.get(COLOR_OF_RUN, AUTO)
+        text = in_color(text, severity) if has_color(stream, choice, forced=bool(color)) else text
+        text = shown_on(stream, f"{text}\n")
+        if own:
+            _write(stream, text)
+        else:
+            stream.write(text)
+            stream.flush()
     except Exception:  # noqa: BLE001, S110 - whatever the program has put there
         pass
+
+
+def _write(stream: Any, text: str) -> None:
+    """Write `text` to Python's own stderr, past its buffer. Raises OSError if it is full or gone.
+
+    The buffer keeps what it cannot write. When the interpreter ends, it tries again, fails and makes 120 of the
+    program's exit code.
+    """
+    stream.flush()
+    data = text.encode(stream.encoding, stream.errors)
+    while data:
+        data = data[os.write(stream.fileno(), data) :]
 
 
 def print_on(stream: Any, text: str, color: str = AUTO, severity: str = "") -> None:

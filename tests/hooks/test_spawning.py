@@ -6,12 +6,15 @@ import _thread
 import asyncio
 import concurrent.futures
 import concurrent.futures.thread
+import contextvars
+import functools
 import gc
 import multiprocessing.pool
 import multiprocessing.process
 import pickle
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -427,6 +430,185 @@ def test_asgirefs_current_thread_works_for_who_awaits(seen: Seen) -> None:
     assert (seen[0].kind, line_of(seen[0])[0]) == ("job", "asks_back")
 
 
+# --- from threads to another thread's loop ----------------------------------------------------------------------
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop(request: pytest.FixtureRequest) -> Iterator[asyncio.AbstractEventLoop]:
+    """Give an event loop that runs in a thread of its own."""
+    loop: asyncio.AbstractEventLoop = needed(request.param).new_event_loop()
+
+    def runs_the_loop() -> None:
+        loop.run_forever()
+
+    thread = threading.Thread(target=runs_the_loop)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def all_done(loop: asyncio.AbstractEventLoop) -> None:
+    """Wait until the loop has called back all that was handed to it."""
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), loop).result(10)
+
+
+def hands_a_coroutine(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    asyncio.run_coroutine_threadsafe(seen.there(), loop).result(10)
+
+
+def hands_a_callback(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    loop.call_soon_threadsafe(seen.here)
+
+
+def hands_a_partial(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    loop.call_soon_threadsafe(functools.partial(seen.here))
+
+
+def hands_the_making_of_a_task(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    loop.call_soon_threadsafe(loop.create_task, seen.there())
+
+
+def hands_a_callback_that_waits(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    loop.call_soon_threadsafe(loop.call_later, 0.001, seen.here)
+
+
+HANDS = [
+    hands_a_coroutine,
+    hands_a_callback,
+    hands_a_partial,
+    hands_the_making_of_a_task,
+    hands_a_callback_that_waits,
+]
+
+
+@pytest.mark.parametrize("hands", HANDS)
+def test_what_a_thread_hands_to_a_loop_is_of_its_line(
+    loop: asyncio.AbstractEventLoop, seen: Seen, hands: Callable[..., None]
+) -> None:
+    """Not of the line that started the loop's thread."""
+    hands(loop, seen)
+    all_done(loop)
+    (owner,) = seen
+    assert line_of(owner)[0] == hands.__name__
+    assert owner.spawn.by is here.current_owner()
+    assert owner.kind == ("task" if hands in (hands_a_coroutine, hands_the_making_of_a_task) else "job")
+
+
+def test_a_task_of_a_callback_is_of_the_callbacks_line(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    """Where the callback is the program's own; a thread that it starts likewise. Both for whoever handed it over."""
+    kept: list[object] = []
+
+    def makes() -> None:
+        kept.append(asyncio.ensure_future(seen.there()))
+        starts_a_thread(seen)
+
+    loop.call_soon_threadsafe(makes)
+    all_done(loop)
+    assert sorted(line_of(owner)[0] for owner in seen) == ["makes", "starts_a_thread"]
+    assert {owner.spawn.by for owner in seen} == {here.current_owner()}
+
+
+def test_an_eager_task_is_of_the_line_that_handed_it_over(seen: Seen) -> None:
+    """Although it runs above the frames that run the loop, which stand in this program."""
+    if sys.version_info < (3, 12):
+        pytest.skip("eager tasks came with 3.12")
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)
+    future = asyncio.run_coroutine_threadsafe(seen.there(), loop)
+    future.add_done_callback(lambda _: loop.stop())
+    loop.run_forever()
+    loop.close()
+    assert line_of(seen[0])[0] == "test_an_eager_task_is_of_the_line_that_handed_it_over"
+
+
+def test_anyios_portal_and_its_workers_know_the_line_that_called(seen: Seen) -> None:
+    """A portal is what Starlette's test client calls an application by; and a worker calls back to its loop."""
+    from_thread = needed("anyio.from_thread")
+
+    def works() -> None:
+        from_thread.run(seen.there)
+        from_thread.run_sync(seen.here)
+
+    async def sends() -> None:
+        await needed("anyio").to_thread.run_sync(works)
+
+    def calls(portal: Any) -> None:
+        portal.call(seen.there)
+        portal.call(seen.here)
+        portal.start_task_soon(seen.there).result(10)
+        portal.call(sends)
+
+    with from_thread.start_blocking_portal() as portal:
+        calls(portal)
+    assert [line_of(owner)[0] for owner in seen] == ["calls", "calls", "calls", "works", "works"]
+    assert [owner.kind for owner in seen] == ["task", "task", "task", "task", "job"]
+
+
+def test_the_programs_contexts_stay_as_they_are(loop: asyncio.AbstractEventLoop) -> None:
+    """A callback has its caller's variables, or those of the context that was given, which gets none of ours."""
+    color: contextvars.ContextVar[str] = contextvars.ContextVar("color", default="none")
+    colors: list[str] = []
+    color.set("red")
+    given = contextvars.copy_context()
+    given.run(color.set, "blue")
+    before = list(contextvars.copy_context().items()), list(given.items())
+    loop.call_soon_threadsafe(lambda: colors.append(color.get()))
+    loop.call_soon_threadsafe(lambda: colors.append(color.get()), context=given)
+    all_done(loop)
+    assert colors == ["red", "blue"]
+    assert (list(contextvars.copy_context().items()), list(given.items())) == before
+
+
+def test_a_callback_lives_no_longer(loop: asyncio.AbstractEventLoop) -> None:
+    """What waits in the loop for long keeps neither the callback that began it nor who handed that over."""
+
+    class Hands:
+        def over(self) -> None:
+            waiting.append(loop.call_later(60, int))
+
+    def hands() -> weakref.ref[Hands]:
+        here.current_owner()
+        one = Hands()
+        loop.call_soon_threadsafe(one.over)
+        return weakref.ref(one)
+
+    waiting: list[asyncio.TimerHandle] = []
+    (kept,) = in_a_thread(hands)
+    all_done(loop)
+    gc.collect()
+    assert waiting
+    assert kept() is None
+
+
+def in_a_thread(call: Callable[[], Any]) -> list[Any]:
+    """Give what it returns in a thread that has ended then."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(call()))
+    thread.start()
+    thread.join()
+    return results
+
+
+def test_a_loop_in_a_worker_of_a_callback_is_the_workers(loop: asyncio.AbstractEventLoop, seen: Seen) -> None:
+    """`to_thread` takes the context of the callback along: what that worker's own loop calls back is of the job."""
+
+    async def calls_back() -> None:
+        asyncio.get_running_loop().call_soon(seen.here)
+        await asyncio.sleep(0)
+
+    async def sends() -> None:
+        asyncio.get_running_loop().call_soon(seen.here)
+        await asyncio.sleep(0)
+        await asyncio.to_thread(asyncio.run, calls_back())
+
+    asyncio.run_coroutine_threadsafe(sends(), loop).result(10)
+    assert [owner.kind for owner in seen] == ["job", "job"]
+    assert len({owner.ident for owner in seen}) == 2
+    assert line_of(seen[1])[0] == "sends"
+
+
 # --- bounds -----------------------------------------------------------------------------------------------------
 
 
@@ -488,6 +670,35 @@ def test_a_chain_of_threads_does_not_grow() -> None:
     assert owners_alive() - before < 40
 
 
+def test_a_chain_of_callbacks_does_not_grow(loop: asyncio.AbstractEventLoop) -> None:
+    """Each hands the next to the loop, in turn as a callback and as a coroutine."""
+    before = owners_alive()
+    end = threading.Event()
+    longest = 0
+
+    def link(left: int) -> None:
+        nonlocal longest
+        owner = here.current_owner()
+        assert owner is not None
+        assert owner.spawn is not None
+        longest = max(longest, len(owner.spawn.origin))
+        if left % 2:
+            loop.call_soon_threadsafe(link, left - 1)
+        elif left:
+            asyncio.run_coroutine_threadsafe(coroutine(left - 1), loop)
+        else:
+            end.set()
+
+    async def coroutine(left: int) -> None:
+        link(left)
+
+    loop.call_soon_threadsafe(link, 2000)
+    assert end.wait(30)
+    all_done(loop)
+    assert longest <= 64
+    assert owners_alive() - before < 30
+
+
 def test_ancestry_is_known_while_it_is_short(seen: Seen) -> None:
     """A job's task's thread: what traces are joined by."""
 
@@ -533,6 +744,10 @@ def test_an_exception_of_the_original_is_the_programs() -> None:
     coroutine = asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="Event loop is closed"):
         loop.create_task(coroutine)  # noqa: RUF006 - there is none
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.call_soon_threadsafe(int)
+    with pytest.raises(TypeError, match=r"call_soon_threadsafe\(\) missing 1 required positional argument: 'callback'"):
+        loop.call_soon_threadsafe()  # type: ignore[call-arg]
     coroutine.close()
 
 

@@ -156,6 +156,91 @@ def test_anyio_tests_share_one_task(suite: Suite) -> None:
     said(result, "FAILED test_cars.py::test_leaks*", "FAILED test_cars.py::test_more*")
 
 
+LOOPS = """
+import asyncio, pytest, threading
+import anyio.from_thread
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+async def leaks(request=None):
+    leak()
+    return Response()
+
+def works(request):
+    opened = [connect() for _ in range(3)]
+    for connection in opened:
+        connection.close()
+    return Response()
+
+@pytest.fixture(scope="module")
+def client():
+    app = Starlette(routes=[Route("/leak", leaks), Route("/work", works)])
+    with TestClient(app) as client:
+        yield client
+
+@pytest.fixture(scope="session")
+def portal():
+    with anyio.from_thread.start_blocking_portal() as portal:
+        yield portal
+
+@pytest.fixture(scope="session")
+def loop():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+def test_leaks_by_client(client):
+    assert client.get("/leak").is_success
+
+@pytest.mark.whoholds(max_open=2)
+def test_too_many(client):
+    assert client.get("/work").is_success
+
+def test_counts(client, whoholds):
+    client.get("/work")
+    assert (whoholds.connects, whoholds.peak) == (3, 3)
+
+def test_leaks_by_portal(portal):
+    portal.call(leaks)
+
+def test_leaks_by_coroutine(loop):
+    asyncio.run_coroutine_threadsafe(leaks(), loop).result()
+
+def test_leaks_by_callback(loop):
+    done = threading.Event()
+    loop.call_soon_threadsafe(lambda: (leak(), done.set()))
+    assert done.wait(10)
+
+def test_clean(client, portal, loop):
+    client.get("/work")
+    portal.call(connect).close()
+"""
+
+
+@needs("anyio", "starlette", "httpx")
+def test_what_a_test_hands_to_a_fixtures_loop_is_the_tests(suite: Suite) -> None:
+    """By a test client, a portal or asyncio itself: a leak fails the test that leaks, and no other."""
+    result = suite(LOOPS, "--whoholds=error", "-Wignore")  # Starlette's, about httpx
+    result.assert_outcomes(passed=2, failed=5)
+    said(
+        result,
+        "left-open: * at the end of test test_cars.py::test_leaks_by_client, * spawned at test_cars.py:* in test_leaks_by_client,",
+        "max-open: * opened 3 connections at once, 2 allowed, spawned at test_cars.py:* in test_too_many,",
+        "left-open: * at the end of test test_cars.py::test_leaks_by_portal, * spawned at test_cars.py:* in test_leaks_by_portal,",
+        "FAILED test_cars.py::test_leaks_by_client",
+        "FAILED test_cars.py::test_too_many",
+        "FAILED test_cars.py::test_leaks_by_portal",
+        "FAILED test_cars.py::test_leaks_by_coroutine",
+        "FAILED test_cars.py::test_leaks_by_callback",
+    )
+
+
 def test_unittest_classes_work_unchanged(suite: Suite) -> None:
     """TestCase, IsolatedAsyncioTestCase, setUpClass; cleanups run before the judgement."""
     result = suite(

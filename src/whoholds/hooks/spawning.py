@@ -1,4 +1,6 @@
-"""Hooks for `Thread.start`, `create_task`, executors' work items and `BaseProcess`: they note where each was started.
+"""Hooks for `Thread.start`, `create_task`, `call_soon_threadsafe`, executors' work items and `BaseProcess`.
+
+They note where each thread, task, callback, job and process was started.
 
 They run in the user's thread, must take no lock, and keep what they note on the Thread or Task itself.
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+from _contextvars import copy_context  # contextvars is one more file at interpreter start
 from time import monotonic
 
 from whoholds.hooks import imports as waiting
@@ -31,6 +34,8 @@ from whoholds.ledger.here import (
     Job,
     Place,
     current_owner,
+    handed_over,
+    handing,
     no_context,
     noted,
     place_of,
@@ -101,10 +106,12 @@ def _start(starts: type, note: Callable[[FrameType], Any]) -> Callable[[], None]
 
 def _tasks(base_events: ModuleType) -> None:
     _restore.append(_create_task(base_events.BaseEventLoop))
+    _restore.append(_call_soon_threadsafe(base_events.BaseEventLoop))
 
 
 def _uvloop_tasks(uvloop: ModuleType) -> None:
     _restore.append(_create_task(uvloop.Loop, shows_factory=False))
+    _restore.append(_call_soon_threadsafe(uvloop.Loop))
 
 
 def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, and a helper costs a call more
@@ -117,7 +124,7 @@ def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, 
     get_ident = _thread.get_ident
     run, task_of = handle_run(), running_task(tasks)
 
-    def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912 - likewise
+    def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912, PLR0915 - likewise
         try:
             later = (not shows_factory or self._task_factory is None) and "eager_start" not in kwargs
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
@@ -132,15 +139,19 @@ def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, 
                         owner = attribute(task_of(self), OWNER)
                     except AttributeError:  # no task runs, or it has no owner yet
                         pass
+                noted = None
                 if owner is None:
                     owner = current_owner()
-                ask = here.current_context
-                noted = (
-                    capture_until(sys._getframe(1), FRAMES, run),
-                    owner,
-                    None if ask is no_context else ask(),
-                    scopes.current(owner) if scopes.any_yet else None,
-                )
+                    if owner is not None and owner.kind == "job":  # a callback that was handed to this loop
+                        noted = here.noted(sys._getframe(1))
+                if noted is None:
+                    ask = here.current_context
+                    noted = (
+                        capture_until(sys._getframe(1), FRAMES, run),
+                        owner,
+                        None if ask is no_context else ask(),
+                        scopes.current(owner) if scopes.any_yet else None,
+                    )
                 try:
                     set_attribute(task, SPAWN, noted)
                 except (AttributeError, TypeError):  # a class with slots alone
@@ -175,6 +186,36 @@ def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, 
         return task
 
     return replace(loop_class, "create_task", stands_for(create_task, original))
+
+
+def _call_soon_threadsafe(loop_class: type) -> Callable[[], None]:
+    """Hooks what `run_coroutine_threadsafe`, anyio's portals and asgiref call to have something run by another thread.
+
+    The callback gets a copy of the context, as ever, in which stands who handed it over. A `context` that the program
+    gives is the program's and stays as it is.
+    """
+    from asyncio.futures import Future  # as above
+    from types import FunctionType, MethodType
+
+    original = loop_class.call_soon_threadsafe  # type: ignore[attr-defined]  # an event loop has it
+    run = handle_run()
+
+    def call_soon_threadsafe(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            # what gets a future sets it and starts nothing: the end of each job of an executor would pay for that
+            if kwargs.get("context") is None and not (len(args) > 1 and type(args[1]) is Future):
+                callback = args[0] if args else None
+                if type(callback) is MethodType:
+                    callback = callback.__func__
+                code = callback.__code__ if type(callback) is FunctionType else None
+                context = copy_context()
+                context.run(handed_over.set, handing(sys._getframe(1), run, code))
+                kwargs["context"] = context
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, original)
+        return original(self, *args, **kwargs)
+
+    return replace(loop_class, "call_soon_threadsafe", stands_for(call_soon_threadsafe, original))
 
 
 def _jobs(module: ModuleType) -> None:

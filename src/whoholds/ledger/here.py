@@ -8,15 +8,15 @@ from _contextvars import ContextVar  # contextvars is one more file at interpret
 from _weakref import ref
 
 from whoholds.ledger import scope as scopes
-from whoholds.ledger.cpython import attribute, kept, name_of_task, name_of_thread, own, put, thread_of
+from whoholds.ledger.cpython import attribute, handle_run, kept, name_of_task, name_of_thread, own, put, thread_of
 from whoholds.ledger.faults import is_the_programs
-from whoholds.ledger.origin import capture
+from whoholds.ledger.origin import capture, capture_callback, capture_handing
 from whoholds.ledger.owner import Owner, Spawn
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType
+    from types import CodeType, FrameType
     from typing import Any
 
     from whoholds.ledger.handle import Handle, Pool
@@ -66,7 +66,7 @@ _tasks: Any = None  # asyncio's module of that name, once it is there
 
 
 def current_owner() -> Owner | None:
-    """The owner that runs now: the asyncio task, else the executor's job, else the greenlet or thread.
+    """The owner that runs now: the asyncio task or callback, else the executor's job, else the greenlet or thread.
 
     Called in the user's thread, 0.15 µs once the owner is known. Nothing of a Thread's or task's class runs: the
     program's own kinds may refuse attributes, or raise what they like.
@@ -80,7 +80,7 @@ def current_owner() -> Owner | None:
             task = None if loop is None else tasks.current_task(loop)
             _tasks = tasks
         except AttributeError:  # asyncio is being imported just now
-            task = None
+            loop = task = None
         if task is not None:
             try:
                 owner: Owner | None = attribute(task, OWNER)
@@ -90,6 +90,11 @@ def current_owner() -> Owner | None:
                 return owner
             ident = _thread.get_ident()
             return _new_owner("task", name_of_task(task), task, ident, starting.get(ident))
+        if loop is not None:
+            handover = handed_over.get()
+            owner = _owner_of_callback(handover) if handover is not None else None
+            if owner is not None:
+                return owner
     try:
         work = _here.place.work
         if type(work) is Owner and ("greenlet" not in modules or modules["greenlet"].getcurrent().parent is None):
@@ -148,6 +153,60 @@ def _job_owner(job: Job) -> Owner:
     spawn.width = worker.width
     job.owner = owner = Owner("job", worker.name, None, worker.ident, spawn, worker)
     return owner
+
+
+class Handover:
+    """A call that handed a callback to an event loop, mostly to that of another thread.
+
+    Its Owner, a job of the loop's thread, is made once the callback starts or opens something.
+    """
+
+    __slots__ = ("code", "owner", "started")
+
+    def __init__(self, started: tuple[Any, ...], code: CodeType | None) -> None:
+        self.started = started  # as `noted`
+        self.code = code  # of the callback; None where that is no function
+        self.owner: Owner | None = None
+
+
+def handing(frame: FrameType | None, run: CodeType, callback: CodeType | None) -> Handover:
+    """The call whose frame is given, by whoever runs now; `run` is the loop's frame, as for `capture_until`. 2 µs.
+
+    The program's own line may be far out: a test client has 20 frames of its own and its libraries'.
+    """
+    owner = current_owner()
+    scope = scopes.current(owner) if scopes.any_yet else None
+    return Handover((capture_handing(frame, FRAMES, run), owner, current_context(), scope), callback)
+
+
+# Of the callback that a loop calls here, and of all that came of it. Travels with the context, as scopes do.
+handed_over: ContextVar[Handover | None] = ContextVar("whoholds_handed_over", default=None)
+
+
+def _owner_of_callback(handover: Handover) -> Owner | None:
+    """The owner that runs here, in a thread whose loop calls back, where no task runs.
+
+    None in a second thread: something that the callback started has taken its context into a loop of its own.
+    """
+    ident, owner = _thread.get_ident(), handover.owner
+    if owner is None:
+        thread = thread_of(ident)
+        worker = thread_owner(thread, ident) if thread is not None else _bare_owner(ident)
+        handover.owner = owner = Owner("job", worker.name, None, ident, Spawn(*handover.started), worker)
+    return owner if owner.ident == ident else None
+
+
+def handed(frame: FrameType | None, owner: Owner) -> tuple[Origin, Owner | None]:
+    """The stack of a call that the job `owner` makes, and who made the call.
+
+    A callback that was handed to an event loop goes on with the call that handed it over, by whoever did that: mostly
+    it is a library's, such as that of `run_coroutine_threadsafe`.
+    """
+    handover = handed_over.get()
+    if handover is None or handover.owner is not owner:
+        return capture(frame, FRAMES), owner
+    origin, by, *_ = handover.started
+    return capture_callback(frame, FRAMES, handle_run(), handover.code) + origin, by
 
 
 def thread_owner(thread: Any, ident: int) -> Owner:
@@ -230,7 +289,10 @@ def spawning(frame: FrameType | None) -> Spawn:
 def noted(frame: FrameType | None) -> tuple[Any, ...]:
     """What makes it: most threads and tasks never open anything, and need none."""
     owner = current_owner()
-    return capture(frame, FRAMES), owner, current_context(), scopes.current(owner) if scopes.any_yet else None
+    scope = scopes.current(owner) if scopes.any_yet else None
+    if owner is not None and owner.kind == "job":
+        return (*handed(frame, owner), current_context(), scope)
+    return capture(frame, FRAMES), owner, current_context(), scope
 
 
 _began: Spawn | None = None  # the call that started this process, where it is a child
@@ -243,6 +305,8 @@ def began_in_child(spawn: Spawn | None) -> None:
     _bare.clear()
     starting.clear()
     vars(_here).clear()  # gevent gives the child another main thread
+    if handed_over.get() is not None:
+        handed_over.set(None)
     thread = thread_of(_thread.get_ident())
     if thread is not None:
         put(thread, OWNER, None)

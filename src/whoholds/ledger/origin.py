@@ -155,10 +155,27 @@ def capture_own(frame: FrameType | None, limit: int) -> Origin:
     return origin + _own_frames(frame)
 
 
-def _own_frames(frame: FrameType | None) -> Origin:
-    """The innermost frame of the program's own from `frame` outwards, and its nearest callers; () without one."""
+def capture_handing(frame: FrameType | None, limit: int, end: CodeType) -> Origin:
+    """The same as `capture_own` of a call that hands something to an event loop; no further than the frame of `end`."""
+    origin = capture_until(frame, limit, end)
+    kind = kind_of
+    if len(origin) < 2 * limit or not all(kind(code.co_filename) for code in origin[::2]):  # type: ignore[union-attr]
+        return origin
+    while frame is not None and limit:
+        frame = frame.f_back
+        limit -= 1
+    return origin + _own_frames(frame, end)
+
+
+def _own_frames(frame: FrameType | None, end: CodeType | None = None) -> Origin:
+    """The innermost frame of the program's own from `frame` outwards, and its nearest callers; () without one.
+
+    The frame of `end` is not passed.
+    """
     kind, steps = kind_of, _DEEPEST
     while frame is not None and steps and kind(frame.f_code.co_filename):
+        if frame.f_code is end:
+            return ()
         frame = frame.f_back
         steps -= 1
     return capture(frame, _CALLERS) if steps else ()
@@ -193,6 +210,26 @@ def capture_until(frame: FrameType | None, limit: int, end: CodeType) -> Origin:
         frame = frame.f_back
         limit -= 1
     return tuple(pairs)
+
+
+def capture_callback(frame: FrameType | None, limit: int, loop: CodeType | None, callback: CodeType | None) -> Origin:
+    """The same of what an event loop calls back, also where the loop has no frames of its own, as uvloop's.
+
+    The frame of `callback` is the last, or the one above that of `loop`. () if neither is on the stack: then where
+    the callback ends cannot be told.
+    """
+    pairs: list[CodeType | int] = []
+    while frame is not None and limit:
+        code = frame.f_code
+        if code is loop:
+            break
+        pairs.append(code)
+        pairs.append(frame.f_lasti)
+        if code is callback:
+            break
+        frame = frame.f_back
+        limit -= 1
+    return tuple(pairs) if frame is not None else ()
 
 
 def line_at(code: CodeType, offset: int) -> int:

@@ -212,6 +212,8 @@ def _tasks(world: World, kept: Kept) -> None:
     async def main() -> None:
         await asyncio.create_task(nothing())
         loop = asyncio.get_running_loop()
+        asyncio.run_coroutine_threadsafe(nothing(), loop)
+        await asyncio.sleep(0)
         loop.set_task_factory(lambda own, coro, **rest: asyncio.Task(coro, loop=own, **rest))
         await asyncio.create_task(nothing())
 

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import types
+from collections import Counter
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -126,6 +127,49 @@ def test_a_class_of_the_users_stays_what_it_is(library: Library, watched: Start)
         assert watch.handles == []
 
     library.go(contract())
+
+
+def test_no_property_of_the_users_class_is_read(library: Library, watched: Start) -> None:
+    """It may wait for a lock that the call has taken, or ask the server: only the library itself reads it."""
+    passed_over(library, "subclass")
+
+    async def read() -> dict[str, int]:
+        connection, wanted = await maybe(library.subclassed())
+        times: Counter[str] = Counter()
+        for name in dir(wanted):
+            theirs = inspect.getattr_static(wanted, name)
+            if not name.startswith("_") and inspect.isdatadescriptor(theirs) and hasattr(theirs, "__objclass__"):
+                setattr(wanted, name, noticed(name, theirs, times))
+        await maybe(library.run(connection, "SELECT 1"))
+        with pytest.raises(Exception, match=library.missing):
+            await maybe(library.run(connection, "SELECT * FROM nothing_here"))
+        if hasattr(connection, "rollback"):
+            await maybe(library.rollback(connection))
+            await maybe(library.commit(connection))
+        await maybe(library.close(connection))
+        return dict(times)
+
+    before: list[dict[str, int]] = []
+
+    async def bare() -> None:
+        before.append(await read())
+
+    async def contract() -> None:
+        assert await read() == before[0]
+
+    library.go(bare())
+    watched()
+    library.go(contract())
+
+
+def noticed(name: str, theirs: Any, times: Counter[str]) -> property:
+    """Give a property that reads the library's own, and counts how often it is read."""
+
+    def get(thing: Any) -> Any:
+        times[name] += 1
+        return theirs.__get__(thing)
+
+    return property(get, theirs.__set__, theirs.__delete__)
 
 
 # --- using --------------------------------------------------------------------------------------------------------

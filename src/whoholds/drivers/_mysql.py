@@ -1,14 +1,20 @@
-"""What PyMySQL and aiomysql, its asynchronous form, have in common: how they know whether a transaction is open.
+"""What the drivers of MySQL have in common: how a connection is identified, and whether a transaction is open.
 
-The server says so with every answer. Both keep that flag from an OK packet and discard it from the end of a result set,
-so the latter is stored for the duration of the call.
+The server says so with every answer. PyMySQL and aiomysql, its asynchronous form, keep that flag from an OK packet and
+discard it from the end of a result set, so the latter is stored for the duration of the call.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from whoholds.drivers._importlib_bootstrap.shapes import Identify, Target
+    from whoholds.ledger.database import Database
 
 _IN_TRANSACTION = 1  # SERVER_STATUS_IN_TRANS
 _END = "_whoholds_end"  # attribute of a connection: the server's status at the end of the result set read last
@@ -39,6 +45,15 @@ def end_of_result(original: Any) -> Any:
 
     def note_status(result: Any, packet: Any, end: Any, _frame: Any) -> None:
         if end and result.connection is not None:
-            setattr(result.connection, _END, packet.get_all_data()[3])  # 0xfe, warnings (2 bytes), status (2)
+            result.connection.__dict__[_END] = packet.get_all_data()[3]  # 0xfe, warnings (2 bytes), status (2)
 
     return kit.around(original, packet_of, note_status, framed=False)  # each row passes here
+
+
+def identified_by(target: Target, number_of: Callable[[Any], Any]) -> Identify:
+    """Which database a connection leads to, which its arguments say, and its number at the server, if it has one."""
+
+    def identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+        return target(connection, args, kwargs), number_of(connection)
+
+    return identify

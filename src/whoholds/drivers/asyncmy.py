@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
 from whoholds.drivers._aio_pools import AioLender, for_its_pool, stand_in_pool
+from whoholds.drivers._mysql import identified_by
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -30,10 +31,21 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("asyncmy", version.__VERSION__)
     base, prepared = connection.Connection, getattr(connection, "PreparedStatement", None)
+    identify = identified_by(_target, kit.reader(base, "thread_id"))
+    status_of, connected = kit.reader(base, "get_transaction_status"), kit.reader(base, "connected")
+
+    def in_transaction(connection: Any) -> bool:
+        return bool(status_of(connection))
+
+    def prepareds_transaction(prepared: Any) -> bool:
+        return prepared._connection is not None and in_transaction(prepared._connection)
+
+    def broke(connection: Any, _: Raised) -> bool:
+        return not connected(connection)
 
     with kit.open_names() as stand:
         named = _tags.in_attributes(base.connect, ledger, "_connect_attrs")
-        connect = kit.opening_async(named, ledger, "asyncmy", _identify, kit.keep_anew(ledger), _target)
+        connect = kit.opening_async(named, ledger, "asyncmy", identify, kit.keep_anew(ledger), _target)
         stand(base, "connect", for_its_pool(connect))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of))
         for name in (*_USES, "query"):
@@ -41,34 +53,18 @@ def watch(ledger: Ledger) -> Iterator[None]:
             if method is None:  # `prepare` is new
                 continue
             sql = name == "query"
-            ours = kit.used_async(method, ledger, kit.whoholds_of, _in_transaction, sql=sql, broke=_broke)
+            ours = kit.used_async(method, ledger, kit.whoholds_of, in_transaction, sql=sql, broke=broke)
             stand(base, name, ours)
         for name in _PREPARED:
             method = getattr(prepared, name, None)  # not before 0.2.11
             if method is not None:
-                stand(prepared, name, kit.used_async(method, ledger, _of_prepared, _prepareds_transaction))
-        lender = AioLender(ledger, "asyncmy", "mysql", is_closed=lambda lent: not lent.connected)
+                stand(prepared, name, kit.used_async(method, ledger, _of_prepared, prepareds_transaction))
+        lender = AioLender(ledger, "asyncmy", "mysql", is_closed=lambda lent: not connected(lent))
         stand_in_pool(stand, pool.Pool, lender, fill="fill_free_pool")
         yield
 
 
 _of_prepared = kit.through("_connection", kit.whoholds_of)
-
-
-def _in_transaction(connection: Any) -> bool:
-    return bool(connection.get_transaction_status())
-
-
-def _prepareds_transaction(prepared: Any) -> bool:
-    return prepared._connection is not None and _in_transaction(prepared._connection)
-
-
-def _broke(connection: Any, _: Raised) -> bool:
-    return not connection.connected
-
-
-def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _target(connection, (), {}), connection.thread_id()
 
 
 def _target(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:

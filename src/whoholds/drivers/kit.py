@@ -69,6 +69,7 @@ from whoholds.drivers._opens import (
 from whoholds.drivers.versions import LIBRARIES, numbers
 from whoholds.hooks.imports import names_of
 from whoholds.hooks.seams import replace, stands_for
+from whoholds.ledger.cpython import set_attribute
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -107,6 +108,7 @@ __all__ = [
     "opening",
     "opening_async",
     "postgres_target",
+    "reader",
     "rebind",
     "shortcut",
     "stands_for",
@@ -231,13 +233,27 @@ class Known:
         return [handle for _, handle in list(self._known.values())]
 
 
+def reader(kind: Any, name: str) -> Callable[[Any], Any]:
+    """Reads the attribute `name` of an object, or calls its method of that name, as the library's class `kind` has it.
+
+    What a subclass of the program's has in its place does not run: it may wait for a lock or ask the server.
+    """
+    found: Any = next(vars(base)[name] for base in kind.__mro__ if name in vars(base))
+    if isinstance(found, property) and found.fget is not None:
+        return found.fget
+    return found if callable(found) else found.__get__  # type: ignore[no-any-return]  # C's descriptor of a value
+
+
 whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")
 """The handle of a connection that takes attributes. Raises AttributeError."""
 
 
 def keep(connection: Any, handle: Handle) -> None:
-    """Store the handle on a connection that takes attributes."""
-    connection._whoholds = handle
+    """Store the handle on a connection that takes attributes. No `__setattr__` of the program's runs."""
+    try:
+        set_attribute(connection, "_whoholds", handle)
+    except TypeError:  # a class in C that sets attributes in its own way
+        connection._whoholds = handle
 
 
 def keep_anew(ledger: Ledger) -> Callable[[Any, Handle], None]:

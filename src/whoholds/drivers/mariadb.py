@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
 from whoholds.drivers._loans import LOAN, Lender, take_home
+from whoholds.drivers._mysql import identified_by
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
@@ -35,20 +36,27 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("mariadb", mariadb.__version__)
     base, cursor, pools = mariadb.Connection, mariadb.Cursor, mariadb.ConnectionPool
+    identify = identified_by(_target, kit.reader(base, "connection_id"))
+    status_of = kit.reader(base, "server_status")
+
+    def in_transaction(connection: Any) -> bool:
+        return not connection._closed and bool(status_of(connection) & _IN_TRANSACTION)
+
+    def cursors_transaction(cursor: Any) -> bool:
+        return in_transaction(cursor._connection)
+
     lender = _Lender(ledger)
     with kit.open_names() as stand:
-        opens = kit.opening(base.__init__, ledger, "mariadb", _identify, kit.keep, _target)
+        opens = kit.opening(base.__init__, ledger, "mariadb", identify, kit.keep, _target)
         stand(base, "__init__", opens)
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, _is_closed))
         for name in _USES:
             method = getattr(base, name)
-            stand(base, name, kit.used(method, ledger, kit.whoholds_of, _in_transaction, broke=_broke))
+            stand(base, name, kit.used(method, ledger, kit.whoholds_of, in_transaction, broke=_broke))
         for name in (*_STATEMENTS, *_FETCHES):
             method = getattr(cursor, name)
             sql = name in _STATEMENTS
-            stand(
-                cursor, name, kit.used(method, ledger, _of_cursor, _cursors_transaction, sql=sql, broke=_cursor_broke)
-            )
+            stand(cursor, name, kit.used(method, ledger, _of_cursor, cursors_transaction, sql=sql, broke=_cursor_broke))
         hooks = {
             "__init__": kit.around(pools.__init__, lender.making),
             "add_connection": kit.around(pools.add_connection, after=lender.stocked),
@@ -70,24 +78,12 @@ def _is_closed(connection: Any) -> bool:
     return bool(connection._closed)
 
 
-def _in_transaction(connection: Any) -> bool:
-    return not connection._closed and bool(connection.server_status & _IN_TRANSACTION)
-
-
-def _cursors_transaction(cursor: Any) -> bool:
-    return _in_transaction(cursor._connection)
-
-
 def _broke(connection: Any, exc: Raised) -> bool:
     return getattr(exc, "errno", None) in _LOST and not connection.auto_reconnect
 
 
 def _cursor_broke(cursor: Any, exc: Raised) -> bool:
     return _broke(cursor._connection, exc)
-
-
-def _identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _target(connection, args, kwargs), connection.connection_id
 
 
 def _target(_connection: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:

@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
+from whoholds.drivers._mysql import identified_by
 from whoholds.ledger.adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.handle import Handle
@@ -29,22 +30,22 @@ _LOST = (2006, 2013, 2055)  # CR_SERVER_GONE_ERROR, CR_SERVER_LOST, CR_SERVER_LO
 def watch(ledger: Ledger) -> Iterator[None]:
     """Watch mysql.connector while the block lasts."""
     from mysql import connector
-    from mysql.connector import connection, cursor
+    from mysql.connector import cursor
 
     kit.library("mysql-connector-python", connector.__version__, packages=("mysql",))
-    connections: list[Any] = [connection.MySQLConnection]
     cursors: list[Any] = [cursor.MySQLCursor, cursor.MySQLCursorPrepared]
     if connector.HAVE_CEXT:
-        from mysql.connector import connection_cext, cursor_cext
+        from mysql.connector import cursor_cext
 
-        connections.append(connection_cext.CMySQLConnection)
         cursors += [cursor_cext.CMySQLCursor, cursor_cext.CMySQLCursorPrepared]
+    identify, in_transaction = identified_by(_target, _as_made("connection_id")), _as_made("in_transaction")
+    cursors_transaction = _of_cursors(in_transaction)
     ledger.keepers["mysql.connector"] = Keepers(kit.keep)
     with kit.open_names() as stand:
-        for base in connections:
+        for base in _kinds():
             keep = kit.keep_anew(ledger)
             _name(stand, base, ledger)
-            stand(base, "connect", kit.opening(base.connect, ledger, "mysql.connector", _identify, keep, _target))
+            stand(base, "connect", kit.opening(base.connect, ledger, "mysql.connector", identify, keep, _target))
             closes: dict[Any, Any] = {}  # two names of one method share one stand-in, or pickle would not find it
             for name in _CLOSES:
                 if name in vars(base):
@@ -53,26 +54,18 @@ def watch(ledger: Ledger) -> Iterator[None]:
             for name in _USES:
                 method = getattr(base, name, None)
                 if method is not None:
-                    stand(base, name, kit.used(method, ledger, kit.whoholds_of, _in_transaction, broke=_broke))
+                    stand(base, name, kit.used(method, ledger, kit.whoholds_of, in_transaction, broke=_broke))
         for each in cursors:
             for name in _STATEMENTS:
                 if name in vars(each):
                     method = vars(each)[name]
-                    ours = kit.used(method, ledger, _handle_of_cursor, _cursors_transaction, sql=True, broke=_broke)
+                    ours = kit.used(method, ledger, _handle_of_cursor, cursors_transaction, sql=True, broke=_broke)
                     stand(each, name, ours)
         yield
 
 
 def adoptable() -> Adoptable:
     """How to read connections that were open before; whether they are open is read, for the library would ping."""
-    from mysql import connector
-    from mysql.connector.connection import MySQLConnection
-
-    kinds: tuple[type, ...] = (MySQLConnection,)
-    if connector.HAVE_CEXT:
-        from mysql.connector.connection_cext import CMySQLConnection
-
-        kinds += (CMySQLConnection,)
 
     def is_closed(connection: Any) -> bool:
         below = getattr(connection, "_cmysql", None)
@@ -80,7 +73,22 @@ def adoptable() -> Adoptable:
             return not below.connected()
         return getattr(getattr(connection, "_socket", None), "sock", None) is None
 
-    return Adoptable("mysql.connector", kinds, lambda one: _identify(one, (), {}), is_closed, _in_transaction)
+    identify = identified_by(_target, _as_made("connection_id"))
+    return Adoptable(
+        "mysql.connector", tuple(_kinds()), lambda one: identify(one, (), {}), is_closed, _as_made("in_transaction")
+    )
+
+
+def _kinds() -> list[Any]:
+    """The library's classes of connections: pure Python's, and C's where it is installed."""
+    from mysql import connector
+    from mysql.connector.connection import MySQLConnection
+
+    if not connector.HAVE_CEXT:
+        return [MySQLConnection]
+    from mysql.connector.connection_cext import CMySQLConnection
+
+    return [MySQLConnection, CMySQLConnection]
 
 
 def _name(stand: kit.OpenNames, base: Any, ledger: Ledger) -> None:
@@ -102,20 +110,18 @@ def _connection_of(cursor: Any) -> Any:
         return cursor._cnx
 
 
-def _in_transaction(connection: Any) -> bool:
-    return bool(connection.in_transaction)
+def _of_cursors(in_transaction: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    return lambda cursor: bool(in_transaction(_connection_of(cursor)))
 
 
-def _cursors_transaction(cursor: Any) -> bool:
-    return _in_transaction(_connection_of(cursor))
+def _as_made(name: str) -> Callable[[Any], Any]:
+    """Reads the property `name` of a connection, or of a weak proxy of one, as its class of the library's has it."""
+    readers = [(kind, kit.reader(kind, name)) for kind in _kinds()]
+    return lambda connection: next(read(connection) for kind, read in readers if isinstance(connection, kind))
 
 
 def _broke(_: Any, exc: Raised) -> bool:
     return getattr(exc, "errno", None) in _LOST
-
-
-def _identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _target(connection, args, kwargs), connection.connection_id
 
 
 def _target(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:

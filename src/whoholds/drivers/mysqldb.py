@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import kit
+from whoholds.drivers._mysql import identified_by
 from whoholds.ledger.adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from whoholds.drivers._importlib_bootstrap.shapes import Raised
     from whoholds.ledger.ledger import Ledger
@@ -43,19 +44,21 @@ def watch(ledger: Ledger) -> Iterator[None]:
     kit.library("mysqlclient", ".".join(map(str, MySQLdb.version_info[:3])), packages=("MySQLdb",))
     ledger.keepers["MySQLdb"] = Keepers(kit.keep)
     base, cursor, streaming = connections.Connection, cursors.BaseCursor, cursors.CursorUseResultMixIn
+    identify = identified_by(_target, kit.reader(base, "thread_id"))
+    is_closed, after = _closed(base), _after(kit.reader(base, "get_autocommit"))
     with kit.open_names() as stand:
-        stand(base, "__init__", kit.opening(base.__init__, ledger, "MySQLdb", _identify, kit.keep, _target))
-        stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed))
+        stand(base, "__init__", kit.opening(base.__init__, ledger, "MySQLdb", identify, kit.keep, _target))
+        stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, if_raised=is_closed))
         for name in _ENDS:
             stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _ended, broke=_broke))
         for name in _USES:
             if hasattr(base, name):
                 stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, _as_before, broke=_broke))
         for name in _STATEMENTS:
-            method = kit.used(getattr(cursor, name), ledger, _of_cursor, _after, sql=True, broke=_broke)
+            method = kit.used(getattr(cursor, name), ledger, _of_cursor, after, sql=True, broke=_broke)
             stand(cursor, name, method)
         for name in _STREAMED:
-            method = kit.used(getattr(streaming, name), ledger, _of_cursor, _after, broke=_broke)
+            method = kit.used(getattr(streaming, name), ledger, _of_cursor, after, broke=_broke)
             stand(streaming, name, method)
         yield
 
@@ -65,7 +68,7 @@ def adoptable() -> Adoptable:
     from MySQLdb.connections import Connection
 
     return Adoptable(
-        "MySQLdb", (Connection,), lambda _: (database("mysql", name="?"), None), _is_closed, lambda _: None
+        "MySQLdb", (Connection,), lambda _: (database("mysql", name="?"), None), _closed(Connection), lambda _: None
     )
 
 
@@ -77,31 +80,31 @@ def _as_before(connection: Any) -> bool:
     return bool(connection._whoholds.in_transaction)
 
 
-def _after(cursor: Any) -> bool:
-    """Whether a transaction is open after the statement that the cursor ran last."""
-    connection = cursor.connection
-    ran = cursor._executed
-    if not isinstance(ran, bytes | bytearray):
-        return _as_before(connection)
-    verb = bytes(ran[:64]).lstrip()[:5].upper()
-    if verb in _COMMITS:
-        return False
-    if verb in _EXPLICIT:
-        return True
-    begins = verb in _BEGINS or (verb == b"SELEC" and b"from" in ran.lower())
-    return _as_before(connection) or (begins and not connection.get_autocommit())
+def _after(commits_itself: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    def after(cursor: Any) -> bool:
+        """Whether a transaction is open after the statement that the cursor ran last."""
+        connection = cursor.connection
+        ran = cursor._executed
+        if not isinstance(ran, bytes | bytearray):
+            return _as_before(connection)
+        verb = bytes(ran[:64]).lstrip()[:5].upper()
+        if verb in _COMMITS:
+            return False
+        if verb in _EXPLICIT:
+            return True
+        begins = verb in _BEGINS or (verb == b"SELEC" and b"from" in ran.lower())
+        return _as_before(connection) or (begins and not commits_itself(connection))
+
+    return after
 
 
 def _broke(_: Any, exc: Raised) -> bool:
     return bool(exc.args) and exc.args[0] in _LOST
 
 
-def _is_closed(connection: Any) -> bool:
-    return not connection.open
-
-
-def _identify(connection: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _target(connection, args, kwargs), connection.thread_id()
+def _closed(kind: Any) -> Callable[[Any], bool]:
+    is_open = kit.reader(kind, "open")
+    return lambda connection: not is_open(connection)
 
 
 def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:

@@ -67,7 +67,7 @@ def adoptable() -> Adoptable:
     from psycopg2 import extensions
 
     plain: Any = getattr(extensions.connection, "__mro__")[-2]  # noqa: B009 - the C class, also below ours
-    return Adoptable("psycopg2", (plain,), lambda one: (_named(one.dsn), None), _is_closed, _has_begun)
+    return Adoptable("psycopg2", (plain,), lambda one: (_named(one.dsn), None), _closed(plain), _has_begun)
 
 
 def _has_begun(connection: Any) -> bool | None:
@@ -82,17 +82,36 @@ class _Layer:
 
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
         status = connection.get_transaction_status
+        closed = _closed(connection)
+        connection_of = kit.reader(cursor, "connection")
 
         def in_transaction(one: Any) -> bool:
-            return not one.closed and 1 < status(one) < 4  # noqa: PLR2004 - INTRANS and INERROR
+            return not closed(one) and 1 < status(one) < 4  # noqa: PLR2004 - INTRANS and INERROR
 
-        in_transaction_of_cursor = kit.through("connection", in_transaction)
+        def broke(one: Any, _: Raised) -> bool:
+            return closed(one)
+
+        def of_cursor(one: Any) -> Any:
+            return connection_of(one)._whoholds
+
+        def in_transaction_of_cursor(one: Any) -> bool:
+            return in_transaction(connection_of(one))
+
+        def cursor_broke(one: Any, _: Raised) -> bool:
+            return closed(connection_of(one))
 
         def use(method: Any, *, sql: bool = False) -> Any:
-            return kit.used(method, ledger, _of_cursor, in_transaction_of_cursor, sql=sql, broke=_cursor_broke)
+            return kit.used(method, ledger, of_cursor, in_transaction_of_cursor, sql=sql, broke=cursor_broke)
+
+        def execute(method: Any) -> Any:
+            keywords = "query", "vars"
+            return kit.statement(
+                method, ledger, connection_of, in_transaction, status, keywords=keywords, broke=cursor_broke
+            )
 
         self.ledger = ledger
-        self._use, self._in_transaction = use, in_transaction
+        self._use, self._execute = use, execute
+        self._in_transaction, self._closed, self._broke = in_transaction, closed, broke
         self._plain, self._plain_cursor = connection, cursor
         self.cursor = kit.subclass(cursor, self._cursor_methods(cursor))
         self.connection = kit.subclass(connection, self._methods(connection))
@@ -102,24 +121,21 @@ class _Layer:
 
     def _methods(self, base: Any) -> dict[str, Any]:
         ledger = self.ledger
-        opening = kit.opening(base.__init__, ledger, "psycopg2", _identify, kit.keep, _target)
+        opening = kit.opening(base.__init__, ledger, "psycopg2", _identified_by(self._plain), kit.keep, _target)
         methods: dict[str, Any] = {"__slots__": ("_whoholds",), "__init__": opening}
         status = self._plain.get_transaction_status
         for name in _USES:
             methods[name] = kit.used(
-                getattr(base, name), ledger, kit.whoholds_of, self._in_transaction, broke=_broke, status=status
+                getattr(base, name), ledger, kit.whoholds_of, self._in_transaction, broke=self._broke, status=status
             )
-        methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=_is_closed)
+        methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=self._closed)
         if base.cursor is self._plain.cursor:  # a class with a `cursor` of its own calls ours
             methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, self._opened_cursor)
         return methods
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
-        status = self._plain.get_transaction_status
         methods: dict[str, Any] = {name: self._use(getattr(base, name), sql=True) for name in _STATEMENTS}
-        methods["execute"] = kit.statement(
-            base.execute, self.ledger, status, keywords=("query", "vars"), broke=_cursor_broke
-        )
+        methods["execute"] = self._execute(base.execute)
         methods |= {name: self._use(getattr(base, name)) for name in _COPIES}
         return {"__slots__": (), **methods}
 
@@ -130,7 +146,7 @@ class _Layer:
             if hasattr(base, name):
                 methods[name] = self._use(getattr(base, name))
         if named:
-            methods["close"] = kit.closing(base.close, self.ledger, _of_named, if_raised=_is_closed)
+            methods["close"] = kit.closing(base.close, self.ledger, _of_named, if_raised=_closed(self._plain_cursor))
         return methods
 
     def of(self, wanted: Any) -> Any:
@@ -162,34 +178,33 @@ class _Layer:
             cursor._whoholds_cursor = handle
 
 
-_of_cursor = kit.through("connection", kit.whoholds_of)
 _of_named = attrgetter("_whoholds_cursor")
 
 
-def _is_closed(connection_or_cursor: Any) -> bool:
-    return bool(connection_or_cursor.closed)
+def _closed(kind: Any) -> Callable[[Any], bool]:
+    """Whether a connection or cursor, an object of the C class `kind`, is closed."""
+    closed = kit.reader(kind, "closed")
+    return lambda thing: bool(closed(thing))
 
 
-def _broke(connection: Any, _: Raised) -> bool:
-    return bool(connection.closed)
-
-
-_cursor_broke = kit.through("connection", _broke)
-
-
-def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    """The Database that the connection leads to and the server's process id or None, which libpq knows without I/O.
-
-    Called in the program's own thread, for only there may libpq be asked.
-    """
+def _identified_by(plain: Any) -> Callable[..., tuple[Database, int | None]]:
     import psycopg2
 
-    try:
-        info = connection.info
-        where = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
-        return where, info.backend_pid or None  # noqa: TRY300 - shorter this way
-    except psycopg2.Error:  # an asynchronous connection that is not yet open knows little
-        return _named(connection.dsn), None
+    info_of, dsn_of = kit.reader(plain, "info"), kit.reader(plain, "dsn")
+
+    def identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
+        """The Database that the connection leads to and the server's process id or None, which libpq knows without I/O.
+
+        Called in the program's own thread, for only there may libpq be asked.
+        """
+        try:
+            info = info_of(connection)
+            where = database("postgresql", info.user or "", info.host or "", info.port or None, info.dbname or "")
+            return where, info.backend_pid or None  # noqa: TRY300 - shorter this way
+        except psycopg2.Error:  # an asynchronous connection that is not yet open knows little
+            return _named(dsn_of(connection)), None
+
+    return identify
 
 
 def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:

@@ -33,7 +33,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from psycopg import AsyncConnection, Connection
 
     kit.library("psycopg_pool", psycopg_pool.__version__)
-    lender = _Lender(ledger)
+    lender = _Lender(ledger, psycopg_pool.ConnectionPool)
     lender.out_of_patience = (psycopg_pool.PoolTimeout, psycopg_pool.TooManyRequests)
     ledger.keepers["psycopg_pool"] = Keepers(pool=_keep_pool, lent=last_loan_at)
     with kit.open_names() as stand:
@@ -88,6 +88,11 @@ class _Lender(Lender):
 
     driver = "psycopg_pool"
 
+    def __init__(self, ledger: Ledger, kind: Any) -> None:
+        super().__init__(ledger)
+        self._most, self._least = kit.reader(kind, "max_size"), kit.reader(kind, "min_size")
+        self._is_closed = kit.reader(kind, "closed")
+
     def making(self, theirs: Any, _args: Any, kwargs: dict[str, Any], frame: FrameType | None) -> Pool:
         """Runs before the constructor, which starts the workers. Returns the ledger's Pool, entered now."""
         pool = self.ledger.pool_made(theirs, kwargs.get("name"), frame, None, "postgresql")
@@ -108,7 +113,7 @@ class _Lender(Lender):
     def made(self, theirs: Any, pool: Pool | None, _result: Any, _frame: Any) -> None:
         """The constructor has returned: the pool's name and sizes are known."""
         if pool is not None:
-            pool.name, pool.idle_min, pool.max = theirs.name, theirs.min_size, theirs.max_size or None
+            pool.name, pool.idle_min, pool.max = theirs.name, self._least(theirs), self._most(theirs) or None
 
     def not_made(self, _theirs: Any, pool: Pool | None, _exc: Any, _frame: Any) -> None:
         """The constructor raised: the pool counts as gone."""
@@ -142,7 +147,7 @@ class _Lender(Lender):
             pass
         else:
             if loan.pool is not None:
-                loan.pool.max = theirs.max_size or None
+                loan.pool.max = self._most(theirs) or None
             self.ledger.lent(loan, connection, handle, self.driver)
 
     def database_of(self, theirs: Any, pool: Pool) -> Database:
@@ -189,7 +194,7 @@ class _Lender(Lender):
     def gone(self, theirs: Any, _kept: Any, _result: Any, _frame: Any) -> None:
         """The pool was closed: the ledger counts it as gone."""
         pool = self.pool_of(theirs)
-        if pool is not None and theirs.closed:
+        if pool is not None and self._is_closed(theirs):
             self.ledger.pool_gone(pool)
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._mysql import after_ok, end_of_result, in_transaction, was_in_transaction
+from whoholds.drivers._mysql import after_ok, end_of_result, identified_by, in_transaction, was_in_transaction
 from whoholds.ledger.adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
 
@@ -32,7 +32,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     version = getattr(pymysql, "VERSION_STRING", pymysql.__version__)
     kit.library("PyMySQL", version, packages=("pymysql",))
     base, cursor, result = connections.Connection, cursors.Cursor, connections.MySQLResult
-
+    identify = identified_by(_target, kit.reader(base, "thread_id"))
     ledger.keepers["pymysql"] = Keepers(kit.keep)
 
     def used(method: Any, *, sql: bool = False) -> Any:
@@ -40,7 +40,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     with kit.open_names() as stand:
         named = _tags.in_attributes(base.connect, ledger, "_connect_attrs")
-        stand(base, "connect", kit.opening(named, ledger, "pymysql", _identify, kit.keep_anew(ledger), _target))
+        stand(base, "connect", kit.opening(named, ledger, "pymysql", identify, kit.keep_anew(ledger), _target))
         stand(base, "close", kit.closing(base.close, ledger, kit.whoholds_of, _is_closed))
         for name in _ANSWERED_OK:
             stand(base, name, kit.used(getattr(base, name), ledger, kit.whoholds_of, after_ok, broke=_broke))
@@ -58,7 +58,8 @@ def adoptable() -> Adoptable:
     """How to read connections that were open before."""
     from pymysql.connections import Connection
 
-    return Adoptable("pymysql", (Connection,), lambda one: _identify(one, (), {}), _is_closed, was_in_transaction)
+    identify = identified_by(_target, kit.reader(Connection, "thread_id"))
+    return Adoptable("pymysql", (Connection,), lambda one: identify(one, (), {}), _is_closed, was_in_transaction)
 
 
 _of_cursor = kit.through("connection", kit.whoholds_of)
@@ -78,10 +79,6 @@ def _broke(connection: Any, _: Raised) -> bool:
 
 
 _cursor_broke = kit.through("connection", _broke)
-
-
-def _identify(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> tuple[Database, int | None]:
-    return _target(connection, (), {}), connection.thread_id()
 
 
 def _target(connection: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Database:

@@ -289,10 +289,10 @@ def _handles_on(record: Any) -> tuple[Handle | None, Handle | None]:
 
 def _sizes(theirs: Any, pool: Pool) -> None:
     """Notes how many connections a pool may have: known after its constructor, and the user may change it."""
-    try:
-        size, overflow = theirs.size(), theirs._max_overflow
-    except (AttributeError, TypeError):  # not one of SQLAlchemy's own queues
+    queue: Any = sys.modules["sqlalchemy.pool"].QueuePool
+    if not isinstance(theirs, queue):
         return
+    size, overflow = queue.size(theirs), theirs._max_overflow  # not a `size` of the program's, which may take a lock
     pool.idle_max = size or None
     pool.max = size + overflow if size and overflow >= 0 else None
 

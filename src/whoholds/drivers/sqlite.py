@@ -77,7 +77,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 def adoptable() -> Adoptable:
     """How to read connections that were open before. SQLite would have to be asked for their files, and is not."""
     plain: Any = sys.modules["_sqlite3"].Connection
-    state: Callable[[Any], bool] = plain.in_transaction.__get__
+    state: Callable[[Any], bool] = kit.reader(plain, "in_transaction")
     nameless = database("sqlite", name="a file that is not known"), None
     return Adoptable("sqlite3", (plain,), lambda _: nameless, lambda one: _is_closed(one, state), state)
 
@@ -115,10 +115,11 @@ class _Layer:
     """Our two classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
-        state: Callable[[Any], bool] = connection.in_transaction.__get__
+        state: Callable[[Any], bool] = kit.reader(connection, "in_transaction")
         self.ledger = ledger
         self._state = state
         self._plain = connection
+        self._connection_of = kit.reader(cursor, "connection")
         self._run = self._cursor_methods(cursor)
         self.cursor = kit.subclass(cursor, {"__slots__": ("_whoholds_at",), **self._run})
         self.connection = kit.subclass(connection, self._methods(connection))
@@ -149,7 +150,8 @@ class _Layer:
         return kit.layered(wanted, self.cursor, self._cursor_methods, self._known_cursors)
 
     def _cursor_methods(self, base: Any) -> dict[str, Any]:
-        return {name: kit.statement(getattr(base, name), self.ledger) for name in _SHORTCUTS}
+        of_cursor = self._connection_of
+        return {name: kit.statement(getattr(base, name), self.ledger, of_cursor, self._state) for name in _SHORTCUTS}
 
     def _methods(self, base: Any) -> dict[str, Any]:
         """The methods of our layer on `base`: the C class, or a user's class that has no room for a layer below it."""
@@ -213,7 +215,7 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         handle.probe = probe_of_cursors()
         kept = None
         try:
-            self._whoholds = handle
+            kit.keep(self, handle)
             kept = getattr(self, "_whoholds", None) is handle  # the user's class may handle attributes in its own way
         finally:
             if not kept:

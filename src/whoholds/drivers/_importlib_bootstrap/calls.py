@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         HandleOf,
         State,
     )
-    from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
 
 
@@ -237,6 +236,8 @@ _MISSING: Any = object()
 def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost calls or clarity
     original: Callable[..., Any],
     ledger: Ledger,
+    connection_of: Callable[[Any], Any],
+    transaction: State,
     status: State | None = None,
     *,
     keywords: tuple[str, str] | None = None,
@@ -244,16 +245,18 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
 ) -> Any:
     """`used` for a cursor's `execute` in C, the one call that must cost next to nothing: `Uses`, written out.
 
-    The handle is `self.connection._whoholds`; `status(connection)` is libpq's transaction status, and where there is
-    none, `connection.in_transaction` tells. `keywords` are the names of the statement and of its values where the
-    library takes them so. Taking any keyword would make a dict of each call.
+    The handle is `connection_of(self)._whoholds`; `transaction(connection)` tells whether a transaction is open, or, in
+    a call less, `status(connection)` libpq's transaction status. `keywords` are the names of the statement and of its
+    values where the library takes them so. Taking any keyword would make a dict of each call.
     """
 
-    def state(cursor: Any) -> Any:
-        connection = cursor.connection
-        return connection.in_transaction if status is None else _OPEN[status(connection)]
+    def handle_of(cursor: Any) -> Any:
+        return connection_of(cursor)._whoholds
 
-    uses = Uses(original, ledger, _of_cursor, state, thread, sql=True, broke=broke)
+    def state(cursor: Any) -> Any:
+        return transaction(connection_of(cursor))
+
+    uses = Uses(original, ledger, handle_of, state, thread, sql=True, broke=broke)
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
     latest: Any = uses  # the last statement that was kept whole: mostly the next is the same object
@@ -262,7 +265,7 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
         nonlocal latest
         me = threads.get_ident()
         try:
-            connection = self.connection
+            connection = connection_of(self)
             handle = connection._whoholds
             inside = handle.caller
         except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
@@ -303,7 +306,7 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
                     else:
                         remember(handle, sql, began, took)
                     handle.calls = number + 1
-                    handle.in_transaction = connection.in_transaction if status is None else _OPEN[status(connection)]
+                    handle.in_transaction = transaction(connection) if status is None else _OPEN[status(connection)]
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
             except BaseException as exc:
@@ -340,11 +343,6 @@ def _given(sql: Any, values: Any, rest: tuple[Any, ...]) -> tuple[Any, ...]:
     if sql is _MISSING:
         return ()
     return (sql,) if values is _MISSING else (sql, values, *rest)
-
-
-def _of_cursor(cursor: Any) -> Handle:
-    handle: Handle = cursor.connection._whoholds
-    return handle
 
 
 def with_spans(call: Any, uses: Uses) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoholds import startup
+from whoholds.analysis.connected import Connections
 from whoholds.analysis.history import Peak
 from whoholds.analysis.peaks import most_at_once
 from whoholds.ledger.handle import CONNECTION
@@ -101,7 +102,9 @@ class Recorder:
             snapshot,
             open=self._of_the_cell(snapshot.open),
             ended=self._of_the_cell(snapshot.ended),
-            history=replace(snapshot.history, trends={}),  # the peaks may be those of earlier cells
+            history=replace(
+                snapshot.history, trends={}, connected=Connections()
+            ),  # they may have peaks of earlier cells
         )
         for handle in (*kept.open, *kept.ended):
             if handle.kind == CONNECTION:

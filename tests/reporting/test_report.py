@@ -6,8 +6,11 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from tests.worlds import REPORT, SHOP, USERS, Program, thread
+import pytest
+
+from tests.worlds import REPORT, SHOP, STOCK, USERS, Program, at, thread
 from whoholds.commands.report import report
+from whoholds.ledger.handle import Pool
 from whoholds.outputs.journal import JournalOutput
 from whoholds.outputs.log import LogOutput
 from whoholds.settings.limits import Limits
@@ -15,8 +18,6 @@ from whoholds.watching.repeats import MOST
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
     from whoholds.analysis.finding import Look
 
@@ -68,6 +69,7 @@ def test_the_report_prints_what_the_run_printed(tmp_path: Path, capsys: pytest.C
     assert told.splitlines()[-4:] == live.splitlines()[-4:]
 
 
+@pytest.mark.once
 def test_findings_that_are_not_kept_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In the summary of the run and in that of its journal, and nobody calls them dropped events."""
     path = tmp_path / "journal.jsonl"
@@ -83,6 +85,22 @@ def test_findings_that_are_not_kept_are_counted(tmp_path: Path, capsys: pytest.C
     report([str(path)])
     out = capsys.readouterr().out.splitlines()
     assert out[out.index(first) + 1] == second.replace("   ", " ")
+
+
+def test_the_summary_counts_what_pools_have_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And names the database to which most was open at once, in the run and in its journal."""
+    path = tmp_path / "journal.jsonl"
+    program = Program(_Unconfigured(), JournalOutput(Limits().with_settings(journal=str(path))))
+    pool = Pool(1, "pool", at(USERS), 5, "postgresql")
+    for _ in range(5):
+        program.opens(USERS, pool=pool)
+    for _ in range(2):
+        program.opens("/srv/shop/app.py:9 main", to=STOCK)
+    program.exits()
+    headline = "whoholds: 1 finding (1 error): 7 connections opened, at most 5 at once to app@127.0.0.1/shop"
+    assert headline in capsys.readouterr().err.splitlines()
+    report([str(path)])
+    assert headline in capsys.readouterr().out.splitlines()
 
 
 def test_a_journal_of_an_older_version_has_first_lines_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

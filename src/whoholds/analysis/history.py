@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis import demand
+from whoholds.analysis.connected import Connections
 from whoholds.analysis.counting import Counting, bounds_of
 from whoholds.analysis.nesting import Nestings
 from whoholds.analysis.retries import Retries
@@ -89,6 +90,7 @@ class History:
     pool_climbs: dict[Site, Climb] = field(default_factory=dict)
     nestings: Nestings = field(default_factory=Nestings)
     demands: dict[Pool, Demand] = field(default_factory=dict)
+    connected: Connections = field(default_factory=Connections)
     retries: Retries = field(default_factory=Retries)
     habits: Habits | None = None  # if they are learned
     opened: int = 0  # handles since the start
@@ -112,6 +114,7 @@ class History:
         self.standing.take(taken, new, pauses)
         _given_back(taken)
         demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
+        self.connected.take(taken, new)
         pauses()
         self._count(taken, new, pauses)
         pauses()
@@ -120,6 +123,14 @@ class History:
         self.last_at = now
         pauses()
         return self.nestings.take(taken, new, self.sites, pauses)
+
+    def highest(self) -> dict[Database, Peak]:
+        """The most that were open at once to each database: connections, those of pools included, or loans if more."""
+        peaks = {database: trend.highest for database, trend in self.trends.items()}
+        for database, connected in self.connected.to.items():
+            if database not in peaks or connected.most > peaks[database].count:
+                peaks[database] = Peak(connected.most, connected.at)
+        return peaks
 
     def _count(self, taken: Entries, new: list[Handle], pauses: Pauses) -> None:
         """The peaks of the databases, and the habits of the lines if they are learned."""

@@ -64,11 +64,10 @@ class JournalOutput:
         records += [finding_record(finding, source=look.source) for finding in look.findings]
         records += self._handles.of(look, look.ended)
         records += refused_records(snapshot)
-        for trend in snapshot.history.trends.values():
-            key = trend.database.text
-            if trend.highest.count > self._highest.get(key, 1):
-                self._highest[key] = trend.highest.count
-                records.append(peak_record(trend.highest, trend.database, snapshot))
+        for database, peak in snapshot.history.highest().items():
+            if peak.count > self._highest.get(database.text, 1):
+                self._highest[database.text] = peak.count
+                records.append(peak_record(peak, database, snapshot))
         records += self._pools_of(look)
         if look.last:
             records += self._handles.of(look, snapshot.open)

@@ -274,7 +274,7 @@ _HOLDS = attrgetter("site", "database", "kind")
 
 
 def peak_record(peak: Peak, database: Database, snapshot: Snapshot) -> dict[str, Any]:
-    """The record of a new highest number of handles open at once to one database.
+    """The record of a new highest number of connections open at once to one database, those of pools included.
 
     `limit` is the number that the server said it allows; None if it was not asked.
     """

@@ -54,14 +54,13 @@ class Run:
 def run_of(look: Look, reported: Container[str]) -> Run:
     """The run of this process, from its last look. `reported` are the matters of which its worst is chosen."""
     history = look.snapshot.history
-    trends = history.trends.values()
     sites = sorted((site for site in history.sites if site.opened), key=lambda site: -site.opened)
     groups = matters(finding for finding in look.all if finding.severity != INFO)
     worst = worst_finding(group for group in groups if group[0].matter in reported)
     return Run(
         above_info(Counter(group[0].severity for group in groups) + look.left_out),
         history.connections,
-        max(((trend.highest.count, trend.database.text) for trend in trends), default=(0, "")),
+        max(((peak.count, database.text) for database, peak in history.highest().items()), default=(0, "")),
         tuple(
             busy_line(site.frame.place, site.frame.function, site.opened, loan=site.borrows) for site in sites[:BUSIEST]
         ),
@@ -102,9 +101,8 @@ class Contents:
         self._more = 0  # records of findings beyond MOST_FINDINGS
         self._running: Counter[Process] = Counter()  # `run` records less `end` records
         self._open: dict[Process, dict[str, Any]] = {}  # the last `open` record of a process without an end
-        self._connections = self._handles = 0
+        self._connections = 0
         self._first = ""  # the database of the first handle
-        self._pooled = False  # whether a connection is a pool's own: peaks leave out those of bounded pools
         self._peak = (0, "")
         self._pools: dict[tuple[Process, int], dict[str, Any]] = {}  # the last record of each pool
         self._places: Counter[tuple[str, int, str, bool]] = Counter()
@@ -155,8 +153,6 @@ class Contents:
         if record["kind"] == "cursor":
             return
         self._first = self._first or record["database"]
-        self._handles += 1
-        self._pooled = self._pooled or (record["kind"] == "connection" and record.get("pool") is not None)
         self._connections += record["kind"] == "connection"
         at = record.get("opened")
         if at is not None:
@@ -229,8 +225,8 @@ class Contents:
         still_open = [line for record in self.held.values() for line in record["lines"]]
         highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
         peak = self._peak
-        if not peak[0] and not self._pooled:  # a number of one has no record
-            peak = (min(self._handles, 1), self._first)
+        if not peak[0]:  # a number of one has no record
+            peak = (min(self._connections, 1), self._first)
         groups = matters_of_records(self.above_info)
         worst = worst_record(groups)
         return Run(

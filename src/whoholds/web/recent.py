@@ -118,8 +118,8 @@ class Recorded:
         yield from HandleRecords().of(look, held[:MOST_OPEN])
         if len(held) > MOST_OPEN:
             self.remarks.append(f"{len(held) - MOST_OPEN} more handles, which are open now, are not drawn")
-        for trend in snapshot.history.trends.values():
-            yield peak_record(Peak(0, snapshot.now), trend.database, snapshot)  # for the limit of its server
+        for database in snapshot.history.highest():
+            yield peak_record(Peak(0, snapshot.now), database, snapshot)  # for the limit of its server
         yield from pool_records(snapshot)
         yield from (aside_record(aside, snapshot.wall) for aside in watch.asides.all)
         for finding in watch.findings[-MOST_FINDINGS:]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import whoholds
+from tests.worlds import World
 from whoholds.analysis.blame import is_below, never_blame
 from whoholds.analysis.bringing import with_its_start
 from whoholds.analysis.cells import cell_of
@@ -265,6 +267,41 @@ def test_a_task_that_runs_the_librarys_code_alone_goes_on_with_the_call_that_sta
     assert by_a_library.spawn is not None
     between = by_a_library.spawn.origin
     assert with_its_start(connect + loop, _task(between, _task(gather))) == connect + between + gather + loop
+
+
+def _job(spawned: Origin) -> Owner:
+    return Owner("job", "asyncio_0", None, 0, Spawn(spawned, None))
+
+
+def test_a_job_that_was_given_a_librarys_function_goes_on_with_the_call_that_gave_it() -> None:
+    """`to_thread(connect)`; a library's frame is passed where the program gave the job, and not where a server did."""
+    never_blame("psycopg")
+    executor = [(f"{STDLIB}/concurrent/futures/thread.py", 58, "run"), (f"{STDLIB}/threading.py", 1045, "_bootstrap")]
+    connect = from_lines([(f"{LIBRARIES}/psycopg/connection.py", 1, "connect"), *executor])
+    execute = from_lines([(f"{LIBRARIES}/sessions/backends/db.py", 34, "load"), *executor])
+    ours = from_lines([("/srv/shop/cars.py", 3, "load_cars"), *executor])
+    to_thread = from_lines([(f"{STDLIB}/asyncio/threads.py", 25, "to_thread"), ("/srv/shop/cars.py", 9, "main")])
+    server = from_lines([(f"{LIBRARIES}/waitress/task.py", 4, "start"), ("/srv/shop/app.py", 2, "<module>")])
+    for given in (connect, execute):
+        assert Sites(source=False).of(with_its_start(given, _job(to_thread))).frame.line == 9
+    assert with_its_start(execute, _job(server)) == execute
+    assert with_its_start(ours, _job(to_thread)) == ours
+
+
+def test_a_line_of_whoholds_is_never_named() -> None:
+    """Where C code alone stands between our wrapper and the thread, the executor's line is named."""
+    wrapper = (os.path.join(os.path.dirname(whoholds.__file__), "drivers", "sqlite.py"), 9, "connect")
+    frames = [wrapper, (f"{STDLIB}/concurrent/futures/thread.py", 58, "run")]
+    assert Sites(source=False).of(from_lines(frames)).frame.function == "run"
+
+
+def test_where_whoholds_alone_is_on_the_stack_the_line_is_not_known() -> None:
+    """A thread of C code that was given `sqlite3.connect` has no frame but that of our wrapper."""
+    world = World()
+    wrapper = os.path.join(os.path.dirname(whoholds.__file__), "drivers", "sqlite.py")
+    handles = [world.opens(f"{wrapper}:9 connect") for _ in range(2)]
+    world.look()
+    assert [(handle.site, handle.origin) for handle in handles] == [(None, ())] * 2
 
 
 def test_windows_compares_names_without_capitals_and_slashes() -> None:

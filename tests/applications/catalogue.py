@@ -205,7 +205,7 @@ LEAK: Final = frozenset(
 PERSISTENT: Final = frozenset(
     (
         Said("owner-gone", "error", "django_site.py:40 count"),
-        Said("owner-gone", "error", "query.py:606 count"),  # `await Session.objects.acount()`, in asgiref's thread
+        Said("owner-gone", "error", "django_site.py:46 count_async"),  # `acount()` runs in asgiref's thread
     )
 )
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 _LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpreter's own scripts
 WATCHED = _origin.WATCHED  # libraries that drivers watch, the standard library and whoholds: never to blame
-_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref"))  # packages that only carry calls into threads and tasks
+_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio"))  # packages that only carry calls into threads, tasks
 _kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
-_watched_packages: set[str] = {"whoholds", "wrapt", "concurrent", "asyncio", "threading", "multiprocessing"}
+_watched_packages: set[str] = {*_MACHINERY, "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
 _watched_places: list[str] = []  # folders and files of watched packages, which may lie beside the application
 
@@ -126,6 +126,12 @@ def library_path(file: str) -> str:
     return ""
 
 
+def kind_at(origin: Origin, index: int) -> int:
+    """`kind_of` the frame at an even `index`; of a wrapper that a library compiled, that of the function it calls."""
+    place = index - 2 if _is_generated(origin, index) else index
+    return kind_of(origin[place].co_filename)  # type: ignore[union-attr]  # even places hold code objects
+
+
 def user_index(origin: Origin) -> int:
     """The index in `origin` of the frame to name.
 
@@ -134,8 +140,8 @@ def user_index(origin: Origin) -> int:
     """
     library = -1
     for index in range(0, len(origin), 2):
-        kind = kind_of(origin[index].co_filename)  # type: ignore[union-attr]  # even places hold code objects
-        if not kind and not _is_generated(origin, index):
+        kind = kind_at(origin, index)
+        if not kind:
             return index
         if kind == _LIBRARY and library < 0:
             library = index
@@ -146,16 +152,22 @@ def _entered(origin: Origin) -> int:
     """The index of the outermost frame that is not machinery: the watched library's function that a thread runs.
 
     With `await queryset.acount()` and `to_thread(session.execute, …)`, the thread has no frame of the program. The
-    outermost call says more than the driver's innermost function, which is the same for every connection.
+    outermost call says more than the driver's innermost function, which is the same for every connection. Where all
+    are machinery, the innermost that is not of whoholds is named.
     """
     for index in range(len(origin) - 2, -1, -2):
         if not _is_machinery(origin[index].co_filename):  # type: ignore[union-attr]  # even places hold code objects
             return index
-    return 0
+    return next((index for index in range(0, len(origin), 2) if not is_ours(origin[index].co_filename)), 0)  # type: ignore[union-attr]
+
+
+def is_ours(file: str) -> bool:
+    """True if `file` is one of whoholds's own, which is never a line to name."""
+    return is_below(file, _OURS[0] + os.sep)
 
 
 def _is_machinery(file: str) -> bool:
-    """True if the file only carries calls into threads and tasks: the standard library, whoholds, asgiref."""
+    """True if the file only carries calls into threads and tasks: the standard library, whoholds, asgiref, anyio."""
     below = _installed(file)
     if below:
         return below.split("/", 1)[0].removesuffix(".py") in _MACHINERY

@@ -1,4 +1,4 @@
-"""Tasks that run nothing of the program's: those of `wait_for`, `gather(connect(), …)` and `gather(pool.acquire())`.
+"""Tasks, threads and jobs that run nothing of the program's: `gather(connect(), …)`, `to_thread(sqlite3.connect, …)`.
 
 Their lines are those of the calls that started them.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.blame import WATCHED, is_users, kind_of
+from whoholds.analysis.blame import WATCHED, is_users, kind_at, kind_of
 
 if TYPE_CHECKING:
     from types import CodeType
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
-    from whoholds.ledger.owner import Owner
+    from whoholds.ledger.owner import Owner, Spawn
 
+_STARTED = ("task", "job", "thread")  # kinds of owners that may be given a library's function
 _LOOP = frozenset(("events.py", "base_events.py", "runners.py"))  # of asyncio: what stands below asked for nothing
 _NEAR = 8  # places of a stack: four frames
 
@@ -35,33 +36,42 @@ def give_to_the_waiting(handle: Handle) -> None:
 
 
 def with_its_start(origin: Origin, owner: Owner | None) -> Origin:
-    """The stack of a task, continued with that of the call that started it if the task ran no code of the program's.
+    """The stack of an owner, continued with that of the call that started it if the owner ran no code of the program's.
 
-    What stands below the event loop's frame, such as `asyncio.run(main())`, asked for nothing: without this, it would
-    be the innermost line of the program's.
+    Of a task, what stands below the event loop's frame, such as `asyncio.run(main())`, asked for nothing: without this,
+    it would be the innermost line of the program's. A thread or job that runs a library's code, as a server's thread
+    runs Django's admin, stays as it is, for the library's line says more than the line that started the server; unless
+    the program itself gave the job that function, as with `to_thread(session.execute, …)`.
     """
-    if owner is None or owner.kind != "task" or owner.spawn is None or owner.part_of is not None:
+    if owner is None or owner.kind not in _STARTED or owner.spawn is None or owner.part_of is not None:
         return origin
+    past_libraries = owner.kind == "task" or (owner.kind == "job" and _was_given_by_program(owner.spawn))
     end = 0
-    for code in origin[::2]:
-        file: str = code.co_filename  # type: ignore[union-attr]  # code objects at even places
-        if not kind_of(file):
+    while end < len(origin):
+        kind = kind_at(origin, end)
+        if not kind or (kind != WATCHED and not past_libraries):
             return origin
-        if _in_asyncio(file) in _LOOP:
+        if _in_asyncio(origin[end].co_filename) in _LOOP:  # type: ignore[union-attr]  # code objects at even places
             break
         end += 2
     start = _start_of(owner)
     return origin[:end] + start + origin[end:]
 
 
+def _was_given_by_program(spawn: Spawn) -> bool:
+    """Whether the call that started a job is the program's own, and not that of a library that the program called."""
+    kinds = [kind_of(code.co_filename) for code in spawn.origin[::2]]  # type: ignore[union-attr]  # likewise
+    return next((kind for kind in kinds if kind != WATCHED), WATCHED) == 0
+
+
 def _start_of(owner: Owner) -> Origin:
-    """The stacks of the calls that started the task, its starter and so on, up to one with code of the program's.
+    """The stacks of the calls that started the owner, its starter and so on, up to one with code of the program's.
 
     () if there is none.
     """
     start: Origin = ()
     starter: Owner | None = owner
-    while starter is not None and starter.kind == "task" and starter.spawn is not None:
+    while starter is not None and starter.kind in _STARTED and starter.spawn is not None:
         start += starter.spawn.origin
         if any(is_users(code.co_filename) for code in starter.spawn.origin[::2]):  # type: ignore[union-attr]
             return start
@@ -70,25 +80,29 @@ def _start_of(owner: Owner) -> Origin:
 
 
 def place_requests(taken: Entries) -> None:
-    """Continue the stacks of those who wait, and of those who were refused, in the same way."""
+    """Continue the stacks of those who wait, who were refused, and who were locked out, in the same way."""
     for request in taken.requests:
         request.origin = with_its_start(request.origin, request.owner)
     for refusal in taken.refusals:
         refusal.origin = with_its_start(refusal.origin, refusal.owner)
         for request in refusal.requests:
             request.origin = with_its_start(request.origin, request.owner)
+    for lockout in taken.lockouts:
+        lockout.origin = with_its_start(lockout.origin, lockout.owner)
 
 
 def is_brought(handle: Handle, since: float) -> bool:
-    """Whether a task in which no code of the program's ran has opened it: what awaited that task has it now.
+    """Whether a task or job in which no code of the program's ran has opened it: what awaited that has it now.
 
     False if a look had seen by `since` that that has ended, too.
     """
     owner = handle.owner
-    if owner is None or owner.kind != "task" or owner.spawn is None:
+    if owner is None or owner.kind not in ("task", "job") or owner.spawn is None:
         return False
     end = _end_of_task(handle)
-    if end == len(handle.origin) or any(_kind(handle, place) != WATCHED for place in range(0, _own(handle, end), 2)):
+    if owner.kind == "task" and end == len(handle.origin):
+        return False
+    if any(_kind(handle, place) != WATCHED for place in range(0, _own(handle, end), 2)):
         return False
     by = owner.spawn.by
     return by is None or by.ended_at is None or by.ended_at > since

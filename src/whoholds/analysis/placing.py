@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.asking import Wait
-from whoholds.analysis.blame import kind_of
+from whoholds.analysis.blame import is_ours, is_users, kind_of
 from whoholds.analysis.bringing import give_to_the_waiting, place_requests, with_its_start
 from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.snapshot import Ending, Snapshot
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _WAITS_IN_A_TASK = sys.version_info < (3, 12)  # `wait_for`
 _owner = attrgetter("owner")
+_AWAITED = ("task", "job")  # kinds of owners whose results somebody waits for
 SUSPENDED_S = 10.0  # a tick that comes later than this: the machine slept
 
 
@@ -95,12 +96,12 @@ def _over(taken: Entries, ending: Ending | None) -> set[Scope]:
 
 
 def _note_the_gone(taken: Entries, pauses: Pauses) -> None:
-    """Each owner that this look meets is asked once whether it has ended, with a job's worker and who made a task."""
+    """Each owner that a look meets is asked once if it has ended; a job's worker and who began a task or job, too."""
     owners = set(map(_owner, taken.ended))
     for few in pauses.between(taken.open):
         owners.update(map(_owner, few))
     owners.update([owner.thread for owner in owners if owner is not None])
-    owners.update([owner.spawn.by for owner in owners if owner is not None and owner.kind == "task" and owner.spawn])
+    owners.update([owner.spawn.by for owner in owners if owner is not None and owner.kind in _AWAITED and owner.spawn])
     for owner in owners:
         if owner is not None and owner.ended_at is None and owner.gone():
             owner.ended_at = taken.now
@@ -171,12 +172,13 @@ def _cursor_line(handle: Handle, origin: Origin, history: History) -> Site | Non
     return made if ours or handle.site is None else handle.site
 
 
-def _place(handles: Sequence[Handle], history: History) -> None:
+def _place(handles: Sequence[Handle], history: History) -> None:  # noqa: C901 - one sequence: each new handle passes
     """Give each of the new handles its line, and its owner the line that started it."""
     latest: Origin = ()  # of many open handles those of a loop have one stack
     latest_owner: Owner | None = None
     shared: Origin = ()
     index = caller = 0
+    unknown = False
     for handle in handles:
         try:
             origin, owner = handle.origin, handle.owner
@@ -192,7 +194,13 @@ def _place(handles: Sequence[Handle], history: History) -> None:
                 # `_stands_for` of `sites`, written out: loans that came and went are many, and mostly of one line
                 if whole != shared or whole[index] is not shared[index] or whole[caller] is not shared[caller]:
                     shared, site, index, caller = history.sites.shared(whole)
+                if not is_users(site.file):
+                    shared, site, index, caller = history.sites.shared(with_its_start(shared, owner))
                 latest, latest_owner = origin, owner
+                unknown = not site.tells and is_ours(site.file)  # C code alone has called us
+            if unknown:
+                handle.origin = ()
+                continue
             handle.origin, handle.site = shared, site
             kind = handle.kind
             if kind == CHECKOUT or (kind == CONNECTION and handle.pool is None):  # a pool's own stock is nobody's

@@ -41,6 +41,11 @@ class Site:
         self._frame: Frame | None = None
 
     @property
+    def file(self) -> str:
+        """The name of the line's file, as its code object has it."""
+        return self.origin[self.index].co_filename  # type: ignore[union-attr]  # a code object
+
+    @property
     def frame(self) -> Frame:
         """The line as a readable `Frame`. Its source is read from disk at the first access only."""
         if self._frame is None:
@@ -58,7 +63,7 @@ class Site:
 
         Lines of the standard library, of watched libraries and of whoholds do not help.
         """
-        return kind_of(self.origin[self.index].co_filename) != WATCHED  # type: ignore[union-attr]  # a code object
+        return kind_of(self.file) != WATCHED
 
     def __repr__(self) -> str:
         return f"<{self.frame.place} in {self.frame.function}>"

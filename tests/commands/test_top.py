@@ -279,6 +279,25 @@ def test_the_cursor_stays_on_its_row_of_a_line_with_two_databases() -> None:
     asyncio.run(moved())
 
 
+def test_escape_drops_the_filter_and_leaves_its_line() -> None:
+    """The keys after it are commands again."""
+    needed("textual")
+    from textual.widgets import Input
+
+    from whoholds.commands.screen import Top
+
+    async def left() -> None:
+        reads, writes = os.pipe()
+        app = Top(reads, "")
+        async with app.run_test() as pilot:
+            await pilot.press("slash", "x", "escape")
+            assert app.focused is not None
+            assert (app.focused.id, app.query_one("#wanted", Input).value) == ("lines", "")
+            os.close(writes)
+
+    asyncio.run(left())
+
+
 # --- twenty real processes --------------------------------------------------------------------------------------------
 
 SOURCE = """\

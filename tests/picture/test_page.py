@@ -191,6 +191,9 @@ def test_keys_zoom_move_and_walk(fan_out: Path, opened: Opened) -> None:
     assert sorted(focused) == ["finding-0", "finding-1"]  # the earlier first: either may be
     pressed(shown, "/")
     assert shown.evaluate("document.activeElement.id") == "search"
+    pressed(shown, "x", "Escape", "0", "+")
+    assert shown.input_value("#search") == ""
+    assert curve(shown) != whole
 
 
 def test_the_mouse_zooms(fan_out: Path, opened: Opened) -> None:

@@ -62,6 +62,7 @@ class Top(App[None]):
         Binding("s", "sort", "sort"),
         Binding("r", "reverse", "reverse"),
         Binding("slash", "filter", "filter"),
+        Binding("escape", "drop_filter", show=False),
         Binding("t", "stacks", "stacks of the holders"),
         Binding("tab", "focus_next", "next table"),
     ]
@@ -157,6 +158,11 @@ class Top(App[None]):
         """Open the line for the filter."""
         self._filter.add_class("open")
         self._filter.focus()
+
+    def action_drop_filter(self) -> None:
+        """Show all rows again, and close the line."""
+        self._filter.value = ""
+        self.on_input_submitted()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter while the user types."""

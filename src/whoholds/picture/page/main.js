@@ -87,8 +87,12 @@ function setTheme(theme) {
 
 function keys(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-  if (event.key === "Escape") return clearFilters();
-  if (/^(input|select|textarea)$/i.test(event.target.tagName)) return;
+  const inField = /^(input|select|textarea)$/i.test(event.target.tagName);
+  if (event.key === "Escape") {
+    if (inField) event.target.blur(); // the next key is meant for the page
+    return clearFilters();
+  }
+  if (inField) return;
   const onCurve = event.target.closest?.("#plot");
   const does = {
     "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2), 0: showAll, f: nextFinding,

@@ -192,7 +192,7 @@ def _stopped(running: Watch) -> list[Finding]:
         _step(running, partial(waiting.forget, enter))
     _step(running, lambda: said.extend(running.stop()))
     if not _current and not watches():
-        for give_back in (spawn.forget, leaving.forget, forks.forget, signals.leave_sigterm):
+        for give_back in (spawn.forget, leaving.forget, forks.forget, signals.leave):
             _step(running, give_back)
         frames.shown_below(None)
     return said

@@ -96,6 +96,55 @@ def test_the_dump_signal_prints_who_holds_what_and_calls_the_handler_that_was_th
     assert "app.py:15 in <module>" in ran.err
 
 
+@posix
+def test_the_dump_signal_prints_before_a_handler_that_is_set_later(program: Programs) -> None:
+    """The program sets, reads and replaces its handler as if nobody else had one; asyncio's counts, too."""
+    ran = program.run(
+        """
+        import asyncio, os, signal, sqlite3, sys, time
+        printed, calls = [], []
+        class Both:
+            def write(self, text):
+                sys.__stderr__.write(text)
+                printed.append(text)
+            def flush(self):
+                sys.__stderr__.flush()
+        sys.stderr = Both()
+        connection = sqlite3.connect("shop.db")
+        def mine(number, frame):
+            calls.append("mine")
+        def sent():
+            os.kill(os.getpid(), signal.SIGUSR1)
+        def comes(count):
+            while len(printed) < count:
+                time.sleep(0.01)
+        first = signal.getsignal(signal.SIGUSR1)
+        print(first is signal.SIG_DFL, signal.signal(signal.SIGUSR1, mine) is signal.SIG_DFL)
+        sent()
+        comes(1)
+        print(signal.getsignal(signal.SIGUSR1) is mine, signal.signal(signal.SIGUSR1, signal.SIG_IGN) is mine)
+        sent()
+        comes(2)
+        async def served():
+            loop, got = asyncio.get_running_loop(), asyncio.Event()
+            loop.add_signal_handler(signal.SIGUSR1, lambda: (calls.append("loop"), got.set()))
+            sent()
+            await got.wait()
+            loop.remove_signal_handler(signal.SIGUSR1)
+        asyncio.run(served())
+        comes(3)
+        signal.signal(signal.SIGUSR1, mine)
+        import whoholds
+        connection.close()
+        whoholds.stop()
+        print(calls, signal.getsignal(signal.SIGUSR1) is mine)
+        """,
+        WHOHOLDS_DUMP_SIGNAL="USR1",
+    )
+    assert (ran.code, ran.out) == (0, "True True\nTrue True\n['mine', 'loop'] True\n")
+    assert ran.err.count("whoholds: 1 connection open to shop.db") == 3
+
+
 # --- a signal that ends the process ---------------------------------------------------------------------------------
 
 TO_ITSELF = {

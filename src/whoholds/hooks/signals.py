@@ -1,6 +1,6 @@
-"""Signals that would end this process by their default action: those it sends to itself and, if asked for, SIGTERM.
+"""Signals that would end this process by their default action, and the signal that a setting asks to listen to.
 
-No handler may be installed unless a setting asks for it. A signal for which the program has a handler is left alone.
+No handler may be installed unless a setting asks for it, and none may take the place of one of the program's.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def _ends_us(number: Any, *, sent: bool = False) -> bool:
         return False
     if number == getattr(signals, "SIGKILL", None):
         return True
-    return signals.getsignal(number) == signals.SIG_DFL and not _blocked(number) and not _caught_in_c(number)
+    ends = _asked(number) in (_SIG_DFL, _terminated)
+    return ends and not _blocked(number) and not _caught_in_c(number)
 
 
 def _blocked(number: int) -> bool:
@@ -100,12 +101,80 @@ def _caught_in_c(number: int) -> bool:
     return bool(caught >> (number - 1) & 1)
 
 
-# --- SIGTERM, where WHOHOLDS_SIGTERM=1 asks for it -----------------------------------------------------------------
+# --- what the program sets and reads, where WHOHOLDS_SIGTERM=1 or WHOHOLDS_DUMP_SIGNAL asks for a handler ------------
 
 _set: Any = sys.modules["_signal"].signal
 _asked: Any = sys.modules["_signal"].getsignal
-_looks: list[Callable[[], bool]] = []
 _give_back: list[Callable[[], None]] = []
+_in_front: dict[int, Any] = {}  # signal → our handler, which stays there whatever the program sets
+_behind: dict[int, Any] = {}  # the same signal → the program's handler
+
+
+def _stand_in_for_both() -> None:
+    """Stand in for `signal.signal` and `signal.getsignal` until `leave`."""
+    if not _give_back:
+        _give_back.append(stand({_set: StandIn(_set, lambda: _signal), _asked: StandIn(_asked, lambda: _getsignal)}))
+
+
+def _signal(*args: Any, **kwargs: Any) -> Any:
+    """Stands in for `signal.signal`: to set SIGTERM's default action installs our handler, if a look is asked for.
+
+    A handler for a signal that we listen to is kept behind ours.
+    """
+    ours = len(args) == len(_DEFAULT) and all(type(one) is int for one in args) and args == _DEFAULT
+    before = _set(_SIGTERM, _terminated) if ours and _looks and not kwargs else _set(*args, **kwargs)
+    for number, handler in _in_front.items():
+        now = _asked(number)
+        if now is not handler:
+            before, _behind[number] = _behind[number], now
+            _set(number, handler)
+    return _SIG_DFL if before is _terminated else before
+
+
+def _getsignal(*args: Any, **kwargs: Any) -> Any:
+    """Stands in for `signal.getsignal`: our handler is shown as what the program has set."""
+    handler = _asked(*args, **kwargs)
+    handler = next((_behind[number] for number, ours in _in_front.items() if ours is handler), handler)
+    return _SIG_DFL if handler is _terminated else handler
+
+
+def leave() -> None:
+    """Give both functions back, and SIGTERM its default action."""
+    while _give_back:
+        _give_back.pop()()
+    _leave_sigterm()
+
+
+# --- the signal that WHOHOLDS_DUMP_SIGNAL names ---------------------------------------------------------------------
+
+
+def listen(number: int, handler: Callable[[int, Any], None]) -> None:
+    """Install `handler` in front of the program's, which the program may set and reads as if ours were not there.
+
+    Raises ValueError in a thread that may not set handlers: only the main thread may.
+    """
+    _stand_in_for_both()
+    before = _set(number, handler)
+    if before is not _in_front.get(number):  # as after a stop in another thread, which could not take ours away
+        _behind[number] = before
+    _in_front[number] = handler
+
+
+def behind(number: int) -> Any:
+    """The program's handler of a signal that we listen to: a callable, a number (`SIG_DFL`, `SIG_IGN`) or None."""
+    return _behind.get(number)
+
+
+def listen_no_more(number: int) -> None:
+    """Install the program's handler again, if ours is still there. Raises ValueError as `listen` does."""
+    if number in _in_front and _asked(number) is _in_front[number] and _behind[number] is not None:
+        _set(number, _behind[number])
+        del _in_front[number]
+
+
+# --- SIGTERM, where WHOHOLDS_SIGTERM=1 asks for it -----------------------------------------------------------------
+
+_looks: list[Callable[[], bool]] = []
 _put_off: list[int] = []  # [SIGTERM] if it came in the middle of a look
 
 
@@ -118,9 +187,9 @@ def look_at_sigterm(look: Callable[[], bool]) -> bool:
     """
     if os.name != "posix":
         return True
-    if not _give_back:
+    if not _looks:
         _looks[:] = [look]
-        _give_back.append(stand({_set: StandIn(_set, lambda: _signal), _asked: StandIn(_asked, lambda: _getsignal)}))
+    _stand_in_for_both()
     if _asked(_SIGTERM) == _SIG_DFL and not _caught_in_c(_SIGTERM):
         try:
             _set(_SIGTERM, _terminated)
@@ -129,23 +198,8 @@ def look_at_sigterm(look: Callable[[], bool]) -> bool:
     return True
 
 
-def _signal(*args: Any, **kwargs: Any) -> Any:
-    """Stands in for `signal.signal`: to set SIGTERM's default action installs our handler."""
-    ours = len(args) == len(_DEFAULT) and all(type(one) is int for one in args) and args == _DEFAULT
-    before = _set(_SIGTERM, _terminated) if ours and not kwargs else _set(*args, **kwargs)
-    return _SIG_DFL if before is _terminated else before
-
-
-def _getsignal(*args: Any, **kwargs: Any) -> Any:
-    """Stands in for `signal.getsignal`: our handler is shown as the default action."""
-    handler = _asked(*args, **kwargs)
-    return _SIG_DFL if handler is _terminated else handler
-
-
-def leave_sigterm() -> None:
+def _leave_sigterm() -> None:
     """Give SIGTERM its default action back, if our handler is still installed and this is the main thread."""
-    while _give_back:
-        _give_back.pop()()
     if _looks and _asked(_SIGTERM) is _terminated:
         try:
             _set(_SIGTERM, _SIG_DFL)
@@ -176,7 +230,7 @@ def held_through_fork() -> Any:
     Python drops a signal that reaches a child before the child is set up; a blocked signal is delivered afterwards.
     """
     signals: Any = sys.modules["_signal"]
-    return signals.pthread_sigmask(signals.SIG_BLOCK, (_SIGTERM,)) if _give_back else None
+    return signals.pthread_sigmask(signals.SIG_BLOCK, (_SIGTERM,)) if _give_back and _looks else None
 
 
 def let_through(held: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Any
 
+from whoholds.hooks import signals
 from whoholds.ledger import faults
 from whoholds.reporting.held import held_text
 from whoholds.reporting.words import recorded_place
@@ -122,31 +123,30 @@ def _looked(watch: Watch) -> tuple[list[Handle], dict[Handle, Origin], float]:
 
 
 def dump_on_signal(name: str, holders: Callable[[], Holders]) -> Callable[[], None]:
-    """Print the result of `holders` on stderr whenever the signal `name` comes, then call the handler set before.
+    """Print the result of `holders` on stderr whenever the signal `name` comes, then call the program's handler.
 
     The signal's handler only starts a thread, so that the text is not printed in the middle of the program's own write.
-    Returns a function that restores the handler set before, unless somebody has set another since.
+    Returns a function that gives the signal back to the program's handler.
     """
     number = getattr(signal, name)
-    before = signal.getsignal(number)
 
     def dump(received: int, frame: Any) -> None:
         import _thread
 
         _thread.start_new_thread(_print, (holders,))
-        if callable(before):
-            before(received, frame)
+        theirs = signals.behind(number)
+        if callable(theirs):
+            theirs(received, frame)
 
     try:
-        signal.signal(number, dump)
+        signals.listen(number, dump)
     except ValueError:  # this is not the main thread
         say(f"whoholds: WHOHOLDS_DUMP_SIGNAL={name}: signals can be set in the main thread only")
 
     def restore() -> None:
         try:
-            if signal.getsignal(number) is dump and before is not None:
-                signal.signal(number, before)
-        except ValueError:  # this is not the main thread: our handler stays, and calls the handler set before
+            signals.listen_no_more(number)
+        except ValueError:  # this is not the main thread: our handler stays, and calls the program's
             pass
 
     return restore

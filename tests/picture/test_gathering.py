@@ -111,6 +111,17 @@ def test_a_wait_of_less_than_nothing_is_none(tmp_path: Path) -> None:
     assert set(data_of(path)["bars"]["waited"]) == {0}
 
 
+def test_the_bars_of_a_peak_are_those_of_its_last_report(tmp_path: Path) -> None:
+    """What was closed before the last peak is none of its bars; counts that add up keep all that were named."""
+    opened = handles(5, over=1, held=1, lines=1)
+    peaks = [finding(opened[:2]), finding(opened[1:])]
+    (drawn,) = data_of(write_journal(tmp_path / "peak.jsonl", opened + peaks))["findings"]
+    assert len(drawn["bars"]) == drawn["count"] == 4
+    leaks = [finding(opened[:2]), finding(opened[2:], count=5)]
+    (drawn,) = data_of(write_journal(tmp_path / "leak.jsonl", opened + leaks))["findings"]
+    assert len(drawn["bars"]) == drawn["count"] == 5
+
+
 def test_equal_pids_in_two_journals_are_two_processes(tmp_path: Path) -> None:
     """Two containers both have a process 1, and both a handle 1."""
     paths = [write_journal(tmp_path / f"{name}.jsonl", handles(4, over=1, held=1, lines=1)) for name in "ab"]

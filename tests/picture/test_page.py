@@ -58,6 +58,36 @@ def drawn(path: Path, records: list[dict[str, Any]]) -> Path:
     return html
 
 
+TWO_FILES = """
+import sqlite3, time
+
+kept = []
+
+def load(name):
+    kept.append(sqlite3.connect(name))
+
+for name in ["cars.db", "cars.db", "cars.db", "users.db", "users.db"]:
+    load(name)
+time.sleep(0.3)
+"""
+
+
+def test_the_numbers_of_the_page_agree(tmp_path: Path, opened: Opened) -> None:
+    """Head, lane and findings, though there are two databases, and though two rules name the same connections."""
+    (tmp_path / "app.py").write_text(TWO_FILES)
+    command = [sys.executable, "-m", "whoholds", "run", "--html", "run.html", "app.py"]
+    environ = {**os.environ, "WHOHOLDS_TOO_MANY": "3"}
+    ran = subprocess.run(command, cwd=tmp_path, env=environ, check=True, timeout=60, capture_output=True, text=True)  # noqa: S603
+    shown = opened(tmp_path / "run.html")
+    numbers = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", shown.inner_html("#numbers")))
+    assert "whoholds: 1 finding (1 error): 5 connections opened, at most 3 at once to cars.db" in ran.stderr
+    assert numbers == {"at most open at once": "5", "connections opened": "5", "open at the end": "5", "error": "1"}
+    assert shown.get_by_role("treeitem", name=re.compile("5 opened, at most 5 at once, 5 open at the end")).count() == 1
+    assert shown.locator("#findings h2 small").inner_text() == "1, in 2 reports"
+    buttons = sorted(button.inner_text() for button in shown.get_by_role("button", name=re.compile("its .*bars")).all())
+    assert buttons == ["Show its 3 bars", "Show its 5 bars"]
+
+
 def pressed(shown: Any, *keys: str) -> Any:
     """The page after these keys."""
     for key in keys:

@@ -170,8 +170,10 @@ class Gathered(Contents):
         self._first_said.setdefault(finding, moment(record.get("time")))
         keys = record.get("handles")
         if isinstance(keys, list):
-            known = self._handles_of.setdefault(finding, {})
-            known.update(dict.fromkeys(key for key in keys if whole(key) is not None))
+            said = dict.fromkeys(key for key in keys if whole(key) is not None)
+            known = {**self._handles_of.get(finding, {}), **said}
+            count = whole(record.get("count"))  # if they do not add up to it, the finding is about one moment, its last
+            self._handles_of[finding] = said if count is not None and len(known) > count else known
 
     def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
         process = self._process(record)
@@ -301,6 +303,7 @@ class Gathered(Contents):
         now = record.get("now")
         return {
             "id": texts.text(record["id"]),
+            "matter": texts.text(record.get("matter") or record["id"]),
             "rule": texts.text(record.get("rule")),
             "severity": record["severity"],
             "message": texts.text(record["message"]),

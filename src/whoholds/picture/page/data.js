@@ -49,6 +49,16 @@ data.findings.forEach((finding, number) => {
   }
 });
 
+// Findings about the same handles are one matter, which counts once: the worst severity of each matter.
+function worstOfMatters(findings) {
+  const worst = new Map();
+  for (const { process, matter, severity } of findings) {
+    const key = `${process} ${matter}`;
+    if (!worst.has(key) || SEVERITIES.indexOf(severity) > SEVERITIES.indexOf(worst.get(key))) worst.set(key, severity);
+  }
+  return [...worst.values()];
+}
+
 // The moment of a finding: when its crowd was complete, and otherwise when it was first said.
 const CROWDS = new Set(["too-many-at-once", "second-while-holding"]);
 function momentOf(finding) {

@@ -14,11 +14,17 @@ function drawFindings() {
     redraw();
   };
   byId("findings").replaceChildren(
-    make("h2", { id: "findings-heading" }, "Findings", make("small", {}, all.length ? String(all.length) : "none")),
+    make("h2", { id: "findings-heading" }, "Findings", make("small", {}, countedAsMatters(all))),
     all.length ? "" : make("p", {}, data.headline),
     ...all.map(findingCard),
     info ? make("p", {}, make("button", { type: "button", onclick: toggle, "aria-pressed": String(state.info) }, state.info ? "Hide those of severity info" : `Show ${grouped(info)} of severity info`)) : "",
   );
+}
+
+// `2`, as the headline counts them, or `1, in 2 reports` where two rules named the same handles.
+function countedAsMatters(shown) {
+  const matters = worstOfMatters(shown.map((index) => data.findings[index])).length;
+  return matters === shown.length ? (matters ? grouped(matters) : "none") : `${grouped(matters)}, in ${grouped(shown.length)} reports`;
 }
 
 function findingCard(index) {
@@ -26,7 +32,7 @@ function findingCard(index) {
   const rule = text(finding.rule);
   const message = text(finding.message);
   const chosen = view.finding === index;
-  const now = finding.now.filter(([, stack]) => stack >= 0).map(([count, stack]) => unfoldable(`Where ${grouped(count)} of them were then`, framesOf(stack)));
+  const now = finding.now.filter(([, stack]) => stack >= 0).map(([count, stack]) => unfoldable(`Where ${grouped(count)} of its owners ${count === 1 ? "was" : "were"} then`, framesOf(stack)));
   const [stack, spawn] = finding.stacks;
   return make("article", { class: `finding ${finding.severity}${chosen ? " chosen" : ""}`, id: `finding-${index}`, tabindex: -1 },
     make("h3", {}, rule, " ", make("span", {}, `${finding.severity}, ${when(momentOf(finding))}${data.processes.length > 1 ? `, process ${data.processes[finding.process].pid}` : ""}`)),
@@ -36,7 +42,7 @@ function findingCard(index) {
     spawn >= 0 ? unfoldable("Where its owner was started", framesOf(spawn)) : "",
     ...now,
     make("div", { class: "tools" },
-      finding.bars.length ? make("button", { type: "button", "aria-pressed": String(chosen), onclick: () => chooseFinding(chosen ? -1 : index) }, chosen ? "Show all bars again" : `Show its ${counted(finding.bars.length, "bar")}`) : ""));
+      finding.bars.length ? make("button", { type: "button", "aria-pressed": String(chosen), onclick: () => chooseFinding(chosen ? -1 : index) }, chosen ? "Show all bars again" : finding.bars.length === finding.count ? `Show its ${counted(finding.count, "bar")}` : "Show its bars") : ""));
 }
 
 function chooseFinding(index, { scroll = false } = {}) {

@@ -15,8 +15,10 @@ function drawHeader() {
     for (let i = 0; i < bars.count; i++) total += test(i);
     return total;
   };
-  const most = Math.max(0, ...data.databases.map((database) => database.peak), ...curve.series.map((series) => series.steps.most));
-  const severities = (severity) => data.findings.filter((finding) => finding.severity === severity).length;
+  const all = [...bars.opened.keys()]; // of all databases together, as the other numbers are
+  const most = Math.max(mostAtOnce(all.filter(isConnection)), mostAtOnce(all.filter(isHeld)), ...data.databases.map((database) => database.peak));
+  const worst = worstOfMatters(data.findings);
+  const severities = (severity) => worst.filter((each) => each === severity).length;
   const numbers = [
     ["at most open at once", most],
     ["connections opened", count(isConnection)],

@@ -260,12 +260,17 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
     latest: Any = uses  # the last statement that was kept whole: mostly the next is the same object
+    plain: Any = None  # a class of cursors that was seen to have the library's own `connection`
 
     def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:  # noqa: C901, PLR0912, PLR0915 - one sequence: parts of it would cost calls or clarity
-        nonlocal latest
+        nonlocal latest, plain
         me = threads.get_ident()
         try:
-            connection = connection_of(self)
+            if type(self) is plain:
+                connection = self.connection  # a third of the next line's price
+            else:
+                connection = connection_of(self)
+                plain = plain or _reads_plainly(type(self), connection_of)
             handle = connection._whoholds
             inside = handle.caller
         except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
@@ -325,6 +330,12 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
     if keywords is not None:
         _named_parameters(call, keywords)
     return with_spans(stands_for(call, original), uses)
+
+
+def _reads_plainly(kind: Any, connection_of: Any) -> Any:
+    """The class, if its objects have the `connection` that `connection_of` reads, and have it without further code."""
+    own = kind.connection is connection_of.__self__ and kind.__getattribute__ is object.__getattribute__
+    return kind if own else None
 
 
 def _named_parameters(call: Any, keywords: tuple[str, str]) -> None:

@@ -31,9 +31,16 @@ def for_click(): kept.append(sqlite3.connect("a.db"))
 def for_otel(): kept.append(sqlite3.connect("a.db"))
 def for_thread(): kept.append(sqlite3.connect("a.db", check_same_thread=False))
 def for_task(): kept.append(sqlite3.connect("a.db"))
+def for_signals(): kept.append(sqlite3.connect("a.db"))
 def for_nothing(): kept.append(sqlite3.connect("a.db"))
 
+import celery.signals, django.core.signals
+def receiver(*_, **__):
+    for_signals(), for_signals()
+celery.signals.task_prerun.connect(receiver), django.core.signals.request_started.connect(receiver)
+
 web = flask.Flask("shop")
+flask.request_started.connect(receiver, web)
 @web.route("/cars")
 def list_cars():
     for_flask(), for_flask()
@@ -101,6 +108,7 @@ WORK = {
     "for_otel": "GET /prices/{car}",
     "for_thread": "thread mailer",
     "for_task": "task nightly report",
+    "for_signals": "",  # a receiver is no view and no task
     "for_nothing": "",
 }
 

@@ -351,9 +351,50 @@ def test_sqlite_programs_and_every_kind_of_owner(tmp_path: Path) -> None:
     assert f"The close at app.py:{close} has not run" in got["close__"]
     assert "has not run" not in got["sqlite3__"]
     for world, when in WHEN.items():
-        if world not in ("", "test", "greenlet"):
+        if world not in ("", "test", "greenlet", "process"):
             assert when in got[f"{world}__"], world
     assert WHEN[""] in got["sqlite3__"]
+
+
+WORKERS = """
+import multiprocessing, sqlite3
+from concurrent.futures import ProcessPoolExecutor
+kept = []
+
+def open_two():
+    for _ in range(2):
+        kept.append(sqlite3.connect("a.db"))
+
+def submitted__(_): open_two()
+def mapped__(_): open_two()
+def initializer__(): open_two()
+def process__(): open_two()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, context) as executor:
+        executor.submit(submitted__, 1).result()
+    with ProcessPoolExecutor(1, context, initializer__) as executor:
+        executor.submit(int).result()
+    pool = context.Pool(1)
+    pool.map(mapped__, [1])
+    pool.close(), pool.join()
+    process = context.Process(target=process__)
+    process.start(), process.join()
+"""
+
+
+@pytest.mark.once
+def test_a_worker_process_goes_from_job_to_job(tmp_path: Path) -> None:
+    """A job closes what it opened, though its owner is a main thread; what starts a worker, and a process, at their end."""
+    ran = Programs(tmp_path).run(WORKERS)
+    found = ran.of("finding", "left-open")
+    got = {record["stack"][1]["function"]: " ".join(record["why"]) for record in found}
+    whens = {"submitted__": "job", "mapped__": "job", "initializer__": "process", "process__": "process"}
+    assert got.keys() == whens.keys()
+    for function, when in whens.items():
+        assert WHEN[when] in got[function]
+    assert not any(frame["file"] == "<string>" for record in found for frame in record["stack"])
 
 
 def test_a_program_of_greenlets(tmp_path: Path) -> None:

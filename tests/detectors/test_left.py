@@ -402,6 +402,20 @@ def test_a_job_that_drops_its_connection_in_a_live_worker_is_found() -> None:
     assert said(world.found(collected_open)) == [("warning", 1)]
 
 
+def test_how_long_ago_jobs_ended_is_not_when_their_worker_did() -> None:
+    """The executor is shut down at the end of the process, long after its jobs have returned."""
+    world = World()
+    worker = thread("worker-0", REPORT, worker=True)
+    for owner in (job(worker), job(worker)):
+        world.opens(by=owner)
+        owner.job_over_at = world.clock()
+    world.after(3)
+    ends(worker)
+    world.look()
+    (finding,) = world.found(left_open, AT_EXIT)
+    assert "Something still refers to them, although their jobs ended 3.0 s ago." in finding.why
+
+
 # --- owner-gone -------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ import pytest
 
 import whoholds
 from tests.programs import Programs
-from tests.worlds import REPORT, Program, thread
+from tests.worlds import CARS, REPORT, Program, thread
 from whoholds.analysis.snapshot import Ending
 from whoholds.outputs.log import LogOutput
 from whoholds.outputs.warn import HeldConnectionWarning, warn
@@ -254,6 +254,21 @@ def test_a_doubling_count_is_printed_when_it_is_ten_times_as_high(capsys: pytest
     err = capsys.readouterr().err
     assert "never closed 64 connections" in err.splitlines()[0]
     assert err.splitlines()[0].partition(" [")[0].endswith("(×48 since)")
+
+
+def test_the_worst_of_equal_findings_is_the_largest(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two leaks with the same rule and severity, that of three connections, though the other came first."""
+    program = Program(Configured())
+    for number, line in enumerate(("/srv/shop/app.py:9 main", CARS)):
+        lost = thread(f"Thread-{number}", REPORT)
+        for _ in range(2 + number):
+            program.opens(line, by=lost)
+        lost.ident = -1
+        program.looks(1.0)
+        program.looks(9.0)
+    program.exits()
+    worst = capsys.readouterr().err.splitlines()[-1]
+    assert worst.startswith("whoholds: worst: owner-gone: /srv/shop/cars.py:42 in load_cars opened 3 connections")
 
 
 def test_a_summary_at_the_exit(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpreter's own scripts
 WATCHED = _origin.WATCHED  # libraries that drivers watch, the standard library and whoholds: never to blame
 _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio"))  # packages that only carry calls into threads, tasks
+_STARTING_CHILDREN = (("multiprocessing/spawn.py", "spawn_main"), ("multiprocessing/forkserver.py", "main"))
 _kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
 _watched_packages: set[str] = {*_MACHINERY, "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
@@ -174,9 +175,19 @@ def _is_machinery(file: str) -> bool:
     return file.startswith("<") or is_below(file, *[folder + os.sep for folder in (*_STDLIB, *_OURS)])
 
 
+def is_childs_command(origin: Origin, index: int) -> bool:
+    """True for the frame of `python -c "from multiprocessing.spawn import spawn_main; …"`, which starts a child."""
+    code, inner = origin[index], origin[max(index - 2, 0)]
+    if code.co_filename != "<string>":  # type: ignore[union-attr]  # even places hold code objects
+        return False
+    return (library_path(inner.co_filename), inner.co_name) in _STARTING_CHILDREN  # type: ignore[union-attr]
+
+
 def _is_generated(origin: Origin, index: int) -> bool:
     """True if a library compiled this frame from a string: a wrapper with the name of the function that it calls."""
     code = origin[index]
+    if is_childs_command(origin, index):
+        return True
     if code.co_filename != "<string>" or index < 2 or not kind_of(origin[index - 2].co_filename):  # type: ignore[union-attr]  # noqa: PLR2004
         return False
     return code.co_name in [one.co_name for one in origin[max(index - 4, 0) : index : 2]]  # type: ignore[union-attr]

@@ -9,7 +9,7 @@ import os
 from types import CodeType
 from typing import NamedTuple
 
-from whoholds.analysis.blame import _OURS, is_below, library_path
+from whoholds.analysis.blame import _OURS, is_below, is_childs_command, library_path
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.source import lines_of
 from whoholds.ledger.origin import function_at, line_at
@@ -65,11 +65,16 @@ def printable(text: str) -> str:
 
 
 def frames(origin: Origin, *, source: bool = True) -> list[Frame]:
-    """All frames of `origin`, innermost first, without whoholds's own frames at the inner end."""
-    start = 0
+    """All frames of `origin`, innermost first, without whoholds's own frames at the inner end.
+
+    The command line by which multiprocessing starts a child is left out, too.
+    """
+    start, end = 0, len(origin)
+    if end and is_childs_command(origin, end - 2):
+        end -= 2
     while start < len(origin) and is_below(origin[start].co_filename, _OURS[0] + os.sep):  # type: ignore[union-attr]
         start += 2
-    return [frame_at(origin, index, source=source) for index in range(start, len(origin), 2)]
+    return [frame_at(origin, index, source=source) for index in range(start, end, 2)]
 
 
 _home: list[str] = []  # the folder to which shown paths are relative; empty: the working directory

@@ -6,9 +6,10 @@ It must add no cost to the program: it reads what the ledger has anyway, in the 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from whoholds.analysis.blame import is_users, library_path, user_index
+from whoholds.analysis.frames import frame_at
 from whoholds.ledger.opener import opener_of
 from whoholds.ledger.origin import function_at
 from whoholds.ledger.scope import JUDGED
@@ -40,6 +41,11 @@ _CALLERS: Final = (
     ("sanic/", "view"),
     ("click/", "command"),
     ("typer/", "command"),
+)
+_SIGNALS: Final = ("celery/utils/dispatch/", "django/dispatch/", "blinker/")  # what they call is no task and no view
+_POOLS: Final = (  # process pools, whose workers call `initializer(…)` and then the jobs
+    *("concurrent/futures/process.py", "multiprocessing/pool.py", "billiard/pool.py"),
+    *("loky/process_executor.py", "joblib/externals/loky/process_executor.py"),
 )
 _SERVERS: Final = (  # libraries that start a thread or task for each request or client
     *("uvicorn/", "hypercorn/", "daphne/", "aiohttp/", "granian/", "sanic/", "tornado/"),
@@ -74,22 +80,45 @@ def _span_name(handle: Handle) -> str:
 
 def _called_function(handle: Handle) -> str:
     """`view list_cars`: the function of the program that a framework called, unless that function opened the handle."""
-    origin = handle.origin
-    if not origin:
+    called = caller_of(handle)
+    if called is None or called.at == user_index(handle.origin) or called.by_a_pool:
         return ""
-    opening = called = user_index(origin)
-    for index in range(opening + 2, len(origin), 2):
+    return f"{called.kind} {function_at(handle.origin, called.at)}"
+
+
+class Called(NamedTuple):
+    """The function of the program that a library called: what it is (`task`), and where its frame is in the origin."""
+
+    kind: str
+    at: int
+    by_a_pool: bool = False  # a process pool, whose jobs have the name of no work
+
+
+def caller_of(handle: Handle) -> Called | None:
+    """The function that a framework or a process pool called and that opened the handle; None if there is none.
+
+    A receiver of a signal is no such function, nor is what starts a pool's worker.
+    """
+    origin = handle.origin
+    called: int | None = user_index(origin) if origin else 0
+    for index in range((called or 0) + 2, len(origin), 2):
         file = origin[index].co_filename  # type: ignore[union-attr]  # a code object at even places
         if is_users(file):
             called = index
             continue
         path = library_path(file)
+        if path.startswith(_SIGNALS):
+            called = None
+        if called is None:
+            continue
+        if path in _POOLS:
+            return None if "initializer(" in frame_at(origin, index).source else Called("job", called, by_a_pool=True)
         kind = next((kind for folder, kind in _CALLERS if path.startswith(folder)), "")
         if not kind and path.startswith(("anyio/", "asgiref/")) and is_a_request(handle.owner):
             kind = "view"
         if kind:
-            return f"{kind} {function_at(origin, called)}" if called != opening else ""
-    return ""
+            return Called(kind, called)
+    return None
 
 
 def is_a_request(owner: Owner | None) -> bool:

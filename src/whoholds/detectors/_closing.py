@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from whoholds.analysis.blame import library_path, user_index
 from whoholds.analysis.frames import shown_path
 from whoholds.analysis.mistakes import use_of
-from whoholds.analysis.work import is_a_request
+from whoholds.analysis.work import caller_of, is_a_request
 from whoholds.ledger.handle import CHECKOUT
 
 if TYPE_CHECKING:
@@ -113,12 +113,14 @@ WHEN: Final = {
     "command": "before its command returns, also when the command raises an exception",
     "test": "before its test ends, in the test or behind the `yield` of a fixture",
     "task": "before its task ends, also when the task fails or is cancelled",
-    "job": "at the end of each job, also when the job fails, because its worker lives on",
+    "job": "at the end of each job, also when the job fails",
     "greenlet": "before its greenlet ends, also when the greenlet fails",
+    "process": "before its process ends, also when an exception passes",
     "thread": "before its thread ends, also when an exception passes",
     "": "in the function that opened it, also when an exception passes",
 }
 _SCOPES: Final = {"request": "request", "task": "queued", "command": "command", "test": "test", "fixture": "test"}
+_JOBS: Final = {"task": "queued", "job": "job"}  # what a library calls in a thread that goes on to the next one
 _FRAMEWORKS: Final = {"django": ("django/db/",), "peewee": ("peewee.py", "playhouse/")}  # by their folders
 _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous half
     "aiomysql": "awaited pool",
@@ -192,14 +194,23 @@ def _paths_between(handle: Handle) -> list[str]:
 
 
 def world_of(handle: Handle) -> str:
-    """The key of `WHEN`: the request, job or test in which the handle was opened, else what kind of owner opened it."""
+    """The key of `WHEN`: the request, job or test in which the handle was opened, else what kind of owner opened it.
+
+    The main thread of a worker process goes from job to job as a thread of an executor does.
+    """
     if handle.scope is not None and handle.scope.kind in _SCOPES:
         return _SCOPES[handle.scope.kind]
     owner = handle.owner
+    if owner is not None and owner.kind == "thread":
+        called = caller_of(handle)
+        if called is not None and called.kind in _JOBS:
+            return _JOBS[called.kind]
     if owner is None or (owner.kind == "thread" and owner.spawn is None):
         return ""
     if is_a_request(owner):
         return "request"
+    if owner.kind == "thread" and owner.name == "MainThread":  # of a process that the program started
+        return "process"
     return owner.kind if owner.kind in WHEN else ""
 
 

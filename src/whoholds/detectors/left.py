@@ -120,7 +120,7 @@ def _who_keeps(snapshot: Snapshot, group: tuple[Handle, ...]) -> tuple[str, ...]
     gone = [handle.owner for handle in group if handle.owner is not None and snapshot.gone(handle.owner)]
     if not gone:
         return ()
-    longest = max(snapshot.now - (owner.ended_at or snapshot.now) for owner in gone)
+    longest = max(snapshot.now - (owner.job_over_at or owner.ended_at or snapshot.now) for owner in gone)
     them = "it" if len(group) == 1 else "them"
     return (f"Something still refers to {them}, although {_owners(group)} ended {longest:.1f} s ago.",)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
 
     Record = dict[str, Any]
+    Rank = tuple[str, str, int]
 
 T = TypeVar("T")
 
@@ -68,25 +69,25 @@ def reports(findings: Iterable[Finding]) -> list[str]:
     return [report_of([finding_record(finding) for finding in group]) for group in matters(findings)]
 
 
-_RANK: Callable[[Finding], tuple[str, str]] = attrgetter("severity", "rule")
+_RANK: Callable[[Finding], Rank] = attrgetter("severity", "rule", "count")
 
 
-def _rank_of_record(record: Record) -> tuple[str, str]:
-    return record["severity"], record.get("rule", "")
+def _rank_of_record(record: Record) -> Rank:
+    return record["severity"], record.get("rule", ""), record.get("count", 0)
 
 
-def _worst(groups: Iterable[Sequence[T]], rank: Callable[[T], tuple[str, str]]) -> T | None:
-    """The first finding of the worst matter, or None. `rank` gives the severity and the rule of a finding."""
+def _worst(groups: Iterable[Sequence[T]], rank: Callable[[T], Rank]) -> T | None:
+    """The first finding of the worst matter, or None. `rank` gives the severity, rule and count of a finding."""
     return max((group[0] for group in groups), key=lambda first: _weight(rank(first)), default=None)
 
 
-def _weight(rank: tuple[str, str]) -> tuple[int, bool]:
-    severity, rule = rank
-    return SEVERITIES.index(severity), rule_of(rule).hurts_now
+def _weight(rank: Rank) -> tuple[int, bool, int]:
+    severity, rule, count = rank
+    return SEVERITIES.index(severity), rule_of(rule).hurts_now, count
 
 
-def _grouped(items: Iterable[T], key: Callable[[T], object], rank: Callable[[T], tuple[str, str]]) -> list[list[T]]:
+def _grouped(items: Iterable[T], key: Callable[[T], object], rank: Callable[[T], Rank]) -> list[list[T]]:
     groups: dict[object, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
-    return [sorted(group, key=lambda item: _weight(rank(item)), reverse=True) for group in groups.values()]
+    return [sorted(group, key=lambda item: _weight(rank(item))[:2], reverse=True) for group in groups.values()]

@@ -153,7 +153,7 @@ def _given(config: pytest.Config) -> str:
         return str(given).strip().lower()
     on = is_on(os.environ.get("WHOHOLDS", ""))
     draws = config.getoption("whoholds_html", None) or config.getini("whoholds_html")
-    return REPORT if on or draws else ""
+    return REPORT if on or draws or config.getoption("whoholds_github", None) else ""
 
 
 def settings() -> list[str]:
@@ -166,7 +166,7 @@ def settings() -> list[str]:
 
 
 def _anything_else(config: pytest.Config) -> bool:
-    options = ("max_open", "max_connects", "rule", "baseline", "update_baseline")
+    options = ("max_open", "max_connects", "rule", "allow", "baseline", "update_baseline")
     keys = ("max_open", "max_connects", "rules", "baseline")
     return any(config.getoption(f"whoholds_{name}", None) not in (None, False, []) for name in options) or any(
         config.getini(f"whoholds_{name}") for name in keys

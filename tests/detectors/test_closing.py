@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,7 @@ import asyncio, sqlite3, threading
 from concurrent.futures import ThreadPoolExecutor
 import dbutils.pooled_db, django.conf, peewee, playhouse.pool, sqlalchemy, sqlalchemy.orm
 import whoholds.scopes.units as units
-kept = []
+kept, lock = [], threading.Lock()
 
 def sqlite3__():
     kept.append(sqlite3.connect("a.db"))
@@ -43,6 +44,12 @@ def helper__():
 def with_around_a_helper():
     with helper__() as connection:
         kept.append(connection)
+
+def with_of_a_lock():
+    with lock: kept.append(sqlite3.connect("a.db"))
+
+def with_on_one_line():
+    with sqlite3.connect("a.db") as connection: kept.append(connection)
 
 def close__():
     connection = sqlite3.connect("a.db")
@@ -119,6 +126,7 @@ def scope_of(job, kind):
     units.end(unit)
 
 for _ in range(2):
+    with_of_a_lock(), with_on_one_line()
     sqlite3__(), with__(), with_around_a_helper(), close__(), peewee__(), peewee_pool(), dbutils__(), sqlalchemy__()
     sqlalchemy_session__(), django__(), thread_of(thread__)
 with ThreadPoolExecutor(1) as executor:
@@ -348,6 +356,9 @@ def test_sqlite_programs_and_every_kind_of_owner(tmp_path: Path) -> None:
     assert got["peewee_pool"].startswith("Give each connection back")
     assert WAYS["peewee"].code in got["peewee_pool"]
     assert f"`with connection:` at app.py:{around} {ends}" in got["helper__"]
+    assert ends not in got["with_of_a_lock"]
+    if sys.version_info >= (3, 11):  # before it, the columns of calls are not known
+        assert ends in got["with_on_one_line"]
     assert f"The close at app.py:{close} has not run" in got["close__"]
     assert "has not run" not in got["sqlite3__"]
     for world, when in WHEN.items():

@@ -9,6 +9,7 @@ from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
 from whoholds.drivers.sqlite import where
 from whoholds.ledger.handle import CURSOR
+from whoholds.reporting.first_line import message
 from whoholds.scopes import Scope
 
 
@@ -267,4 +268,16 @@ def test_a_named_cursor_at_the_end_of_its_scope() -> None:
     mine, other = Scope("test_a", "test"), Scope("test_b", "test")
     world.opens(kind=CURSOR, server_side=True, scope=mine)
     assert world.found(cursor_left_open, Ending("test", "test_b", other)) == []
-    assert said(world.found(cursor_left_open, Ending("test", "test_a", mine))) == [("warning", 1)]
+    found = world.found(cursor_left_open, Ending("test", "test_a", mine))
+    assert said(found) == [("warning", 1)]
+    assert message(found[0]).endswith("left 1 cursor open at the end of test test_a, to app@127.0.0.1/shop")
+
+
+def test_a_statement_half_read_at_the_end_of_its_scope() -> None:
+    """The scope's end is named, not the moment since the last call."""
+    world = World()
+    job = Scope("cars", "job")
+    world.opens(probe=lambda _: [()], uses=1, scope=job)
+    world.look()
+    (finding,) = world.found(cursor_left_open, Ending("job", "cars", job))
+    assert "left a statement half read on 1 connection at the end of job cars, which keeps a lock" in message(finding)

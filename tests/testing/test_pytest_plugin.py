@@ -339,7 +339,7 @@ def test_the_ini_file_and_the_environment_ask_too(suite: Suite, monkeypatch: pyt
             "--whoholds-rule takes rule=off|report|error, *got 'left-opn=error'; rules: *(did you mean left-open?)",
         ),
         (["--whoholds-rule=left-open"], "", "--whoholds-rule takes rule=off|report|error"),
-        (["--whoholds", "--whoholds-allow=lost"], "", "--whoholds-allow takes a rule, rule@path-glob"),
+        (["--whoholds-allow=lost"], "", "--whoholds-allow takes a rule, rule@path-glob"),
         (["--whoholds-baseline=none.json"], "", "none.json: No such file*--whoholds-update-baseline"),
         (["--whoholds", "-o", "whoholds_too_many=few"], "", "whoholds_too_many=few: it takes"),
         (["--whoholds", "-o", "whoholds_to_many=3"], "", "whoholds_to_many given with -o: there is no such key"),
@@ -454,6 +454,13 @@ def test_a_baseline_lets_pass_what_is_known(suite: Suite, pytester: pytest.Pytes
         "new, not in the baseline: left-open: opened in test_cars.py in test_new",
         "fewer, 1 instead of 2",
     )
+    known = (pytester.path / "known.json").read_text()
+    for chosen in (("-k", "none"), ("test_cars.py::test_none",), ("--co",)):
+        part = suite(f"{text}def test_none(): pass\n", *options, *chosen)
+        assert part.ret == pytest.ExitCode.OK
+        assert "left-open" not in part.stdout.str()
+    suite(text, *options, "--whoholds-update-baseline", "--setup-plan")
+    assert (pytester.path / "known.json").read_text() == known
 
 
 @pytest.mark.once
@@ -464,6 +471,42 @@ def test_the_table_can_be_hidden_and_v_shows_more(suite: Suite) -> None:
     assert "= whoholds =" not in suite(text, "--whoholds", ini="whoholds_summary = false\n").stdout.str()
     said(suite(text, "--whoholds"), "4 ×  left-open", "test_0", "test_1", "and 2 more")
     said(suite(text, "--whoholds", "-v"), "4 ×  left-open", "test_3", "how it was opened")
+
+
+@pytest.mark.once
+def test_nothing_is_said_of_tests_that_are_only_listed(suite: Suite, pytester: pytest.Pytester) -> None:
+    """No table, no picture."""
+    for lists in ("--co", "--setup-plan"):
+        result = suite("def test_leaks():\n    leak()\n", "--whoholds", "--whoholds-html=run.html", lists)
+        assert result.ret == pytest.ExitCode.OK
+        assert "= whoholds =" not in result.stdout.str()
+        assert not (pytester.path / "run.html").exists()
+
+
+@pytest.mark.once
+def test_annotations_alone_switch_it_on(suite: Suite) -> None:
+    """A workflow command for each finding."""
+    result = suite("def test_leaks():\n    leak()\n", "--whoholds-github")
+    assert result.ret == pytest.ExitCode.OK
+    said(result, "::warning file=app.py,line=6*left-open")
+
+
+@pytest.mark.once
+def test_a_run_within_a_test_leaves_the_paths_as_they_were(suite: Suite) -> None:
+    """Although its folder is another."""
+    result = suite(
+        "import pathlib\n"
+        "def test_runs_others(tmp_path):\n"
+        "    (tmp_path / 'test_inner.py').write_text('def test_inner(): pass')\n"
+        "    (tmp_path / 'pytest.ini').write_text('[pytest]')\n"
+        "    wrong = pytest.main(['-p', 'no:cacheprovider', '--whoholds-rule=none', str(tmp_path)])\n"
+        "    assert wrong == pytest.ExitCode.USAGE_ERROR\n"
+        "    assert pytest.main(['-p', 'no:cacheprovider', '--whoholds', str(tmp_path)]) == 0\n"
+        "def test_leaks(): leak()\n",
+        "--whoholds=error",
+    )
+    result.assert_outcomes(passed=1, failed=1)
+    said(result, "whoholds: left-open: app.py:6 in connect *")
 
 
 @pytest.mark.once

@@ -80,12 +80,14 @@ def frames(origin: Origin, *, source: bool = True) -> list[Frame]:
 _home: list[str] = []  # the folder to which shown paths are relative; empty: the working directory
 
 
-def shown_below(folder: str | None) -> None:
+def shown_below(folder: str | None) -> str | None:
     """From now on show paths relative to `folder`, even if the program changes its working directory.
 
-    With None, paths are relative to the working directory of the moment.
+    With None, paths are relative to the working directory of the moment. Returns the folder until now, or None.
     """
+    before = next(iter(_home), None)
     _home[:] = [folder] if folder else []
+    return before
 
 
 def shown_below_here() -> None:

@@ -7,6 +7,7 @@ plain name, or where the source cannot be read.
 from __future__ import annotations
 
 import re
+from itertools import islice
 from types import CodeType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,6 +23,7 @@ MOST_CALLERS: Final = 3  # callers that are looked at, where a helper only retur
 _NAMED: Final = re.compile(r"^\s*(?:with\s.*\bas\s+(?P<as>\w+)\s*:|(?P<name>[A-Za-z_]\w*)\s*=\s*[^=])")
 _RETURNS: Final = re.compile(r"^\s*return\b")
 _WITH: Final = re.compile(r"^\s*(?:async\s+)?with\s")
+_OPENS, _CLOSES = frozenset("([{"), frozenset(")]}")
 
 
 class Use(NamedTuple):
@@ -54,7 +56,7 @@ def use_of(site: Site, origin: Origin) -> Use | None:
         if not 0 <= at < len(lines):
             return None
         if not _RETURNS.match(lines[at]):
-            return _use(lines, first, at, code.co_filename)
+            return _use(lines, first, at, code.co_filename, _column(code, offset))
         if index >= _index_in(site, origin) + 2 * MOST_CALLERS:
             return None
     return None
@@ -74,6 +76,12 @@ def _line(code: CodeType, offset: int) -> int:
     return line_at(code, offset)
 
 
+def _column(code: CodeType, offset: int) -> int | None:
+    """The column at which the call begins, in bytes; None if Python does not keep it, as before 3.11."""
+    positions = getattr(code, "co_positions", None)
+    return next(islice(positions(), offset // 2, None), (None,) * 4)[2] if positions is not None else None
+
+
 def _function(code: CodeType) -> tuple[list[str], int]:
     """The source lines of a function, at most `MOST_LINES`, and the number of the first of them."""
     first = code.co_firstlineno
@@ -81,8 +89,32 @@ def _function(code: CodeType) -> tuple[list[str], int]:
     return lines_of(code.co_filename)[first - 1 : min(last, first + MOST_LINES)], first
 
 
-def _use(lines: list[str], first: int, at: int, file: str) -> Use:
-    opening = lines[at]
+def _statement(opening: str, column: int | None) -> str:
+    """The statement of the line in which the call stands: of `with lock: kept = connect()`, the call's `kept = …`."""
+    colon = _end_of_header(opening) if _WITH.match(opening) else len(opening)
+    body = opening[colon + 1 :]
+    if not body.partition("#")[0].strip() or (column is not None and column < len(opening[:colon].encode())):
+        return opening
+    return body
+
+
+def _end_of_header(opening: str) -> int:
+    """The column of the colon that ends the header of a `with`; the length of the line if that is on a later line."""
+    from tokenize import TokenError, generate_tokens
+
+    depth = 0
+    try:
+        for token in generate_tokens(iter([opening]).__next__):
+            depth += (token.string in _OPENS) - (token.string in _CLOSES)
+            if token.string == ":" and not depth:
+                return token.start[1]
+    except (TokenError, SyntaxError):  # the header goes on
+        pass
+    return len(opening)
+
+
+def _use(lines: list[str], first: int, at: int, file: str, column: int | None) -> Use:
+    opening = _statement(lines[at], column)
     within = first + at if _WITH.match(opening) and "closing(" not in opening else 0
     named = _NAMED.match(opening)
     name = (named["as"] or named["name"]) if named else ""

@@ -18,7 +18,7 @@ from whoholds.ledger.transactions import begun
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from whoholds.analysis.snapshot import Snapshot
+    from whoholds.analysis.snapshot import Ending, Snapshot
     from whoholds.settings.limits import Limits
     from whoholds.settings.matching import Threshold
 
@@ -182,7 +182,7 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     """
     now, bit = snapshot.now, BITS["cursor-left-open"]
     ending = snapshot.ending
-    late = []
+    late, over = [], []
     unread = [
         handle
         for few in snapshot.few()
@@ -192,26 +192,24 @@ def cursor_left_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
     for handle in unread:
         if handle.told & bit or not (handle.unread or handle.kind == CURSOR):
             continue
-        scope_over = ending is not None and ending.covers(handle)
-        if not scope_over and not _longer(handle, handle.idle_s(now), limits.held_too_long):
-            continue
-        late.append(handle)
-    if not late:
-        return
-    for part in parts_of(handle for handle in late if handle.kind == CURSOR):
-        yield Finding.of(
-            part,
-            "cursor-left-open",
-            WARNING,
-            "left {n} open for %.0f s",
-            _idle_for(part.handles, now),
-            advice=(_PORTAL,),
-        )
-    for part in parts_of(handle for handle in late if handle.kind != CURSOR):
-        yield from _half_read(part, now)
+        if ending is not None and ending.covers(handle):
+            over.append(handle)
+        elif _longer(handle, handle.idle_s(now), limits.held_too_long):
+            late.append(handle)
+    for handles, ended in ((late, None), (over, ending)):
+        for part in parts_of(handle for handle in handles if handle.kind == CURSOR):
+            when, word = _until(part.handles, now, ended)
+            yield Finding.of(part, "cursor-left-open", WARNING, f"left {{n}} open {when}", word, advice=(_PORTAL,))
+        for part in parts_of(handle for handle in handles if handle.kind != CURSOR):
+            yield from _half_read(part, now, ended)
 
 
-def _half_read(part: Part, now: float) -> Iterator[Finding]:
+def _until(handles: tuple[Handle, ...], now: float, ended: Ending | None) -> tuple[str, object]:
+    """How long the handles were left, as a phrase with one placeholder: to the end of a scope, or for some seconds."""
+    return (f"at the end of {ended.kind} %s", ended.name) if ended else ("for %.0f s", _idle_for(handles, now))
+
+
+def _half_read(part: Part, now: float, ended: Ending | None) -> Iterator[Finding]:
     """A finding for each line whose cursors have statements that are not read to their ends.
 
     The finding's count is the number of these statements.
@@ -219,13 +217,13 @@ def _half_read(part: Part, now: float) -> Iterator[Finding]:
     lines = Counter(site for handle in part.handles for site in handle.unread)
     for site, count in lines.items():
         holders = tuple(handle for handle in part.handles if site in handle.unread)
-        seconds = _idle_for(holders, now)
+        when, word = _until(holders, now, ended)
         if count == 1:
-            words: tuple[object, ...] = (seconds,)
-            phrase = "left a statement half read on {n} for %.0f s, which keeps a lock"
+            words: tuple[object, ...] = (word,)
+            phrase = f"left a statement half read on {{n}} {when}, which keeps a lock"
         else:
-            words = (count, seconds)
-            phrase = "left %d statements half read for %.0f s, which keeps a lock"
+            words = (count, word)
+            phrase = f"left %d statements half read {when}, which keeps a lock"
         part_ = Part(holders, site, part.spawn)
         finding = Finding.of(part_, "cursor-left-open", WARNING, phrase, *words, advice=(READ_ALL,))
         yield replace(finding, count=count)

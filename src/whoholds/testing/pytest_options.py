@@ -91,6 +91,24 @@ def is_controller(config: pytest.Config) -> bool:
     return not hasattr(config, "workerinput") and config.getoption("dist", "no") != "no"
 
 
+def only_plans(config: pytest.Config) -> bool:
+    """Whether this run only lists tests or what they would set up, so that nothing is judged."""
+    return bool(config.getoption("collectonly", False) or config.getoption("setupplan", False))
+
+
+def runs_all(session: pytest.Session) -> bool:
+    """Whether no option or argument chose some of the tests, and the run came to its end.
+
+    Of the rest, nobody knows what they would have left open. A folder given as an argument counts as all of the tests.
+    """
+    config = session.config
+    chosen = any(config.getoption(name, None) for name in ("keyword", "markexpr", "deselect", "lf", "stepwise"))
+    given = config.args if config.args_source is pytest.Config.ArgsSource.ARGS else ()
+    files = [arg for arg in given if "::" in arg or not (config.invocation_params.dir / arg).is_dir()]
+    ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) and not session.shouldfail
+    return ended and not (chosen or files)
+
+
 _SETUPS = re.compile(r"_(?:unittest_(?P<unittest>setUpClass)|xunit_setup_(?P<xunit>\w+?))_fixture_(?P<of>.*)")
 
 

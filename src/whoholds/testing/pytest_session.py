@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -42,6 +43,8 @@ from whoholds.testing.pytest_options import (
     is_controller,
     known_from,
     name_of,
+    only_plans,
+    runs_all,
     settings_from,
     summary_from,
 )
@@ -100,7 +103,7 @@ class Session:
         self._watch: Watch | None = None
         for runner in RUNNERS:
             never_blame(runner)
-        shown_below(str(config.rootpath))
+        self._shown_before = shown_below(str(config.rootpath))  # a run within a test has a folder of its own
         self._ours = False
         self._limits: Limits | None = None  # the settings that the watch had before the suite, if it ran already
         self._picture: Picture | None = None
@@ -109,12 +112,14 @@ class Session:
             self.choices = choices_from(config, mode_)
             self.known = known_from(config)
             self._table = summary_from(config)
+            self._only_plans = only_plans(config)
             path = picture_path(config)
-            if path is not None:
+            if path is not None and not self._only_plans:
                 self._picture = Picture(path, getattr(config, "workerinput", {}).get(PICTURE_FOLDER))
             if not is_controller(config):
                 self._start(config)
         except (WrongPolicy, WrongSetting, baseline.WrongBaselineError) as wrong:
+            shown_below(self._shown_before)
             raise pytest.UsageError(f"whoholds: {wrong}") from None
 
     # --- the watch ----------------------------------------------------------------------------------------------
@@ -141,6 +146,7 @@ class Session:
 
     def stop(self) -> None:
         """Give every library's names back, or hand the watch back as it was before the suite."""
+        shown_below(self._shown_before)
         watch, self._watch = self._watch, None
         if watch is None:
             return
@@ -331,6 +337,8 @@ class Session:
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, Any, Any]:
         """Reports what no test's report can carry: fixtures that ended with the session, and late handles."""
         result = yield
+        if self._only_plans:
+            return result
         self._late()
         data = self._as_data([each for each in self._pending if each.record.handles or each.judged])
         self._pending = []
@@ -344,7 +352,8 @@ class Session:
         if self._update():
             return result
         if self.known is not None:
-            self.summary.compared = baseline.compare(self.known, self.summary.records())
+            compared = baseline.compare(self.known, self.summary.records())
+            self.summary.compared = compared if runs_all(session) else replace(compared, fewer=[])
         unwritten = bool(self.summary.written)  # nowhere: the baseline could not be written
         if (self.summary.failing_late or unwritten) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -420,6 +429,8 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Writes the table of leaks by opening line and tests by peak, and what failed the run alone."""
+        if self._only_plans:
+            return
         if self.config.getoption("whoholds_github"):
             self.summary.annotate(terminalreporter)
         if self._table:

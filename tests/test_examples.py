@@ -81,6 +81,18 @@ def test_an_example_gets_exactly_the_findings_of_its_row(program: str, tmp_path:
     if wrong:
         pytest.fail("\n".join([program, *wrong, "said:", *map(str, told), "printed:", output]), pytrace=False)
     compare_reports(program, said.get("shows", []), output)
+    if program == "fan_out.py":
+        compare_summary(output)
+
+
+def compare_summary(output: str) -> None:
+    """The summary that docs/report.md shows is printed word for word, but for the server's port."""
+    page = (EXAMPLES.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^  (whoholds: .*)", page[page.index("- **The summary.**") :], re.MULTILINE)
+    printed = output[output.index("whoholds: 1 finding") :].splitlines()
+    for like, line in zip(shown, printed[: len(shown)], strict=True):
+        as_shown, as_printed = (re.sub(r":\d+/shop", "/shop", each) for each in (like, line))
+        assert as_shown in (as_printed, as_printed[: len(as_shown) - 1] + "…")
 
 
 def compare_reports(program: str, rules: list[str], output: str) -> None:

@@ -245,7 +245,7 @@ def version_of(library: str) -> str:
     """The version of the library as its module, or a package that contains it, gives it, or "". Imports nothing."""
     name = "peewee" if library == "playhouse.pool" else library
     while name:
-        for module in filter(None, map(sys.modules.get, (name, f"{name}.version"))):
+        for module in filter(None, map(sys.modules.get, (name, f"{name}.version", f"{name}.release"))):
             versions = map(vars(module).get, _VERSIONS)
             version = next((version for version in versions if isinstance(version, str)), "")
             if version:

@@ -430,6 +430,18 @@ def gone_for(seconds: float, *, handles: int = 2, kind: str = "thread") -> World
     return world.after(seconds)
 
 
+def test_a_pool_that_short_threads_fill_is_thought_of() -> None:
+    """Nobody has used the connections yet: the rule cannot know that a pool of the program's keeps them."""
+    pool = "If a pool of the program's own keeps them, write `# whoholds: ignore[owner-gone]` on the opening line."
+    (filled,) = gone_for(6).found(owner_gone)
+    assert pool in filled.advice
+    world = gone_for(6)
+    for handle in world.open:
+        handle.calls += 1
+    (used,) = world.found(owner_gone)
+    assert pool not in used.advice
+
+
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_the_owner_is_gone_after_the_limit_and_not_before(kind: str) -> None:
     """At WHOHOLDS_OWNER_GONE, 5 seconds, and with the spawn line of the dead."""

@@ -18,6 +18,7 @@ from whoholds.ledger.database import database
 from whoholds.ledger.entries import Sharing
 from whoholds.ledger.handle import Request
 from whoholds.ledger.ledger import Ledger
+from whoholds.ledger.origin import from_lines
 from whoholds.reporting.report import text
 
 if TYPE_CHECKING:
@@ -288,6 +289,17 @@ def test_shared_across_fork_names_where_it_was_opened_and_where_used() -> None:
     assert (found.severity, found.count, found.opened.function) == ("error", 1, "load_cars")
     assert (found.also.what, found.also.site.frame.function) == ("used", "serve")
     assert world.found(shared_across_fork) == []
+
+
+def test_an_engine_has_its_own_word_for_a_fork() -> None:
+    """SQLAlchemy's documentation: the child leaves the connections to the parent, and closes none of them."""
+    world = World()
+    pool, program = ("/srv/site-packages/sqlalchemy/pool/base.py", 9, "_do_get"), ("/srv/shop/cars.py", 42, "load_cars")
+    handle = world.opens()
+    handle.origin = from_lines([pool, program])
+    world.inherited.append((handle, world.main, at("/srv/shop/worker.py:8 serve")))
+    (found,) = world.found(shared_across_fork)
+    assert "In the child, call `engine.dispose(close=False)` before the engine is used" in found.advice[0]
 
 
 def test_an_inherited_connection_that_no_look_has_seen_has_its_line() -> None:

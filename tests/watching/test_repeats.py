@@ -115,6 +115,18 @@ def test_a_peak_is_not_added_up() -> None:
     assert day.hears(finding(40, "too-many-at-once", adds_up=False)) == [("warning", 40, 3)]
 
 
+def test_what_was_seen_again_with_the_same_words_is_recorded_at_the_end_and_not_printed() -> None:
+    """Three threads are inside calls on one connection, now and again."""
+    day = Day()
+    shared = finding(3, "shared-at-once", adds_up=False)
+    day.hears(shared), day.hears(shared)
+    (last,) = day.repeats.due([], day.now, day.now, last=True)
+    assert not last.aloud
+    day.hears(shared, finding(5, "shared-at-once", adds_up=False))
+    (last,) = day.repeats.due([], day.now, day.now, last=True)
+    assert last.aloud
+
+
 def test_bursts_of_refusals_add_their_requests() -> None:
     """Ten refused, then five: said at the end with the five."""
     day = Day()

@@ -155,6 +155,16 @@ def how_to_commit(group: Sequence[Handle]) -> tuple[str, ...]:
     return (f"End the transaction right after the last statement, also after a SELECT ({commit}), or use autocommit.",)
 
 
+def how_to_fork(handle: Handle) -> str:
+    """The advice for a connection that was opened before a fork and used in the child."""
+    if any(path.startswith("sqlalchemy/") for path in _paths_between(handle)):
+        return (
+            "In the child, call `engine.dispose(close=False)` before the engine is used: in a worker's start hook, "
+            "such as gunicorn's `post_fork`. With an AsyncEngine, that is `engine.sync_engine.dispose(close=False)`."
+        )
+    return "Connect after the fork: in a worker's start hook, or lazily in the child."
+
+
 def way_of(handle: Handle) -> Way:
     """What to write for this handle, by its library."""
     if handle.kind != CHECKOUT:

@@ -227,8 +227,15 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             _owner(part.handles),
             _gone_for(part.handles, snapshot.now),
             why=(_REFERRED_TO.format("it" if part.count == 1 else "them"),),
-            advice=how_to_close(part.handles),
+            advice=(*how_to_close(part.handles), *_of_a_pool(part.handles)),
         )
+
+
+def _of_a_pool(group: tuple[Handle, ...]) -> tuple[str, ...]:
+    """A sentence for connections that were never used: threads may have filled a pool of the program's own."""
+    if len(group) == 1 or any(handle.uses or not handle.seen for handle in group):
+        return ()
+    return ("If a pool of the program's own keeps them, write `# whoholds: ignore[owner-gone]` on the opening line.",)
 
 
 def _owner(group: tuple[Handle, ...]) -> str:

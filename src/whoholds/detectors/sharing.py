@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.finding import ERROR, INFO, WARNING, Also, Finding
-from whoholds.detectors._closing import ONE_IS_ENOUGH
+from whoholds.detectors._closing import ONE_IS_ENOUGH, how_to_fork
 from whoholds.ledger.handle import Handle, Pool
 from whoholds.text.redact import shown_name
 
@@ -181,7 +181,7 @@ def shared_across_fork(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             also=Also.at("used", snapshot.history.sites.of(origin) if origin else None, " at "),
             stacks=((f"used in the child by {shown_name(owner.name) if owner else 'it'}", origin),) if origin else (),
             why=(_SHARED_FILE if handle.database.system == "sqlite" else _SHARED_SOCKET,),
-            advice=("Connect after the fork: in a worker's start hook, or lazily in the child.",),
+            advice=(how_to_fork(handle),),
             adds_up=False,
         )
 

@@ -117,8 +117,11 @@ class Repeats:
     def _say(self, running: _Running, now: float, wall: float, *, last: bool = False) -> Finding:
         finding = running.finding
         since = running.unsaid
+        has_grown = (
+            finding.adds_up or finding.times or finding.count > running.loud_count
+        )  # else its words are the same
         aloud = (
-            last
+            (last and has_grown)
             or finding.severity != running.said_severity
             or finding.count >= LOUDER * running.loud_count
             or now - running.loud_at >= self.repeat

@@ -546,6 +546,21 @@ def test_anyios_portal_and_its_workers_know_the_line_that_called(seen: Seen) -> 
     assert [owner.kind for owner in seen] == ["task", "task", "task", "task", "job"]
 
 
+def test_a_portals_calls_from_another_loop_know_the_line_that_called(seen: Seen) -> None:
+    """`call_async` runs what it is given in a context of its own making."""
+    anyio = needed("anyio")
+    portals = needed("anyio.from_thread")
+    if not hasattr(portals.BlockingPortal, "call_async"):
+        pytest.skip("came with anyio 4.16")
+
+    async def calls(portal: Any) -> None:
+        await portal.call_async(seen.there)
+
+    with portals.start_blocking_portal() as portal:
+        anyio.run(calls, portal)
+    assert [(owner.kind, line_of(owner)[0]) for owner in seen] == [("task", "calls")]
+
+
 def test_the_programs_contexts_stay_as_they_are(loop: asyncio.AbstractEventLoop) -> None:
     """A callback has its caller's variables, or those of the context that was given, which gets none of ours."""
     color: contextvars.ContextVar[str] = contextvars.ContextVar("color", default="none")

@@ -48,7 +48,8 @@ from whoholds.ledger.origin import capture_until
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import FrameType, ModuleType
+    from contextvars import Context
+    from types import CodeType, FrameType, ModuleType
     from typing import Any, TypeAlias
 
     from whoholds.ledger.owner import Owner
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     _Work: TypeAlias = tuple[Place, Job | Owner | None, Any]
 
 
+_FUNCTION = type(handing)  # types is one more file at interpreter start
+_METHOD = type(handing.__get__(0))
 _restore: list[Callable[[], None]] = []
 
 
@@ -195,7 +198,6 @@ def _call_soon_threadsafe(loop_class: type) -> Callable[[], None]:
     gives is the program's and stays as it is.
     """
     from asyncio.futures import Future  # as above
-    from types import FunctionType, MethodType
 
     original = loop_class.call_soon_threadsafe  # type: ignore[attr-defined]  # an event loop has it
     run = handle_run()
@@ -204,18 +206,20 @@ def _call_soon_threadsafe(loop_class: type) -> Callable[[], None]:
         try:
             # what gets a future sets it and starts nothing: the end of each job of an executor would pay for that
             if kwargs.get("context") is None and not (len(args) > 1 and type(args[1]) is Future):
-                callback = args[0] if args else None
-                if type(callback) is MethodType:
-                    callback = callback.__func__
-                code = callback.__code__ if type(callback) is FunctionType else None
-                context = copy_context()
-                context.run(handed_over.set, handing(sys._getframe(1), run, code))
-                kwargs["context"] = context
+                kwargs["context"] = _of_handing(sys._getframe(1), run, args[0] if args else None)
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, original)
         return original(self, *args, **kwargs)
 
     return replace(loop_class, "call_soon_threadsafe", stands_for(call_soon_threadsafe, original))
+
+
+def _of_handing(frame: FrameType, run: CodeType, callback: Any) -> Context:
+    """A copy of the context, in which stands that the call whose frame is given hands `callback` to an event loop."""
+    function = callback.__func__ if type(callback) is _METHOD else callback
+    context = copy_context()
+    context.run(handed_over.set, handing(frame, run, function.__code__ if type(function) is _FUNCTION else None))
+    return context
 
 
 def _jobs(module: ModuleType) -> None:
@@ -325,6 +329,25 @@ def _anyio_workers(module: ModuleType) -> None:
 
     ours: Any = classmethod(stands_for(run_sync_in_worker_thread, original))
     _restore.append(replace(backend, "run_sync_in_worker_thread", ours))
+    if "run_sync_soon" in backend.__dict__:  # since 4.16
+        _restore.append(_run_sync_soon(backend))
+
+
+def _run_sync_soon(backend: Any) -> Callable[[], None]:
+    """Hooks what `BlockingPortal.call_async` calls: it runs the function in a context that it has copied before."""
+    original = backend.__dict__["run_sync_soon"].__func__
+    run = handle_run()
+
+    def run_sync_soon(cls: Any, func: Any, *rest: Any, **kwargs: Any) -> Any:
+        try:
+            context = _of_handing(sys._getframe(1), run, func)
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, original)
+            return original(cls, func, *rest, **kwargs)
+        return context.run(original, cls, func, *rest, **kwargs)
+
+    ours: Any = classmethod(stands_for(run_sync_soon, original))
+    return replace(backend, "run_sync_soon", ours)
 
 
 def _for_owner(owner: Owner | None, func: Any) -> Any:

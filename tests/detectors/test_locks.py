@@ -84,6 +84,22 @@ def test_the_one_with_the_transaction_is_named_with_the_line_that_failed() -> No
     assert "secret" not in report
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"again": True}, "UPDATE cars failed"),
+        ({"again": False, "commits": True}, "COMMIT failed"),
+        ({"again": False}, "A call after UPDATE cars failed"),
+        ({"again": False, "sql": None}, "A call failed"),
+    ],
+)
+def test_what_failed(more: dict[str, Any], words: str) -> None:
+    """A call without a statement is a commit only where it is one: a fetch of a server-side cursor is none."""
+    shop = Shop(SHOP)
+    shop.locks_out(shop.holds(CARS, "INSERT INTO cars VALUES (1)"), **more)
+    assert shop.finding().why[0].startswith(words)
+
+
 def test_who_wrote_comes_before_who_reads_on_a_file() -> None:
     """However many readers there are."""
     shop = Shop()

@@ -127,6 +127,43 @@ def test_without_a_transaction_in_this_process_none_is_named(
     library.go(lock_out())
 
 
+def test_asyncpgs_prepared_statements_have_their_text(postgres: str) -> None:
+    """Of who holds, and of who fails and then succeeds; a reader is no writer. SQLAlchemy prepares all it runs."""
+    asyncpg = pytest.importorskip("asyncpg")
+    from whoholds.drivers import asyncpg as driver
+
+    update = "UPDATE prepared SET a = 2"
+
+    async def lock_out(watch: Watch) -> None:
+        reader, holder, loser = [await asyncpg.connect(postgres) for _ in range(3)]
+        await loser.execute("CREATE TABLE prepared (a integer); INSERT INTO prepared VALUES (1)")
+        await loser.execute("SET lock_timeout = '50ms'")
+        statements = {one: await one.prepare(update) for one in (holder, loser)}
+        blocks = [one.transaction() for one in (reader, holder)]
+        for block in blocks:
+            await block.start()
+        await (await reader.cursor("SELECT 2")).fetchrow()
+        await statements[holder].fetch()
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await statements[loser].fetch()
+        lockout = taken(watch)
+        assert (lockout.sql, lockout.again) == (update, True)
+        wrote = [(one.handle.backend_pid, one.begun and one.begun.wrote) for one in lockout.holdings]
+        assert wrote == [(holder.get_server_pid(), True), (reader.get_server_pid(), False)]
+        assert lockout.holdings[1].begun is not None
+        assert set(lockout.holdings[1].begun.statements) == {"BEGIN;", "SELECT 2"}
+        for block in blocks:
+            await block.rollback()
+        await statements[loser].fetch()
+        assert lockout.succeeded
+        await loser.execute("DROP TABLE prepared")
+        for one in (reader, holder, loser):
+            await one.close()
+
+    with watching(driver.watch) as watch:
+        asyncio.run(lock_out(watch))
+
+
 @pytest.mark.once  # each takes the second after which a server looks for deadlocks
 @each_server
 def test_a_deadlock_names_the_other_transaction(

@@ -148,8 +148,7 @@ def _phrase_without(lockout: Lockout) -> str:
 
 def _why(lockout: Lockout, holdings: Sequence[Holding], snapshot: Snapshot) -> Iterator[str]:
     """Sentences on the statement, on each transaction, and on other processes."""
-    said = _summary(lockout.sql) if lockout.again else "COMMIT"
-    yield f"{said or 'The statement'} failed after {lockout.waited:.1f} s."
+    yield f"{_what_failed(lockout)} failed after {lockout.waited:.1f} s."
     for holding in holdings[:SHOWN]:
         yield from _of_holding(lockout, holding, many=len(holdings) > 1)
         yield from _cursors(holding, snapshot)
@@ -161,6 +160,15 @@ def _why(lockout: Lockout, holdings: Sequence[Holding], snapshot: Snapshot) -> I
         yield f"The same {kind} holds both connections, so it was waiting for itself."
     if not holdings:
         yield from _elsewhere(lockout)
+
+
+def _what_failed(lockout: Lockout) -> str:
+    if lockout.again:
+        return _summary(lockout.sql) or "The statement"
+    if lockout.commits:
+        return "COMMIT"
+    before = _summary(lockout.sql)
+    return f"A call after {before}" if before else "A call"
 
 
 def _waits_for_itself(lockout: Lockout, holdings: Sequence[Holding]) -> bool:

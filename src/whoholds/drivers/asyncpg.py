@@ -6,6 +6,7 @@ asyncpg's objects take no attribute of ours, and its pool no weak reference: han
 from __future__ import annotations
 
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.handle import Handle, Pool
     from whoholds.ledger.ledger import Ledger
 
-_STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement")  # fetch and its like end in `_execute`
-_USES = ("_copy_in", "_copy_out", "copy_records_to_table", "reload_schema_state", "reset")
+_STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement", "_copy_in", "_copy_out")  # fetch: `_execute`
+_USES = ("copy_records_to_table", "reload_schema_state", "reset")
 _CURSOR = ("_bind_exec", "_bind", "_exec", "_close_portal")
 
 
@@ -40,7 +41,12 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     def inner(method: Any) -> Any:
         return kit.used_async(
-            method, ledger, lambda one: known.of(one._connection), _inners_transaction, broke=_inner_broke
+            method,
+            ledger,
+            lambda one: known.of(one._connection),
+            _inners_transaction,
+            sql=attrgetter("_query"),
+            broke=_inner_broke,
         )
 
     with kit.open_names() as stand:

@@ -41,6 +41,7 @@ class Lockout:
         "caller",
         "calls",
         "command",
+        "commits",
         "count",
         "elsewhere",
         "error",
@@ -65,8 +66,9 @@ class Lockout:
         self.at = self.last_at = at  # seconds of the ledger's clock: the first failure, and the last
         self.handle = handle  # whose statement failed
         self.error = error
-        self.sql = sql  # of a commit, the last statement before it
-        self.again = False  # whether that statement itself is to be run again; if not, it is a commit
+        self.sql = sql  # of a call without a statement, such as a commit, the last statement before it
+        self.again = False  # whether that statement itself is to be run again
+        self.commits = False  # whether the call was a commit
         self.calls = handle.calls
         self.caller = caller  # a thread's ident or the id of a task
         self.count = 1  # failures

@@ -94,11 +94,12 @@ class Lockouts:
         caller: int,
         waited: float,
         was_begun: bool,
+        commits: bool = False,
     ) -> Lockout:
         """A call of `caller` on `handle` has raised `exc`, because somebody holds a lock; `frame` is the caller's.
 
         `sql` is its statement, `()` for a call without one; `waited` the seconds that it took; `was_begun` says whether
-        its transaction was open before.
+        its transaction was open before, and `commits` that the call is a commit.
         """
         now = self._clock()
         by = handle.asker(frame) if handle.asker is not None else None
@@ -114,7 +115,7 @@ class Lockouts:
             lockout.again = sql != ()
             if not lockout.again:
                 lockout.sql = handle.statements[-1][0] if handle.statements else None
-            lockout.waited, lockout.was_begun = waited, was_begun
+            lockout.waited, lockout.was_begun, lockout.commits = waited, was_begun, commits
             lockout.owner, lockout.origin = owner, origin
             lockout.opener = here.current_context() or opener_of_owner(owner)
             lockout.scope = current_scope(owner)

@@ -49,7 +49,7 @@ def begun(handle: Handle) -> Begun:
     for back, statement in enumerate(last):
         if statement is None or any(older is not None and older[1] > statement[1] for older in last[back + 1 :]):
             if inner.driver == "asyncpg" or not (run or inner.in_transaction):
-                continue  # asyncpg's fetches are no statements, and its commits are; or it is this one that has ended
+                continue  # asyncpg's commits are statements; or it is this one that has ended
             whole = True
             break
         words = first_words(statement[0])

@@ -16,7 +16,16 @@ from whoholds.hooks.seams import stands_for, stays_ours
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._importlib_bootstrap.shapes import After, Before, Broke, Failed, Gives, HandleOf, State
+    from whoholds.drivers._importlib_bootstrap.shapes import (
+        After,
+        Before,
+        Broke,
+        Failed,
+        Gives,
+        HandleOf,
+        State,
+        TextOf,
+    )
     from whoholds.ledger.ledger import Ledger
 
 
@@ -108,10 +117,10 @@ def used_async(
     handle_of: HandleOf,
     transaction: State,
     *,
-    sql: bool = False,
+    sql: bool | TextOf = False,
     broke: Broke | None = None,
 ) -> Any:
-    """`used` for a coroutine function."""
+    """`used` for a coroutine function. `sql` may be a function, too: see `Uses`."""
     uses = Uses(original, ledger, handle_of, transaction, task_or_thread, sql=sql, broke=broke)
     clock, leave, fail = ledger.clock, uses.leave, uses.fail
 

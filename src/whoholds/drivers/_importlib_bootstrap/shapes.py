@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Raised = BaseException
     HandleOf = Callable[[Any], Handle]
     State = Callable[[Any], Any]
+    TextOf = Callable[[Any], Any]
     Broke = Callable[[Any, Raised], bool]
     Frame = FrameType | None
     Before = Callable[[Any, tuple[Any, ...], dict[str, Any], Frame], Any]

@@ -19,13 +19,14 @@ from whoholds.ledger.lockouts import plain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from whoholds.drivers._importlib_bootstrap.shapes import Broke, HandleOf, Raised, State
+    from whoholds.drivers._importlib_bootstrap.shapes import Broke, HandleOf, Raised, State, TextOf
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.ledger import Ledger
     from whoholds.ledger.lockout import Lockout
 
 LONGEST_SQL = 4096  # characters remembered of each
 
+_COMMITS = ("commit", "tpc_commit", "__exit__")  # methods that end a transaction, where what it wrote may be locked out
 _COPIES = ("copy_from", "copy_to")  # statements although their first argument is none
 
 
@@ -47,8 +48,9 @@ class Uses:
     """The calls of `original`: each is a use of the handle that `handle_of(self)` gives; where it raises, it is none.
 
     `caller` tells who is inside; `transaction(self)`, without I/O, whether a transaction is open; `sql` says that the
-    first argument is a statement; `broke(self, exc)`, without I/O, whether the connection is open no more after `exc`.
-    Without it a statement cannot be refused: the server is a file. The calls guard what is here.
+    first argument is a statement, or is a function, `sql(self)`, that gives the statement which `self` was made for;
+    `broke(self, exc)`, without I/O, whether the connection is open no more after `exc`. Without it a statement cannot
+    be refused: the server is a file. The calls guard what is here.
     """
 
     def __init__(
@@ -59,7 +61,7 @@ class Uses:
         transaction: State,
         caller: Callable[[], int],
         *,
-        sql: bool = False,
+        sql: bool | TextOf = False,
         broke: Broke | None = None,
     ) -> None:
         self.original = original
@@ -68,7 +70,9 @@ class Uses:
         self.caller = caller
         self._clock = ledger.clock
         self._transaction = transaction
-        self._sql = sql
+        self._sql = sql is True
+        self._text_of = sql if callable(sql) else None
+        self._commits = original.__name__ in _COMMITS
         self._broke = broke
 
     def outermost(self, thing: Any) -> Handle | None:
@@ -90,6 +94,8 @@ class Uses:
         handle.caller = 0
         if self._sql and args:
             remember(handle, args[0], began, now - began)
+        elif self._text_of is not None:
+            remember(handle, self._text_of(thing), began, now - began)
         handle.calls += 1
         handle.in_transaction = self._transaction(thing)
 
@@ -100,9 +106,7 @@ class Uses:
         handle.used_at = now = self._clock()
         caller, handle.caller = handle.caller, 0
         awaited, was_begun = plain(handle), bool(handle.in_transaction)
-        sql: Any = ()
-        if self._sql:
-            sql = remember(handle, args[0] if args else None, began, now - began)
+        sql = self._remember(thing, handle, args, began, now - began)
         handle.calls += 1
         if self._broke is not None:
             if handle.ledger is not None and is_refusal(exc):  # poolers and proxies refuse a statement
@@ -119,13 +123,19 @@ class Uses:
                     raise
         self._await_a_lock(handle, exc, sql, frame, awaited, caller=caller, waited=now - began, was_begun=was_begun)
 
+    def _remember(self, thing: Any, handle: Handle, args: tuple[Any, ...], began: float, seconds: float) -> Any:
+        """`remember` what a call that failed was to run. Returns it, and () for a call without a statement."""
+        if self._sql:
+            return remember(handle, args[0] if args else None, began, seconds)
+        return () if self._text_of is None else remember(handle, self._text_of(thing), began, seconds)
+
     def _await_a_lock(
         self, handle: Handle, exc: Raised, sql: Any, frame: Any, awaited: Lockout | None, **more: Any
     ) -> None:
         """Tell the ledger if a lock made the statement fail. If one failed before, its success is still awaited."""
         lock = lock_of(exc, handle.database.system)
         if lock:
-            self.ledger.locked_out(lock, handle, exc, sql, frame, **more)
+            self.ledger.locked_out(lock, handle, exc, sql, frame, commits=self._commits, **more)
         elif awaited is not None and not awaited.over:
             self.ledger.lockouts.await_success(handle, awaited)
 

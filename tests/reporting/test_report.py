@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -101,6 +102,31 @@ def test_the_summary_counts_what_pools_have_open(tmp_path: Path, capsys: pytest.
     assert headline in capsys.readouterr().err.splitlines()
     report([str(path)])
     assert headline in capsys.readouterr().out.splitlines()
+
+
+def test_what_was_found_in_several_processes_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The largest, and which other processes have the same; what one process alone has is printed for itself."""
+    for worker in range(4):
+        path = tmp_path / f"{worker}.jsonl"
+        program = Program(_Unconfigured(), JournalOutput(Limits().with_settings(journal=str(path))))
+        for _ in range(2 + worker):
+            program.opens(USERS)
+        for _ in range(3 * (worker == 2)):
+            program.opens("/srv/shop/app.py:9 main")
+        program.exits()
+        path.write_text(path.read_text().replace(f'"pid":{os.getpid()}', f'"pid":{1000 + worker}'))
+    capsys.readouterr()
+    report([str(tmp_path / "*.jsonl")])
+    printed = capsys.readouterr().out.splitlines()
+    lines = [line for line in printed if re.match("whoholds: left-open: |  The same was found", line)]
+    assert len(lines) == 3
+    assert "left open 5 connections" in lines[0]
+    assert lines[0].endswith("process 1003]")
+    assert lines[1] == "  The same was found in 3 other processes: 1002, 1001 and 1000."
+    assert "left open 3 connections" in lines[2]
+    assert any(line.startswith("whoholds: 5 findings (5 errors): ") for line in printed)
 
 
 def test_a_journal_of_an_older_version_has_first_lines_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

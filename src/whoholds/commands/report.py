@@ -18,7 +18,7 @@ from whoholds.commands.pictures import draw
 from whoholds.picture.gathering import Gathered
 from whoholds.reporting.ci import github_lines
 from whoholds.reporting.document import Document
-from whoholds.reporting.matters import matters_of_records, report_of
+from whoholds.reporting.matters import alike, matters_of_records, report_of
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import iso
 from whoholds.reporting.report import stamped
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 _STDIN = "/dev/stdin"
+SHOWN_PROCESSES = 5  # others in which the same was found
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -145,7 +146,8 @@ def _lines(
 ) -> Iterator[tuple[str, str]]:
     """The texts to print, each with the severity of its finding, "" for other texts."""
     shown = matters_of_records(finding for finding in findings if verbose or rules or finding["severity"] != INFO)
-    yield from ((visible(_text(group), lines=True), group[0]["severity"]) for group in shown)
+    for same in alike(shown):
+        yield visible("\n".join([_text(same[0]), *_others(same[1:])]), lines=True), same[0][0]["severity"]
     yield from ((visible(f"whoholds: {aside}"), "") for aside in contents.asides)
     if rules or since is not None:
         chosen = [f"--rule {rule}" for rule in rules]
@@ -157,6 +159,18 @@ def _lines(
         said = f"whoholds: {none}shown above: {len(shown)} of {total} ({', '.join(chosen)}); the whole run:"
         yield visible(said), ""
     yield "\n".join(lines_of(contents)), ""
+
+
+def _others(groups: Sequence[list[dict[str, Any]]]) -> list[str]:
+    """The line on the processes in which the same was found, beside that of the report; none if there is no other."""
+    if not groups:
+        return []
+    processes = "processes" if len(groups) > 1 else "process"
+    pids = [str(group[0].get("pid") or "?") for group in groups[:SHOWN_PROCESSES]]
+    more = [f"{len(groups) - len(pids)} more"] if len(groups) > len(pids) else []
+    *first, last = (*pids, *more)
+    listed = f"{', '.join(first)} and {last}" if first else last
+    return [f"  The same was found in {len(groups)} other {processes}: {listed}."]
 
 
 def _text(group: list[dict[str, Any]]) -> str:

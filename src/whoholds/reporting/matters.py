@@ -5,6 +5,7 @@ A matter is a list of its findings, or of their records, the worst first. The jo
 
 from __future__ import annotations
 
+from collections import Counter
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -33,11 +34,30 @@ def matters_of_records(records: Iterable[Record]) -> list[list[Record]]:
     return _grouped(
         records,
         lambda record: (
-            *map(record.get, ("journal", "pid", "interpreter")),
+            *process_of(record),
             record.get("matter") or record["id"],
         ),
         _rank_of_record,
     )
+
+
+def alike(groups: Iterable[list[Record]]) -> list[list[list[Record]]]:
+    """The matters of records, those together that differ in the process alone: each process once, the worst first.
+
+    They have the same rules, lines and fingerprints. A record without a fingerprint is like no other.
+    """
+    alike: dict[object, list[list[Record]]] = {}
+    met: Counter[object] = Counter()
+    for group in groups:
+        what = tuple((record.get("fingerprint") or id(record), *_lines(record)) for record in group)
+        met[what, process_of(group[0])] += 1
+        alike.setdefault((what, met[what, process_of(group[0])]), []).append(group)
+    return [sorted(same, key=lambda group: _weight(_rank_of_record(group[0])), reverse=True) for same in alike.values()]
+
+
+def process_of(record: Record) -> tuple[object, ...]:
+    """What tells the process of a record from all others: the number of its journal, its pid, its interpreter."""
+    return (record.get("journal"), record.get("pid"), record.get("interpreter"))
 
 
 def worst_finding(groups: Iterable[Sequence[Finding]]) -> Finding | None:
@@ -70,6 +90,11 @@ def reports(findings: Iterable[Finding]) -> list[str]:
 
 
 _RANK: Callable[[Finding], Rank] = attrgetter("severity", "rule", "count")
+
+
+def _lines(record: Record) -> list[object]:
+    """The opening line and the spawn line, as far as they tell two findings apart."""
+    return [(line["file"], line["line"]) if line else None for line in map(record.get, ("opened", "spawned"))]
 
 
 def _rank_of_record(record: Record) -> Rank:

@@ -39,6 +39,10 @@ def begin() -> None:
     In a virtual environment a .pth line can run twice.
     """
     if is_on(os.environ.get("WHOHOLDS", "")) and not stands_aside():
+        if os.environ.get("_WHOHOLDS_RUN"):
+            from whoholds.reporting.losses import WATCHED, mark
+
+            mark(WATCHED)
         from whoholds.drivers.table import DRIVERS, WAKES
         from whoholds.hooks import exits
 

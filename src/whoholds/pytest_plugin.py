@@ -152,7 +152,7 @@ def _given(config: pytest.Config) -> str:
     if given:
         return str(given).strip().lower()
     on = is_on(os.environ.get("WHOHOLDS", ""))
-    draws = config.getoption("whoholds_html", None) or config.getini("whoholds_html")
+    draws = config.getoption("whoholds_html", None) is not None or config.getini("whoholds_html")
     return REPORT if on or draws or config.getoption("whoholds_github", None) else ""
 
 

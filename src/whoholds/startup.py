@@ -15,6 +15,7 @@ from whoholds.hooks import exits as leaving
 from whoholds.hooks import forks, signals
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
+from whoholds.reporting.losses import LOST, mark
 from whoholds.settings.config import limits_from
 from whoholds.settings.matching import WrongSetting
 from whoholds.switch import OFF, is_on, stands_aside
@@ -52,6 +53,7 @@ def from_environment(*, with_first_library: bool = False) -> Watch | None:
         return _begun({}, adopts=not with_first_library)
     except WrongSetting as wrong:
         say(f"whoholds: not watching: {wrong}")
+        mark(LOST)
         return None
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no such limits or users")
 
-UNKNOWN = "whoholds: the result is not known, for a journal could not be written: at least "
+UNKNOWN = "whoholds: the result is not known, for "
 FULL = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"  # no file takes a byte more
 WRITTEN = """
 import os, sqlite3, time
@@ -73,6 +73,26 @@ def test_a_comparison_of_what_is_not_known_fails(program: Programs) -> None:
     assert "findings may be missing" in (program.folder / "out.html").read_text()
     (program.folder / "known.json").write_text('{"version": 1, "findings": []}')
     assert program.whoholds("run", "--baseline", "known.json", "app.py").code == 3
+
+
+@pytest.mark.parametrize("library", ["", "import sqlite3"])
+def test_a_program_that_was_not_watched_is_not_clean(program: Programs, library: str) -> None:
+    """The Python of a console script has no whoholds, whatever the program imports."""
+    (program.folder / "bin").mkdir()
+    python = program.write(f'#!/bin/sh\nexec {program.python} -S "$@"\n', "bin/python")
+    serve = program.write(f"#!{python}\n{library}\n", "bin/serve")
+    for script in (python, serve):
+        script.chmod(0o755)
+    ran = program.whoholds("run", "--fail", "serve", PATH=f"{python.parent}{os.pathsep}{os.environ['PATH']}")
+    assert (ran.code, UNKNOWN in ran.err) == (3, True), ran.err
+    assert "whoholds: findings may be missing: whoholds was not active in the program\n" in ran.err
+
+
+def test_a_program_whose_settings_became_wrong_is_not_clean(program: Programs) -> None:
+    """As those of a process that is started in another folder, with another settings file."""
+    program.write(f"import os\nos.environ['WHOHOLDS_TOO_MANY'] = 'lots'\n{LEAK}")
+    ran = program.whoholds("run", "--fail", "app.py")
+    assert (ran.code, UNKNOWN in ran.err, "not watching: WHOHOLDS_TOO_MANY=lots" in ran.err) == (3, True, True)
 
 
 DROPS = """

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 PRECIOUS = "print('precious')\n"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("option", ["--journal", "--html", "--perfetto", "--sarif", "--gitlab", "--baseline"])
 @pytest.mark.parametrize("name", ["app.py", "package.json"])
 def test_run_writes_over_no_file_of_others(program: Programs, option: str, name: str) -> None:
@@ -91,6 +92,7 @@ def test_report_writes_over_no_input(program: Programs) -> None:
         assert (program.folder / name).read_bytes() == before
 
 
+@pytest.mark.once
 @posix
 @pytest.mark.parametrize("path", ["/proc/known.json", "/dev/full", "app.py/known.json"])
 def test_a_baseline_that_cannot_be_written_is_named_before_the_program_runs(program: Programs, path: str) -> None:
@@ -108,6 +110,7 @@ def test_a_baseline_that_cannot_be_written_is_named_before_the_program_runs(prog
     assert "ERROR: whoholds: --whoholds-baseline takes the path of a file that can be written, got " in ran.err
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
 def test_a_baseline_that_cannot_be_written_at_the_end_is_one_line(program: Programs) -> None:
     """The program has put something else there meanwhile: its tests' results, or its findings, are shown all the same."""
@@ -172,3 +175,14 @@ def test_report_reads_standard_input_and_waits_for_no_pipe(program: Programs) ->
     os.mkfifo(program.folder / "fifo")
     ran = program.whoholds("report", "fifo")
     assert (ran.code, ran.err.startswith("whoholds: fifo: not a line of a journal in it")) == (2, True)
+
+
+@pytest.mark.parametrize("option", ["--whoholds-baseline", "--whoholds-html"])
+def test_pytest_takes_no_empty_path(program: Programs, option: str) -> None:
+    """As of a variable of CI that is not set: without this, every leak would pass."""
+    program.write("def test_nothing(): pass", "test_it.py")
+    ran = program.ends(
+        program.command([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"{option}="], WHOHOLDS=None)
+    )
+    assert ran.code == 4
+    assert f"ERROR: whoholds: {option} takes the path of a file, got nothing" in ran.err

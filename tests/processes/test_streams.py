@@ -27,6 +27,7 @@ def code_of(program: Programs, words: str, **settings: str) -> int:
     ).returncode
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("streams", GONE)
 def test_run_keeps_the_exit_code(program: Programs, streams: str) -> None:
     """That of the program, and 3 for what was found."""
@@ -55,6 +56,7 @@ def test_a_watched_program_keeps_its_exit_code(program: Programs, streams: str) 
     assert code_of(program, f"app.py {streams}", WHOHOLDS="1") == 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("command", "code"),
     [

@@ -21,7 +21,7 @@ from whoholds.picture.gathering import Gathered
 from whoholds.reporting.ci import github_lines
 from whoholds.reporting.files import at_home, expanded
 from whoholds.reporting.journal import path_of
-from whoholds.reporting.losses import RUN, lost_in
+from whoholds.reporting.losses import RUN, anybody_watched, lost_in
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.summary import Contents, lines_of
 from whoholds.settings.matching import WrongSetting
@@ -163,7 +163,10 @@ class Told(NamedTuple):
         """What stands in these journals, and in the run's own `folder`."""
         readable = [path for path in paths if os.access(path, os.R_OK)]
         unread = [f"{path} cannot be read" for path in paths if path not in readable]
-        return cls(readable, lost_in(folder) + unread)
+        lost = lost_in(folder) + unread
+        if not (lost or readable or anybody_watched(folder)):
+            lost.append("whoholds was not active in the program")
+        return cls(readable, lost)
 
 
 def _verdict(options: argparse.Namespace, told: Told, code: int, known: dict[str, Known]) -> int:

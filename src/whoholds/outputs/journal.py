@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from whoholds.reporting.files import expanded
 from whoholds.reporting.handle_records import HandleRecords, refused_records
 from whoholds.reporting.journal import Writer, path_of
-from whoholds.reporting.losses import mark_lost
+from whoholds.reporting.losses import LOST, mark
 from whoholds.reporting.pools import pool_record, pool_records
 from whoholds.reporting.records import (
     aside_record,
@@ -52,7 +52,7 @@ class JournalOutput:
             whole = not self.dropped
         finally:
             if not whole:
-                mark_lost()
+                mark(LOST)
 
     def _write(self, look: Look) -> None:
         records: list[dict[str, Any]] = []
@@ -81,7 +81,7 @@ class JournalOutput:
             self._writer.write(records)
             if look.last:
                 if self._writer.removed:
-                    mark_lost()
+                    mark(LOST)
                 self._writer.close()
 
     def _pools_of(self, look: Look) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ class Run:
     processes: int = 1
     ended: bool = True  # True if every process was watched to its end
     worst: str = ""  # the message of the worst finding that was reported
-    whole: bool = True  # False if a journal could not be written, so that findings may be missing
+    lost: str = ""  # a sentence on records that could not be written or read, if any could not
 
 
 def run_of(look: Look, reported: Container[str]) -> Run:
@@ -240,20 +240,20 @@ class Contents:
             self.runs,
             not self.unended,
             worst["message"] if worst is not None else "",
-            not self.lost,
+            self.lost[0] if self.lost else "",
         )
 
 
 def headline(run: Run) -> str:
     """The line that ends every run, with findings or clean."""
     most, database = run.peak
-    held = "" if run.ended and run.whole else "at least "
+    held = "" if run.ended and not run.lost else "at least "
     held += f"{number_of(run.connections, 'connection')} opened"
     held += f", at most {most} at once to {named_database(database)}" if run.connections and most else ""
     processes = f" in {run.processes} processes" if run.processes > 1 else ""
     if not run.severities:
         verdict = "clean" if run.ended else "no findings so far; the end is not known"
-        verdict = verdict if run.whole else "the result is not known, for a journal could not be written"
+        verdict = f"the result is not known, for {run.lost}" if run.lost else verdict
         return f"whoholds: {verdict}: {held}{processes}"
     return f"whoholds: {counted(run.severities)}: {held}{processes}"
 

@@ -51,8 +51,13 @@ def settings_from(config: pytest.Config) -> dict[str, Any]:
 
 
 def baseline_path(config: pytest.Config) -> Path | None:
-    """The path of the baseline from the command line, otherwise from the ini file, otherwise None."""
+    """The path of the baseline from the command line, otherwise from the ini file, otherwise None.
+
+    Raises `WrongPolicy` if the path on the command line is empty.
+    """
     given = config.getoption("whoholds_baseline")
+    if given == "":
+        raise WrongPolicy("--whoholds-baseline takes the path of a file, got nothing")
     if given:
         return expanded(given)
     given = config.getini("whoholds_baseline")

@@ -36,8 +36,10 @@ def picture_path(config: pytest.Config) -> Path | None:
     """
     given = config.getoption("whoholds_html")
     from_ini = config.getini("whoholds_html")
-    if not given and not from_ini:
+    if given is None and not from_ini:
         return None
+    if given == "":
+        raise WrongPolicy("--whoholds-html takes the path of a file, got nothing")
     path = expanded(given) if given else config.rootpath / expanded(from_ini)
     try:
         try_to_write(path, PICTURE)

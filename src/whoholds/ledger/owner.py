@@ -103,7 +103,12 @@ class Owner:
             return worker.gone() if worker is not None else self.job_over_at is not None
         if self.ref is None:
             frames = cpython.current_frames()
-            return bool(frames) and self.ident not in frames
+            try:
+                return bool(frames) and self.ident not in frames
+            finally:
+                del (
+                    frames
+                )  # one of them is this function's own: no cycle may be left, which keeps the callers' variables
         alive = self.ref()
         if alive is None:
             return True

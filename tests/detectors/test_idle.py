@@ -8,7 +8,7 @@ from tests.worlds import CARS, FILE, SHOP, USERS, World, said, thread
 from whoholds.analysis.snapshot import Ending
 from whoholds.detectors.idle import cursor_left_open, held_too_long, idle_in_transaction
 from whoholds.drivers.sqlite import where
-from whoholds.ledger.handle import CURSOR
+from whoholds.ledger.handle import CURSOR, RING, Handle
 from whoholds.reporting.first_line import message
 from whoholds.scopes import Scope
 
@@ -139,6 +139,45 @@ def test_a_tick_that_is_a_little_late_counts_as_time() -> None:
     world = idle_for(55)
     world.clock.advance(9)
     assert said(world.found(held_too_long)) == [("warning", 2)]
+
+
+def runs(world: World, handle: Handle, *statements: str) -> None:
+    """Let these statements run on a connection now."""
+    ring = list(handle.ring) or [None] * RING
+    for sql in statements:
+        ring[handle.calls % RING] = (sql, world.clock(), 0.0)
+        handle.calls += 1
+    handle.ring, handle.used_at = ring, world.clock()
+
+
+def test_a_connection_that_listens_waits_for_notifications_whatever_else_it_ran() -> None:
+    """Until it ends that by UNLISTEN."""
+    world = World()
+    for _ in range(2):
+        runs(world, world.opens(), "LISTEN orders")
+    world.look()
+    for handle in world.open:
+        runs(world, handle, *[f"SELECT {number}" for number in range(9)])
+    assert world.after(61).found(held_too_long) == []
+    for handle in world.open:
+        runs(world, handle, "UNLISTEN *")
+    assert said(world.after(61).found(held_too_long)) == [("warning", 2)]
+
+
+def test_a_loan_listens_if_its_borrower_does() -> None:
+    """Not if an earlier borrower of the same connection did."""
+    world = World()
+    pool = world.pool()
+    connections = [world.opens("/srv/shop/db.py:3 make", pool=pool) for _ in range(2)]
+    for connection in connections:
+        runs(world, connection, "LISTEN orders")
+    world.after(1)
+    for connection in connections:
+        world.opens(kind="checkout", pool=pool, parent=connection)
+    assert said(world.after(61).found(held_too_long)) == [("warning", 2)]
+    for connection in connections:
+        runs(world, connection, "LISTEN orders")
+    assert world.after(61).found(held_too_long) == []
 
 
 # --- idle-in-transaction ----------------------------------------------------------------------------------------

@@ -133,7 +133,10 @@ def _note_changes(handles: Sequence[Handle], now: float, history: History) -> No
             owner = handle.owner
             if user != handle.user or (owner is not None and user != owner.ident):
                 _note_user(handle, owner)
-        if handle.probe is not None and (handle.unread or handle.probed != handle.calls):
+        if handle.probe is None:
+            if handle.ring and handle.probed != handle.calls:
+                _note_listening(handle)
+        elif handle.unread or handle.probed != handle.calls:
             try:
                 _look_for_unread(handle, now, history)
             except Exception as error:  # noqa: BLE001 - as above
@@ -154,6 +157,17 @@ def _note_user(handle: Handle, owner: Owner | None) -> None:
         handed_back = owner is not None and owner.kind in ("thread", "job") and user != owner.ident
         kept.in_turn = handle.user not in (0, user) or (handed_back and cpython.thread_of(user) is None)
     handle.user = user
+
+
+def _note_listening(handle: Handle) -> None:
+    """Whether it waits for notifications from now on: LISTEN, or UNLISTEN, is among the last statements on it."""
+    handle.probed = handle.calls
+    for sql, began, _ in handle.statements:
+        word = sql[:8].lower() if sql else ""
+        if word[:6] in ("listen", b"listen"):
+            handle.listens_since = began
+        elif word in ("unlisten", b"unlisten"):
+            handle.listens_since = None
 
 
 def _look_for_unread(handle: Handle, now: float, history: History) -> None:

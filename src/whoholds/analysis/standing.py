@@ -295,5 +295,6 @@ def of_a_cell(handle: Handle) -> bool:
 
 
 def listens(handle: Handle) -> bool:
-    """Whether it waits for notifications: LISTEN is among its last statements."""
-    return any(sql[:6].lower() in ("listen", b"listen") for sql, _, _ in handle.statements if sql)
+    """Whether it waits for notifications; of a loan, whether it has run LISTEN since it was borrowed."""
+    since = (handle.parent or handle).listens_since
+    return since is not None and since >= handle.opened_at

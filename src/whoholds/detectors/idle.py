@@ -93,7 +93,7 @@ def held_too_long(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             or _habits.is_unusually_long(snapshot, handle, handle.idle_s(now))
         )
         and not handle.unread
-        and not listens(handle.parent or handle)
+        and not listens(handle)
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
         and not is_stock(handle)

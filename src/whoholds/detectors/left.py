@@ -215,6 +215,7 @@ def owner_gone(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         and _unused_since(handle, handle.owner.ended_at)
         and not snapshot.stands(handle)
         and not of_a_cell(handle)
+        and not is_stock(handle)
         and not is_let_go(handle)
         and not is_brought(handle, snapshot.now - limits.owner_gone)
     ]

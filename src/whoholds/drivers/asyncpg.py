@@ -70,6 +70,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
         ):
             if name in vars(target):
                 stand(target, name, inner(vars(target)[name]))
+        stand(base, "add_listener", kit.around_async(base.add_listener, after=_listening(ledger, known), framed=False))
         lender = _Lender(ledger, known)
         ledger.keepers["asyncpg"] = Keepers(known.put)
         ledger.keepers["asyncpg.pool"] = Keepers(pool=lender.keep_pool, loan=lender.keep_loan, lent=lender.loan_at)
@@ -125,6 +126,17 @@ def _dropping(ledger: Ledger, known: kit.Known) -> Any:
             ledger.dropped(handle)
 
     return dropping
+
+
+def _listening(ledger: Ledger, known: kit.Known) -> Any:
+    """A hook to run after `add_listener`: the connection waits for notifications, whatever else runs on it."""
+
+    def listening(self: Any, _kept: Any, _result: Any, _frame: Any) -> None:
+        handle = known.found(self)
+        if handle is not None:
+            handle.listens_since = ledger.clock()
+
+    return listening
 
 
 def _in_transaction(connection: Any) -> bool:

@@ -143,6 +143,7 @@ class Handle(Request):
         "kept",
         "kind",
         "ledger",
+        "listens_since",
         "loan",
         "lost_s",
         "made",
@@ -208,6 +209,7 @@ class Handle(Request):
         self.site: Any = None  # filled in on the tick
         self.user = 0  # likewise: the last caller that a look saw
         self.kept: Any = None  # likewise: what its chain of lines opened to its database, counted
+        self.listens_since: float | None = None  # likewise: when it began to LISTEN, unless it ended that since
         self.told = 0  # bits of the rules that a finding has named it for
         self.lost_s = 0.0  # seconds in which the machine slept: nobody held anything then
 
@@ -335,6 +337,7 @@ class Loan(Handle):
     ring = ()
     probe = None
     probed = -1
+    listens_since = None
     unread = ()
     asker = None
     shared = None

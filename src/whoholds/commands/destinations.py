@@ -79,15 +79,15 @@ def private_folder(wrong: Callable[[str], Any]) -> tuple[Path, Path]:
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0
     try:
         outer = Path(tempfile.mkdtemp(prefix="whoholds-", dir=_passable() if is_root else None))
+        if not is_root:
+            return outer, outer
+        inner = outer / secrets.token_hex(16)
+        inner.mkdir()
+        inner.chmod(0o1733)
+        outer.chmod(0o711)
     except OSError as error:
         wrong(f"TMPDIR: it takes a folder that can be written ({error.strerror or error})")
         raise
-    if not is_root:
-        return outer, outer
-    inner = outer / secrets.token_hex(16)
-    inner.mkdir()
-    inner.chmod(0o1733)
-    outer.chmod(0o711)
     return outer, inner
 
 

@@ -104,6 +104,7 @@ def answer(path: str, thing: Any) -> dict[str, Any]:
         "hash": attempt(lambda: hash(thing) == hash(thing)),
         "equal": attempt(lambda: thing == thing and thing != body),  # noqa: PLR0124 - it is what is asked
         "signature": attempt(lambda: shown(inspect.signature(thing))),
+        "help": attempt(lambda: shown(object.__getattribute__(thing, "__doc__"))),  # as `help` asks
         "source": attempt(lambda: inspect.getsource(thing)[:80]),
         "copy": attempt(lambda: copy.copy(thing) is thing),
         "deepcopy": attempt(lambda: copy.deepcopy(thing) is thing),

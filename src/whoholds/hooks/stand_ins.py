@@ -63,6 +63,8 @@ class StandIn:
 
 StandIn.__name__ = StandIn.__qualname__ = type(len).__name__  # what `type(stand_in)` is called
 StandIn.__module__ = type(len).__module__
+# for `help`, which asks past `__getattribute__`
+StandIn.__doc__ = property(lambda stand_in: stand_in.__getattribute__("__doc__"))  # type: ignore[assignment]
 
 
 def stand(places: Mapping[Any, Any]) -> Callable[[], None]:

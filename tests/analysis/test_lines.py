@@ -14,6 +14,7 @@ import pytest
 
 import whoholds
 from tests.worlds import World
+from whoholds.analysis import blame
 from whoholds.analysis.blame import is_below, never_blame
 from whoholds.analysis.bringing import with_its_start
 from whoholds.analysis.cells import cell_of
@@ -302,6 +303,28 @@ def test_where_whoholds_alone_is_on_the_stack_the_line_is_not_known() -> None:
     handles = [world.opens(f"{wrapper}:9 connect") for _ in range(2)]
     world.look()
     assert [(handle.site, handle.origin) for handle in handles] == [(None, ())] * 2
+
+
+BUNDLED = [
+    ("whoholds/drivers/kit.py", blame.WATCHED),
+    ("psycopg2/__init__.py", blame.WATCHED),
+    ("threading.py", blame.WATCHED),
+    ("concurrent/futures/thread.py", blame.WATCHED),
+    ("app.py", 0),
+    ("shop/cars.py", 0),
+]
+
+
+@pytest.mark.parametrize(("file", "kind"), BUNDLED)
+def test_a_bundled_application_is_told_from_its_libraries(
+    file: str, kind: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyInstaller compiles each module with its path from the top of its package."""
+    never_blame("psycopg2")
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setattr(blame, "_kinds", {})
+    assert blame.kind_of(file) == kind
+    assert blame.is_ours(file) == file.startswith("whoholds/")
 
 
 def test_windows_compares_names_without_capitals_and_slashes() -> None:

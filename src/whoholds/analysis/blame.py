@@ -93,7 +93,8 @@ def _classify(file: str) -> int:
     below = _installed(file)
     if below:
         package = below.split("/", 1)[0].removesuffix(".py")
-        return WATCHED if package in _watched_packages and below.startswith(_layers.get(package, "")) else _LIBRARY
+        watched = package in _watched_packages and below.startswith(_layers.get(package, ""))
+        return WATCHED if watched or (below == file and package in sys.stdlib_module_names) else _LIBRARY
     if is_below(file, *[folder + os.sep for folder in (*_STDLIB, *_OURS)]):
         return WATCHED
     return 0
@@ -109,6 +110,9 @@ def _installed(file: str) -> str:
         _, found, below = path.rpartition(marker)
         if found:
             return below
+    if getattr(sys, "frozen", False) and not os.path.isabs(file):  # bundled by PyInstaller: a path from its package
+        package = path.split("/", 1)[0].removesuffix(".py")
+        return path if package in _watched_packages or package in sys.stdlib_module_names else ""
     return ""
 
 
@@ -164,7 +168,7 @@ def _entered(origin: Origin) -> int:
 
 def is_ours(file: str) -> bool:
     """True if `file` is one of whoholds's own, which is never a line to name."""
-    return is_below(file, _OURS[0] + os.sep)
+    return is_below(file, _OURS[0] + os.sep) or _installed(file).startswith("whoholds/")
 
 
 def _is_machinery(file: str) -> bool:

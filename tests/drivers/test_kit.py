@@ -190,12 +190,14 @@ def test_a_connection_that_the_program_does_not_get_is_not_called_unwatched(
 
 
 def test_connections_of_a_programs_own_class_that_cannot_be_watched_are_counted() -> None:
-    """The class of this program takes our attribute and forgets it."""
+    """The class of this program takes our attribute and never gives it back."""
     looks: list[Look] = []
 
     class Forgets(sqlite3.Connection):
-        def __setattr__(self, name: str, value: object) -> None:
-            pass
+        def __getattribute__(self, name: str) -> Any:
+            if name == "_whoholds":
+                raise AttributeError(name)
+            return super().__getattribute__(name)
 
     with Watch(ledger=Ledger(), detectors={}, drivers=[sqlite_driver.watch], outputs=[looks.append]) as watch:
         for _ in range(2):

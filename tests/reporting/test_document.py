@@ -154,11 +154,21 @@ def test_one_finding_is_one(journal: Path, capsys: pytest.CaptureFixture[str]) -
     assert "nothing matches; shown above: 0 of 1 finding (--rule refused)" in capsys.readouterr().out
 
 
-def test_handles_are_for_json(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The text has no place for them: the option would do nothing."""
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--handles"], "--handles takes --json beside it"),
+        (["--github", "--json"], "--github prints lines after the report: it takes no --json"),
+        (["--github", "--sarif", "run.sarif"], "--github prints lines after the report: it takes no --sarif"),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_an_error(
+    journal: Path, options: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each goes with one form of the report only."""
     with pytest.raises(SystemExit):
-        main(["report", str(journal), "--handles"])
-    assert "--handles takes --json beside it" in capsys.readouterr().err
+        main(["report", str(journal), *options])
+    assert complaint in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("10m", 600), ("2h", 7200), ("1.5d", 129600)])

@@ -70,6 +70,9 @@ def _report(options: argparse.Namespace) -> int:
         options.wrong(f"--{next(iter(asked(options)))} draws the whole run: it takes no --rule and no --since")
     if options.handles and not options.json:
         options.wrong("--handles takes --json beside it")
+    form = "json" if options.json else next(iter(asked(options)), "")
+    if options.github and form:
+        options.wrong(f"--github prints lines after the report: it takes no --{form}")
     return report(
         options.journal,
         verbose=options.verbose,

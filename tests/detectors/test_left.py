@@ -122,6 +122,16 @@ def test_a_loan_is_standing_only_where_its_chain_borrowed_no_other() -> None:
     assert said(world.found(left_open, AT_EXIT)) == [("error", 1)]
 
 
+def test_a_loan_in_each_thread_of_one_chain_is_not_standing() -> None:
+    """The jobs of an executor that keep what they borrow, one in each worker. Connections are."""
+    for kind, severity in (("checkout", "error"), ("connection", "info")):
+        world = World()
+        pool = world.pool() if kind == "checkout" else None
+        for number in range(3):
+            world.opens(by=thread(f"worker-{number}", REPORT, worker=True), kind=kind, pool=pool)
+        assert said(world.found(left_open, AT_EXIT)) == [(severity, 3)]
+
+
 def test_one_in_each_live_thread_is_info() -> None:
     """A connection per thread, in threads that all live, is kept on purpose."""
     world = World()

@@ -214,7 +214,7 @@ class Standing:
         if handle.told & BITS["owner-gone"]:
             return False
         if handle.kind == CHECKOUT:
-            return self.first(handle, now)
+            return kept.process.opened <= 1
         if kept.process.single and kept.chain.held.get(None, 0) <= _FEW:
             return True
         thread = thread_of(handle)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from whoholds.detectors.waiting import waiting_too_long
 from whoholds.ledger.callers import awaited
 from whoholds.ledger.handle import Request
 from whoholds.ledger.origin import capture, from_lines
+from whoholds.ledger.owner import Spawn
 from whoholds.reporting.first_line import message as first_line_of
 
 if TYPE_CHECKING:
@@ -295,6 +297,82 @@ def test_where_a_holder_is_now_decides(now: Origin, comes_back_after: float, ver
     pool.lends(now=now)
     pool.asks()
     assert [finding.verdict for finding in pool.after(6)] == [verdict]
+
+
+FLASK = "/srv/lib/site-packages/flask/app.py"
+HOOK = stack("/srv/shop/hooks.py:5 before", f"{FLASK}:30 dispatch")
+VIEW = stack("/srv/shop/http.py:3 post", "/srv/shop/cars.py:7 view", f"{FLASK}:40 dispatch")
+NEXT_HOOK = stack("/srv/shop/http.py:3 post", "/srv/shop/hooks.py:9 audit", f"{FLASK}:30 dispatch")
+AS_THREAD, AS_JOB = "thread", "job"
+
+
+@pytest.mark.parametrize(
+    ("owner", "now", "comes_back_after", "verdict"),
+    [
+        (AS_THREAD, VIEW, 0, "too small"),
+        (AS_THREAD, VIEW, 1, "too small"),  # the next view may take longer
+        (AS_JOB, VIEW, 0, "too small"),
+        (AS_THREAD, NEXT_HOOK, 0, "leaked"),  # of the next request, as far as one can see
+        (AS_THREAD, NEXT_HOOK, 4, "too small"),
+        (AS_JOB, NEXT_HOOK, 0, "too small"),
+    ],
+)
+def test_what_a_framework_s_hook_borrowed_its_request_has(
+    owner: str, now: Origin, comes_back_after: float, verdict: str
+) -> None:
+    """Flask's `before_request`, a dependency, a middleware: no function of the program's own is on both stacks."""
+    pool = Pool(1)
+    worker = thread("worker", REPORT)
+    if comes_back_after:
+        before = pool.lends(worker)
+        before.origin = HOOK
+        pool.world.clock.advance(comes_back_after)
+        pool.world.closes(before)
+        pool.world.look()
+    pool.lends(job(worker) if owner == AS_JOB else worker, now=now).origin = HOOK
+    pool.asks()
+    assert [finding.verdict for finding in pool.after(6)] == [verdict]
+
+
+@pytest.mark.parametrize("kind", [AS_THREAD, AS_JOB])
+def test_what_a_hook_borrowed_before_it_borrowed_again_has_leaked(kind: str) -> None:
+    """A hook whose request never gives back, in a thread that serves one request after the other."""
+    worker = thread("worker", REPORT)
+    owner = job(worker) if kind == AS_JOB else worker
+    pool = Pool()
+    for _ in range(2):
+        pool.lends(owner, now=VIEW).origin = HOOK
+    pool.asks()
+    (found,) = pool.after(6)
+    assert (found.verdict, found.why[0][:50]) == ("leaked", "Leaked: 1 of the pool's 2 connections has been idl")
+
+
+@pytest.mark.parametrize(
+    ("now", "verdict"),
+    [
+        (stack("/srv/shop/cars.py:44 load_cars", CALLED_AT), "deadlock"),
+        (stack(f"{asyncio.tasks.__file__}:9 sleep", "/srv/shop/cars.py:45 load_cars", CALLED_AT), "too small"),
+        (stack("/srv/shop/http.py:3 post", "/srv/shop/cars.py:45 load_cars", CALLED_AT), "too small"),
+    ],
+    ids=["gather", "sleep", "other work"],
+)
+def test_holders_that_wait_for_what_they_started_wait_for_the_pool(now: Origin, verdict: str) -> None:
+    """Each has one, and starts others that need one: `await asyncio.gather(part(), part())`."""
+    pool = Pool()
+    for number in range(2):
+        owner = task(f"Task-{number}")
+        pool.lends(owner, now=now)
+        part = task(f"Part-{number}")
+        part.spawn = Spawn(stack("/srv/shop/cars.py:44 load_cars", CALLED_AT), owner)
+        pool.asks(part)
+    (found,) = pool.after(6)
+    assert verdicts([found]) == [("error", verdict, 2)]
+    if verdict == "deadlock":
+        assert found.why[0] == (
+            "Deadlock: both connections of the pool are held by tasks that wait until what they started gets another "
+            "connection of the same pool, so none comes back."
+        )
+        assert found.advice[0].startswith("Pass the first connection")
 
 
 def test_what_the_main_function_borrowed_in_a_call_that_is_over_has_leaked() -> None:

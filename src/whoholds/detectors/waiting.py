@@ -115,9 +115,10 @@ def _deadlocked(queue: Queue) -> str:
     waiting = queue.waiting
     kind = kind_of_owners(waiting)
     held = f"are held by {kind}s that wait" if len(waiting) > 1 else f"is held by a {kind} that waits"
+    held += f" until what {'they' if len(waiting) > 1 else 'it'} started gets" if waiting == queue.through else " for"
     pool = "the same pool" if queue.waits_for_itself else "a pool whose holders are waiting too"
     share = _of_the_pool(len(waiting), len(queue.holders))
-    return f"Deadlock: {share} {held} for another connection of {pool}, so none comes back."
+    return f"Deadlock: {share} {held} another connection of {pool}, so none comes back."
 
 
 def _too_small(queue: Queue, snapshot: Snapshot) -> str:

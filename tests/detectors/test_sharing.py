@@ -176,8 +176,9 @@ def _frame(place: str, function: str) -> tuple[CodeType, int]:
         (("5 charge", "8 main"), ("5 charge", "9 main"), None),
         (("5 session*", "3 get", "8 main"), ("5 session*", "3 get", "9 main"), None),
         (("5 walk", "9 main", "1 run"), ("5 walk", "7 walk", "9 main"), (5, 7)),
+        (("5 walk", "7 walk", "9 main"), ("5 walk", "6 walk", "9 main"), None),
     ],
-    ids=["recursion", "a generator's caller", "a loop", "two calls", "a caller that returned", "a deep stack"],
+    ids=["recursion", "a generator's caller", "a loop", "two calls", "a caller that returned", "a deep stack", "again"],
 )
 def test_one_line_nests_where_the_outer_call_is_still_on_the_stack(
     held: tuple[str, ...], asked: tuple[str, ...], parts: tuple[int, int] | None
@@ -193,6 +194,39 @@ def test_one_line_nests_where_the_outer_call_is_still_on_the_stack(
         return
     ((why, *_),) = [one.why for one in found]
     assert [int(one) for one in re.findall(r"app\.py:(\d+)", why)] == list(parts)
+
+
+@pytest.mark.parametrize(
+    ("asks_at", "since", "count"),
+    [
+        ("9 worker", "", 0),
+        ("8 worker", "", 0),
+        ("9 worker", "closed", 1),
+        ("9 worker", "used", 1),
+        ("10 worker", "", 1),
+    ],
+)
+@pytest.mark.parametrize("lent", [True, False])
+def test_what_an_earlier_job_of_the_thread_left_open_does_not_nest(
+    asks_at: str, since: str, count: int, *, lent: bool
+) -> None:
+    """A worker, `for job in iter(queue.get, None): job()`: unless it uses the first handle still, or gives it back."""
+    world = World()
+    pool = world.pool()
+    worker = thread("worker", REPORT)
+    outer = world.opens(by=worker, kind="checkout", pool=pool, origin=chain("5 leaks", "9 worker", "1 run"))
+    world.clock.advance(1)
+    asked = chain("7 good", asks_at, "1 run")
+    if lent:
+        world.opens(by=worker, kind="checkout", pool=pool, origin=asked)
+    else:
+        world.requests.append(Request(pool, worker, asked, world.clock()))
+    world.clock.advance(1)
+    if since == "used":
+        outer.used_at = world.clock()
+    elif since == "closed":
+        world.closes(outer)
+    assert len(world.found(second_while_holding)) == count
 
 
 def test_a_request_that_waits_or_was_refused_nests_too() -> None:

@@ -1,7 +1,8 @@
 """Nestings: an owner asks for a second handle of one pool or database while it holds a first, exactly, from the stamps.
 
-The second may have been lent, or refused, or the request for it may still wait. Where both were asked for at one line,
-the stacks decide: a function that leaks on one path and comes by again is no nesting, as the first call has returned.
+The second may have been lent, or refused, or the request for it may still wait. The stacks decide whether one piece of
+work has both: a function that leaks on one path and comes by again is no nesting, as the first call has returned, and
+neither is what a thread asks for in a request while an earlier one has left something open.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.inside import has_callers, keeper_index
+from whoholds.analysis.blame import user_index
+from whoholds.analysis.inside import LIBRARY, has_callers, is_further, keeper_index, unfinished
 from whoholds.analysis.peaks import most_at_once
 from whoholds.analysis.rules import BITS
-from whoholds.ledger.handle import CHECKOUT, CURSOR
+from whoholds.ledger.handle import CHECKOUT, CLOSED, CURSOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from whoholds.analysis.inside import Unfinished
     from whoholds.analysis.pauses import Pauses
     from whoholds.analysis.sites import Site, Sites
     from whoholds.ledger.database import Database
@@ -89,6 +92,7 @@ class Nestings:
     ) -> None:
         """Put in the seconds that were lent."""
         partings = _Partings()
+        surely_one = partings.surely_one
         fresh = set(new)
         by_lines: dict[Lender, defaultdict[Site | None, dict[Site | None, Nesting]]] = {}  # lender → asked at → held at
         for (_, lender), handles in _borrowed(taken, new, pauses).items():
@@ -105,6 +109,10 @@ class Nestings:
                         parts = partings.of(outer.origin, origin, sites)
                         if parts is None:
                             continue
+                    elif (id(outer.origin), id(origin)) not in surely_one and not partings.in_one_piece(
+                        outer, origin, inner.opened_at
+                    ):
+                        continue
                     nesting = by_held.get(site)
                     if nesting is None:
                         nesting = by_held[site] = self._nesting(groups, (lender, site, asked_at), parts)
@@ -116,12 +124,15 @@ class Nestings:
 
     def _asked(self, groups: dict[Key, Nesting], taken: Entries, sites: Sites) -> None:
         """Put in the seconds whose requests wait or were refused."""
+        partings = _Partings()
         for outer, request, lender in _asked(taken):
             asked_at, parts = sites.of(request.origin) if request.origin else None, None
             if asked_at is outer.site:
                 parts = parting(outer.origin, request.origin, sites)
                 if parts is None:
                     continue
+            elif not partings.in_one_piece(outer, request.origin, request.began):
+                continue
             request.told |= _BIT
             key = (lender, outer.site, asked_at)
             nesting = groups.get(key) or self._nesting(groups, key, parts)
@@ -237,10 +248,13 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
 
 
 class _Partings:
-    """What `parting` gives for the pairs of stacks of one look, each computed once."""
+    """What the pairs of stacks of one look tell, each computed once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # by ids: equal origins are one tuple by now
+        # by ids: equal origins are one tuple by now
+        self._known: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # what `parting` gives
+        self._calls: dict[tuple[int, int], Unfinished] = {}
+        self.surely_one: set[tuple[int, int]] = set()  # those of one piece of work, whoever asks
 
     def of(self, held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:
         """The lines at which the two stacks part, or None."""
@@ -251,19 +265,43 @@ class _Partings:
             self._known[key] = parting(held, asked, sites)
         return self._known[key]
 
+    def in_one_piece(self, outer: Handle, asked: Origin, asked_at: float) -> bool:
+        """False if the owner has left `outer` open in a piece of work that is over, and asks in another one.
+
+        Where the function that took `outer` has returned, and its caller calls another from the same place, or from one
+        before it, the stacks do not tell: that caller is a loop over pieces of work, or over the parts of one. Then
+        `outer` is left open unless it has been used or given back since. What a library does in a task or a job is one
+        piece.
+        """
+        if not outer.origin or not asked:
+            return True
+        key = (id(outer.origin), id(asked))
+        calls = self._calls.get(key)
+        if calls is None:
+            calls = self._calls[key] = unfinished(outer.origin, asked)
+        if calls.inside or not calls.by or not calls.known:
+            self.surely_one.add(key)
+            return True
+        if calls.by == LIBRARY and outer.owner is not None and outer.owner.kind in ("task", "job"):
+            return True
+        used_at = max(outer.used_at, outer.parent.used_at) if outer.open and outer.parent else outer.used_at
+        return outer.how == CLOSED or used_at > asked_at
+
 
 def parting(held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:
     """The lines, of one function that is still on the stack, at which the first was taken and the second is asked for.
 
-    Both stacks lead to the same line. None where they are one and the same, or where the function that took the
-    first has returned: what it took is left open. A generator (`@contextmanager`) gives to its caller what it takes.
+    Both stacks lead to the same line. None where they are one and the same, or where the function that took the first
+    has returned, or asks further up, as it has been called once more: what it took is left open. A generator
+    (`@contextmanager`) gives to its caller what it takes, and gives it back once nobody has the generator any more.
     """
     if held == asked:  # a loop that keeps what it opens: its stacks are one tuple, which `Sites` shares
         return None
     at = keeper_index(held)
     callers = held[at + 2 :]
+    by_generator = at != user_index(held)
     for other in range(0, len(asked), 2):
         differs = held[at] is asked[other] and held[at + 1] != asked[other + 1]
-        if differs and has_callers(asked, other, callers):
+        if differs and has_callers(asked, other, callers) and (by_generator or is_further(asked, other, held, at)):
             return sites.at(held, at), sites.at(asked, other)
     return None

@@ -281,6 +281,19 @@ def test_a_named_cursor_past_the_limit() -> None:
     assert said(world.after(1).found(cursor_left_open)) == [("warning", 1)]
 
 
+def test_a_named_cursor_that_is_read_is_in_use() -> None:
+    """Its row at each look says so; the limit counts from the last look at which the row was another."""
+    world = World()
+    row = 0
+    world.opens(kind=CURSOR, server_side=True, probe=lambda _: row)
+    for _ in range(100):
+        row += 1
+        world.after(1)
+        assert world.found(cursor_left_open) == []
+    assert world.after(59).found(cursor_left_open) == []
+    assert said(world.after(3).found(cursor_left_open)) == [("warning", 1)]
+
+
 def test_a_client_side_cursor_holds_nothing() -> None:
     """However long it is kept."""
     world = World()

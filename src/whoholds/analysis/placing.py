@@ -136,9 +136,12 @@ def _note_changes(handles: Sequence[Handle], now: float, history: History) -> No
         if handle.probe is None:
             if handle.ring and handle.probed != handle.calls:
                 _note_listening(handle)
-        elif handle.unread or handle.probed != handle.calls:
+        elif handle.unread or handle.server_side or handle.probed != handle.calls:
             try:
-                _look_for_unread(handle, now, history)
+                if handle.server_side:
+                    _note_reading(handle, now)
+                else:
+                    _look_for_unread(handle, now, history)
             except Exception as error:  # noqa: BLE001 - as above
                 faults.note(error, "whoholds.look")
 
@@ -168,6 +171,13 @@ def _note_listening(handle: Handle) -> None:
             handle.listens_since = began
         elif word in ("unlisten", b"unlisten"):
             handle.listens_since = None
+
+
+def _note_reading(handle: Handle, now: float) -> None:
+    """A server-side cursor whose rows were read since the last look was used until now."""
+    was, handle.probed = handle.probed, handle.probe(handle)
+    if handle.probed != was:
+        handle.used_at = now
 
 
 def _look_for_unread(handle: Handle, now: float, history: History) -> None:

@@ -110,6 +110,7 @@ __all__ = [
     "postgres_target",
     "reader",
     "rebind",
+    "row_of",
     "shortcut",
     "stands_for",
     "statement",
@@ -242,6 +243,19 @@ def reader(kind: Any, name: str) -> Callable[[Any], Any]:
     if isinstance(found, property) and found.fget is not None:
         return found.fget
     return found if callable(found) else found.__get__  # type: ignore[no-any-return]  # C's descriptor of a value
+
+
+def row_of(read: Callable[[Any], Any]) -> Callable[[Handle], Any]:
+    """The `probe` of a server-side cursor's handle: the number of its row, which `read(cursor)` gives without I/O.
+
+    Called in the thread that ticks: `read` may ask the library's own Python object, and nothing of libpq's.
+    """
+
+    def row(handle: Handle) -> Any:
+        cursor = handle.ref() if handle.ref is not None else None
+        return None if cursor is None else read(cursor)
+
+    return row
 
 
 whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")

@@ -30,7 +30,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     import psycopg
 
     kit.library("psycopg", psycopg.__version__)
-    cursors = _Cursors(ledger)
+    cursors = _Cursors(ledger, psycopg.ServerCursor)
     ledger.keepers["psycopg"] = Keepers(kit.keep)
 
     with kit.open_names() as stand:
@@ -120,9 +120,10 @@ def _target(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Database:
 class _Cursors:
     """The hooks of server-side cursors, which hold resources on the server until they are closed."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, kind: type) -> None:
         self.known = kit.Known()
         self._ledger = ledger
+        self._row = kit.row_of(kit.reader(kind, "_pos"))  # `rownumber` would ask libpq
 
     def opening(self, original: Any) -> Any:
         """`ServerCursor.__init__`, wrapped so that the cursor gets a handle."""
@@ -132,5 +133,5 @@ class _Cursors:
         parent = getattr(cursor._conn, "_whoholds", None)
         if parent is not None:
             handle = self._ledger.opened(CURSOR, "psycopg", parent.database, cursor, frame)
-            handle.server_side = True
+            handle.server_side, handle.probe = True, self._row
             self.known.put(cursor, handle)

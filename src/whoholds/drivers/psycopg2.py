@@ -100,8 +100,17 @@ class _Layer:
         def cursor_broke(one: Any, _: Raised) -> bool:
             return closed(connection_of(one))
 
-        def use(method: Any, *, sql: bool = False) -> Any:
-            return kit.used(method, ledger, of_cursor, in_transaction_of_cursor, sql=sql, broke=cursor_broke)
+        def has_fetched(one: Any) -> bool:
+            """The state after a fetch of a named cursor, whose own handle was used, too."""
+            try:
+                _of_named(one).used_at = ledger.clock()
+            except AttributeError:  # made while nobody watched
+                pass
+            return in_transaction_of_cursor(one)
+
+        def use(method: Any, *, sql: bool = False, fetches: bool = False) -> Any:
+            state = has_fetched if fetches else in_transaction_of_cursor
+            return kit.used(method, ledger, of_cursor, state, sql=sql, broke=cursor_broke)
 
         def execute(method: Any) -> Any:
             keywords = "query", "vars"
@@ -113,6 +122,7 @@ class _Layer:
         self._use, self._execute = use, execute
         self._in_transaction, self._closed, self._broke = in_transaction, closed, broke
         self._plain, self._plain_cursor = connection, cursor
+        self._row = kit.row_of(kit.reader(cursor, "rownumber"))
         self.cursor = kit.subclass(cursor, self._cursor_methods(cursor))
         self.connection = kit.subclass(connection, self._methods(connection))
         self._known: dict[type, type] = {connection: self.connection}
@@ -144,7 +154,8 @@ class _Layer:
         methods: dict[str, Any] = {"__slots__": ("_whoholds_cursor",) if named else ()}
         for name in (*(_FETCHES if named else ()), *_REPLICATION):
             if hasattr(base, name):
-                methods[name] = self._use(getattr(base, name))
+                # the rows of a loop are counted by psycopg2 itself: see `_opened_cursor`
+                methods[name] = self._use(getattr(base, name), fetches=name in _FETCHES and name != "__next__")
         if named:
             methods["close"] = kit.closing(base.close, self.ledger, _of_named, if_raised=_closed(self._plain_cursor))
         return methods
@@ -174,7 +185,7 @@ class _Layer:
         if isinstance(cursor, self.cursor):
             where = connection._whoholds.database
             handle = self.ledger.opened(CURSOR, "psycopg2", where, cursor, frame, parent=None)
-            handle.server_side = True
+            handle.server_side, handle.probe = True, self._row
             cursor._whoholds_cursor = handle
 
 

@@ -201,7 +201,7 @@ class Handle(Request):
         self.context: Any = None  # what tracing.current() gave at the opening, or None
         self.scope: Any = None  # the scope it was opened in, or None
         self.ring: Any = ()  # once there are any, a list of the last: (sql, started_at, seconds) at calls % RING
-        self.probe: Any = None  # for sqlite3: tells which statements are not read to their ends
+        self.probe: Any = None  # for sqlite3: tells which statements are not read to their ends; of a cursor: its row
         self.asker: Any = None  # for aiosqlite: tells who awaits the call that runs now, and at which line
         self.probed = -1  # `calls` when the tick last asked
         self.unread: Any = ()  # what it told: for each the line that made its cursor, where known

@@ -35,7 +35,9 @@ def outlive_us() -> None:
     after whoholds had started would shut down before the last look, and the last spans would be lost.
     """
     processes = sys.modules.get("multiprocessing.process")
-    if processes is not None and processes.parent_process() is not None:
+    is_child = processes is not None and processes.parent_process() is not None
+    was_spawned = "--multiprocessing-fork" in sys.orig_argv
+    if is_child and not was_spawned and sys.version_info < (3, 13):  # it runs no handler of `atexit`
         return  # this child exits through os._exit, and a shutdown could delay it: `flush` has a time limit
     _outlive_us.append(True)
     for signal in otel_names.HOLDERS:
@@ -58,7 +60,7 @@ def _guarded(shut: Callable[[], Any]) -> Callable[[], None]:
 def flush() -> None:
     """Export what is queued, waiting at most `FLUSH_S`, in a process in which no shutdown follows.
 
-    Such processes are the children of multiprocessing. If `outlive_us` arranged a shutdown, nothing is done.
+    Such are, until 3.12, the children that multiprocessing forks. If `outlive_us` arranged a shutdown, nothing is done.
     """
     if _outlive_us:
         return

@@ -27,6 +27,7 @@ def for_flask(): kept.append(sqlite3.connect("a.db"))
 def for_celery(): kept.append(sqlite3.connect("a.db"))
 def for_fastapi(): kept.append(sqlite3.connect("a.db", check_same_thread=False))
 def for_django(): kept.append(sqlite3.connect("a.db"))
+def for_middleware(): kept.append(sqlite3.connect("a.db"))
 def for_click(): kept.append(sqlite3.connect("a.db"))
 def for_otel(): kept.append(sqlite3.connect("a.db"))
 def for_thread(): kept.append(sqlite3.connect("a.db", check_same_thread=False))
@@ -66,7 +67,7 @@ scope = {"type": "http", "method": "GET", "path": "/users/7", "raw_path": b"/use
          "query_string": b"", "headers": [], "client": ("t", 1), "server": ("t", 2), "http_version": "1.1", "asgi": {}}
 asyncio.run(api(scope, receive, send))
 
-django.conf.settings.configure(ROOT_URLCONF="__main__", ALLOWED_HOSTS=["*"], DATABASES={})
+django.conf.settings.configure(ROOT_URLCONF="__main__", ALLOWED_HOSTS=["*"], DATABASES={}, MIDDLEWARE=["__main__.Users"])
 django.setup()
 from django.http import HttpResponse
 from django.test import RequestFactory
@@ -75,6 +76,12 @@ from django.urls import path
 def show_shop(request):
     for_django(), for_django()
     return HttpResponse("ok")
+class Users:
+    def __init__(self, get_response):
+        self.get_response = get_response
+    def __call__(self, request):
+        for_middleware(), for_middleware()
+        return self.get_response(request)
 urlpatterns = [path("shop/", show_shop)]
 WSGIHandler()(RequestFactory().get("/shop/").environ, lambda *_: None)
 
@@ -104,6 +111,7 @@ WORK = {
     "for_celery": "task price_cars",
     "for_fastapi": "view show_user",
     "for_django": "view show_shop",
+    "for_middleware": "",  # it stands around all views
     "for_click": "command nightly",
     "for_otel": "GET /prices/{car}",
     "for_thread": "thread mailer",

@@ -10,8 +10,10 @@ import pytest
 from tests.drivers.libraries import Pyodbc
 from tests.needs import lacking, needed
 from tests.programs import Programs
-from tests.worlds import World
+from tests.worlds import World, thread
+from whoholds.analysis.blame import never_blame
 from whoholds.detectors._closing import WAYS, WHEN, how_to_close
+from whoholds.ledger.origin import from_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,9 +112,14 @@ pool = dbutils.pooled_db.PooledDB(sqlite3, database="d.db")
 engine = sqlalchemy.create_engine("sqlite:///e.db", poolclass=sqlalchemy.QueuePool)
 django.conf.settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "f.db"}})
 
+async def sqlite3__in_an_executor(worker):
+    kept.append(await asyncio.get_running_loop().run_in_executor(worker, sqlite3.connect, "a.db"))
+
 async def tasks():
+    worker = ThreadPoolExecutor(1)
     for _ in range(2):
         await aiosqlite__()
+        await sqlite3__in_an_executor(worker)
     await asyncio.gather(task__(), task__())
 
 def thread_of(job):
@@ -452,6 +459,20 @@ def test_a_loan_of_a_pool_without_a_row() -> None:
     assert how_to_close([loan]) == (
         f"Give the connection back {WHEN['']}: borrow in a `with` block, or give back in a finally.",
     )
+
+
+def test_djangos_connection_of_a_request_that_has_a_thread_of_its_own() -> None:
+    """Django leaves it open if CONN_MAX_AGE says so; in a thread that the program started, nobody closes it."""
+    world = World()
+    packages = "/srv/venv/lib/python3.11/site-packages"
+    never_blame("django", ("django/db/",))
+    ours, django = ("/srv/shop/views.py", 4, "cars"), (f"{packages}/django/db/backends/base/base.py", 279, "connect")
+    server, started = (f"{packages}/uvicorn/server.py", 9, "serve"), ("/srv/shop/views.py", 2, "start")
+    for spawned, words in ((server, "set CONN_MAX_AGE to 0"), (started, "close_all()")):
+        handle = world.opens(by=thread("Thread-1", f"{spawned[0]}:{spawned[1]} {spawned[2]}"))
+        handle.origin = from_lines([django, ours])
+        world.look()
+        assert words in how_to_close([handle])[-1]
 
 
 def test_every_row_is_tried() -> None:

@@ -314,6 +314,28 @@ def test_shared_at_once_shows_both_sides() -> None:
     assert world.found(shared_at_once) == []
 
 
+@pytest.mark.parametrize(
+    ("driver", "words"),
+    [
+        ("sqlite3", "they share one transaction"),
+        ("psycopg2", "they share one transaction"),
+        ("psycopg", "they share one transaction"),
+        ("asyncpg", "another operation is in progress"),
+        ("pymysql", "get mixed up"),
+        ("pg8000", "get mixed up"),
+    ],
+)
+def test_what_a_driver_makes_of_two_callers_at_once(driver: str, words: str) -> None:
+    """Some let one wait for the other, and no sentence names a library that is not there."""
+    world = World()
+    handle = world.opens(driver=driver)
+    handle.shared = Sharing({1, 2}, at("/srv/shop/a.py:1 inside"), at("/srv/shop/b.py:2 came"), None, "Thread-1")
+    world.shared.append(handle)
+    (found,) = world.found(shared_at_once)
+    assert words in found.why[1]
+    assert "libpq" not in found.why[1]
+
+
 def test_shared_across_fork_names_where_it_was_opened_and_where_used() -> None:
     """An error, one in each process."""
     world = World()

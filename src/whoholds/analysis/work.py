@@ -55,6 +55,7 @@ _UNNAMED: Final = re.compile(  # names that threads, tasks and greenlets have of
     r"MainThread|Thread-\d+.*|Task-\d+|Dummy-\d+|ThreadPoolExecutor-.*|asyncio_\d+|AnyIO worker thread.*|thread \d+"
     r"|[Gg]reenlet[ -].*|waitress-\d+|.*_\d+|Process-.*|starlette\..*|uvicorn\..*"
 )
+_NEXT: Final = frozenset(("handler", "call_next", "get_response"))
 _OUTER_SPANS: Final = ("SERVER", "CONSUMER")  # kinds of spans that stand for a request or a message
 
 
@@ -102,11 +103,11 @@ def caller_of(handle: Handle) -> Called | None:
     origin = handle.origin
     called: int | None = user_index(origin) if origin else 0
     for index in range((called or 0) + 2, len(origin), 2):
-        file = origin[index].co_filename  # type: ignore[union-attr]  # a code object at even places
-        if is_users(file):
-            called = index
+        code: Any = origin[index]  # a code object at even places
+        if is_users(code.co_filename):
+            called = called if _is_middleware(code) else index
             continue
-        path = library_path(file)
+        path = library_path(code.co_filename)
         if path.startswith(_SIGNALS):
             called = None
         if called is None:
@@ -119,6 +120,16 @@ def caller_of(handle: Handle) -> Called | None:
         if kind:
             return Called(kind, called)
     return None
+
+
+def _is_middleware(code: Any) -> bool:
+    """True if a function of the program's stands around the views, and calls the next: its name is none of a request's.
+
+    Frameworks hand it what to call as `handler` (aiohttp), `call_next` (Starlette) or `get_response` (Django).
+    """
+    if code.co_name in ("__call__", "dispatch") or "get_response" in code.co_names:
+        return True
+    return not _NEXT.isdisjoint((*code.co_varnames[: code.co_argcount], *code.co_freevars))
 
 
 def is_a_request(owner: Owner | None) -> bool:

@@ -104,6 +104,12 @@ WAYS: Final[dict[str | None, Way]] = {
     ),
 }
 
+# A connection that is open after its request, and that Django leaves to a thread which ends with that request.
+_DJANGO_REQUEST: Final = Way(
+    "set CONN_MAX_AGE to 0 where each request has a thread of its own, as under ASGI and runserver. With another age, "
+    "Django keeps the connection for the next request of that thread, and there is none",
+    "leave `transaction.atomic()`",
+)
 _A_POOL: Final = Way("borrow in a `with` block, or give back in a finally", _DBAPI_COMMIT, _BACK)  # without a row
 
 # Owner, as `world_of` names it → when it must be closed.
@@ -167,9 +173,11 @@ def how_to_fork(handle: Handle) -> str:
 
 def way_of(handle: Handle) -> Way:
     """What to write for this handle, by its library."""
+    library = library_of(handle)
     if handle.kind != CHECKOUT:
-        return WAYS.get(library_of(handle), WAYS[None])
-    way = WAYS.get(library_of(handle), _A_POOL)
+        of_a_request = library == "django" and is_a_request(handle.owner)
+        return _DJANGO_REQUEST if of_a_request else WAYS.get(library, WAYS[None])
+    way = WAYS.get(library, _A_POOL)
     return way if way.does != Way("").does else way._replace(does=_BACK)  # a pool below Django or peewee
 
 
@@ -184,13 +192,14 @@ def library_of(handle: Handle) -> str:
         in_async = any(path.startswith("sqlalchemy/ext/asyncio/") for path in paths)
         session = bool(handle.made) or any(path.startswith("sqlalchemy/orm/") for path in paths)
         return f"sqlalchemy{' async' * in_async}{' session' * session}"
-    is_awaited = handle.site is not None and _AWAITED.search(handle.site.frame.source) is not None
+    in_a_thread = handle.owner is not None and (handle.owner.kind == "job" or handle.owner.part_of is not None)
+    is_awaited = handle.site is not None and not in_a_thread and _AWAITED.search(handle.site.frame.source) is not None
     awaits = {
         **dict.fromkeys(("aiomysql", "aioodbc", "aiopg", "asyncmy", "mariadb"), handle.kind == CHECKOUT),
         "asyncpg": handle.kind == CHECKOUT,
         "psycopg": "psycopg/connection_async.py" in paths,
         "psycopg_pool": is_awaited or any(path.endswith("pool_async.py") for path in paths),
-        "sqlite3": is_awaited,  # its own connect is never awaited
+        "sqlite3": handle.asker is not None,
     }
     return _AWAITS[driver] if awaits.get(driver) else driver
 

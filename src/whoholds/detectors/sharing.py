@@ -29,6 +29,13 @@ _STARVES = (
 )
 _SHARED_SOCKET = "Parent and child use the same socket: answers get lost or swapped, and TLS breaks (bad record mac)."
 _SHARED_FILE = "SQLite's locks belong to a process: parent and child can both write, and the file can be damaged."
+_MIXED = "Statements, transactions and results of the two get mixed up, and the connection may break."
+_IN_TURN = "{} lets one wait for the other, and they share one transaction: a commit or rollback of one is of both."
+_TOGETHER = {  # driver → what it makes of two callers at once
+    **{name: _IN_TURN.format(name) for name in ("sqlite3", "psycopg2", "psycopg")},
+    "asyncpg": "asyncpg refuses the second call with “another operation is in progress”.",
+    "aiopg": "aiopg refuses the second call with a RuntimeError.",
+}
 _LEAST = 2  # owners that it takes to wait for one another
 INFINITE = float("inf")
 _ROOM = 4  # a pool that lends so many times the safe number is far from starving
@@ -148,7 +155,7 @@ def shared_at_once(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
             names=tuple(dict.fromkeys(names)),
             why=(
                 f"{names[0]} was inside a call{at[0]} when {names[1]} began another{at[1]}.",
-                "Statements, transactions and results of the two get mixed up, and libpq may close the connection.",
+                _TOGETHER.get(handle.driver, _MIXED),
             ),
             advice=("Give each thread or task its own connection, or guard this connection with a lock.",),
             adds_up=False,

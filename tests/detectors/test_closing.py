@@ -27,7 +27,7 @@ pytestmark = pytest.mark.once
 SQLITE = """
 import asyncio, sqlite3, threading
 from concurrent.futures import ThreadPoolExecutor
-import dbutils.pooled_db, django.conf, peewee, playhouse.pool, sqlalchemy, sqlalchemy.orm
+import dbutils.persistent_db, dbutils.pooled_db, django.conf, peewee, playhouse.pool, sqlalchemy, sqlalchemy.orm
 import whoholds.scopes.units as units
 kept, lock = [], threading.Lock()
 
@@ -76,8 +76,16 @@ def peewee__():
 def dbutils__():
     kept.append(pool.connection())
 
+def dbutils_persistent__():
+    kept.append(dbutils.persistent_db.PersistentDB(sqlite3, database="d.db").connection())
+
 def sqlalchemy__():
     kept.append(engine.connect())
+
+def sqlalchemy_scoped_session__():
+    Session = sqlalchemy.orm.scoped_session(sqlalchemy.orm.sessionmaker(engine))
+    Session.execute(sqlalchemy.text("SELECT 1"))
+    kept.append(Session)
 
 def sqlalchemy_session__():
     session = sqlalchemy.orm.Session(engine)
@@ -135,7 +143,7 @@ def scope_of(job, kind):
 for _ in range(2):
     with_of_a_lock(), with_on_one_line()
     sqlite3__(), with__(), with_around_a_helper(), close__(), peewee__(), peewee_pool(), dbutils__(), sqlalchemy__()
-    sqlalchemy_session__(), django__(), thread_of(thread__)
+    sqlalchemy_session__(), sqlalchemy_scoped_session__(), dbutils_persistent__(), django__(), thread_of(thread__)
 with ThreadPoolExecutor(1) as executor:
     list(executor.map(lambda _: job__(), range(2)))
 scope_of(request__, "request"), scope_of(queued__, "task"), scope_of(command__, "command")
@@ -322,6 +330,7 @@ def end():
     os._exit(0)
 """
 IN_SQLITE = {"sqlite3", "aiosqlite", "peewee", "dbutils", "sqlalchemy", "sqlalchemy session", "django"}
+IN_SQLITE |= {"dbutils persistent", "sqlalchemy scoped session"}
 IN_POSTGRES = {
     row for row in WAYS if row and row.startswith(("psycopg", "asyncpg", "aiopg", "pg8000", "sqlalchemy async"))
 }

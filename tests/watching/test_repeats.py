@@ -68,6 +68,16 @@ def test_more_of_the_same_is_held_back_until_it_doubles() -> None:
     assert day.hears(finding(1)) == [("warning", 12, 6)]
 
 
+def test_what_one_look_finds_twice_is_said_once() -> None:
+    """Two statements of one line that were locked out: the report does not name itself as another."""
+    day = Day()
+    locked = {"rule": "locked", "severity": "error", "adds_up": False}
+    assert day.hears(finding(1, times=1, **locked), finding(2, times=1, **locked)) == [("error", 2, 0)]
+    assert [one.times for one in day.repeats.findings()] == [2]
+    assert day.hears(finding(2), finding(3, where=USERS)) == [("warning", 2, 0), ("warning", 3, 0)]
+    assert day.hears(finding(1), finding(2)) == [("warning", 5, 3)]
+
+
 def test_it_keeps_its_id() -> None:
     """Whoever reads takes the last word of an id; another line has another."""
     repeats = Repeats(600, pid=lambda: 1)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
 
 
 class Way(NamedTuple):
@@ -82,6 +83,11 @@ WAYS: Final[dict[str | None, Way]] = {
         "`session.commit()` or `session.rollback()`",
         "Close {the} session",
     ),
+    "sqlalchemy scoped session": Way(
+        "`Session.remove()` of the scoped_session in a finally",
+        "`Session.commit()`, `Session.rollback()` or `Session.remove()`",
+        "Close {the} session",
+    ),
     "sqlalchemy async session": Way(
         "`async with AsyncSession(engine) as session`. A dependency that yields a session needs that, too",
         "`await session.commit()` or `await session.rollback()`",
@@ -98,6 +104,11 @@ WAYS: Final[dict[str | None, Way]] = {
     "asyncpg pool": Way("`async with pool.acquire() as connection`", "`async with connection.transaction()`", _BACK),
     "aiopg pool": Way("`async with pool.acquire() as connection`", "`COMMIT` or `ROLLBACK`", _BACK),
     "awaited pool": Way("`async with pool.acquire() as connection`", "`await connection.commit()`", _BACK),
+    "dbutils persistent": Way(
+        "let threads that come and go borrow from a PooledDB. A PersistentDB keeps a connection for each thread, whose "
+        "`close()` does nothing",
+        _DBAPI_COMMIT,
+    ),
     "dbutils": Way(_CLOSING.format("pool.connection"), _DBAPI_COMMIT, _BACK),
     None: Way(
         "`with contextlib.closing(connect(…)) as connection`, or `connection.close()` in a finally", _DBAPI_COMMIT
@@ -127,7 +138,11 @@ WHEN: Final = {
 }
 _SCOPES: Final = {"request": "request", "task": "queued", "command": "command", "test": "test", "fixture": "test"}
 _JOBS: Final = {"task": "queued", "job": "job"}  # what a library calls in a thread that goes on to the next one
-_FRAMEWORKS: Final = {"django": ("django/db/",), "peewee": ("peewee.py", "playhouse/")}  # by their folders
+_FRAMEWORKS: Final = {  # by their folders and files
+    "django": ("django/db/",),
+    "peewee": ("peewee.py", "playhouse/"),
+    "dbutils persistent": ("dbutils/persistent_db.py",),
+}
 _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous half
     "aiomysql": "awaited pool",
     "aioodbc": "awaited pool",
@@ -191,6 +206,8 @@ def library_of(handle: Handle) -> str:
     if driver == "sqlalchemy":
         in_async = any(path.startswith("sqlalchemy/ext/asyncio/") for path in paths)
         session = bool(handle.made) or any(path.startswith("sqlalchemy/orm/") for path in paths)
+        if "sqlalchemy/orm/scoping.py" in (*paths, *_paths(handle.made)):
+            return "sqlalchemy scoped session"
         return f"sqlalchemy{' async' * in_async}{' session' * session}"
     in_a_thread = handle.owner is not None and (handle.owner.kind == "job" or handle.owner.part_of is not None)
     is_awaited = handle.site is not None and not in_a_thread and _AWAITED.search(handle.site.frame.source) is not None
@@ -206,7 +223,10 @@ def library_of(handle: Handle) -> str:
 
 def _paths_between(handle: Handle) -> list[str]:
     """The paths, from their packages, of the library frames between the driver and the opening line."""
-    origin = handle.origin
+    return _paths(handle.origin)
+
+
+def _paths(origin: Origin) -> list[str]:
     if not origin:
         return []
     return [library_path(code.co_filename) for code in origin[: user_index(origin) + 2 : 2]]  # type: ignore[union-attr]

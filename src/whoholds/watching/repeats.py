@@ -25,7 +25,7 @@ KEPT_HANDLES = 100  # handles of one finding that are kept from look to look, fo
 LOUDER = 10  # a repeat is printed if the count has grown so many times since; records follow when it doubles
 
 
-@dataclass
+@dataclass(eq=False)
 class _Running:
     """One finding over the life of the process, merged, and when it was reported last."""
 
@@ -63,33 +63,35 @@ class Repeats:
         the ledger's clock, `wall` is in seconds since the epoch.
         """
         said: list[Finding] = []
-        for finding in findings:
-            self._merge(finding, now, wall, said)
+        for running in dict.fromkeys(filter(None, [self._merge(finding, now, wall) for finding in findings])):
+            if self._is_due(running, now):
+                said.append(self._say(running, now, wall))
+            running.finding = bounded(running.finding)  # what is said of it has all handles of this look
         if last:
             for running in self._running.values():
                 if running.unsaid or (running.unheard and not running.finding.scope):
                     said.append(self._say(running, now, wall, last=True))  # noqa: PERF401 - clearer as a loop
         return said
 
-    def _merge(self, finding: Finding, now: float, wall: float, said: list[Finding]) -> None:
+    def _merge(self, finding: Finding, now: float, wall: float) -> _Running | None:
+        """The finding over the life of the process that `finding` is now a part of; None if it is only counted."""
         key = finding.key
         running = self._running.get(key)
         if running is None:
             if len(self._running) >= MOST:
                 self._leave_out(finding)
-                return
+                return None
             number = interpreter()
             identity = f"{self._pid():x}{f'.{number}' if number else ''}-{len(self._running) + 1}"
             matter = self._joining.matter_of(finding, identity)
             running = self._running[key] = _Running(finding.changed(id=identity, matter=matter, now=now, time=wall))
             self._count(finding.rule, finding.severity)
         else:
-            running.unsaid += finding.count if finding.adds_up else finding.times or 1
+            if running.said_severity:
+                running.unsaid += finding.count if finding.adds_up else finding.times or 1
             running.finding = merged(running.finding, finding.changed(now=now, time=wall))
             self._joining.matter_of(finding, running.finding.matter)
-        if self._is_due(running, now):
-            said.append(self._say(running, now, wall))
-        running.finding = bounded(running.finding)  # what is said of it has all handles of this look
+        return running
 
     def _leave_out(self, finding: Finding) -> None:
         """Only count a finding; its matter too, if that is new."""

@@ -131,6 +131,7 @@ def raising_in(wanted: CodeType, at_look: int, did: list[CodeType]) -> Callable[
         if frame.f_code is wanted and event == "call":
             sys.settrace(None)
             did.append(wanted)
+            del frame  # a signal's handler is known by the frame that it was given
             raise SlipError(place(wanted))
 
     def during() -> None:

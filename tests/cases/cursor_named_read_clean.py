@@ -1,5 +1,6 @@
 """Exports read server-side cursors row by row or in parts, and write a file in between: each is read to its end.
 
+source: psycopg/psycopg2#709
 needs: postgres
 settings: HELD_TOO_LONG=0.4 EVERY=0.1
 """

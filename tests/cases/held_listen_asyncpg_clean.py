@@ -1,5 +1,6 @@
 """A subscriber for each channel waits for notifications, and has read what it missed before.
 
+source: MagicStack/asyncpg#567
 needs: postgres
 settings: HELD_TOO_LONG=0.4 EVERY=0.1
 """

@@ -1,5 +1,6 @@
 """A report gathers its rows in databases that only its own connections see: nobody else wants their locks.
 
+source: mattn/go-sqlite3#309
 settings: IDLE_IN_TRANSACTION=0.4 HELD_TOO_LONG=0.5 EVERY=0.1
 """
 

@@ -1,5 +1,6 @@
 """Two connections share one database in memory: an open transaction of the first locks the second out.
 
+source: xerial/sqlite-jdbc#830
 settings: IDLE_IN_TRANSACTION=0.4 EVERY=0.1
 """
 

@@ -1,5 +1,6 @@
 """Threads get the library's `connect` itself, and the program keeps all that they open.
 
+source: omnilib/aiosqlite#235
 needs: postgres
 settings: OWNER_GONE=0.3 EVERY=0.1
 """

@@ -1,5 +1,6 @@
 """Threads get the library's `connect` itself, for a reader and a writer that live as long as the program.
 
+source: omnilib/aiosqlite#235
 settings: OWNER_GONE=0.3 EVERY=0.1
 """
 

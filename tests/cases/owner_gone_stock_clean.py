@@ -1,5 +1,6 @@
 """Threads take connections from a stock of the program's own, and put them back for the threads of the next batch.
 
+source: open-webui/oikb#35
 settings: OWNER_GONE=0.3 EVERY=0.1
 """
 

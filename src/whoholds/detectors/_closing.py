@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
 
 
 class Way(NamedTuple):
@@ -248,9 +249,14 @@ def world_of(handle: Handle) -> str:
         return ""
     if is_a_request(owner):
         return "request"
-    if owner.kind == "thread" and owner.name == "MainThread":  # of a process that the program started
+    if owner.kind == "thread" and _is_main(owner):  # of a process that the program started
         return "process"
     return owner.kind if owner.kind in WHEN else ""
+
+
+def _is_main(owner: Owner) -> bool:
+    """True for the main thread of its process."""
+    return owner.ref is not None and type(owner.ref()).__name__ == "_MainThread"
 
 
 def mistake(group: Sequence[Handle]) -> tuple[str, ...]:

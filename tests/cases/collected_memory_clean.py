@@ -3,7 +3,10 @@
 source: simonw/datasette#1590
 """
 
+import gc
 import sqlite3
+
+gc.disable()  # when the collector comes is chance: here only at the end
 
 
 def detect():

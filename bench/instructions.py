@@ -470,20 +470,20 @@ def look(*, first: bool, nested: bool = False) -> Run:
 
 
 def open_nested(opened: Callable[[], object]) -> None:
-    """Each of so many threads, which live on, opens its share of the handles at as many lines."""
+    """Each of so many threads, which live on, opens its share of the handles at as many lines, in one call after another."""
     threading = import_module("threading")
-    lines: dict[str, Any] = {"opened": opened}
-    exec("".join(f"def line{n}():\n    opened()\n" for n in range(LINES)), lines)
+    names: dict[str, Any] = {"opened": opened}
+    lines = "".join(f"def line{n}():\n    opened()\n" for n in range(LINES))
+    exec(lines + "def all_of_them():\n" + "".join(f"    line{n % LINES}()\n" for n in range(HANDLES // OWNERS)), names)
     ends, done = threading.Event(), threading.Semaphore(0)
 
-    def hold(number: int) -> None:
-        for n in range(HANDLES // OWNERS):
-            repeated(lines[f"line{(number + n) % LINES}"], 16)(1)
+    def hold() -> None:
+        repeated(names["all_of_them"], 16)(1)
         done.release()
         ends.wait()
 
-    for number in range(OWNERS):
-        threading.Thread(target=hold, args=(number,), daemon=True).start()
+    for _ in range(OWNERS):
+        threading.Thread(target=hold, daemon=True).start()
         done.acquire()
 
 

@@ -14,13 +14,13 @@ from whoholds.analysis.frames import shown_path
 from whoholds.analysis.mistakes import use_of
 from whoholds.analysis.work import caller_of, is_a_request
 from whoholds.ledger.handle import CHECKOUT
+from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
-    from whoholds.ledger.owner import Owner
 
 
 class Way(NamedTuple):
@@ -249,14 +249,9 @@ def world_of(handle: Handle) -> str:
         return ""
     if is_a_request(owner):
         return "request"
-    if owner.kind == "thread" and _is_main(owner):  # of a process that the program started
+    if owner.kind == "thread" and shown_name(owner.name) == "MainThread":  # of a process that the program started
         return "process"
     return owner.kind if owner.kind in WHEN else ""
-
-
-def _is_main(owner: Owner) -> bool:
-    """True for the main thread of its process."""
-    return owner.ref is not None and type(owner.ref()).__name__ == "_MainThread"
 
 
 def mistake(group: Sequence[Handle]) -> tuple[str, ...]:

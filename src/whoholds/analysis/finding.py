@@ -354,9 +354,8 @@ class Look:
     remarks: tuple[str, ...] = ()  # in the last look: what was dropped or unwatched, and ignore rules without effect
     found: tuple[Finding, ...] = ()  # all findings of this look that are not ignored, also the repeats held back
     asides: tuple[Aside, ...] = ()  # the parts that began to stand aside since the previous look
-    left_out: Counter[str] = field(
-        default_factory=Counter
-    )  # in the last look, by severity: matters that are not in `all`
+    # in the last look, by severity: matters that are not in `all`
+    left_out: Counter[str] = field(default_factory=Counter)
     cost: Cost = NOTHING_YET  # of the watch so far; the CPU time is that of the looks before this one
 
     @property

@@ -102,13 +102,11 @@ class Owner:
             worker: Owner | None = self.thread
             return worker.gone() if worker is not None else self.job_over_at is not None
         if self.ref is None:
-            frames = cpython.current_frames()
+            frames = cpython.current_frames()  # with this function's own: a cycle, which would keep callers' variables
             try:
                 return bool(frames) and self.ident not in frames
             finally:
-                del (
-                    frames
-                )  # one of them is this function's own: no cycle may be left, which keeps the callers' variables
+                del frames
         alive = self.ref()
         if alive is None:
             return True

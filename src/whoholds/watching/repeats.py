@@ -119,9 +119,8 @@ class Repeats:
     def _say(self, running: _Running, now: float, wall: float, *, last: bool = False) -> Finding:
         finding = running.finding
         since = running.unsaid
-        has_grown = (
-            finding.adds_up or finding.times or finding.count > running.loud_count
-        )  # else its words are the same
+        # if it has not, its words are the same
+        has_grown = finding.adds_up or finding.times or finding.count > running.loud_count
         aloud = (
             (last and has_grown)
             or finding.severity != running.said_severity

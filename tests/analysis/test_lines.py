@@ -323,6 +323,7 @@ def test_a_bundled_application_is_told_from_its_libraries(
     never_blame("psycopg2")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(blame, "_kinds", {})
+    monkeypatch.setattr(blame, "_paths", {})
     assert blame.kind_of(file) == kind
     assert blame.is_ours(file) == file.startswith("whoholds/")
 

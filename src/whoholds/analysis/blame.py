@@ -22,6 +22,7 @@ WATCHED = _origin.WATCHED  # libraries that drivers watch, the standard library 
 _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio"))  # packages that only carry calls into threads, tasks
 _STARTING_CHILDREN = (("multiprocessing/spawn.py", "spawn_main"), ("multiprocessing/forkserver.py", "main"))
 _kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
+_paths: dict[str, str] = {}  # file name → what `library_path` gives, in the same way
 _watched_packages: set[str] = {*_MACHINERY, "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
 _watched_places: list[str] = []  # folders and files of watched packages, which may lie beside the application
@@ -44,6 +45,7 @@ def never_blame(package: str, layers: tuple[str, ...] = ()) -> None:
             places = [os.path.join(above, *layer.split("/")) for layer in layers] or [folder + os.sep]
             _watched_places.extend(places if name.startswith("__init__.") else [file])
         _kinds.clear()
+        _paths.clear()
 
 
 def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -121,6 +123,13 @@ def library_path(file: str) -> str:
 
     A file of the standard library is `asyncio/runners.py`, and a script beside the interpreter is `bin/gunicorn`.
     """
+    found = _paths.get(file)
+    if found is None:
+        found = _paths[file] = _library_path(file)
+    return found
+
+
+def _library_path(file: str) -> str:
     below = _installed(file)
     if below:
         return below

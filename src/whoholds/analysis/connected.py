@@ -5,8 +5,9 @@ The trends of the history leave out what a bounded pool is meant to have; a summ
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING
 
 from whoholds.ledger.handle import CONNECTION
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 MANY = 1000  # databases that are remembered though nothing is open to them
 _BUSIEST = 60  # of them, those that stay when there are more
+_opened_stamp, _opened_at, _database = attrgetter("opened_stamp"), attrgetter("opened_at"), attrgetter("database")
 
 
 @dataclass(slots=True)
@@ -37,21 +39,38 @@ class Connections:
 
     def take(self, taken: Entries, new: list[Handle]) -> None:
         """Count what this look brought: its `new` handles, and those that have ended."""
-        changes = [(handle.opened_stamp, 1, handle) for handle in new if handle.kind == CONNECTION]
-        changes += [
-            (handle.closed_stamp, -1, handle)
-            for handle in taken.ended
-            if handle.kind == CONNECTION and handle.closed_stamp is not None
-        ]
+        opened = [handle for handle in new if handle.kind == CONNECTION]
+        ended = [handle for handle in taken.ended if handle.kind == CONNECTION and handle.closed_stamp is not None]
+        if ended:
+            self._sweep(opened, ended)
+        elif opened:
+            self._add(sorted(opened, key=_opened_stamp))
+        if len(self.to) > MANY:
+            self._forget_quiet()
+
+    def _of(self, database: Database) -> Connected:
+        connected = self.to.get(database)
+        if connected is None:
+            connected = self.to[database] = Connected()
+        return connected
+
+    def _add(self, opened: list[Handle]) -> None:
+        """Nothing has ended: the most that are open now is what is open now."""
+        latest = dict(zip(map(_database, opened), map(_opened_at, opened), strict=True))
+        for database, count in Counter(map(_database, opened)).items():
+            connected = self._of(database)
+            connected.now += count
+            if connected.now > connected.most:
+                connected.most, connected.at = connected.now, latest[database]
+
+    def _sweep(self, opened: list[Handle], ended: list[Handle]) -> None:
+        changes = [(handle.opened_stamp, 1, handle) for handle in opened]
+        changes += [(handle.closed_stamp or 0, -1, handle) for handle in ended]
         for _, change, handle in sorted(changes, key=itemgetter(0)):
-            connected = self.to.get(handle.database)
-            if connected is None:
-                connected = self.to[handle.database] = Connected()
+            connected = self._of(handle.database)
             connected.now = max(connected.now + change, 0)
             if connected.now > connected.most:
                 connected.most, connected.at = connected.now, handle.opened_at
-        if len(self.to) > MANY:
-            self._forget_quiet()
 
     def _forget_quiet(self) -> None:
         """Of the databases to which nothing is open, keep those to which the most connections were open."""

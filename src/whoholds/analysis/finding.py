@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 INFO, WARNING, ERROR = "info", "warning", "error"
 SEVERITIES = (INFO, WARNING, ERROR)
+_owner = attrgetter("owner")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def naturally(name: str) -> list[tuple[int, str]]:
 
 def holders_of(handles: Iterable[Handle]) -> set[Owner]:
     """The distinct owners, of which several may have one name; the worker of a job, the task that awaits a worker."""
-    return {holder_of(handle.owner) for handle in handles if handle.owner is not None}
+    return {holder_of(owner) for owner in set(map(_owner, handles)) if owner is not None}
 
 
 def holder_of(owner: Owner) -> Owner:
@@ -111,15 +112,15 @@ def parts_of(handles: Iterable[Handle], line: Callable[[Handle], Site | None] = 
     if not handles:  # the usual case, which must cost an idle process next to nothing
         return ()
     groups: dict[tuple[Site | None, Site | None], list[Handle]] = {}
-    for handle in handles:
-        owner = handle.owner
-        spawn = owner.spawn if owner is not None else None
-        key = (line(handle), spawn.site if spawn is not None else None)
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [handle]
-        else:
-            group.append(handle)
+    group: list[Handle] = []
+    latest: object = group  # no site
+    latest_owner: Owner | None = None
+    for handle, site, owner in zip(handles, map(line, handles), map(_owner, handles), strict=True):
+        if site is not latest or owner is not latest_owner:  # of many handles a loop's are alike
+            latest, latest_owner = site, owner
+            spawn = owner.spawn if owner is not None else None
+            group = groups.setdefault((site, spawn.site if spawn is not None else None), [])
+        group.append(handle)
     parts = [
         Part(tuple(group), site, group[0].owner.spawn if group[0].owner else None)
         for (site, _), group in groups.items()

@@ -7,11 +7,10 @@ neither is what a thread asks for in a request while an earlier one has left som
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
-from itertools import chain
-from operator import attrgetter
-from typing import TYPE_CHECKING
+from itertools import chain, compress
+from operator import attrgetter, is_not
+from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.blame import user_index
 from whoholds.analysis.inside import LIBRARY, has_callers, is_further, keeper_index, unfinished
@@ -35,6 +34,8 @@ if TYPE_CHECKING:
     Key = tuple[Lender, Site | None, Site | None]
 
 _NEVER = float("inf")
+_UNKNOWN: Any = object()
+_owner, _origin = attrgetter("owner"), attrgetter("origin")
 FEW = 3  # handles of one owner held at once that stand for all in looking for nestings
 MANY = 1000  # pairs of lines that are remembered besides those still held, and owners of each
 _BIT = BITS["second-while-holding"]
@@ -92,35 +93,52 @@ class Nestings:
     ) -> None:
         """Put in the seconds that were lent."""
         partings = _Partings()
-        surely_one = partings.surely_one
         fresh = set(new)
-        by_lines: dict[Lender, defaultdict[Site | None, dict[Site | None, Nesting]]] = {}  # lender → asked at → held at
+        by_stacks: dict[tuple[Lender, int, int], Nesting | None] = {}  # where the two stacks alone decide
         for (_, lender), handles in _borrowed(taken, new, pauses).items():
             pauses()
             if not _has_two_stacks(handles):
                 continue
-            by_asked = by_lines.setdefault(lender, defaultdict(dict))
             for inner, held in _overlaps(handles, fresh):
-                asked_at, origin, told = inner.site, inner.origin, inner.told & _BIT
-                by_held = by_asked[asked_at]
+                origin, told = inner.origin, inner.told & _BIT
+                asked = id(origin)
                 for outer in held:
-                    site, parts = outer.site, None
-                    if asked_at is site:
-                        parts = partings.of(outer.origin, origin, sites)
-                        if parts is None:
-                            continue
-                    elif (id(outer.origin), id(origin)) not in surely_one and not partings.in_one_piece(
-                        outer, origin, inner.opened_at
-                    ):
-                        continue
-                    nesting = by_held.get(site)
+                    taken_at = outer.origin
+                    if taken_at is origin and origin:
+                        continue  # a loop that keeps what it opens
+                    stacks = (lender, id(taken_at), asked)
+                    nesting = by_stacks.get(stacks, _UNKNOWN)
+                    if nesting is _UNKNOWN:
+                        nesting = self._of(groups, lender, outer, inner, partings, sites)
+                        if partings.decide(outer, inner):
+                            by_stacks[stacks] = nesting
                     if nesting is None:
-                        nesting = by_held[site] = self._nesting(groups, (lender, site, asked_at), parts)
+                        continue
                     if told:
                         nesting.told.append(outer)
                     else:
                         nesting.outers.append(outer)
                         nesting.inners.append(inner)
+
+    def _of(
+        self,
+        groups: dict[Key, Nesting],
+        lender: Lender,
+        outer: Handle,
+        inner: Handle,
+        partings: _Partings,
+        sites: Sites,
+    ) -> Nesting | None:
+        """The nesting of two handles of one owner; None if they are not of one piece of work."""
+        parts = None
+        if inner.site is outer.site:
+            parts = parting(outer.origin, inner.origin, sites)
+            if parts is None:
+                return None
+        elif not partings.in_one_piece(outer, inner.origin, inner.opened_at):
+            return None
+        key = (lender, outer.site, inner.site)
+        return groups.get(key) or self._nesting(groups, key, parts)
 
     def _asked(self, groups: dict[Key, Nesting], taken: Entries, sites: Sites) -> None:
         """Put in the seconds whose requests wait or were refused."""
@@ -172,8 +190,10 @@ def _firsts(held: Iterable[Handle]) -> dict[Owner | None, Handle]:
 
 def _borrowed(taken: Entries, new: list[Handle], pauses: Pauses) -> dict[tuple[Owner, Lender], list[Handle]]:
     """What each owner had of each pool, or of a database that others use too; owners to whom nothing happened not."""
-    owners = set(map(attrgetter("owner"), chain(new, taken.ended)))
+    owners = set(map(_owner, chain(new, taken.ended)))
     moved = {owner.whole for owner in owners if owner is not None}
+    if moved:
+        moved &= _with_two_stacks(taken, pauses)
     borrowed: dict[tuple[Owner, Lender], list[Handle]] = {}
     for handle in chain(taken.ended, chain.from_iterable(pauses.between(taken.open))) if moved else ():
         owner = handle.owner
@@ -196,9 +216,21 @@ def _borrowed(taken: Entries, new: list[Handle], pauses: Pauses) -> dict[tuple[O
     return borrowed
 
 
+def _with_two_stacks(taken: Entries, pauses: Pauses) -> set[Owner]:
+    """The owners whose handles are not all of one loop, of which nothing can be told. Found in C: most have one."""
+    one: dict[Owner | None, Origin] = {}  # of each owner; equal ones are one tuple by now
+    for few in chain([taken.ended], pauses.between(taken.open)):
+        one.update(zip(map(_owner, few), map(_origin, few), strict=True))
+    owners = {owner for owner in one if owner is not None and owner.part_of is not None}  # a task has several
+    for few in chain([taken.ended], pauses.between(taken.open)):
+        are_others = map(is_not, map(_origin, few), map(one.get, map(_owner, few)))
+        owners.update(compress(map(_owner, few), are_others))
+    return {owner.whole for owner in owners if owner is not None}
+
+
 def _has_two_stacks(handles: list[Handle]) -> bool:
-    """Whether they are not all of one loop, of which nothing can be told: equal stacks are one tuple by now."""
-    return len({id(handle.origin) for handle in handles}) > 1
+    """The same of the handles of one owner and lender."""
+    return len(set(map(id, map(_origin, handles)))) > 1
 
 
 def _overlaps(handles: list[Handle], fresh: set[Handle]) -> Iterator[tuple[Handle, list[Handle]]]:
@@ -248,22 +280,18 @@ def _asked(taken: Entries) -> Iterator[tuple[Handle, Request, Lender]]:
 
 
 class _Partings:
-    """What the pairs of stacks of one look tell, each computed once."""
+    """What pairs of stacks tell at one look."""
 
     def __init__(self) -> None:
         # by ids: equal origins are one tuple by now
-        self._known: dict[tuple[int, int], tuple[Site, Site] | None] = {}  # what `parting` gives
         self._calls: dict[tuple[int, int], Unfinished] = {}
-        self.surely_one: set[tuple[int, int]] = set()  # those of one piece of work, whoever asks
+        self._surely_one: set[tuple[int, int]] = set()
 
-    def of(self, held: Origin, asked: Origin, sites: Sites) -> tuple[Site, Site] | None:
-        """The lines at which the two stacks part, or None."""
-        if held is asked:
-            return None
-        key = (id(held), id(asked))
-        if key not in self._known:
-            self._known[key] = parting(held, asked, sites)
-        return self._known[key]
+    def decide(self, outer: Handle, inner: Handle) -> bool:
+        """Whether the stacks of two handles that were asked about tell the same of any others that have them."""
+        if not outer.origin or not inner.origin:
+            return False
+        return outer.site is inner.site or (id(outer.origin), id(inner.origin)) in self._surely_one
 
     def in_one_piece(self, outer: Handle, asked: Origin, asked_at: float) -> bool:
         """False if the owner has left `outer` open in a piece of work that is over, and asks in another one.
@@ -280,7 +308,7 @@ class _Partings:
         if calls is None:
             calls = self._calls[key] = unfinished(outer.origin, asked)
         if calls.inside or not calls.by or not calls.known:
-            self.surely_one.add(key)
+            self._surely_one.add(key)
             return True
         if calls.by == LIBRARY and outer.owner is not None and outer.owner.kind in ("task", "job"):
             return True

@@ -79,12 +79,23 @@ class Kept:
                 count = threads.get(thread)
                 if count is None:
                     count = threads[thread] = Count()
+                    if not (closed or freed):
+                        self._begin(thread, count, len(opened[thread]))
+                        continue
                 self._count(
                     thread, count, opened.get(thread, _NONE), closed.get(thread, _NONE), len(freed.get(thread, _NONE))
                 )
         if len(self.threads) > _MANY_THREADS:
             for thread in [one for one, count in self.threads.items() if not count.open and one.gone()]:
                 del self.threads[thread]
+
+    def _begin(self, thread: Owner, count: Count, opened: int) -> None:
+        """As `_count`, for the first openings of a thread: a first look may bring those of many threads."""
+        count.opened = count.open = opened
+        if opened:
+            held = self.chain.held
+            held[thread] = held.get(thread, 0) + 1
+            self.crowded_threads += opened > 1
 
     def _count(self, keeper: Owner | None, count: Count, opened: list[int], closed: list[int], freed: int) -> None:
         had, was_crowded = count.open, count.crowded
@@ -165,7 +176,8 @@ class Standing:
     def _openings(self, new: list[Handle], pauses: Pauses) -> dict[Kept, ByThread]:
         """The stamps of what opened; a handle that was freed meanwhile counts as never open."""
         opened: dict[Kept, ByThread] = {}
-        of_origin: dict[tuple[int, Database, str], Kept] = {}  # by id: a loop's handles have one origin by now
+        # By ids: a loop's handles have one origin by now.
+        of_origin: dict[tuple[int, Owner | None, Database, str], tuple[Kept, list[int]]] = {}
         latest: tuple[Origin, Database | None, Owner | None] = ((), None, None)  # of many handles a loop's are alike
         for few in pauses.between(loans_of(new)):  # not cursors, not a stock
             for handle in few:
@@ -173,16 +185,14 @@ class Standing:
                 if origin is not latest[0] or database is not latest[1] or owner is not latest[2]:
                     if not origin:
                         continue
-                    latest, stamps = (origin, database, owner), None
-                    key = (id(origin), database, handle.kind)
+                    latest, key = (origin, database, owner), (id(origin), owner, database, handle.kind)
                     known = of_origin.get(key)
                     if known is None:
-                        known = of_origin[key] = self._of(handle)
-                    kept = known
+                        kept = self._of(handle)
+                        known = of_origin[key] = kept, _stamps_of(opened, kept, owner)
+                    kept, stamps = known
                 handle.kept = kept
                 if handle.closed_stamp is None or handle.how == CLOSED:
-                    if stamps is None:
-                        stamps = _stamps_of(opened, kept, owner)
                     stamps.append(handle.opened_stamp)
         return opened
 

@@ -177,8 +177,16 @@ def bounded(finding: Finding) -> Finding:
     handles, now = finding.handles, finding.now
     if len(handles) <= KEPT_HANDLES:
         return finding
-    longest = max(handles, key=lambda handle: handle.held_s(now))
-    unused = max(handles, key=lambda handle: handle.idle_s(now))
+    held = [  # `Handle.held_s` and `Handle.idle_s`, written out: a first look may bring ten thousand
+        (now if one.closed_at is None else one.closed_at) - one.opened_at - one.lost_s for one in handles
+    ]
+    idle = [
+        (now if one.closed_at is None else one.closed_at) - one.used_at
+        if one.parent is None and not one.caller
+        else one.idle_s(now)
+        for one in handles
+    ]
+    longest, unused = handles[held.index(max(held))], handles[idle.index(max(idle))]
     ordered = tuple(dict.fromkeys((handles[0], longest, unused, *handles)))
     kept, others = ordered[:KEPT_HANDLES], ordered[KEPT_HANDLES:]
     return finding.changed(

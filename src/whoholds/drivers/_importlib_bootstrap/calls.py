@@ -261,9 +261,10 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
     threads = _thread  # asked through the module: gevent may patch it later
     latest: Any = uses  # the last statement that was kept whole: mostly the next is the same object
     plain: Any = None  # a class of cursors that was seen to have the library's own `connection`
+    plain_below: Any = None  # one of connections, with the library's own state of the transaction
 
     def call(self: Any, sql: Any = _MISSING, values: Any = _MISSING, /, *rest: Any) -> Any:  # noqa: C901, PLR0912, PLR0915 - one sequence: parts of it would cost calls or clarity
-        nonlocal latest, plain
+        nonlocal latest, plain, plain_below
         me = threads.get_ident()
         try:
             if type(self) is plain:
@@ -311,7 +312,13 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
                     else:
                         remember(handle, sql, began, took)
                     handle.calls = number + 1
-                    handle.in_transaction = transaction(connection) if status is None else _OPEN[status(connection)]
+                    if status is not None:
+                        handle.in_transaction = _OPEN[status(connection)]
+                    elif type(connection) is plain_below:
+                        handle.in_transaction = connection.in_transaction
+                    else:
+                        handle.in_transaction = transaction(connection)
+                        plain_below = plain_below or _reads_plainly(type(connection), transaction)
                 except Exception as error:  # noqa: BLE001 - our fault must stay ours
                     stays_ours(error, original)
             except BaseException as exc:
@@ -332,9 +339,10 @@ def statement(  # noqa: C901, PLR0915 - one sequence: parts of it would cost cal
     return with_spans(stands_for(call, original), uses)
 
 
-def _reads_plainly(kind: Any, connection_of: Any) -> Any:
-    """The class, if its objects have the `connection` that `connection_of` reads, and have it without further code."""
-    own = kind.connection is connection_of.__self__ and kind.__getattribute__ is object.__getattribute__
+def _reads_plainly(kind: Any, read: Any) -> Any:
+    """The class, if its objects have the attribute that `read`, of C, reads, and have it without further code."""
+    descriptor = read.__self__
+    own = getattr(kind, descriptor.__name__) is descriptor and kind.__getattribute__ is object.__getattribute__
     return kind if own else None
 
 

@@ -324,6 +324,15 @@ def least_kept_of_a_loan() -> Run:
     return repeated(lambda: take_back(lend()), 12)
 
 
+def fused_loan() -> Run:
+    """A loan told by one function for each half; unwatched, the row is the library's own loan."""
+    if "whoholds" not in sys.modules:
+        return loan_of_psycopg2_pool()
+    fused, library = import_module("fused_loan").fused, import_module("psycopg2.pool")
+    pool = fused(library.ThreadedConnectionPool, ledger_of_the_watch())(1, 4, os.environ["BENCH_DSN"])
+    return repeated(lambda: pool.putconn(pool.getconn()), 8)
+
+
 def least_kept_of_a_connection() -> Run:
     """The same for a connection, 24 frames deep: its handle, and the weak reference that notices what nobody closed."""
     from whoholds.ledger.database import database
@@ -495,6 +504,7 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
     "psycopg2, `cursor()`": (psycopg2_cursor, 5_000),
     "psycopg2, `commit()`": (psycopg2_commit, 5_000),
     "psycopg2.pool, loan": (loan_of_psycopg2_pool, 2_000),
+    "psycopg2.pool, loan, told by one function for each half": (fused_loan, 2_000),
     "psycopg2.pool, request: loan, cursor, `execute`, `fetchone`, `rollback`": (request, 1_000),
     "psycopg_pool, loan": (loan_of_psycopg_pool, 1_000),
     "SQLAlchemy, loan": (loan_of_sqlalchemy, 1_000),

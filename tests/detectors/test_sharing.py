@@ -48,6 +48,17 @@ def test_two_owners_that_nest_at_the_same_two_lines_can_starve_each_other() -> N
     assert (found.also.what, found.also.site.frame.function) == ("the first taken", "load_cars")
 
 
+def test_a_task_nests_though_each_of_its_worker_threads_has_one_stack() -> None:
+    """What worker threads do for a task, one after the other, is the task's: `asyncio.to_thread` for each step."""
+    world = World()
+    for number in range(2):
+        whole = task(f"Task-{number}", REPORT)
+        for place, line in enumerate((CARS, AUDIT)):
+            world.opens(line, by=whole.inside(thread(f"worker-{number}-{place}")))
+    (found,) = world.found(second_while_holding)
+    assert (found.count, found.opened.function) == (2, "write")
+
+
 def test_one_owner_alone_waits_for_nobody() -> None:
     """On a server, which has more than two; of a bounded pool one nesting can starve with itself."""
     assert nested(1, CARS, AUDIT).found(second_while_holding) == []

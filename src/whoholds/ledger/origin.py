@@ -23,9 +23,8 @@ _DEEPEST = 200  # frames walked beyond those kept, for one of the program's own
 _NEAR = 32  # frames walked for one that stands near
 _CALLERS = 8  # frames kept from there on
 _MANY = 1000
-_MANY_TABLES = 1000  # code objects whose lines are remembered
 _latest: dict[int, Origin] = {}  # by id of the innermost code, which its origin keeps; each change one C call
-_tables: dict[int, tuple[CodeType, list[int], list[int]]] = {}  # by id of the code, which it keeps, as `_table` gives
+_lines: dict[int, tuple[CodeType, dict[int, int]]] = {}  # by id of the code, which it keeps: offset → line
 _ANONYMOUS = frozenset(("<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"))
 
 
@@ -238,24 +237,26 @@ def line_at(code: CodeType, offset: int) -> int:
     """The line, from 1, at which `code` stood at `offset` (a negative one is the line itself)."""
     if offset < 0:
         return -offset
-    from _bisect import bisect_right  # a file of its own, that interpreter start has no time for
-
-    known = _tables.get(id(code))
+    known = _lines.get(id(code))
     if known is None:
-        if len(_tables) >= _MANY_TABLES:
-            _tables.clear()
-        known = _tables[id(code)] = (code, *_table(code))
-    _, starts, lines = known
-    return lines[bisect_right(starts, offset)]
+        if len(_lines) >= _MANY:
+            _lines.clear()
+        known = _lines[id(code)] = (code, {})
+    _, found = known
+    line = found.get(offset)
+    if line is None:
+        line = found[offset] = _line_at(code, offset)
+    return line
 
 
-def _table(code: CodeType) -> tuple[list[int], list[int]]:
-    """Where each line of `code` begins, and the lines; one more, for the first stands before all the others."""
-    starts, lines = [], [code.co_firstlineno]
-    for start, _, line in code.co_lines():
-        starts.append(start)
-        lines.append(lines[-1] if line is None else line)
-    return starts, lines
+def _line_at(code: CodeType, offset: int) -> int:
+    found = code.co_firstlineno
+    for start, end, line in code.co_lines():
+        if start <= offset < end:
+            return found if line is None else line
+        if line is not None:
+            found = line
+    return found
 
 
 def function_at(origin: Origin, index: int) -> str:

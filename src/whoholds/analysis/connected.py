@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from whoholds.ledger.handle import CONNECTION
 
 if TYPE_CHECKING:
+    from whoholds.analysis.pauses import Pauses
     from whoholds.ledger.database import Database
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle
@@ -37,14 +38,14 @@ class Connections:
 
     to: dict[Database, Connected] = field(default_factory=dict)
 
-    def take(self, taken: Entries, new: list[Handle]) -> None:
+    def take(self, taken: Entries, new: list[Handle], pauses: Pauses) -> None:
         """Count what this look brought: its `new` handles, and those that have ended."""
         opened = [handle for handle in new if handle.kind == CONNECTION]
         ended = [handle for handle in taken.ended if handle.kind == CONNECTION and handle.closed_stamp is not None]
         if ended:
             self._sweep(opened, ended)
         elif opened:
-            self._add(sorted(opened, key=_opened_stamp))
+            self._add(sorted(opened, key=_opened_stamp), pauses)
         if len(self.to) > MANY:
             self._forget_quiet()
 
@@ -54,10 +55,14 @@ class Connections:
             connected = self.to[database] = Connected()
         return connected
 
-    def _add(self, opened: list[Handle]) -> None:
-        """Nothing has ended: the most that are open now is what is open now."""
-        latest = dict(zip(map(_database, opened), map(_opened_at, opened), strict=True))
-        for database, count in Counter(map(_database, opened)).items():
+    def _add(self, opened: list[Handle], pauses: Pauses) -> None:
+        """Nothing has ended: more than now were never open."""
+        counts: Counter[Database] = Counter()
+        latest: dict[Database, float] = {}
+        for few in pauses.between(opened):
+            counts.update(map(_database, few))
+            latest.update(zip(map(_database, few), map(_opened_at, few), strict=True))
+        for database, count in counts.items():
             connected = self._of(database)
             connected.now += count
             if connected.now > connected.most:

@@ -114,7 +114,7 @@ class History:
         self.standing.take(taken, new, pauses)
         _given_back(taken)
         demand.take(self.demands, taken, new, -INFINITE if self.last_at is None else self.last_at)
-        self.connected.take(taken, new)
+        self.connected.take(taken, new, pauses)
         pauses()
         self._count(taken, new, pauses)
         pauses()

@@ -251,6 +251,15 @@ def test_what_is_open_after_a_close_that_failed_may_still_be_freed() -> None:
     assert handle.how == FREED
 
 
+def test_a_close_that_failed_is_told_to_the_ledger_that_has_the_handle() -> None:
+    """A class that was made while another Watch ran tells the one of now."""
+    earlier, ledger = ledger_of(), ledger_of()
+    old, handle = opened(earlier), opened(ledger)
+    ledger.closed(old)
+    ledger.reopened(old)
+    assert (earlier.peek(), ledger.peek()) == ([old], [handle])
+
+
 def test_a_close_that_failed_and_then_succeeded_is_one_end() -> None:
     """Two tries to close, one handle."""
     ledger = ledger_of()
@@ -552,6 +561,22 @@ def test_pools_are_forgotten_when_they_go() -> None:
     ledger.pool_back(pool)
     assert ledger.take().pools == [pool]
     del kept
+    assert ledger.take().pools == []
+
+
+def test_a_pool_of_an_earlier_watch_takes_the_place_of_none() -> None:
+    """Each ledger numbers its own: an old pool that is closed, or lends again, has a number that another has here."""
+    earlier, ledger = ledger_of(), ledger_of()
+    old_thing, thing = Thing(), Thing()
+    old, pool = earlier.pool_made(old_thing, "old", None, 5), ledger.pool_made(thing, "pool", None, 5)
+    assert old.key == pool.key
+    ledger.pool_gone(old)
+    assert ledger.take().pools == [pool]
+    ledger.pool_back(old)
+    assert ledger.take().pools == [pool, old]
+    del old_thing
+    assert ledger.take().pools == [pool]
+    ledger.pool_gone(pool)
     assert ledger.take().pools == []
 
 

@@ -305,6 +305,10 @@ class Ledger:
 
     def reopened(self, handle: Handle, thing: Any = None) -> None:
         """A close that failed: it is open after all, and is freed with `thing` where one is given."""
+        ledger = handle.ledger
+        if ledger is not self and ledger is not None:  # as in `closed`
+            ledger.reopened(handle, thing)
+            return
         if thing is not None:
             handle.ref = self._reference(thing, self._on_end)
             handle.ref.handle = handle
@@ -503,14 +507,19 @@ class Ledger:
         if not pool.closed:
             pool.closed_at = self.clock()
         pool.closed = True
-        self._pools.pop(pool.key, None)
+        if self._pools.get(pool.key) is pool:  # one of an earlier watch may have a key that is another's here
+            self._pools.pop(pool.key, None)
 
     def pool_back(self, pool: Pool) -> None:
         """A pool that had given up all it held lends again."""
         pool.closed = False
         pool.closed_at = float("inf")
-        if pool.key:
+        if pool.key and self._pools.setdefault(pool.key, pool) is not pool:  # likewise
+            pool.key = next(self._stamp)
             self._pools[pool.key] = pool
+            thing = pool.ref() if pool.ref is not None else None
+            if thing is not None:
+                self.pool_goes_with(pool, thing)
 
     def scope_over(self, scope: Any) -> None:
         """A scope is over: what was opened in it and is still out at a tick soon after was not given back."""

@@ -540,7 +540,7 @@ ROWS: dict[str, tuple[Callable[[], Run], int]] = {
 }
 NEEDS_WATCH = ("handle", "idles", "ledger", "who runs")  # rows that measure nothing without whoholds
 UNWATCHED = ("twelve frames", "least")  # rows in which nothing is watched: what Python itself takes
-LEAST = 10_000  # instructions from mark to mark: a row with fewer was not run
+NOT_RUN = 10_000  # instructions from mark to mark: a row with fewer was not run
 NEEDS_SERVER = ("psycopg", "SQLAlchemy", "DBUtils", "asyncpg")
 
 
@@ -621,7 +621,7 @@ def operations(titles: list[str], checkout: Path | None) -> dict[str, float]:
         command.append("--watched")
     between = counted(command, _environment(checkout))[1::2] if titles else []
     totals = zip(titles, between, strict=False)
-    return {title: total / ROWS[title][1] for title, total in totals if total > LEAST}
+    return {title: total / ROWS[title][1] for title, total in totals if total > NOT_RUN}
 
 
 def starts(titles: list[str], checkout: Path | None) -> dict[str, float]:

@@ -79,23 +79,12 @@ class Kept:
                 count = threads.get(thread)
                 if count is None:
                     count = threads[thread] = Count()
-                    if not (closed or freed):
-                        self._begin(thread, count, len(opened[thread]))
-                        continue
                 self._count(
                     thread, count, opened.get(thread, _NONE), closed.get(thread, _NONE), len(freed.get(thread, _NONE))
                 )
         if len(self.threads) > _MANY_THREADS:
             for thread in [one for one, count in self.threads.items() if not count.open and one.gone()]:
                 del self.threads[thread]
-
-    def _begin(self, thread: Owner, count: Count, opened: int) -> None:
-        """As `_count`, for the first openings of a thread: a first look may bring those of many threads."""
-        count.opened = count.open = opened
-        if opened:
-            held = self.chain.held
-            held[thread] = held.get(thread, 0) + 1
-            self.crowded_threads += opened > 1
 
     def _count(self, keeper: Owner | None, count: Count, opened: list[int], closed: list[int], freed: int) -> None:
         had, was_crowded = count.open, count.crowded

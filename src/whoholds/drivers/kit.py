@@ -56,7 +56,7 @@ from whoholds.drivers._importlib_bootstrap.loan_calls import (
     lending_by_arguments,
     while_lent,
 )
-from whoholds.drivers._importlib_bootstrap.uses import task_or_thread
+from whoholds.drivers._importlib_bootstrap.uses import task_or_thread, whoholds_of
 from whoholds.drivers._opens import (
     connect_failed,
     connector,
@@ -256,10 +256,6 @@ def row_of(read: Callable[[Any], Any]) -> Callable[[Handle], Any]:
         return None if cursor is None else read(cursor)
 
     return row
-
-
-whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")
-"""The handle of a connection that takes attributes. Raises AttributeError."""
 
 
 def keep(connection: Any, handle: Handle) -> None:

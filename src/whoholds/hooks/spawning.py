@@ -113,23 +113,25 @@ def _tasks(base_events: ModuleType) -> None:
 
 
 def _uvloop_tasks(uvloop: ModuleType) -> None:
-    _restore.append(_create_task(uvloop.Loop, shows_factory=False))
+    _restore.append(_create_task(uvloop.Loop, in_c=True))
     _restore.append(_call_soon_threadsafe(uvloop.Loop))
 
 
 def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, and a helper costs a call more
-    loop_class: type, *, shows_factory: bool = True
+    loop_class: type, *, in_c: bool = False
 ) -> Callable[[], None]:
+    """Hooks `loop_class.create_task`; a loop that is written in C shows neither its task factory nor its thread."""
     # with lazy imports, a module need not be in `sys.modules` although others import it
     from asyncio import events, tasks
 
     original = loop_class.create_task  # type: ignore[attr-defined]  # an event loop has it
     get_ident = _thread.get_ident
     run, task_of = handle_run(), running_task(tasks)
+    plain: Any = tasks.Task
 
     def create_task(self: Any, coro: Any, **kwargs: Any) -> Any:  # noqa: C901, PLR0912, PLR0915 - likewise
         try:
-            later = (not shows_factory or self._task_factory is None) and "eager_start" not in kwargs
+            later = (in_c or self._task_factory is None) and "eager_start" not in kwargs
         except Exception as error:  # noqa: BLE001 - our fault must stay ours
             stays_ours(error, original)
             later = False
@@ -137,9 +139,11 @@ def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, 
             task = original(self, coro, **kwargs) if kwargs else original(self, coro)
             try:  # as `noted`; what `current_owner` would look for is at hand: the loop, and mostly its task
                 owner = None
-                if events._get_running_loop() is self:
+                # whether the loop runs here, without `_get_running_loop` where possible: until 3.11 a system call
+                if events._get_running_loop() is self if in_c else self._thread_id == get_ident():
+                    running = task_of(self)
                     try:
-                        owner = attribute(task_of(self), OWNER)
+                        owner = running._whoholds_owner if type(running) is plain else attribute(running, OWNER)
                     except AttributeError:  # no task runs, or it has no owner yet
                         pass
                 noted = None
@@ -155,10 +159,13 @@ def _create_task(  # noqa: C901, PLR0915 - one sequence: each task passes here, 
                         None if ask is no_context else ask(),
                         scopes.current(owner) if scopes.any_yet else None,
                     )
-                try:
-                    set_attribute(task, SPAWN, noted)
-                except (AttributeError, TypeError):  # a class with slots alone
-                    pass
+                if type(task) is plain:
+                    task._whoholds_spawn = noted
+                else:
+                    try:
+                        set_attribute(task, SPAWN, noted)
+                    except (AttributeError, TypeError):  # a class with slots alone
+                        pass
             except Exception as error:  # noqa: BLE001 - our fault must stay ours
                 stays_ours(error, original)
             return task

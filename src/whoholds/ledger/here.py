@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 
 FRAMES = 8  # kept of each spawning call
+# Tasks of asyncio's own class have these two read and set by name, which takes half of the time.
 SPAWN = "_whoholds_spawn"  # on a Thread or Task: the Spawn that started it, or what makes one
 OWNER = "_whoholds_owner"  # on a Thread or Task: its Owner, once it has opened something
 PLACE = "_whoholds_place"  # on a Thread: its Place, once it has opened something or works at a job
@@ -63,27 +64,30 @@ _here = _thread._local()
 
 
 _tasks: Any = None  # asyncio's module of that name, once it is there
+_plain: Any = None  # its class of tasks: no code of the program's runs where an attribute of those is read
 
 
-def current_owner() -> Owner | None:
+def current_owner() -> Owner | None:  # noqa: C901 - one sequence: each opening and loan asks
     """The owner that runs now: the asyncio task or callback, else the executor's job, else the greenlet or thread.
 
     Called in the user's thread, 0.15 µs once the owner is known. Nothing of a Thread's or task's class runs: the
     program's own kinds may refuse attributes, or raise what they like.
     """
-    global _tasks  # noqa: PLW0603 - to look it up each time would take a sixth of this call
+    global _tasks, _plain
     modules = sys.modules
     tasks = _tasks or modules.get("asyncio.tasks")
     if tasks is not None:
         try:  # as `cpython.current_task`, written out
             loop = tasks.events._get_running_loop()
             task = None if loop is None else tasks.current_task(loop)
-            _tasks = tasks
+            if _tasks is None:
+                _plain, _tasks = tasks.Task, tasks
         except AttributeError:  # asyncio is being imported just now
             loop = task = None
         if task is not None:
+            owner: Owner | None
             try:
-                owner: Owner | None = attribute(task, OWNER)
+                owner = task._whoholds_owner if type(task) is _plain else attribute(task, OWNER)
             except AttributeError:
                 owner = None
             if owner is not None:

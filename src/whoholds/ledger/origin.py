@@ -202,6 +202,16 @@ def nearest_own(frame: FrameType | None) -> Origin:
 def capture_until(frame: FrameType | None, limit: int, end: CodeType) -> Origin:
     """The same, but no further than the frame of `end`, the event loop's: what stands below asked for nothing."""
     pairs: list[CodeType | int] = []  # `pairs.append` called as a method: a fifth of the time less than `+=`
+    if frame is not None and limit > 2:  # noqa: PLR2004 - mostly two frames are all: asyncio's, and the task's own
+        first, second = frame.f_code, frame.f_back
+        if second is not None and first is not end:
+            code, third = second.f_code, second.f_back
+            if third is not None and code is not end:
+                if third.f_code is end:
+                    return (first, frame.f_lasti, code, second.f_lasti)
+                pairs += (first, frame.f_lasti, code, second.f_lasti)
+                frame = third
+                limit -= 2
     while frame is not None and limit:
         code = frame.f_code
         if code is end:

@@ -19,7 +19,16 @@ import sys
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from whoholds.drivers._importlib_bootstrap.uses import LONGEST_SQL, Uses, closed, met, not_ours, remember, thread
+from whoholds.drivers._importlib_bootstrap.uses import (
+    LONGEST_SQL,
+    Uses,
+    closed,
+    met,
+    not_ours,
+    remember,
+    thread,
+    whoholds_of,
+)
 from whoholds.hooks.seams import stands_for, stays_ours
 from whoholds.ledger.handle import RING
 
@@ -161,12 +170,13 @@ def used(  # noqa: C901 - one sequence: parts of it would cost calls or clarity
     uses = Uses(original, ledger, handle_of, transaction, thread, sql=sql, broke=broke)
     clock, fail = ledger.clock, uses.fail
     threads = _thread  # asked through the module: gevent may patch it later
+    plainly = handle_of is whoholds_of
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         handle: Any
         me = threads.get_ident()
         try:
-            handle = handle_of(self)
+            handle = self._whoholds if plainly else handle_of(self)
             inside = handle.caller
         except Exception as error:  # noqa: BLE001 - not open yet, or not one of ours
             handle, inside = None, me

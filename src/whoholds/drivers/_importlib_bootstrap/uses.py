@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+from operator import attrgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,10 @@ LONGEST_SQL = 4096  # characters remembered of each
 
 _COMMITS = ("commit", "tpc_commit", "__exit__")  # methods that end a transaction, where what it wrote may be locked out
 _COPIES = ("copy_from", "copy_to")  # statements although their first argument is none
+
+
+whoholds_of: Callable[[Any], Handle] = attrgetter("_whoholds")
+"""The handle of a connection that takes attributes. Raises AttributeError."""
 
 
 def thread() -> int:

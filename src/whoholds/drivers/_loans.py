@@ -39,12 +39,12 @@ def handle_on(connection: Any) -> Handle | None:
     below = getattr(connection, "_connection", None)  # aiosqlite's has sqlite3's in it
     if type(getattr(below, "_whoholds", None)) is Handle:
         return handle_on(below)
-    for one in kit.Known.everywhere:
-        known = one()
-        handle = known.found(connection) if known is not None else None
-        if handle is not None:
-            return handle
-    return None
+    return kit.Known().found(connection)
+
+
+def is_forgotten(loan: Handle) -> bool:
+    """Whether the watch that knew of this loan is over: it may have been given back while nobody watched."""
+    return loan.ledger is None or not loan.ledger.active
 
 
 # The loan that is asked for in the call that runs now, where a hook further in says that it was given.

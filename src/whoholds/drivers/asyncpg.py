@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from whoholds.drivers import _tags, kit
@@ -182,12 +182,13 @@ class _Lender(Lender):
     """The hooks of the pools, which are found by id, and of the connections that they have lent."""
 
     driver = "asyncpg"
+    # of the process, because a watch finds the pools and loans of the one before
+    _loans: ClassVar[dict[int, Handle]] = {}  # by the id of a place in the pool: the loan that is out
+    _pools: ClassVar[dict[int, Pool]] = {}  # by id; a new pool with the id of an old pool replaces it here
 
     def __init__(self, ledger: Ledger, known: kit.Known) -> None:
         super().__init__(ledger)
         self._known = known
-        self._loans: dict[int, Handle] = {}  # by the id of a place in the pool: the loan that is out
-        self._pools: dict[int, Pool] = {}  # a new pool with the id of an old pool replaces it here
 
     def pool_of(self, theirs: Any) -> Pool | None:
         """The ledger's Pool for the library's pool `theirs`, or None; found by its id, for it takes no attribute."""

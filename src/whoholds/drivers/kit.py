@@ -199,15 +199,12 @@ def through(attribute: str, function: Callable[..., Any]) -> Callable[..., Any]:
 class Known:
     """The handles of connections that take no attribute of ours: found by id, forgotten when the connection is freed.
 
-    The weak reference's callback runs before the connection's memory, and with it its id, can be used for another
-    object.
+    All of a process stand in one table, so that each driver finds those of the others, and each watch those of the one
+    before. The weak reference's callback runs before the connection's memory, and with it its id, can be used for
+    another object.
     """
 
-    everywhere: ClassVar[list[ref[Known]]] = []  # drivers of pools find the handles of other drivers here
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[ref[Any], Handle]] = {}  # each change is one C call
-        Known.everywhere = [known for known in Known.everywhere if known() is not None] + [ref(self)]
+    _known: ClassVar[dict[int, tuple[ref[Any], Handle]]] = {}  # each change is one C call
 
     def put(self, thing: Any, handle: Handle) -> None:
         """Remember `handle` as the handle of `thing`, which is held weakly."""
@@ -228,10 +225,6 @@ class Known:
         """The handle of `thing`, which is then forgotten, or None if there is none."""
         found = self._known.pop(id(thing), None)
         return found[1] if found else None
-
-    def handles(self) -> list[Handle]:
-        """A list of all handles that are known now."""
-        return [handle for _, handle in list(self._known.values())]
 
 
 def reader(kind: Any, name: str) -> Callable[[Any], Any]:

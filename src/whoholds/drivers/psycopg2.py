@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 from itertools import repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from whoholds.drivers import _tags, kit
 from whoholds.drivers._importlib_bootstrap.psycopg2_calls import making_cursors
@@ -42,7 +42,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from psycopg2 import extensions
 
     kit.library("psycopg2", psycopg2.__version__)
-    layer = _Layer(ledger, extensions.connection, extensions.cursor)
+    layer = _Layer.of_process(ledger, extensions.connection, extensions.cursor)
     ledger.keepers["psycopg2"] = Keepers(kit.Known().put, seen=False)
     with kit.open_names() as stand:
         original = psycopg2._connect
@@ -80,7 +80,18 @@ def _has_begun(connection: Any) -> bool | None:
 class _Layer:
     """Our classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
+    latest: ClassVar[_Layer | None] = None
+
+    @classmethod
+    def of_process(cls, ledger: Ledger, connection: Any, cursor: Any) -> _Layer:
+        """The one of the watch before, if it will do: its objects are still of the classes that have these names."""
+        layer = cls.latest
+        if layer is None or layer.plain != (connection, cursor) or not layer.ledger.serves(ledger):
+            layer = cls.latest = cls(ledger, connection, cursor)
+        return layer
+
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
+        self.plain = connection, cursor
         status = connection.get_transaction_status
         closed = _closed(connection)
         connection_of = kit.reader(cursor, "connection")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
-from whoholds.drivers._loans import Lender, handle_on, last_loan, last_loan_at, take_home
+from whoholds.drivers._loans import Lender, handle_on, is_forgotten, last_loan, last_loan_at, take_home
 from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
@@ -128,7 +128,8 @@ class _Lender(Lender):
             handle: Handle | None = connection._whoholds
         except AttributeError:  # opened before the start: it may have been adopted
             handle = handle_on(connection)
-        if handle is not None and (handle.loan is None or handle.loan.closed_stamp is not None):
+        before = handle.loan if handle is not None else None
+        if handle is not None and (before is None or before.closed_stamp is not None or is_forgotten(before)):
             self.ledger.lent(loan, None, handle, self.driver)
 
     def ran_out(self, theirs: Any, exc: Raised, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import getweakrefcount
 
 from whoholds.drivers import kit
@@ -60,7 +60,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     from sqlite3 import dbapi2
 
     plain, plain_cursor, plain_connect = sqlite3.Connection, sqlite3.Cursor, dbapi2.connect
-    layer = _Layer(ledger, plain, plain_cursor)
+    layer = _Layer.of_process(ledger, plain, plain_cursor)
     ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
     connect = StandIn(plain_connect, repeat(ours).__next__)
     with kit.open_names() as stand:
@@ -114,7 +114,18 @@ def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
 class _Layer:
     """Our two classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
+    latest: ClassVar[_Layer | None] = None
+
+    @classmethod
+    def of_process(cls, ledger: Ledger, connection: Any, cursor: Any) -> _Layer:
+        """The one of the watch before, if it will do: its objects are still of the classes that have these names."""
+        layer = cls.latest
+        if layer is None or layer.plain != (connection, cursor) or not layer.ledger.serves(ledger):
+            layer = cls.latest = cls(ledger, connection, cursor)
+        return layer
+
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
+        self.plain = connection, cursor
         state: Callable[[Any], bool] = kit.reader(connection, "in_transaction")
         self.ledger = ledger
         self._state = state

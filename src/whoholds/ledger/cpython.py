@@ -6,18 +6,21 @@ Python. Called in the user's thread: no lock, nothing that blocks, nothing impor
 
 from __future__ import annotations
 
+import _operator
 import sys
 from _weakref import ref
+from itertools import compress
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType, ModuleType
     from typing import Any
 
 # Until 3.12 the collector begins in the middle of an allocation, later only between two instructions.
 _COLLECTS_IN_ALLOCATIONS = sys.version_info < (3, 12)
 _MEMORY_OF_ITS_OWN = sys.version_info >= (3, 12)  # an interpreter's
+_call: Callable[[Callable[[], Any]], Any] = getattr(_operator, "call", None)  # type: ignore[assignment]  # since 3.11
 
 
 def original(module: str, name: str) -> Any:
@@ -193,10 +196,24 @@ def shares_frames() -> bool:
     `sys._current_frames` goes through the threads of all. Since 3.12 each may have memory and a GIL of its own, and a
     frame's object that one has made for another corrupts the memory of both once it is freed.
     """
+    return next(_if_alone(_yes), False)
+
+
+def _if_alone(function: Callable[[], Any]) -> Iterator[Any]:
+    """Give what `function` returns; nothing where this process has or may have several interpreters.
+
+    `next` of it is one call in C: nobody makes another interpreter between the question and the call of `function`.
+    3.12's module counts no interpreters, but whoever has imported it has made one; since 3.14 asyncio imports its
+    successor.
+    """
     if not _MEMORY_OF_ITS_OWN:
-        return True
-    makers = sys.modules.keys() & {"_interpreters", "_xxsubinterpreters"}  # the second is 3.12's
-    return not makers and _is_the_main_one()
+        return iter((function(),))
+    if "_xxsubinterpreters" in sys.modules or not _is_the_main_one():
+        return iter(())
+    makers = sys.modules.get("_interpreters")
+    if makers is None:
+        return map(_call, (function,))
+    return map(_call, compress((function,), map(_operator.eq, map(len, map(_call, (makers.list_all,))), (1,))))
 
 
 def _is_the_main_one() -> bool:
@@ -265,12 +282,10 @@ def current_frames() -> dict[int, FrameType]:
     the collector, and if that frees a thread-local or starts a thread it waits for this very lock, for ever. So the
     collector is off for that moment, and on again whatever comes.
     """
-    if not shares_frames():
-        return {}
     frames: Callable[[], dict[int, FrameType]] = getattr(sys, "_current_frames", dict)
     gc = sys.modules.get("gc")
     if not _COLLECTS_IN_ALLOCATIONS or gc is None or not gc.isenabled():
-        return frames()
+        return next(_if_alone(frames), {})
     try:
         try:
             gc.disable()

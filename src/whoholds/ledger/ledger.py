@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import ref
 
 from whoholds.ledger import cpython, faults, here
@@ -68,9 +68,14 @@ def _whole(handles: list[Handle]) -> tuple[Sequence[Handle]]:
 class Ledger:
     """Where drivers tell of handles. One per Watch.
 
+    Hooks outlive their watch: the program keeps a bound method, a class that it derived from ours, or waits in a call
+    that one watch began and the next sees end. What such a hook tells goes to the ledger of the watch that runs.
+
     `clock` gives seconds, never going back; `owner` the Owner that runs now; `stamp` an iterator of rising ints;
     `frames` how many frames an origin keeps; `most` how many handles are remembered, the others only counted.
     """
+
+    latest: ClassVar[Ledger | None] = None  # of the watch that began last
 
     def __init__(
         self,
@@ -120,6 +125,7 @@ class Ledger:
         self.settle_s = SETTLE_S
         self._scopes: deque[tuple[Any, int, float]] = deque(maxlen=10_000)
         self._pools: dict[int, Pool] = {}
+        self._passed_on: dict[int, Handle] = {}  # by thread: the last opening that a hook of an earlier watch told
         self._taken_ends = 0
         self._dropped_ends = 0
         self.ends = Ends(self._stamp, clock)
@@ -132,6 +138,47 @@ class Ledger:
         """
         self.frames = frames
         self._frames_of_loan = min(frames, max(LEAST_OF_LOAN, frames * 3 // 8))
+
+    # --- one watch after another --------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The watch begins: hooks that an earlier one left tell this ledger, and its pools are known here, too."""
+        before, Ledger.latest = Ledger.latest, self
+        if before is not None and before is not self and not before.active:
+            for pool in list(before._pools.values()):
+                self._inherit(pool)
+
+    def _inherit(self, pool: Pool) -> None:
+        """A pool that an earlier watch saw being made. What that watch found out about it is forgotten."""
+        thing = pool.ref() if pool.ref is not None else None
+        if pool.closed or thing is None:
+            return
+        pool.site, pool.lost = None, []
+        for request in pool.requests:
+            request.looked_at, request.told = False, 0
+            if isinstance(request, Handle):
+                request.site = request.kept = None
+        pool.key = next(self._stamp)
+        self._pools[pool.key] = pool
+        self.pool_goes_with(pool, thing)
+
+    def _heir(self) -> Ledger | None:
+        """The ledger of the watch that runs, if this one's is over."""
+        latest = Ledger.latest
+        return latest if not self.active and latest is not None and latest is not self and latest.active else None
+
+    def serves(self, latest: Ledger) -> bool:
+        """Whether hooks that tell this ledger do all that those made for `latest` would do."""
+        plain = self.on_statement is latest.on_statement is self.on_connect_failed is latest.on_connect_failed is None
+        return plain and self._heir() is latest and self.clock is latest.clock
+
+    def _opened_for_earlier(self, *args: Any, **kwargs: Any) -> Handle:
+        """`opened`, told by a hook of an earlier watch. One of this watch may stand around it, and tell it again."""
+        handle = self.opened(*args, **kwargs)
+        if len(self._passed_on) >= MANY:
+            self._passed_on.clear()
+        self._passed_on[_thread.get_ident()] = handle
+        return handle
 
     # --- told by drivers, in the user's thread ------------------------------------------------------------------
 
@@ -153,7 +200,16 @@ class Ledger:
         """
         quiet = self.quiet_ident  # 0 between two looks
         if not self.active or (quiet and _thread.get_ident() == quiet):
+            heir = self._heir()
+            if heir is not None:
+                return heir._opened_for_earlier(
+                    kind, driver, where, thing, frame, began=began, parent=parent, pool=pool
+                )
             return Handle(kind, driver, where, None, ())
+        if self._passed_on:
+            passed = self._passed_on.pop(_thread.get_ident(), None)
+            if passed is not None and passed.ref is not None and passed.ref() is thing:
+                return passed
         by = opened_for.get()
         if by is None:
             handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
@@ -179,6 +235,10 @@ class Ledger:
 
         The result is the loan that it gets, once the pool has given it: see `lent`.
         """
+        if not self.active:
+            heir = self._heir()
+            if heir is not None:
+                return heir.asks(pool, frame)
         loan: Handle = Loan()
         loan.owner = self._owner()
         loan.origin = self._origin_of_loan(frame, self._frames_of_loan)
@@ -213,6 +273,11 @@ class Ledger:
         It is of `connection`, or of one that nobody watches and that leads to `otherwise`. `thing` is None where the
         library never lets go of it.
         """
+        if not self.active:
+            heir = self._heir()
+            if heir is not None:
+                heir.lent(loan, thing, connection, driver, otherwise)
+                return
         pool = loan.pool
         if pool is not None and pool.closed:
             self.pool_back(pool)
@@ -396,6 +461,9 @@ class Ledger:
         request: Request | None = None,
     ) -> None:
         """`exc` is about to reach the program because the server or `pool` gives no more. One finding per burst."""
+        heir = self._heir()
+        if heir is not None:
+            heir.refused(exc, where, frame, pool=pool, request=request)
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return
         now = self.clock()
@@ -428,6 +496,9 @@ class Ledger:
         self, kind: str, handle: Handle, exc: BaseException, sql: Any, frame: FrameType | None, **more: Any
     ) -> None:
         """`exc` is about to reach the program because of somebody else's lock: see `Lockouts.failed`."""
+        heir = self._heir()
+        if heir is not None:
+            heir.locked_out(kind, handle, exc, sql, frame, **more)
         if self.active and handle.ledger is self:
             self.on_locked(self.lockouts.failed(kind, handle, exc, sql, frame, **more), exc)
             self.wake()
@@ -450,6 +521,10 @@ class Ledger:
 
         `inside` is the caller that the call itself had read: by now that one may have left.
         """
+        heir = self._heir()
+        if heir is not None:
+            heir.shared_at_once(handle, caller, inside, frame)
+            return
         sharing = handle.shared
         if sharing is not None:
             if caller not in sharing.callers and len(sharing.callers) < STORED:
@@ -465,7 +540,10 @@ class Ledger:
 
     def used_in_child(self, handle: Handle, frame: FrameType | None) -> None:
         """A handle that the parent opened before the fork was used here; said once per handle."""
-        if handle.inherited:
+        heir = self._heir()
+        if heir is not None:
+            heir.used_in_child(handle, frame)
+        elif handle.inherited:
             handle.inherited = False
             self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
             self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
@@ -478,6 +556,9 @@ class Ledger:
 
         `name` is what the program calls it; where that is no text, the pool is called as its class.
         """
+        heir = self._heir()
+        if heir is not None:
+            return heir.pool_made(pool_object, name, frame, maximum, system)
         key = next(self._stamp)
         named = isinstance(name, str) and bool(name)
         shown = name if named else type(pool_object).__name__
@@ -504,6 +585,10 @@ class Ledger:
 
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""
+        heir = self._heir()
+        if heir is not None:
+            heir.pool_gone(pool)
+            return
         if not pool.closed:
             pool.closed_at = self.clock()
         pool.closed = True
@@ -512,6 +597,10 @@ class Ledger:
 
     def pool_back(self, pool: Pool) -> None:
         """A pool that had given up all it held lends again."""
+        heir = self._heir()
+        if heir is not None:
+            heir.pool_back(pool)
+            return
         pool.closed = False
         pool.closed_at = float("inf")
         if pool.key and self._pools.setdefault(pool.key, pool) is not pool:  # likewise
@@ -532,6 +621,10 @@ class Ledger:
         A factory of the program's made it or, where it `failed`, the hook that calls this in a `finally` has raised. If
         that is an exception of the program's own, the program gets no connection, and nothing is counted.
         """
+        heir = self._heir()
+        if heir is not None:
+            heir.cannot_watch(driver, failed=failed)
+            return
         error = sys.exc_info()[1] if failed else None
         if error is None or (isinstance(error, Exception) and not faults.is_the_programs(error)):
             self.unwatched[driver, failed] = self.unwatched.get((driver, failed), 0) + 1

@@ -104,6 +104,7 @@ class Watch:
             begin = getattr(output, "begin", None)
             if begin is not None:
                 self._guarded(output, begin, self.ledger)
+        self.ledger.begin()
         gc.callbacks.extend(self.ledger.ends.callbacks)
         for driver in self._drivers:
             self.enter(driver)

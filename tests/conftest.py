@@ -16,6 +16,7 @@ from tests import servers
 from tests.inner import suite  # noqa: F401 - a fixture
 from tests.needs import lacking
 from whoholds.ledger import faults
+from whoholds.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in ("SIGQUIT", "SIGHUP"):  # ignored in a shell's background or under nohup, and so by the tests' programs
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def first_watch() -> None:
+    """Let each test begin as a process does: its watch is the first, and goes on from none."""
+    Ledger.latest = None
 
 
 @pytest.fixture(autouse=True)

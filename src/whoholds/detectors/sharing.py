@@ -82,7 +82,7 @@ def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
     parts = first.parts
     return Finding(
         "second-while-holding",
-        INFO if room >= _ROOM * safe and not in_vain else WARNING,
+        INFO if (room >= _ROOM * safe or _opens_for_all(first.lender)) and not in_vain else WARNING,
         first.outers[0].database,
         handles or outers,
         len(inners),
@@ -99,6 +99,11 @@ def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
         advice=(ONE_IS_ENOUGH,),
         held=outers,
     )
+
+
+def _opens_for_all(lender: Pool | Database) -> bool:
+    """Whether nobody has to wait for another's connection: SQLite opens its file as often as it is asked to."""
+    return not isinstance(lender, Pool) and lender.system == "sqlite"
 
 
 def _in_vain(count: int, asked: int) -> str:

@@ -39,7 +39,12 @@ def handle_on(connection: Any) -> Handle | None:
     below = getattr(connection, "_connection", None)  # aiosqlite's has sqlite3's in it
     if type(getattr(below, "_whoholds", None)) is Handle:
         return handle_on(below)
-    return kit.Known().found(connection)
+    for one in kit.Known.everywhere:
+        known = one()
+        handle = known.found(connection) if known is not None else None
+        if handle is not None:
+            return handle
+    return None
 
 
 def is_forgotten(loan: Handle) -> bool:

@@ -199,12 +199,15 @@ def through(attribute: str, function: Callable[..., Any]) -> Callable[..., Any]:
 class Known:
     """The handles of connections that take no attribute of ours: found by id, forgotten when the connection is freed.
 
-    All of a process stand in one table, so that each driver finds those of the others, and each watch those of the one
-    before. The weak reference's callback runs before the connection's memory, and with it its id, can be used for
-    another object.
+    The weak reference's callback runs before the connection's memory, and with it its id, can be used for another
+    object.
     """
 
-    _known: ClassVar[dict[int, tuple[ref[Any], Handle]]] = {}  # each change is one C call
+    everywhere: ClassVar[list[ref[Known]]] = []  # drivers of pools find the handles of other drivers here
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[ref[Any], Handle]] = {}  # each change is one C call
+        Known.everywhere = [known for known in Known.everywhere if known() is not None] + [ref(self)]
 
     def put(self, thing: Any, handle: Handle) -> None:
         """Remember `handle` as the handle of `thing`, which is held weakly."""
@@ -225,6 +228,10 @@ class Known:
         """The handle of `thing`, which is then forgotten, or None if there is none."""
         found = self._known.pop(id(thing), None)
         return found[1] if found else None
+
+    def handles(self) -> list[Handle]:
+        """A list of all handles that are known now."""
+        return [handle for _, handle in list(self._known.values())]
 
 
 def reader(kind: Any, name: str) -> Callable[[Any], Any]:

@@ -264,6 +264,12 @@ def _name_of_greenlet(greenlet: Any) -> str:
     return name if type(name) is str else f"greenlet {id(greenlet):#x}"
 
 
+class _Life:
+    """Goes with its thread, in which alone it is."""
+
+    __slots__ = ("__weakref__",)
+
+
 def _bare_owner(ident: int) -> Owner:
     """The owner where `threading` knows no thread: one that C code started."""
     main = "threading" not in sys.modules
@@ -271,7 +277,10 @@ def _bare_owner(ident: int) -> Owner:
     if owner is None or owner.ended_at is not None:  # a look saw that thread end: its ident was given out again
         if len(_bare) > _MANY:
             _bare.clear()
-        owner = _bare[ident] = Owner("thread", "MainThread" if main else f"thread {ident}", None, ident, None)
+        owner = Owner("thread", "MainThread" if main else f"thread {ident}", None, ident, None)
+        _here.life = life = _Life()
+        owner.life = ref(life)
+        _bare[ident] = owner
     return owner
 
 

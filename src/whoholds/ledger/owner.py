@@ -52,6 +52,7 @@ class Owner:
         "job_over_at",
         "key",
         "kind",
+        "life",
         "name",
         "outlived_main",
         "part_of",
@@ -68,6 +69,7 @@ class Owner:
         self.kind = kind  # "thread", "task", "job" or "greenlet"
         self.name = name
         self.key = 0  # id of the Thread, of a thread that has one
+        self.life: Any = None  # of a thread without a Thread: weak reference to an object that goes with the thread
         self.ref = ref  # weak reference to the Thread, Task or greenlet, or None where there is none
         self.ident = ident  # of the thread it ran in when it first opened something
         self.thread = thread  # for a job: the owner that is its worker thread
@@ -102,11 +104,7 @@ class Owner:
             worker: Owner | None = self.thread
             return worker.gone() if worker is not None else self.job_over_at is not None
         if self.ref is None:
-            frames = cpython.current_frames()  # with this function's own: a cycle, which would keep callers' variables
-            try:
-                return bool(frames) and self.ident not in frames
-            finally:
-                del frames
+            return self._without_a_thread_gone()
         alive = self.ref()
         if alive is None:
             return True
@@ -118,6 +116,16 @@ class Owner:
             if faults.is_the_programs(error):
                 raise
             return False  # a task of the program's own kind, which does not say so
+
+    def _without_a_thread_gone(self) -> bool:
+        """A thread that Python has no Thread for: one that C started, which has no frame while it runs no Python."""
+        if self.life is not None and self.life() is not None:
+            return False
+        frames = cpython.current_frames()  # with this function's own: a cycle, which would keep callers' variables
+        try:
+            return bool(frames) and self.ident not in frames
+        finally:
+            del frames
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"

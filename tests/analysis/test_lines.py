@@ -8,17 +8,20 @@ import posixpath
 import subprocess
 import sys
 import types
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import whoholds
 from tests.worlds import World
 from whoholds.analysis import blame
-from whoholds.analysis.blame import is_below, never_blame
+from whoholds.analysis.blame import is_below, is_users, kind_at, never_blame, user_index
 from whoholds.analysis.bringing import with_its_start
 from whoholds.analysis.cells import cell_of
-from whoholds.analysis.frames import Frame
+from whoholds.analysis.chains import own_frames
+from whoholds.analysis.frames import Frame, frames
 from whoholds.analysis.sites import Sites
 from whoholds.ledger.database import Database
 from whoholds.ledger.handle import CONNECTION
@@ -336,3 +339,58 @@ def test_windows_compares_names_without_capitals_and_slashes() -> None:
     assert not is_below(r"C:\Python313\Library\app.py", folder, path=ntpath)
     assert not is_below("/usr/LIB/threading.py", "/usr/lib/", path=posixpath)
     assert is_below("/usr/lib/threading.py", "/usr/bin/", "/usr/lib/", path=posixpath)
+
+
+CONNECTS = f"{LIBRARIES}/drivers/connecting.py"
+SESSION = f"{LIBRARIES}/mapper/session.py"
+UNIT = f"{LIBRARIES}/mapper/unit.py"
+
+
+@pytest.mark.parametrize(
+    "compiled",
+    [
+        [("<string>", 2, "begin"), (SESSION, 5, "begin")],  # named as the function that it calls
+        [(UNIT, 7, "flush"), ("<string>", 3, "helper"), (SESSION, 5, "begin")],  # between frames of one library
+        [(UNIT, 7, "flush"), ("<string>", 3, "one"), ("<string>", 3, "other"), (SESSION, 5, "begin")],
+        [("<decorator-gen-3>", 2, "begin")],
+        [("<mapper.session generated begin>", 2, "begin")],
+    ],
+)
+def test_what_a_library_compiled_from_a_string_is_no_line_of_the_programs(compiled: list[tuple[str, int, str]]) -> None:
+    """Not for the line to name, for the program's own frames, nor in the stack that a report shows."""
+    origin = from_lines([(CONNECTS, 1, "begin"), *compiled, ("/srv/shop/cars.py", 4, "load")])
+    last = len(origin) - 2
+    assert user_index(origin) == last
+    assert [place for place in own_frames(origin) if not kind_at(origin, place)] == [last]
+    assert [frame.function for frame in frames(origin, source=False) if is_users(frame.file)] == ["load"]
+
+
+@pytest.mark.parametrize(
+    "stack",
+    [
+        [("<string>", 3, "load")],  # between two libraries
+        [("<string>", 3, "load"), ("<string>", 9, "<module>")],  # a callback of `python -c`
+        [("<ipython-input-3-a>", 3, "load"), (SESSION, 5, "begin")],
+        [("<timeit-src>", 6, "load"), (SESSION, 5, "begin")],
+    ],
+)
+def test_text_that_the_program_runs_is_named(stack: list[tuple[str, int, str]]) -> None:
+    """Whatever library ran it."""
+    origin = from_lines([(CONNECTS, 1, "connect"), *stack, (f"{LIBRARIES}/tasks/running.py", 1, "run")])
+    assert function_at(origin, user_index(origin)) == "load"
+    assert is_users(frames(origin, source=False)[1].file)
+
+
+def test_a_dataclass_that_connects_is_made_at_the_programs_line() -> None:
+    """`field(default_factory=connect)`: the constructor is compiled from a string, in the program's own globals."""
+
+    @dataclass
+    class Shop:
+        origin: Any = field(default_factory=partial(partial, here))  # no frame of the program's, as of a library
+
+    constructor = Shop.__init__.__code__
+    at = from_lines([(CONNECTS, 1, "connect"), ("/srv/shop/cars.py", 4, "load")])
+    origin = (*at[:2], constructor, 0, *at[2:])
+    assert constructor.co_filename == "<string>"
+    assert user_index(origin) == len(origin) - 2
+    assert frames(origin, source=False)[1].file == "<dataclasses generated __init__>"

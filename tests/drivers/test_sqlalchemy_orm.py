@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.needs import needed
+from whoholds.analysis.blame import user_index
 from whoholds.drivers import sqlalchemy as sqlalchemy_driver
 from whoholds.drivers import sqlalchemy_orm as orm_driver
 from whoholds.drivers import sqlite as sqlite_driver
@@ -94,6 +95,11 @@ def ask(session: Any) -> None:
 def loan(watch: Watch) -> Handle:
     (one,) = [handle for handle in watch.handles if handle.kind == CHECKOUT]
     return one
+
+
+def line_of(handle: Handle) -> str:
+    """The function of the line that borrowed."""
+    return function_at(handle.origin, user_index(handle.origin))
 
 
 def made(handle: Handle) -> tuple[str, int]:
@@ -291,3 +297,70 @@ def test_a_dependency_of_fastapi_that_never_closes(watch: Watch, engine: Any) ->
     for session in kept:
         session.close()
     gc.collect()
+
+
+def models(engine: Any) -> tuple[Any, Any]:
+    """Two mapped classes: an owner and its cars, which are loaded lazily."""
+    from sqlalchemy import Column, ForeignKey, Integer
+    from sqlalchemy.orm import declarative_base, relationship
+
+    base = declarative_base()
+
+    class Owner(base):  # type: ignore[misc, valid-type]  # made at run time
+        __tablename__ = "owners"
+        id = Column(Integer, primary_key=True)
+        cars = relationship("Car")
+
+    class Car(base):  # type: ignore[misc, valid-type]  # likewise
+        __tablename__ = "cars"
+        id = Column(Integer, primary_key=True)
+        owner_id = Column(ForeignKey("owners.id"))
+
+    base.metadata.create_all(engine)
+    with Session(engine) as session:
+        session.add(Owner(cars=[Car()]))
+        session.commit()
+    return Owner, Car
+
+
+@pytest.mark.parametrize("pool", ["QueuePool", "NullPool"])
+@pytest.mark.parametrize("how", ["flush", "autoflush", "lazy"])
+def test_what_the_session_does_by_itself_is_the_programs_line(
+    watch: Watch, tmp_path: Path, how: str, pool: str
+) -> None:
+    """A flush, an autoflush and a lazy load go deep into SQLAlchemy, through wrappers compiled from strings in 2.0."""
+    url = f"sqlite:///{tmp_path / 'deep.db'}"
+    engine = create_engine(url, poolclass=getattr(sqlalchemy.pool, pool))
+    owner_class, car_class = models(engine)
+    session = Session(engine)
+
+    def borrow() -> None:
+        if how == "flush":
+            session.flush()
+        elif how == "autoflush":
+            session.query(owner_class).all()
+        else:
+            assert len(owner.cars) == 1
+
+    if how == "lazy":
+        owner = session.get(owner_class, 1) if hasattr(session, "get") else session.query(owner_class).first()
+        session.commit()
+    else:
+        session.add(car_class())
+    borrow()
+    held = [handle for handle in watch.handles if handle.kind == CHECKOUT or pool == "NullPool"]
+    assert {line_of(handle) for handle in held if handle.closed_at is None} == {"borrow"}
+    session.close()
+    engine.dispose()
+
+
+def test_a_wrapper_compiled_from_a_string_is_no_line_of_the_programs(watch: Watch, engine: Any) -> None:
+    """Also in a version of SQLAlchemy without one: here it stands between the program and the engine."""
+    names: dict[str, Any] = {"__name__": "sqlalchemy.orm.session"}
+    exec(compile("def connected(engine):\n    return engine.connect()", "<string>", "exec"), names)
+
+    def borrow() -> Any:
+        return names["connected"](engine)
+
+    with borrow():
+        assert line_of(loan(watch)) == "borrow"

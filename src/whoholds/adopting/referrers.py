@@ -24,7 +24,7 @@ from types import (
 from typing import Any, NamedTuple
 
 from whoholds.adopting.stacks import Local, is_ours, locals_of_threads, names_in
-from whoholds.analysis.blame import WATCHED, kind_of
+from whoholds.analysis.blame import WATCHED, code_of, kind_of
 from whoholds.ledger.cpython import has_gil, own
 from whoholds.ledger.referrer import Referrer
 
@@ -174,7 +174,7 @@ class Climb:
         if frame is None:
             return
         name = names_in(frame).get(id(thing), "")
-        code = frame.f_code
+        code = code_of(frame)
         what = f"variable {name}{path}" if name else "a value that is in use"
         held = Held(self._referrer(what, code.co_filename, frame.f_lineno, code.co_name), 0, id(holder))
         rank = _LIBRARYS_LOCAL if kind_of(code.co_filename) else _LOCAL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from whoholds.analysis.blame import kind_of
+from whoholds.analysis.blame import code_of, kind_of
 from whoholds.ledger.cpython import current_frames, has_gil
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def locals_of_threads() -> dict[int, Local]:
             if frame is None:
                 break
             if not is_ours(frame):
-                code = frame.f_code
+                code = code_of(frame)
                 for value, name in names_in(frame).items():
                     known = found.get(value)
                     if known is None or (kind_of(known.file) and not kind_of(code.co_filename)):

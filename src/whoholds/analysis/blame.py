@@ -1,17 +1,21 @@
 """Classifies source files: the user's own code, a library, or a watched library, which a finding must never blame.
 
-The user's thread calls this code too, for the note on a refusal, so it must not lock or read a file.
+The user's thread calls this code too, for the note on a refusal, so it must not lock or read a file. The module is long
+because a file's name, a frame and an origin are asked one question, and must not answer differently.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from types import CodeType
 
+from whoholds.analysis.compiled import is_of_dataclass, is_programs, kind_by_name, told_by
 from whoholds.ledger import origin as _origin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Any
 
     from whoholds.ledger.origin import Origin
@@ -21,7 +25,10 @@ _LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpret
 WATCHED = _origin.WATCHED  # libraries that drivers watch, the standard library and whoholds: never to blame
 _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio"))  # packages that only carry calls into threads, tasks
 _STARTING_CHILDREN = (("multiprocessing/spawn.py", "spawn_main"), ("multiprocessing/forkserver.py", "main"))
-_kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY or WATCHED; one C call per change
+_COMPILED = _origin.COMPILED  # code from a string whose name does not tell whose it is
+_GENERATED = ("<string>", "<unknown>")  # names that libraries give to their wrappers
+_OUTER = 32  # frames around one that are read for whose it is
+_kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY, WATCHED or _COMPILED; one C call per change
 _paths: dict[str, str] = {}  # file name → what `library_path` gives, in the same way
 _watched_packages: set[str] = {*_MACHINERY, "concurrent", "asyncio", "threading", "multiprocessing"}
 _layers: dict[str, tuple[str, ...]] = {}  # package → those of its folders that work with the database, if not all do
@@ -71,8 +78,13 @@ def kind_of(file: str) -> int:
     """0 for the user's own code, `_LIBRARY` for a library, `WATCHED` for code that is never to blame.
 
     Only the file name decides, never a count of frames. Code that was compiled from a string or typed at a prompt
-    counts as the user's.
+    counts as the user's: where its frame or its origin is known, `kind_at` and `code_of` tell more.
     """
+    found = _by_file(file)
+    return found if found != _COMPILED else 0
+
+
+def _by_file(file: str) -> int:
     found = _kinds.get(file)
     if found is None:
         found = _kinds[file] = _classify(file)
@@ -85,24 +97,27 @@ def is_users(file: str) -> bool:
 
 
 def _classify(file: str) -> int:
-    if file.startswith("<frozen"):
-        return WATCHED
-    if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy generated …>"
-        package, _, generated = file[1:].partition(" generated ")
-        return (WATCHED if package in _watched_packages else _LIBRARY) if generated else 0
+    if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy.orm.session generated commit>"
+        library, _, generated = file[1:].partition(" generated ")
+        return _of_package(library.replace(".", "/")) if generated else kind_by_name(file)
     if is_below(file, *_watched_places):
         return WATCHED
     below = _installed(file)
     if below:
-        package = below.split("/", 1)[0].removesuffix(".py")
-        watched = package in _watched_packages and below.startswith(_layers.get(package, ""))
-        return WATCHED if watched or (below == file and package in sys.stdlib_module_names) else _LIBRARY
+        return _of_package(below, bundled=below == file)
     if is_below(file, *[folder + os.sep for folder in (*_STDLIB, *_OURS)]):
         return WATCHED
     return 0
 
 
-_origin.kind_of = kind_of
+def _of_package(below: str, *, bundled: bool = True) -> int:
+    """The kind of a file of a package, by its path from that, or its module; `bundled` may be the standard library."""
+    package = below.split("/", 1)[0].removesuffix(".py")
+    watched = package in _watched_packages and f"{below}/".startswith(_layers.get(package, ""))
+    return WATCHED if watched or (bundled and package in sys.stdlib_module_names) else _LIBRARY
+
+
+_origin.kind_of = _by_file
 
 
 def _installed(file: str) -> str:
@@ -141,9 +156,44 @@ def _library_path(file: str) -> str:
 
 
 def kind_at(origin: Origin, index: int) -> int:
-    """`kind_of` the frame at an even `index`; of a wrapper that a library compiled, that of the function it calls."""
-    place = index - 2 if _is_generated(origin, index) else index
-    return kind_of(origin[place].co_filename)  # type: ignore[union-attr]  # even places hold code objects
+    """`kind_of` the frame at an even `index`; of code that a library compiled, that of the function it calls."""
+    kind = _by_file(origin[index].co_filename)  # type: ignore[union-attr]  # even places hold code objects
+    return kind if kind != _COMPILED else _kind_of_compiled(origin, index)
+
+
+_origin.kind_at = kind_at
+
+
+def code_of(frame: FrameType) -> CodeType:
+    """The code of a frame; of one that a library compiled, a copy that `kind_of` knows by the name of its file."""
+    code = frame.f_code
+    return (told_by(frame) or code) if _by_file(code.co_filename) == _COMPILED else code
+
+
+def _compiled_by(frame: FrameType, inner: Origin) -> tuple[CodeType, int]:
+    """The same of a frame whose file is _COMPILED, and its kind; `inner` are the frames inside it.
+
+    Called in the user's thread.
+    """
+    code = code_of(frame)
+    if code is not frame.f_code:
+        return code, kind_of(code.co_filename)
+    return code, kind_at((*inner[-4:], *_origin.capture(frame, _OUTER)), len(inner[-4:]))
+
+
+_origin.compiled_by = _compiled_by
+
+
+def file_at(origin: Origin, index: int) -> str:
+    """The name of the file of a frame; `<sqlalchemy generated commit>` of one that a library compiled."""
+    code: CodeType = origin[index]  # type: ignore[assignment]  # even places hold code objects
+    file = code.co_filename
+    if _by_file(file) != _COMPILED or is_childs_command(origin, index) or not kind_at(origin, index):
+        return file
+    inner = [one.co_filename for one in origin[:index:2] if not is_ours(one.co_filename)]  # type: ignore[union-attr]
+    libraries = [package for package in map(_package, reversed(inner)) if package]
+    library = "dataclasses" if is_of_dataclass(code) else next(iter(libraries), "")
+    return f"<{library} generated {code.co_name}>" if library else file
 
 
 def user_index(origin: Origin) -> int:
@@ -196,11 +246,39 @@ def is_childs_command(origin: Origin, index: int) -> bool:
     return (library_path(inner.co_filename), inner.co_name) in _STARTING_CHILDREN  # type: ignore[union-attr]
 
 
-def _is_generated(origin: Origin, index: int) -> bool:
-    """True if a library compiled this frame from a string: a wrapper with the name of the function that it calls."""
-    code = origin[index]
+def _kind_of_compiled(origin: Origin, index: int) -> int:
+    """The kind of a frame of _COMPILED code by its neighbours.
+
+    A library compiled it if it has the name of the function that it calls, as a wrapper has, or stands between frames
+    of one library. Text that the program runs, as with `python -c`, stands around its functions as a module.
+    """
+    code: CodeType = origin[index]  # type: ignore[assignment]  # even places hold code objects
+    if is_of_dataclass(code):
+        return WATCHED
+    inner = next((place for place in range(index - 2, -1, -2) if _by_file(_file(origin, place)) != _COMPILED), -1)
+    kind = _by_file(_file(origin, inner)) if inner >= 0 else 0
+    if not kind:
+        return 0
     if is_childs_command(origin, index):
-        return True
-    if code.co_filename != "<string>" or index < 2 or not kind_of(origin[index - 2].co_filename):  # type: ignore[union-attr]  # noqa: PLR2004
-        return False
-    return code.co_name in [one.co_name for one in origin[max(index - 4, 0) : index : 2]]  # type: ignore[union-attr]
+        return kind
+    called = [one.co_name for one in origin[max(index - 4, 0) : index : 2]]  # type: ignore[union-attr]  # likewise
+    if code.co_filename in _GENERATED and code.co_name in called:
+        return kind
+    outer = [one for one in origin[index::2] if isinstance(one, CodeType)]
+    if is_programs(code) or any(one.co_name == "<module>" and one.co_filename == code.co_filename for one in outer):
+        return 0
+    around = next((one.co_filename for one in outer if _by_file(one.co_filename) != _COMPILED), "")
+    library = _package(_file(origin, inner))
+    return kind if library and library not in _MACHINERY and library == _package(around) else 0
+
+
+def _package(file: str) -> str:
+    """The package of an installed file, or of code that it compiled; "" for any other file."""
+    if file.startswith("<"):
+        library, _, generated = file[1:].partition(" generated ")
+        return library.partition(".")[0] if generated else ""
+    return _installed(file).split("/", 1)[0].removesuffix(".py")
+
+
+def _file(origin: Origin, index: int) -> str:
+    return origin[index].co_filename  # type: ignore[union-attr]  # even places hold code objects

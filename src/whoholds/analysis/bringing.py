@@ -8,11 +8,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from whoholds.analysis.blame import WATCHED, is_users, kind_at, kind_of
+from whoholds.analysis.blame import WATCHED, kind_at
 
 if TYPE_CHECKING:
-    from types import CodeType
-
     from whoholds.ledger.entries import Entries
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
@@ -60,7 +58,7 @@ def with_its_start(origin: Origin, owner: Owner | None) -> Origin:
 
 def _was_given_by_program(spawn: Spawn) -> bool:
     """Whether the call that started a job is the program's own, and not that of a library that the program called."""
-    kinds = [kind_of(code.co_filename) for code in spawn.origin[::2]]  # type: ignore[union-attr]  # likewise
+    kinds = [kind_at(spawn.origin, place) for place in range(0, len(spawn.origin), 2)]
     return next((kind for kind in kinds if kind != WATCHED), WATCHED) == 0
 
 
@@ -73,7 +71,7 @@ def _start_of(owner: Owner) -> Origin:
     starter: Owner | None = owner
     while starter is not None and starter.kind in _STARTED and starter.spawn is not None:
         start += starter.spawn.origin
-        if any(is_users(code.co_filename) for code in starter.spawn.origin[::2]):  # type: ignore[union-attr]
+        if any(not kind_at(starter.spawn.origin, place) for place in range(0, len(starter.spawn.origin), 2)):
             return start
         starter = starter.spawn.by
     return ()
@@ -142,5 +140,4 @@ def _in_asyncio(file: str) -> str:
 
 
 def _kind(handle: Handle, place: int) -> int:
-    code: CodeType = handle.origin[place]  # type: ignore[assignment]  # likewise
-    return kind_of(code.co_filename)
+    return kind_at(handle.origin, place)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from whoholds.analysis.blame import _LIBRARY, kind_of
+from whoholds.analysis.blame import _LIBRARY, kind_at
 from whoholds.ledger.origin import line_at
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ def own_frames(origin: Origin) -> list[int]:
     places: list[int] = []
     inner = True
     for place in range(0, len(origin), 2):
-        kind = kind_of(origin[place].co_filename)  # type: ignore[union-attr]  # even places hold code objects
+        kind = kind_at(origin, place)
         if not kind:
             inner = False
             places.append(place)
@@ -91,8 +91,8 @@ def _line(origin: Origin, place: int) -> tuple[str, int, str]:
 
 def _is_by_pool(origin: Origin, places: list[int]) -> bool:
     """True if the innermost of the frames at `places` is in a file of a library whose name contains "pool"."""
-    file: str = origin[places[0]].co_filename  # type: ignore[union-attr]
-    return kind_of(file) == _LIBRARY and "pool" in os.path.split(file)[1].lower()
+    file: str = origin[places[0]].co_filename  # type: ignore[union-attr]  # even places hold code objects
+    return kind_at(origin, places[0]) == _LIBRARY and "pool" in os.path.split(file)[1].lower()
 
 
 def _runs_at_top_level(origin: Origin) -> bool:

@@ -9,7 +9,7 @@ import os
 from types import CodeType
 from typing import NamedTuple
 
-from whoholds.analysis.blame import _OURS, is_below, is_childs_command, library_path
+from whoholds.analysis.blame import _OURS, file_at, is_below, is_childs_command, library_path
 from whoholds.analysis.cells import cell_of
 from whoholds.analysis.source import lines_of
 from whoholds.ledger.origin import function_at, line_at
@@ -44,7 +44,10 @@ def frame_at(origin: Origin, index: int, *, source: bool = True) -> Frame:
     assert isinstance(offset, int)  # noqa: S101
     line = line_at(code, offset)
     return Frame(
-        code.co_filename, line, printable(function_at(origin, index)), _source(code.co_filename, line) if source else ""
+        file_at(origin, index),
+        line,
+        printable(function_at(origin, index)),
+        _source(code.co_filename, line) if source else "",
     )
 
 

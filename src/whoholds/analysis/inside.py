@@ -10,7 +10,7 @@ from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
-from whoholds.analysis.blame import WATCHED, kind_of, library_path, user_index
+from whoholds.analysis.blame import WATCHED, kind_at, library_path, user_index
 from whoholds.ledger.origin import line_at
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ _JOINING = (
 def keeper_index(origin: Origin) -> int:
     """Index of the frame that has what was taken: that of the line, or of the caller of its generator."""
     at = user_index(origin)
-    worst = kind_of(_code(origin, at).co_filename)
+    worst = kind_at(origin, at)
     while _code(origin, at).co_flags & _GENERATOR:
         callers = range(at + 2, len(origin), 2)
-        above = next((caller for caller in callers if kind_of(_code(origin, caller).co_filename) <= worst), None)
+        above = next((caller for caller in callers if kind_at(origin, caller) <= worst), None)
         if above is None:
             break
         at = above
@@ -60,7 +60,7 @@ def has_callers(origin: Origin, at: int, callers: Origin, slack: int = 0) -> boo
         return callers == beyond
     if _are_equal(callers[:least], beyond[:least], slack):
         return True
-    own = next((index for index in range(0, len(callers), 2) if not kind_of(_code(callers, index).co_filename)), None)
+    own = next((index for index in range(0, len(callers), 2) if not kind_at(callers, index)), None)
     if own is None or not _are_equal(callers[:own], beyond[:own], slack):
         return False
     is_alone = own > 0 or origin[::2].count(origin[at]) == 1  # without a caller in common, only its name tells
@@ -110,7 +110,7 @@ def unfinished(taken: Origin, now: Origin, *, whole: bool = False) -> Unfinished
     inside = is_further(now, other, taken, at, _ONE_AWAIT * whole)
     if at == keeper or (inside and at < keeper):
         return Unfinished(inside, KEEPER)
-    if not kind_of(_code(taken, at).co_filename):
+    if not kind_at(taken, at):
         return Unfinished(inside, CALLER)
     return Unfinished(inside, LIBRARY, inside or not in_a_generator)
 
@@ -147,7 +147,7 @@ def _innermost_on_both(taken: Origin, now: Origin, *, whole: bool) -> tuple[int,
     The functions of watched libraries, and of the standard library, with which `now` ends, do not count: a pool goes
     through the same functions for each loan.
     """
-    first = next((index for index in range(0, len(now), 2) if kind_of(_code(now, index).co_filename) < WATCHED), -1)
+    first = next((index for index in range(0, len(now), 2) if kind_at(now, index) < WATCHED), -1)
     if first < 0:
         return -1, -1
     at, other = _from_outside(taken, now)

@@ -11,7 +11,7 @@ from itertools import islice
 from types import CodeType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from whoholds.analysis.blame import is_users
+from whoholds.analysis.blame import kind_at
 from whoholds.analysis.source import lines_of
 
 if TYPE_CHECKING:
@@ -44,12 +44,7 @@ def use_of(site: Site, origin: Origin) -> Use | None:
         return None
     for index in range(_index_in(site, origin), len(origin), 2):
         code, offset = origin[index : index + 2]
-        if (
-            not isinstance(code, CodeType)
-            or not isinstance(offset, int)
-            or offset < 0
-            or not is_users(code.co_filename)
-        ):
+        if not isinstance(code, CodeType) or not isinstance(offset, int) or offset < 0 or kind_at(origin, index):
             return None
         lines, first = _function(code)
         at = _line(code, offset) - first

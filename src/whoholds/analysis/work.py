@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from whoholds.analysis.blame import is_users, library_path, user_index
+from whoholds.analysis.blame import kind_at, library_path, user_index
 from whoholds.analysis.frames import frame_at
 from whoholds.ledger.opener import opener_of
 from whoholds.ledger.origin import function_at
@@ -104,7 +104,7 @@ def caller_of(handle: Handle) -> Called | None:
     called: int | None = user_index(origin) if origin else 0
     for index in range((called or 0) + 2, len(origin), 2):
         code: Any = origin[index]  # a code object at even places
-        if is_users(code.co_filename):
+        if not kind_at(origin, index):
             called = called if _is_middleware(code) else index
             continue
         path = library_path(code.co_filename)

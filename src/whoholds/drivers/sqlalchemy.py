@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from whoholds.analysis.blame import is_users
 from whoholds.drivers import _tags, kit
 from whoholds.drivers._loans import LOAN, Lender, Pools, handle_on
 from whoholds.ledger.adoptable import AdoptableStock, Keepers, Place
 from whoholds.ledger.database import Database, database
 from whoholds.ledger.handle import OVER, Handle, Pool
 from whoholds.ledger.ledger import NOWHERE
+from whoholds.ledger.origin import nearest_own_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -317,11 +317,7 @@ def _awaiting(frame: FrameType | None) -> FrameType | None:
     provides = getattr(current, "__sqlalchemy_greenlet_provider__", False)
     if not provides and type(current).__module__.partition(".")[0] != "sqlalchemy":  # 2.0.0 to 2.0.20: no such mark
         return frame
-    seen = frame
-    while seen is not None:
-        file = seen.f_code.co_filename
-        if file != "<string>" and is_users(file):  # SQLAlchemy 2.0 compiles wrappers from strings
-            return frame
-        seen = seen.f_back
+    if nearest_own_frame(frame) is not None:
+        return frame
     awaiting: FrameType | None = getattr(current.parent, "gr_frame", None)
     return awaiting or frame

@@ -141,6 +141,6 @@ class Lockouts:
 def _line(origin: Origin) -> tuple[Any, ...]:
     """The innermost frame of the program's own: its code and offset; the innermost of all where there is none."""
     for place in range(0, len(origin), 2):
-        if not origins.kind_of(origin[place].co_filename):  # type: ignore[union-attr]  # code objects at even places
+        if not origins.kind_at(origin, place):
             return origin[place : place + 2]
     return origin[:2]

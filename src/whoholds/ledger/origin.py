@@ -33,10 +33,23 @@ def _unknown(file: str) -> int:
     return 0
 
 
+def _as_it_is(frame: FrameType, inner: Origin) -> tuple[CodeType, int]:
+    del inner
+    return frame.f_code, 0
+
+
+def _by_file(origin: Origin, index: int) -> int:
+    return kind_of(origin[index].co_filename)  # type: ignore[union-attr]  # code objects at even places
+
+
 LIBRARY = 1  # what `kind_of` gives for a library's file
 WATCHED = 2  # and for one of a library that drivers watch, of the standard library or of ours
+COMPILED = 3  # and for `<string>` and its like: the name does not tell whose it is, `compiled_by` does
 kinds: dict[str, int] = {}  # file → what `kind_of` has given; each change one C call
-kind_of: Callable[[str], int] = _unknown  # 0 for the program's own files; `analysis.blame` puts its answer here
+# `analysis.blame` puts its answers here: 0 stands for the program's own
+kind_of: Callable[[str], int] = _unknown
+kind_at: Callable[[Origin, int], int] = _by_file  # of a frame of an origin; never COMPILED
+compiled_by: Callable[[FrameType, Origin], tuple[CodeType, int]] = _as_it_is  # of a frame, and what stands inside it
 
 
 def capture(frame: FrameType | None, limit: int) -> Origin:  # noqa: C901 - written out, because each step counts
@@ -131,7 +144,14 @@ def capture_loan(frame: FrameType | None, limit: int) -> Origin:
         except KeyError:
             kind = kind_of(code.co_filename)
         if kind != WATCHED:
-            return inner + (capture_own(frame, limit) if kind else capture(frame, limit))
+            if kind == COMPILED:  # SQLAlchemy 2.0 compiles wrappers from strings
+                code, kind = compiled_by(frame, inner)
+            if not kind:
+                return inner + capture(frame, limit)
+            if kind == LIBRARY:
+                if code is frame.f_code:
+                    return inner + capture_own(frame, limit)
+                return (*inner, code, frame.f_lasti, *capture_own(frame.f_back, limit - 1))
         inner += (code, frame.f_lasti)
         frame = frame.f_back
         steps -= 1
@@ -150,10 +170,7 @@ def capture_own(frame: FrameType | None, limit: int) -> Origin:
     for code in origin[::2]:
         if not kind(code.co_filename):  # type: ignore[union-attr]  # code objects at even places
             return origin
-    while frame is not None and limit:
-        frame = frame.f_back
-        limit -= 1
-    return origin + _own_frames(frame)
+    return _with_own(origin, frame, limit)
 
 
 def capture_handing(frame: FrameType | None, limit: int, end: CodeType) -> Origin:
@@ -162,24 +179,57 @@ def capture_handing(frame: FrameType | None, limit: int, end: CodeType) -> Origi
     kind = kind_of
     if len(origin) < 2 * limit or not all(kind(code.co_filename) for code in origin[::2]):  # type: ignore[union-attr]
         return origin
-    while frame is not None and limit:
+    return _with_own(origin, frame, limit, end)
+
+
+def _with_own(origin: Origin, frame: FrameType | None, limit: int, end: CodeType | None = None) -> Origin:
+    """`origin`, the `limit` frames from `frame` outwards, with the nearest of the program's own beyond.
+
+    No file of `origin` is the program's. A frame whose name does not tell may be: then nothing is added.
+    """
+    pairs = list(origin)
+    told = COMPILED not in [kind_of(code.co_filename) for code in origin[::2]]  # type: ignore[union-attr]
+    for place in range(0, 2 * limit, 2):
+        if frame is None:
+            break
+        if not told and kind_of(frame.f_code.co_filename) == COMPILED:
+            pairs[place], kind = compiled_by(frame, tuple(pairs[max(place - 4, 0) : place]))
+            if not kind:
+                return (*pairs,)
         frame = frame.f_back
-        limit -= 1
-    return origin + _own_frames(frame, end)
+    origin = (*pairs,)
+    own = nearest_own_frame(frame, end, inner=origin[-4:])
+    return origin + capture(own, _CALLERS)
 
 
-def _own_frames(frame: FrameType | None, end: CodeType | None = None) -> Origin:
-    """The innermost frame of the program's own from `frame` outwards, and its nearest callers; () without one.
+def nearest_own_frame(frame: FrameType | None, end: CodeType | None = None, *, inner: Origin = ()) -> FrameType | None:
+    """The innermost frame of the program's own from `frame` outwards; None without one.
 
-    The frame of `end` is not passed.
+    The frame of `end` is not passed; `inner` are the frames inside `frame`, as far as they are known.
     """
     kind, steps = kind_of, _DEEPEST
-    while frame is not None and steps and kind(frame.f_code.co_filename):
+    last: FrameType | None = None  # the two frames passed last
+    before: FrameType | None = None
+    while frame is not None and steps:
+        of = kind(frame.f_code.co_filename)
+        if of == COMPILED:
+            _, of = compiled_by(frame, _passed(before, last, inner))
+        if not of:
+            return frame
         if frame.f_code is end:
-            return ()
+            return None
+        before, last = last, frame
         frame = frame.f_back
         steps -= 1
-    return capture(frame, _CALLERS) if steps else ()
+    return None
+
+
+def _passed(before: FrameType | None, last: FrameType | None, inner: Origin = ()) -> Origin:
+    """The frames inside one, innermost first: those passed last, after those that were known."""
+    for frame in (before, last):
+        if frame is not None:
+            inner += (frame.f_code, frame.f_lasti)
+    return inner[-4:]
 
 
 def nearest_own(frame: FrameType | None) -> Origin:
@@ -188,12 +238,18 @@ def nearest_own(frame: FrameType | None) -> Origin:
     Called in the user's thread: 0.1 µs a frame.
     """
     kind, steps, library = kind_of, _NEAR, None
+    last: FrameType | None = None
+    before: FrameType | None = None
     while frame is not None and steps:
-        of = kind(frame.f_code.co_filename)
+        code = frame.f_code
+        of = kind(code.co_filename)
+        if of == COMPILED:
+            code, of = compiled_by(frame, _passed(before, last))
         if not of:
-            return (frame.f_code, frame.f_lasti)
+            return (code, frame.f_lasti)
         if of == LIBRARY and library is None:
-            library = (frame.f_code, frame.f_lasti)
+            library = (code, frame.f_lasti)
+        before, last = last, frame
         frame = frame.f_back
         steps -= 1
     return library or ()

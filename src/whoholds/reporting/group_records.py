@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from whoholds.analysis.asking import kind_of_owners
-from whoholds.analysis.blame import kind_of, user_index
+from whoholds.analysis.blame import kind_at, user_index
 from whoholds.analysis.finding import holders_of, made_at, naturally, not_looked_at, owner_names
 from whoholds.analysis.frames import frame_at
 from whoholds.analysis.work import work_of
@@ -107,7 +107,7 @@ def users_line(origin: Origin) -> Frame | None:
     if not origin:
         return None
     index = user_index(origin)
-    if kind_of(origin[index].co_filename):  # type: ignore[union-attr]  # even places hold code objects
+    if kind_at(origin, index):
         return None
     return frame_at(origin, index, source=False)
 

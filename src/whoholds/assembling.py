@@ -6,6 +6,7 @@ rest works on.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from functools import partial
@@ -35,12 +36,15 @@ if TYPE_CHECKING:
     from whoholds.plugins import Driver, Output, OutputMaker, Predicate
 
 
+_stamps: itertools.count[int] = itertools.count(1)  # of all watches of the process: the keys of handles and pools
+
+
 def assembled(limits: Limits, predicates: list[Predicate], *, in_block: bool = False) -> Watch:
     """A Watch with its outputs, not started; `in_block` is true for a block, whose end raises findings as warnings.
 
     It asks `predicates` whether a finding is intended, those also that are added later.
     """
-    ledger = Ledger(frames=limits.frames, most=limits.max_handles)
+    ledger = Ledger(stamp=_stamps, frames=limits.frames, most=limits.max_handles)
     running = Watch(limits, ledger=ledger)
     _add_outputs(running, in_block=in_block)
     for point in registry.registered(registry.RULES):

@@ -45,12 +45,13 @@ class Gathered(Contents):
 
     # --- one method for each type of record ---------------------------------------------------------------------------
 
-    def _process(self, record: dict[str, Any]) -> dict[str, Any]:
+    def _process(self, record: dict[str, Any], key: Process | None = None) -> dict[str, Any]:
         """The process of a record, whose journal may have lost its `run` record."""
-        key = self._journal, whole(record.get("pid")) or 0, record.get("interpreter") or 0
+        key = key or self.process_of(record)
         process = self._processes.get(key)
         if process is None:
-            process = self._processes[key] = {"number": len(self._processes), "pid": key[1], "folder": "", "last": 0}
+            pid = whole(key[1]) or 0
+            process = self._processes[key] = {"number": len(self._processes), "pid": pid, "folder": "", "last": 0}
         at = moment(record.get("time")) or moment(record.get("closed_at")) or 0
         process["last"] = max(process["last"], at)
         return process
@@ -58,6 +59,9 @@ class Gathered(Contents):
     def _drawn_run(self, record: dict[str, Any]) -> None:
         Contents._run(self, record)
         process = self._process(record)
+        process.pop("ended", None)
+        if "record" in process:  # it is watched again
+            return
         folder = record.get("cwd")
         process.update(
             record=record,
@@ -66,8 +70,9 @@ class Gathered(Contents):
         )
 
     def _drawn_end(self, record: dict[str, Any]) -> None:
+        process = self._process(record, self.ending(record))
         Contents._end(self, record)
-        self._process(record)["ended"] = moment(record.get("time"))
+        process["ended"] = moment(record.get("time"))
 
     def _drawn_handle(self, record: dict[str, Any]) -> None:
         Contents._handle(self, record)

@@ -48,19 +48,20 @@ class Document(Contents):
 
     def _placed(self, record: dict[str, Any]) -> dict[str, Any]:
         """The record without its type, and with the number of its journal."""
-        return {"journal": self._journal, **{name: value for name, value in record.items() if name != "type"}}
+        return {**self._place_of(record), **{name: value for name, value in record.items() if name != "type"}}
 
     # --- one method for each type of record whose whole is wanted -----------------------------------------------------
 
     def _whole_run(self, record: dict[str, Any]) -> None:
         Contents._run(self, record)
         kept = {name: record.get(name) for name in _OF_A_PROCESS}
-        process = {"journal": self._journal, **kept, "ended": None, "open": None}
-        self._processes[self.process_of(record)] = process
+        process = {**self._place_of(record), **kept, "ended": None, "open": None}
+        known = self._processes.setdefault(self.process_of(record), process)
+        known["ended"] = None  # a process that is watched again
 
     def _whole_end(self, record: dict[str, Any]) -> None:
+        process = self._processes.get(self.ending(record))
         Contents._end(self, record)
-        process = self._processes.get(self.process_of(record))
         if process is not None:
             process["ended"] = record.get("time")
 

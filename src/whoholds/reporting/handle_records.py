@@ -87,6 +87,8 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         "backend_pid": handle.backend_pid,
         **here_record(),
     }
+    if handle.referrer is not None:
+        record["adopted"] = True
     if owner is not None:
         record["owner_kind"] = owner.kind
     if spawn is not None and spawn.by is not None:

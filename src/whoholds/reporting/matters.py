@@ -56,8 +56,11 @@ def alike(groups: Iterable[list[Record]]) -> list[list[list[Record]]]:
 
 
 def process_of(record: Record) -> tuple[object, ...]:
-    """What tells the process of a record from all others: the number of its journal, its pid, its interpreter."""
-    return (record.get("journal"), record.get("pid"), record.get("interpreter"))
+    """What tells the process of a record from all others: the number of its journal, its pid, its interpreter.
+
+    The fourth is its number among the processes that had this pid one after the other.
+    """
+    return (record.get("journal"), record.get("pid"), record.get("interpreter"), record.get("process"))
 
 
 def worst_finding(groups: Iterable[Sequence[Finding]]) -> Finding | None:

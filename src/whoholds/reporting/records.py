@@ -207,9 +207,20 @@ def stack_record(origin: Origin, *, source: bool) -> list[dict[str, Any]]:
     return [frame_record(frame) for frame in frames(origin, source=source)]
 
 
+_began: dict[int, str] = {}  # by process id, one entry: when this process wrote its first `run` record
+
+
 def run_record(limits: Limits, wall: float) -> dict[str, Any]:
-    """The first record of a process in the journal: the program, machine, time, working directory and settings."""
-    return {"type": "run", **process_record(), "time": iso(wall), "limits": limits.as_text()}
+    """The first record of a watch in the journal: the program, machine, time, working directory and settings.
+
+    `process_began` is the same for all watches of a process, and tells it from a later process of the same number.
+    """
+    pid = os.getpid()
+    if pid not in _began:
+        _began.clear()
+        _began[pid] = iso(wall, "microseconds")
+    began = {"process_began": _began[pid]}
+    return {"type": "run", **process_record(), "time": iso(wall), **began, "limits": limits.as_text()}
 
 
 def process_record() -> dict[str, Any]:

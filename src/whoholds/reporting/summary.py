@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from whoholds.reporting.reading import Records
 
 BUSIEST = 3
-MANY = 10  # processes without an end that are listed
+MANY = 10  # processes without an end that are listed, and of one pid that are asked whether they have ended
 MOST_FINDINGS = 10_000  # different findings of journals that are kept
 MOST_ASIDES = 100  # different asides of journals that are kept
 MOST_POOLS = 1000  # pools of journals that are kept
 MOST_PLACES = 10_000  # opening lines that are counted
-Process: TypeAlias = "tuple[int, int, int]"
+Process: TypeAlias = "tuple[int, int, int, int]"
 """A process in several journals: the number of its journal, from 0, its pid, and the number of its interpreter.
 
-The main interpreter is 0. Each interpreter has a watch of its own, whose records stand beside those of the others.
+The main interpreter is 0. Each interpreter has watches of its own, whose records stand beside those of the others. The
+fourth number counts, from 0, the processes that had this pid one after the other and wrote to the same journal.
 """
 _KEPT = (
     *("id", "matter", "rule", "severity", "message", "reason", "report", "why"),
@@ -90,18 +91,23 @@ class Contents:
     def __init__(self, journals: Iterable[Records], lost: Iterable[str] = ()) -> None:
         """`lost` are sentences on records that could not be written or read."""
         self.count = 0  # records read
-        self.runs = 0  # `run` records: processes that wrote
+        self.runs = 0  # processes that wrote
         self.remarks: list[str] = []  # sentences on what was passed over
         self.lost = list(lost)
         self._asides: dict[str, None] = {}  # the texts of the asides, each once
         self._journal = 0  # the number of the journal that is being read: two containers may both have a process 1
-        self._wrote_first: dict[tuple[int, int], Process] = {}  # by journal and pid
+        self._latest: dict[
+            tuple[int, int, int], tuple[Process, object]
+        ] = {}  # the last process of a pid, its beginning
+        self._wrote_first: dict[tuple[int, int, int], Process] = {}  # by journal, pid and the count of its processes
         self._findings: dict[tuple[Process, str], dict[str, Any]] = {}
         self._left_out: Counter[str] = Counter()  # by severity: matters that the processes only counted
         self._more = 0  # records of findings beyond MOST_FINDINGS
         self._running: Counter[Process] = Counter()  # `run` records less `end` records
         self._open: dict[Process, dict[str, Any]] = {}  # the last `open` record of a process without an end
         self._connections = 0
+        self._left: dict[Process, Counter[str]] = {}  # by driver: connections open at the end of the watch before
+        self._leaving: dict[Process, Counter[str]] = {}  # likewise, of the watch that is being read
         self._first = ""  # the database of the first handle
         self._peak = (0, "")
         self._pools: dict[tuple[Process, int], dict[str, Any]] = {}  # the last record of each pool
@@ -122,15 +128,32 @@ class Contents:
 
     def process_of(self, record: dict[str, Any]) -> Process:
         """The process that wrote a record of the journal that is being read."""
-        return self._journal, record.get("pid") or 0, record.get("interpreter") or 0
+        name = _name(self._journal, record)
+        return self._latest[name][0] if name in self._latest else (*name, 0)
+
+    def ending(self, record: dict[str, Any]) -> Process:
+        """The process that an `end` record ends, before it is taken.
+
+        Where several processes of one pid write at once, as in containers, it is one of those that still run.
+        """
+        last = self.process_of(record)
+        same = [(*last[:3], number) for number in range(last[3], max(last[3] - MANY, -1), -1)]
+        return next((process for process in same if self._running[process] > 0), last)
 
     def _run(self, record: dict[str, Any]) -> None:
-        process = self.process_of(record)
-        self.runs += self._wrote_first.setdefault(process[:2], process) == process  # its interpreters are one process
+        """A watch has begun: of a process that is known if its beginning is the same, else of another."""
+        name, began = _name(self._journal, record), record.get("process_began")
+        process, known = self._latest.get(name, ((*name, -1), None))
+        if began is None or began != known:
+            process = (*name, process[3] + 1)
+            self._latest[name] = process, began
+            first = self._wrote_first.setdefault((*name[:2], process[3]), process)
+            self.runs += first == process  # its interpreters are one process
         self._running[process] += 1
+        self._left[process] = self._leaving.pop(process, Counter())
 
     def _end(self, record: dict[str, Any]) -> None:
-        process = self.process_of(record)
+        process = self.ending(record)
         self._running[process] -= 1
         self._left_out.update(record.get("findings_left_out") or {})
         self._open.pop(process, None)
@@ -147,18 +170,36 @@ class Contents:
 
     def _kept(self, record: dict[str, Any]) -> dict[str, Any]:
         """The part of a finding's record that is kept in memory."""
-        return {"journal": self._journal, **{name: record[name] for name in _KEPT if name in record}}
+        return {**self._place_of(record), **{name: record[name] for name in _KEPT if name in record}}
+
+    def _place_of(self, record: dict[str, Any]) -> dict[str, int]:
+        """The number of the record's journal, and that of its process, if it is not the first of its pid there."""
+        number = self.process_of(record)[3]
+        return {"journal": self._journal, **({"process": number} if number else {})}
 
     def _handle(self, record: dict[str, Any]) -> None:
         if record["kind"] == "cursor":
             return
         self._first = self._first or record["database"]
-        self._connections += record["kind"] == "connection"
+        if record["kind"] == "connection":
+            self._connections += self._is_new(record)
         at = record.get("opened")
         if at is not None:
             place = (at["file"], at["line"], at["function"], record["kind"] == "checkout")
             if place in self._places or len(self._places) < MOST_PLACES:
                 self._places[place] += 1
+
+    def _is_new(self, record: dict[str, Any]) -> bool:
+        """Whether no watch before has told of this connection: one that it left open may have been adopted."""
+        driver = record.get("driver")
+        driver = driver if isinstance(driver, str) else ""
+        process = self.process_of(record)
+        if record.get("how") == "open":
+            self._leaving.setdefault(process, Counter())[driver] += 1
+        if record.get("adopted") is not True or not self._left.get(process, {}).get(driver):
+            return True
+        self._left[process][driver] -= 1
+        return False
 
     def _refused(self, record: dict[str, Any]) -> None:
         """Does nothing: the finding `refused` reports it."""
@@ -219,10 +260,17 @@ class Contents:
         """The findings that are shown by default: all above severity info."""
         return [finding for finding in self.findings if finding["severity"] != INFO]
 
+    def _new_of(self, process: Process, held: dict[str, Any]) -> int:
+        """How many connections of this `open` record no watch before has told of."""
+        lines = [line for line in held["lines"] if line["kind"] == "connection"]
+        adopted = sum(line["count"] for line in lines if line.get("opened") is None)
+        return sum(line["count"] for line in lines) - min(adopted, self._left.get(process, Counter()).total())
+
     @property
     def run(self) -> Run:
         """All processes together as one run."""
-        still_open = [line for record in self.held.values() for line in record["lines"]]
+        held = self.held
+        still_open = [line for record in held.values() for line in record["lines"]]
         highest = max(((line["count"], line["database"]) for line in still_open), default=(0, ""))
         peak = self._peak
         if not peak[0]:  # a number of one has no record
@@ -231,7 +279,7 @@ class Contents:
         worst = worst_record(groups)
         return Run(
             above_info(Counter(group[0]["severity"] for group in groups) + self._left_out),
-            self._connections + sum(line["count"] for line in still_open if line["kind"] == "connection"),
+            self._connections + sum(self._new_of(process, record) for process, record in held.items()),
             max(peak, highest),
             tuple(
                 busy_line(f"{shown_path(file)}:{line}", function, count, loan=loan)
@@ -242,6 +290,12 @@ class Contents:
             worst["message"] if worst is not None else "",
             self.lost[0] if self.lost else "",
         )
+
+
+def _name(journal: int, record: dict[str, Any]) -> tuple[int, int, int]:
+    """The journal, pid and interpreter of a record; 0 for a value that is no number."""
+    pid, number = record.get("pid"), record.get("interpreter")
+    return journal, pid if type(pid) is int else 0, number if type(number) is int else 0
 
 
 def headline(run: Run) -> str:
@@ -298,7 +352,7 @@ def worst_line(run: Run) -> list[str]:
 
 def _without_end(process: Process, held: dict[str, Any] | None) -> list[str]:
     """The lines on a process that did not write its `end` record: what was open at its last look."""
-    name = named_process(*process[1:])
+    name = named_process(*process[1:3])
     first = f"whoholds: no end in the journal of {name}: still running, killed, or no room to write; "
     if held is None:
         return [first + "what it held at last is not known"]

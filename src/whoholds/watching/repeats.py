@@ -7,6 +7,7 @@ beyond `MOST` findings only their number is kept.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from dataclasses import dataclass
@@ -81,8 +82,7 @@ class Repeats:
             if len(self._running) >= MOST:
                 self._leave_out(finding)
                 return None
-            number = interpreter()
-            identity = f"{self._pid():x}{f'.{number}' if number else ''}-{len(self._running) + 1}"
+            identity = _new_id(self._pid())
             matter = self._joining.matter_of(finding, identity)
             running = self._running[key] = _Running(finding.changed(id=identity, matter=matter, now=now, time=wall))
             self._count(finding.rule, finding.severity)
@@ -144,6 +144,19 @@ class Repeats:
         self.dropped = 0
         self.left_out.clear()
         self._beyond.clear()
+
+
+_numbers: dict[int, itertools.count[int]] = {}  # by process id, one entry: the next number
+
+
+def _new_id(pid: int) -> str:
+    """An id that no other finding of this process has, whichever of its watches finds it."""
+    numbers = _numbers.get(pid)
+    if numbers is None:  # the first finding of this process; what a parent has found is not counted on
+        _numbers.clear()
+        numbers = _numbers.setdefault(pid, itertools.count(1))
+    number = interpreter()
+    return f"{pid:x}{f'.{number}' if number else ''}-{next(numbers)}"
 
 
 def merged(old: Finding, new: Finding) -> Finding:

@@ -27,6 +27,8 @@ from whoholds.adopting.table import ADOPTABLE
 from whoholds.assembling import adopt
 from whoholds.drivers.table import DRIVERS
 from whoholds.ledger import faults
+from whoholds.ledger.adoptable import Adoptable, AdoptableStock, Place
+from whoholds.ledger.database import database
 from whoholds.ledger.ledger import Ledger
 from whoholds.reporting.report import text
 from whoholds.settings.limits import Limits
@@ -291,6 +293,76 @@ def test_a_connection_without_weak_references_is_looked_for_again(tmp_path: Path
         watch.tick()
         assert len(watch.handles) < before
     assert sqlite3
+
+
+class Fragile:
+    """A connection that another thread closes as soon as it has said that it is open."""
+
+    def __init__(self, *, at: str) -> None:
+        self.at, self.closed, self.asked = at, False, 0
+
+    def answers(self, question: str, answer: Any) -> Any:
+        """Answer, unless it was closed before."""
+        if self.at == question:
+            self.closed = True
+        if self.closed:
+            raise ValueError("Cannot operate on a closed database.")
+        return answer
+
+
+@pytest.mark.parametrize("at", ["identify", "state"])
+def test_what_is_closed_while_it_is_asked_is_closed(at: str) -> None:
+    """Whichever of its questions meets it: nothing is entered, and nobody speaks of a fault."""
+    row = Adoptable(
+        "fragile",
+        (Fragile,),
+        lambda one: one.answers("identify", (database("other_sql"), None)),
+        lambda one: one.closed,
+        lambda one: one.answers("state", False),  # noqa: FBT003 - an answer
+    )
+    faults.take()
+    ledger, kept = Ledger(), Fragile(at=at)
+    assert adopting.adopt(ledger, [row]) == 0
+    assert kept.closed
+    assert (ledger.open_now(), faults.take()) == ([], [])
+
+
+def test_what_is_closed_while_a_look_asks_it_is_closed_at_the_next() -> None:
+    """The look does not fail, and the close is seen."""
+    row = Adoptable(
+        "fragile",
+        (Fragile,),
+        lambda _: (database("other_sql"), None),
+        lambda one: one.closed,
+        lambda one: one.answers("state", True),  # noqa: FBT003 - an answer
+    )
+    kept = Fragile(at="never")
+    with Watch(Limits(), ledger=Ledger()) as watch:
+        assert adopting.adopt(watch.ledger, [row]) == 1
+        kept.at = "state"
+        watch.tick()
+        (handle,) = watch.handles
+        assert handle.in_transaction is None
+        watch.tick()
+        assert (watch.handles, watch.failed) == ([], [])
+
+
+def test_a_pool_that_is_just_being_made_is_asked_again() -> None:
+    """Its constructor has not set all attributes yet; only what stays wrong is a fault."""
+    made = Fragile(at="never")
+    asked: list[object] = []
+
+    def places(one: Any) -> list[Place]:
+        asked.append(one)
+        if len(asked) == 1:
+            raise AttributeError("_pool")
+        return []
+
+    faults.take()
+    stock = AdoptableStock("fragile", (Fragile,), places, lambda _: (None, None))
+    row = Adoptable("fragile", (Fragile,), lambda _: (database("other_sql"), None), lambda _: False)
+    assert adopting.adopt(Ledger(), [row, stock]) == 1
+    assert (asked, faults.take()) == ([made, made], [])
 
 
 def test_beyond_the_first_two_hundred_nobody_looks_who_refers_to_them() -> None:

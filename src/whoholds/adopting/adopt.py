@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -18,8 +20,10 @@ from whoholds.ledger.referrer import Referrer
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from whoholds.ledger.database import Database
     from whoholds.ledger.ledger import Ledger
 
+_MOMENT_S = 0.001  # in which another thread ends what it is in the middle of: a close, a constructor
 _NOBODY = Held(Referrer("an object that cannot be seen"))
 _NOT_ASKED = Held(Referrer(f"an object that was not looked for, beyond the first {MOST}"))
 
@@ -93,9 +97,9 @@ class _Adoption:
         for stock in self._stocks:
             for one in _instances(objects, stock.types):
                 try:
-                    for place in stock.places(one):
+                    for place in _places_of(stock, one):
                         places[id(place.connection)] = (stock, place)
-                except Exception as error:  # noqa: BLE001 - a pool that is just being made, or of a version that differs
+                except Exception as error:  # noqa: BLE001 - a version of the library that differs
                     faults.note(error, f"{stock.driver}.adoptable")
         return places
 
@@ -122,7 +126,10 @@ class _Adoption:
         place: Place | None,
         pool: Pool | None,
     ) -> None:
-        where, pid = row.identify(one)
+        known = _read(row, one)
+        if known is None:
+            return
+        where, pid, in_transaction = known
         if place is not None and stock is not None:
             place = _now(stock, place)  # other threads lend and take back while the search runs
         lent = place is not None and place.lent
@@ -132,8 +139,8 @@ class _Adoption:
         seen = keepers is not None and keepers.handle is not None and keepers.seen
         handle = self.ledger.adopt(CONNECTION, row.driver, where, one, referrer, owner=owner, pool=pool)
         handle.backend_pid, handle.at_home = pid, pool is not None and not lent
-        handle.in_transaction = row.in_transaction(one)
-        self.ledger.ask_again(handle, row.is_closed, row.in_transaction if not seen else None, seen=seen)
+        handle.in_transaction = in_transaction
+        self.ledger.ask_again(handle, partial(_is_closed, row), partial(_state, row) if not seen else None, seen=seen)
         if keepers is not None and keepers.handle is not None:
             keepers.handle(one, handle)
         self._handles[id(one)] = handle
@@ -213,7 +220,7 @@ class LookAgain:
                 ended.append(handle)
                 del self._open[key]
             else:
-                handle.in_transaction = row.in_transaction(one)
+                handle.in_transaction = _state(row, one)
         now = self._ledger.clock()
         self._next = now + max(self.EVERY_S, self.SHARE * (now - began))
         return ended
@@ -231,7 +238,7 @@ def _now(stock: AdoptableStock, place: Place) -> Place:
     """The place as it is now; where its pool does not show it at this moment, as one at home."""
     for one in (place.at, place.connection, place.pool):
         if issubclass(type(one), stock.types):
-            for now in stock.places(one):
+            for now in _places_of(stock, one):
                 if now.connection is place.connection:
                     return now
     return place._replace(lent=False)
@@ -243,3 +250,43 @@ def _opens(row: Adoptable, one: Any) -> bool:
         return not row.is_closed(one)
     except Exception:  # noqa: BLE001 - an object whose constructor raised, or has not run yet
         return False
+
+
+def _is_closed(row: Adoptable, one: Any) -> bool:
+    return not _opens(row, one)
+
+
+# Other threads close connections and make pools meanwhile. Whether a connection is open, and the rest that is asked of
+# it, are two questions, and it may be closed between them: what then raises is no fault.
+
+
+def _read(row: Adoptable, one: Any, *, again: bool = True) -> tuple[Database, int | None, bool | None] | None:
+    """Where the connection leads, the server's process id, and its state; None if it was closed in the meantime."""
+    try:
+        return (*row.identify(one), row.in_transaction(one))
+    except Exception:
+        if not _opens(row, one):
+            return None
+        if not again:
+            raise
+    time.sleep(_MOMENT_S)  # in the middle of a close, it may still count as open
+    return _read(row, one, again=False)
+
+
+def _state(row: Adoptable, one: Any) -> bool | None:
+    """Whether a transaction is open on the connection; None where that cannot be read: a close may be under way."""
+    try:
+        return row.in_transaction(one)
+    except Exception:  # noqa: BLE001 - the next look finds it closed
+        return None
+
+
+def _places_of(stock: AdoptableStock, one: Any, *, again: bool = True) -> list[Place]:
+    """The places of a pool, or of a part of one."""
+    try:
+        return list(stock.places(one))
+    except Exception:
+        if not again:
+            raise
+    time.sleep(_MOMENT_S)  # it is just being made
+    return _places_of(stock, one, again=False)

@@ -106,8 +106,8 @@ def adoptable_stock() -> AdoptableStock:
     from asyncpg.pool import PoolConnectionHolder
 
     def places(holder: Any) -> Iterator[Place]:
-        if holder._con is not None:
-            yield Place(holder._pool, holder._con, lent=not holder.is_idle(), at=holder)
+        if (connection := holder._con) is not None:  # once: another thread may close it
+            yield Place(holder._pool, connection, lent=not holder.is_idle(), at=holder)
 
     return AdoptableStock(
         "asyncpg.pool",

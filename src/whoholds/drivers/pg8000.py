@@ -49,7 +49,10 @@ def adoptable() -> Adoptable:
 
     def identify(connection: Any) -> tuple[Database, int | None]:
         key: bytes | None = connection._backend_key_data
-        peer: Any = connection._usock.getpeername()
+        try:
+            peer: Any = connection._usock.getpeername()
+        except OSError:  # the server has ended the connection
+            peer = ""
         host, port = peer[:2] if isinstance(peer, tuple) else (str(peer).rpartition("/")[0], None)
         user = connection.user
         user = user.decode("utf-8", "replace") if isinstance(user, bytes) else str(user)

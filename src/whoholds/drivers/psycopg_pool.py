@@ -65,8 +65,10 @@ def adoptable() -> AdoptableStock:
     def places(one: Any) -> Iterator[Place]:
         if issubclass(type(one), pools):
             yield from (Place(one, connection, lent=False) for connection in list(one._pool))
-        elif getattr(one, "_pool", None) is not None:
-            yield Place(one._pool, one, lent=True)
+        else:
+            pool = getattr(one, "_pool", None)  # once: another thread may give the connection back
+            if pool is not None:
+                yield Place(pool, one, lent=True)
 
     return AdoptableStock(
         "psycopg_pool",

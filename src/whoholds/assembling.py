@@ -109,10 +109,11 @@ def _prepare(ledger: Ledger, limits: Limits) -> None:
         ledger.on_locked = note.of_lockout
 
 
-def begin(running: Watch, added: Iterable[Driver], added_outputs: Iterable[Output]) -> None:
+def begin(running: Watch, added: Iterable[tuple[Driver, str]], added_outputs: Iterable[Output]) -> None:
     """Start the Watch with the outputs that were added in code, and enter its drivers.
 
-    Those `added` in code are entered now, the others when their modules are imported.
+    Those `added` in code, each with the name of its library, are entered now, the others when their modules are
+    imported.
     """
     running.outputs += added_outputs
     frames.shown_below_here()
@@ -120,8 +121,8 @@ def begin(running: Watch, added: Iterable[Driver], added_outputs: Iterable[Outpu
     running.start()
     for module, where in table.DRIVERS.items():
         _enter_when_imported(running, module, partial(imported, where))
-    for driver in added:
-        running.enter(driver)
+    for driver, library in list(added):
+        running.enter(driver, library)
     in_file = running.limits.config and not os.environ.get("WHOHOLDS_WATCH", "").strip()
     for module in running.limits.watch:
         if not (in_file or is_installed(module)):  # a file may serve several programs, not all with every module

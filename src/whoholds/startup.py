@@ -79,7 +79,7 @@ def _begun(settings: Settings, *, adopts: bool) -> Watch:
     watch = assembled(limits, _predicates)
     _current.append(watch)
     attending.attend(watch)
-    begin(watch, _added, _added_outputs)
+    begin(watch, _added.values(), _added_outputs)
     if adopts:
         adopt(watch.ledger)
     _listen_for_dump(limits)
@@ -161,7 +161,7 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
         return
     running = assembled(limits, _predicates, in_block=True)
     attending.attend(running)
-    begin(running, _added, _added_outputs)
+    begin(running, _added.values(), _added_outputs)
     try:
         yield running
     finally:
@@ -214,20 +214,28 @@ def warn_caller(findings: Iterable[Finding]) -> None:
     warn.warn_caller(findings)
 
 
-_added: list[Driver] = []
+_added: dict[object, tuple[Driver, str]] = {}  # by the library's name or the id of what was given; setdefault is atomic
 _added_outputs: list[Output] = []
 
 
-def add_driver(driver: Driver) -> None:
+def add_driver(driver: Driver, library: str = "") -> None:
     """Add a driver to the Watch that runs and to those that start later.
+
+    `library` is the module that the driver watches. Of several drivers for one library the first counts, and a driver
+    that was added already is not added again.
 
     If the environment asks for a Watch that has not started yet, for no library that it waits for has been imported,
     it starts now.
     """
+    _add(library or id(driver), driver, library)
+
+
+def _add(key: object, driver: Driver, library: str) -> None:
     running = watches()
-    _added.append(driver)
-    for watch in running:
-        watch.enter(driver)
+    entry = (driver, library)
+    if _added.setdefault(key, entry) is entry:
+        for watch in running:
+            watch.enter(driver, library)
     _start_if_asked()
 
 
@@ -258,14 +266,15 @@ def watch_module(module: ModuleType, system: str = "") -> None:
 
     `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …), by default the module's
     name. Raises TypeError if the module has no `connect`, and ValueError if it has a driver, for each of its
-    connections would count twice. A module that `WHOHOLDS_WATCH` names is watched already, and nothing is done.
+    connections would count twice. A module that was given before, that `WHOHOLDS_WATCH` names, or that an added driver
+    watches, is watched already, and nothing is done.
     """
-    library = _watched_already(module.__name__)
-    if not library and any(module.__name__ in running.limits.watch for running in watches()):
-        return
+    name = module.__name__
+    library = _watched_already(name)
     if library:
-        raise ValueError(f"watch_module({module.__name__}): {library} is watched already by whoholds' own driver")
-    add_driver(driver_for(module, system))
+        raise ValueError(f"watch_module({name}): {library} is watched already by whoholds' own driver")
+    if name not in _added and not any(name in running.limits.watch for running in watches()):
+        _add(id(module), driver_for(module, system), name)
 
 
 def _watched_already(module: str) -> str:

@@ -7,13 +7,15 @@ import copy
 import gc
 import inspect
 import json
+import sys
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
 
+import whoholds
 from tests.needs import needed
 from whoholds.analysis.blame import user_index
 from whoholds.analysis.frames import frame_at
@@ -335,3 +337,77 @@ def test_a_proxy_goes_by_the_name_of_what_it_stands_before() -> None:
     bare = program()
     with watching(module):
         assert program() == bare
+
+
+def held_by(module: ModuleType) -> tuple[int, list[str]]:
+    """How many handles one connection is, and what is found, in a watch of a clean program."""
+    with whoholds.watch(outputs=(), every=3600) as watch:
+        whoholds.watch_module(module)
+        whoholds.watch_module(module, "other.system")
+        connection = module.connect()
+        held = len(watch.handles)
+        connection.close()
+    return held, [finding.rule for finding in watch.findings]
+
+
+def test_a_module_is_watched_once_in_each_of_many_watches() -> None:
+    """Given again and again, also with other arguments: one connection is one handle, and the module gets its name back."""
+    from whoholds.testing.fakes import fake_dbapi
+
+    module = fake_dbapi()
+    bare = module.connect
+    assert [held_by(module) for _ in range(30)] == [(1, [])] * 30
+    assert module.connect is bare
+
+
+def test_two_modules_of_one_name_are_both_watched() -> None:
+    """Fakes of two tests have the same name."""
+    from whoholds.testing.fakes import fake_dbapi
+
+    assert [held_by(fake_dbapi()) for _ in range(2)] == [(1, [])] * 2
+
+
+def test_a_driver_that_was_added_for_a_library_is_the_only_one() -> None:
+    """A third party's, by `add_driver`: neither a second one nor `watch_module` makes a handle more."""
+    from whoholds import startup
+    from whoholds.testing.fakes import fake_dbapi
+
+    module = fake_dbapi()
+    module.__name__ = "theirs"
+    for _ in range(2):
+        startup.add_driver(driver_for(module), "theirs")
+    assert held_by(module) == (1, [])
+
+
+def test_a_module_that_is_watched_by_its_name_is_watched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`watch_module` before a watch whose settings name the module."""
+    from whoholds.testing.fakes import fake_dbapi
+
+    module = fake_dbapi()
+    module.__name__ = "bytheirname"
+    monkeypatch.setitem(sys.modules, "bytheirname", module)
+    whoholds.watch_module(module)
+    with whoholds.watch(outputs=(), every=3600, watch="bytheirname") as watch:
+        connection = module.connect()
+        assert len(watch.handles) == 1
+        connection.close()
+
+
+def test_watches_within_watches_do_not_slow_a_connect_down() -> None:
+    """Each wraps the proxy of the one before; a connection without attributes of its own is asked once."""
+
+    class Bare:
+        __slots__ = ("__weakref__",)
+
+        def cursor(self) -> None:
+            """Be a connection."""
+
+        def close(self) -> None:
+            """Close nothing."""
+
+    module = module_of(Bare)
+    with ExitStack() as stack:
+        watches = [stack.enter_context(watching(module)) for _ in range(24)]
+        connection = module.connect()
+        assert [len(watch.handles) for watch in watches] == [1] * 24
+        connection.close()

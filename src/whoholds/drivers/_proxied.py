@@ -8,7 +8,7 @@ that a watched library opens further in (aiopg's is psycopg2's) is left to that 
 from __future__ import annotations
 
 import inspect
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import repeat
 from types import MethodDescriptorType
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from whoholds.drivers._importlib_bootstrap.proxy_calls import (
     to_come,
     wait,
 )
-from whoholds.drivers._proxies import as_itself, proxy_class
+from whoholds.drivers._proxies import as_itself, behind, proxy_class
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.handle import CONNECTION, UNSEEN
 from whoholds.ledger.here import OPENED_ABOVE, OpenedFor, opened_for
@@ -51,7 +51,29 @@ _CLOSES = ("close", "ensure_closed", "aclose")
 
 @contextmanager
 def watching(ledger: Ledger, module: ModuleType, target: Callable[..., Database]) -> Iterator[None]:
-    """Watch `module` while the block lasts; `target(args, kwargs)` returns the Database that `connect` is asked for."""
+    """Watch `module` while the block lasts; `target(args, kwargs)` returns the Database that `connect` is asked for.
+
+    A module that writes to this ledger already is left as it is: each of its connections would count twice.
+    """
+    key = (id(ledger), id(module))  # both live as long as the block
+    with ExitStack() as stands:
+        me = object()
+        stands.callback(_forget, key, me)
+        if _stand.setdefault(key, me) is me:
+            stands.enter_context(_connects(ledger, module, target))
+        yield
+
+
+_stand: dict[tuple[int, int], object] = {}  # which driver stands before which module; setdefault is one C call
+
+
+def _forget(key: tuple[int, int], me: object) -> None:
+    if _stand.get(key) is me:
+        del _stand[key]
+
+
+@contextmanager
+def _connects(ledger: Ledger, module: ModuleType, target: Callable[..., Database]) -> Iterator[None]:
     original = module.connect
     wrapped = _async_connect if _is_coroutine_function(original) else _connect
     ours = wrapped(_Connects(ledger, module.__name__, target), original)
@@ -244,9 +266,10 @@ def _is_watched_within(connection: Any) -> bool:
     """Whether the connection has another as an attribute that has a handle, as aiopg's has one of psycopg2's.
 
     Called in the user's thread: it reads only what an object's `__dict__` holds and whether its class has a slot of
-    ours, and never asks the object for an attribute.
+    ours, and never asks the object for an attribute. Where another watch has wrapped the connection in a proxy, the
+    connection itself is asked: each proxy would ask what it wraps twice, and many layers for ever.
     """
-    values = list(_names_of(connection).values())
+    values = list(_names_of(behind(connection)).values())
     return any("_whoholds" in names for one in values for names in (_names_of(one), *map(vars, type(one).__mro__)))
 
 

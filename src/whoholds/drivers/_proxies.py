@@ -17,6 +17,13 @@ def proxy_class(kind: type, names: dict[str, Any]) -> Any:
     )
 
 
+def behind(thing: Any) -> Any:
+    """What `thing` stands for if it is a proxy of ours, or a proxy of a proxy; otherwise `thing`."""
+    while vars(type(thing)).get("__reduce_ex__") is _reduce:
+        thing = thing.__wrapped__
+    return thing
+
+
 def as_itself(self: Any, result: Any) -> Any:
     """`self` where `result` is the object that the proxy `self` wraps, otherwise `result`."""
     return self if result is self.__wrapped__ else result

@@ -23,7 +23,7 @@ from whoholds.hooks import lazily
 from whoholds.hooks import spawning as spawn
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
-from whoholds.plugins import is_quiet_in_blocks
+from whoholds.plugins import is_quiet_in_blocks, name_of
 from whoholds.settings.limits import OUTPUTS, Limits
 from whoholds.settings.matching import nearest
 from whoholds.watching.aside import failure
@@ -70,12 +70,34 @@ def _add_outputs(running: Watch, *, in_block: bool) -> None:
         except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from reporting
             running.stand_aside("output-failed", f"output {name} is switched off: {failure(error)}")
         else:
-            if not (in_block and is_quiet_in_blocks(ready)):
-                running.outputs.append(ready)
+            is_quiet = in_block and is_quiet_in_blocks(ready)
+            (running.quiet if is_quiet else running.outputs).append(ready)
     if not in_block:
         running.fallback = partial(_stderr, limits)
         if running.failed and not running.outputs:
             running.outputs.append(_stderr(limits))
+
+
+def speak_up(running: Watch) -> None:
+    """From now on the Watch of a block says what it finds to the outputs, too, that a block does without."""
+    for ready in running.quiet:
+        if ready in running.outputs:
+            continue
+        running.outputs.append(ready)
+        listen = getattr(ready, "begin", None)
+        if listen is not None:
+            try:
+                listen(running.ledger)
+            except Exception as error:  # noqa: BLE001 - one output's fault must not keep the others from reporting
+                running.outputs.remove(ready)
+                running.stand_aside("output-failed", f"output {name_of(ready)} is switched off: {failure(error)}")
+
+
+def keep_quiet(running: Watch) -> None:
+    """Take back what `speak_up` has done."""
+    for ready in running.quiet:
+        if ready in running.outputs:
+            running.outputs.remove(ready)
 
 
 def _remember_habits(running: Watch) -> None:

@@ -23,7 +23,7 @@ def _start(module: object) -> None:  # noqa: ARG001 - which library it was makes
     imports.before_first_foreign(None)
     from whoholds import startup
 
-    startup.from_environment(with_first_library=True)
+    startup.begin_by_itself()
 
 
 def _watch_spawning(module: object) -> None:  # noqa: ARG001 - threading, which everything imports that starts owners

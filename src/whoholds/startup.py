@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING
 
 from whoholds import registry
 from whoholds.analysis import frames
-from whoholds.assembling import adopt, assembled, begin, driver_for
+from whoholds.assembling import adopt, assembled, begin, driver_for, keep_quiet, speak_up
 from whoholds.drivers import table
 from whoholds.hooks import exits as leaving
 from whoholds.hooks import forks, signals
 from whoholds.hooks import imports as waiting
 from whoholds.hooks import spawning as spawn
+from whoholds.ledger import here
+from whoholds.ledger.scope import WATCH
+from whoholds.ledger.scope import current as current_scope
 from whoholds.reporting.losses import LOST, mark
+from whoholds.scopes import Block, left_in
 from whoholds.settings.config import limits_from
 from whoholds.settings.matching import WrongSetting
 from whoholds.switch import OFF, is_on, stands_aside
@@ -23,6 +27,7 @@ from whoholds.text.streams import say
 from whoholds.watching import attending
 from whoholds.watching.aside import failure
 from whoholds.watching.running import current, watches
+from whoholds.watching.users import Use, turn, users
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
@@ -38,10 +43,9 @@ if TYPE_CHECKING:
     from whoholds.watching.holders import Holders
 
 
-_current: list[Watch] = []  # the watch that was started for the process, if there is one
-_asked: list[bool] = []  # [True] once a watch for the process was started, or failed to start
+_process: list[Use] = []  # the use of `start`, until `stop`
+_asked: list[bool] = []  # [True] once a watch for the process was started, failed to start, or was stopped
 _predicates: list[Predicate] = []
-_signals: list[Callable[[], None]] = []  # each call restores a signal's handler
 
 
 def from_environment(*, with_first_library: bool = False) -> Watch | None:
@@ -68,22 +72,78 @@ def start(**settings: Unpack[Settings]) -> Watch:
 
 
 def _begun(settings: Settings, *, adopts: bool) -> Watch:
-    if _current:
-        if settings:
-            _current[0].use(_current[0].limits.with_settings(**settings))
-        return _current[0]
     _asked[:] = [True]
-    limits = limits_for(**settings)
-    if stands_aside():
-        return Watch(limits)
-    watch = assembled(limits, _predicates)
-    _current.append(watch)
-    attending.attend(watch)
-    begin(watch, _added.values(), _added_outputs)
-    if adopts:
-        adopt(watch.ledger)
-    _listen_for_dump(limits)
-    return watch
+    with turn():
+        for use in _process:
+            if use.watch is not None and use.watch.ledger.active and use in users(use.watch):
+                _apply(use, use.watch, settings)
+                return use.watch
+        _process.clear()  # its watch has ended with the process, after whose end somebody starts another
+        use = Use()
+        return _join(use, settings, adopts=adopts, enlist=_process)
+
+
+def _join(
+    use: Use, settings: Settings, *, adopts: bool = False, in_block: bool = False, enlist: list[Use] | None = None
+) -> Watch:
+    """The Watch that `use` uses from now on: the running one, with these settings, or one that begins.
+
+    In its turn. The use is noted in `enlist` before anything begins that a signal's handler could interrupt. Raises
+    `WrongSetting` and TypeError.
+    """
+    for ended in [watch for watch in watches() if not watch.ledger.active]:  # its end was interrupted
+        attending.leave(ended)
+    running = current()
+    is_new = running is None
+    if running is None:
+        limits = limits_for(**settings)
+        if stands_aside():
+            return Watch(limits)
+        running = assembled(limits, _predicates, in_block=in_block)
+        use.begin(running)
+        if settings:
+            use.has_set(_without_settings(limits), limits, settings)
+    else:
+        limits = running.limits.with_settings(**settings)  # a wrong one raises before the watch is used
+        use.begin(running)
+        _apply(use, running, settings)
+    if enlist is not None:
+        enlist.append(use)
+    if is_new:
+        attending.attend(running)
+        begin(running, _added.values(), _added_outputs)
+        if adopts:
+            adopt(running.ledger)
+    elif not in_block:
+        use.undo.append(partial(keep_quiet, running))
+        speak_up(running)
+    if not in_block:
+        _listen_for_dump(use, running.limits)
+    return running
+
+
+def _apply(use: Use, running: Watch, settings: Settings) -> None:
+    if settings:
+        before = running.limits
+        running.use(before.with_settings(**settings))
+        use.has_set(before, running.limits, settings)
+
+
+def _without_settings(limits: Limits) -> Limits:
+    """The settings of the environment, with those of `limits` that only a start can change."""
+    try:
+        return limits_from(environment()).fixed_by(limits)
+    except WrongSetting:  # of the environment, and given in code
+        return limits
+
+
+def begin_by_itself() -> None:
+    """Start the watch that the environment asks for, because the first library has come.
+
+    After a start in code the program decides, also if it has stopped its watch since then.
+    """
+    if not _asked:
+        from_environment(with_first_library=True)
 
 
 def limits_for(**settings: Unpack[Settings]) -> Limits:
@@ -127,7 +187,8 @@ def environment() -> dict[str, str]:
 def stop() -> list[Finding]:
     """Take a last look, give every name of every library back, and return the findings.
 
-    Each finding is a Python warning, too.
+    Each finding is a Python warning, too. If a `with whoholds.watch()` block goes on, the Watch goes on until its end.
+    After a stop, nothing starts by itself, also with `WHOHOLDS` set.
     """
     said = take_out()
     warn_caller(said)
@@ -136,12 +197,11 @@ def stop() -> list[Finding]:
 
 def take_out() -> list[Finding]:
     """The same as `stop`, without the Python warnings: for a caller that is not the program."""
-    if not _current:
-        return []
-    watch = _current.pop()
-    while _signals:
-        _step(watch, _signals.pop())
-    return _stopped(watch)
+    _asked[:] = [True]
+    said: list[Finding] = []
+    for use in _process.copy():
+        said += let_go(use)
+    return said
 
 
 @contextmanager
@@ -149,38 +209,56 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
     """Watch while the block lasts: `with whoholds.watch() as watch:`. Findings at its end are Python warnings.
 
     If the process is watched already, the block gets the running Watch, with these settings while it lasts, and at its
-    end what it opened is judged. Raises `WrongSetting` and TypeError.
+    end what it opened is judged. The Watch lives until the last block that uses it ends, and until `stop` if the
+    program has called `start`. Raises `WrongSetting` and TypeError.
     """
-    if watches():
-        with _within(watches()[-1], settings) as running:
-            yield running
-        return
-    limits = limits_for(**settings)
-    if stands_aside():
-        yield Watch(limits)
-        return
-    running = assembled(limits, _predicates, in_block=True)
-    attending.attend(running)
-    begin(running, _added.values(), _added_outputs)
+    block = Block("the watch", WATCH, current_scope(here.current_owner()))
+    use = Use(block)
     try:
+        with turn():
+            running = _join(use, settings, in_block=True)
+        block.enter()
         yield running
     finally:
-        warn_caller(_stopped(running))
+        block.leave()
+        warn_caller(let_go(use))
 
 
-@contextmanager
-def _within(running: Watch, settings: Settings) -> Iterator[Watch]:
-    from whoholds.scopes import scope
+def hold(**settings: Unpack[Settings]) -> Use:
+    """Use the running Watch, or one that begins, until `let_go`: as `start` does, but the program's `stop` leaves it.
 
-    before = running.limits
-    if settings:
-        running.use(before.with_settings(**settings))
-    try:
-        with scope("the watch"):
-            yield running
-    finally:
-        if settings:
-            running.use(before)
+    Raises `WrongSetting` and TypeError.
+    """
+    use = Use()
+    with turn():
+        _join(use, settings, adopts=True)
+    return use
+
+
+def let_go(use: Use) -> list[Finding]:
+    """End one use of the Watch, and with the last one the Watch. Returns the findings of the last look.
+
+    Where others go on using it, a block is judged for what it has opened. A second call returns an empty list.
+    """
+    running = use.watch
+    if running is None or use not in users(running):
+        return []
+    said: list[Finding] = []
+    if users(running) != [use]:
+        _step(running, lambda: said.extend(running.tick() if use.scope is None else left_in(use.scope, running)))
+    with turn():
+        try:
+            while use.undo:
+                _step(running, use.undo.pop())
+            if users(running) == [use]:
+                said += _stopped(running)
+            else:
+                _step(running, use.give_settings_back)
+        finally:
+            use.end()
+            if use in _process:
+                _process.remove(use)
+    return said
 
 
 def _stopped(running: Watch) -> list[Finding]:
@@ -189,11 +267,12 @@ def _stopped(running: Watch) -> list[Finding]:
     The other steps are taken all the same.
     """
     said: list[Finding] = []
-    _step(running, lambda: attending.leave(running))
     for enter in running.waits:
         _step(running, partial(waiting.forget, enter))
+    _step(running, lambda: attending.rest(running))
     _step(running, lambda: said.extend(running.stop()))
-    if not _current and not watches():
+    _step(running, lambda: attending.leave(running))  # last: whoever comes earlier finds it, and makes no second one
+    if not watches():
         for give_back in (spawn.forget, leaving.forget, forks.forget, signals.leave):
             _step(running, give_back)
         frames.shown_below(None)
@@ -303,8 +382,8 @@ def ignore(predicate: Predicate) -> Predicate:
     return predicate
 
 
-def _listen_for_dump(limits: Limits) -> None:
+def _listen_for_dump(use: Use, limits: Limits) -> None:
     if limits.dump_signal:
         from whoholds.watching.holders import dump_on_signal
 
-        _signals.append(dump_on_signal(limits.dump_signal, holders))
+        use.undo.append(dump_on_signal(limits.dump_signal, holders))

@@ -12,7 +12,7 @@ from whoholds.analysis.blame import kind_at, library_path, user_index
 from whoholds.analysis.frames import frame_at
 from whoholds.ledger.opener import opener_of
 from whoholds.ledger.origin import function_at
-from whoholds.ledger.scope import JUDGED
+from whoholds.ledger.scope import JUDGED, naming
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
@@ -66,8 +66,9 @@ def work_of(handles: Iterable[Handle]) -> str:
 
 
 def _name_of(handle: Handle) -> str:
-    if handle.scope is not None:  # a test's report is below the test's name anyway
-        return "" if handle.scope.kind in JUDGED else str(handle.scope.name)
+    scope = naming(handle.scope)
+    if scope is not None:  # a test's report is below the test's name anyway
+        return "" if scope.kind in JUDGED else str(scope.name)
     return _span_name(handle) or _called_function(handle) or _owners_name(handle.owner)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 JUDGED = ("test", "fixture", "block")  # these are ended by a test's tools, and cover the scopes entered in them
 
+WATCH = "watch"  # the kind of the scope of a block of `whoholds.watch`
+
 any_yet = False  # whether there was any Scope: until then nobody needs to look for one
 
 # anyio runs the coroutines of all tests in one task that the first of them started: that task belongs to nobody.
@@ -38,6 +40,13 @@ class Scope:
 
     def __repr__(self) -> str:
         return f"<{self.kind} {self.name}>"
+
+
+def naming(scope: Scope | None) -> Scope | None:
+    """The scope whose name says what work is done: a block of `whoholds.watch` stands for no work of its own."""
+    if scope is not None and scope.kind == WATCH:
+        return scope.around[0] if scope.around else None
+    return scope
 
 
 entered_scope: ContextVar[Scope | None] = ContextVar("whoholds_scope", default=None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from whoholds.ledger.handle import CHECKOUT
 from whoholds.ledger.opener import opener_of
+from whoholds.ledger.scope import naming
 from whoholds.reporting.records import here_record, iso, line_record, stack_record
 from whoholds.text.redact import shown_name
 from whoholds.text.sql import sanitise
@@ -99,10 +100,11 @@ def handle_record(handle: Handle, snapshot: Snapshot) -> dict[str, Any]:
         record["in_transaction"] = True
     if handle.pool is not None:
         record["pool"] = handle.pool.key
-    if handle.scope is not None:
-        record["scope"] = shown_name(handle.scope.name)
-        if handle.scope.around:
-            record["within"] = shown_name(handle.scope.around[-1].name)
+    scope = naming(handle.scope)
+    if scope is not None:
+        record["scope"] = shown_name(scope.name)
+        if scope.around:
+            record["within"] = shown_name(scope.around[-1].name)
     opener = opener_of(handle)
     if opener is not None and opener[0] is not None:
         record["trace_id"], record["span_id"] = f"{opener[0].trace_id:032x}", f"{opener[0].span_id:016x}"

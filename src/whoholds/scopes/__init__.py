@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whoholds.analysis.finding import Finding
+    from whoholds.watching.watch import Watch
 
 
 @contextmanager
@@ -51,7 +52,7 @@ def _over(ended: Scope) -> None:
     Raises nothing except a warning that a filter of the program turns into an exception.
     """
     try:
-        findings = _left_in(ended)
+        findings = left_in(ended, running.current())
     except Exception as error:  # noqa: BLE001 - our fault must not replace what the block gives or raises
         faults.note(error, "whoholds.scope")
         return
@@ -61,8 +62,33 @@ def _over(ended: Scope) -> None:
         warn_caller(findings)
 
 
-def _left_in(ended: Scope) -> list[Finding]:
-    watch = running.current()
+def left_in(ended: Scope, watch: Watch | None) -> list[Finding]:
+    """The findings of `watch` about what was opened in the scope and is open at its end."""
     if watch is None or not any(handle.scope is ended for handle in watch.handles):
         return []
-    return [finding for finding in watch.end(Ending("scope", ended.name, ended)) if finding.scope == ended.name]
+    said = watch.end(Ending("scope", ended.name, ended))
+    return [one for one in said if one.scope == ended.name and any(handle.scope is ended for handle in one.handles)]
+
+
+class Block(Scope):
+    """The scope of one `with whoholds.watch()`, entered while it lasts.
+
+    Blocks may end in another order than they began in, and in another context: what a block leaves behind is the
+    innermost one that still lasts.
+    """
+
+    __slots__ = ("before", "over")
+
+    def enter(self) -> None:
+        """What this task or thread opens from now on belongs to the block."""
+        self.over = False
+        self.before = entered_scope.get()
+        entered_scope.set(self)
+
+    def leave(self) -> None:
+        """The block ends. A block that was not entered may be left, too."""
+        self.over = True
+        innermost = entered_scope.get()
+        while isinstance(innermost, Block) and innermost.over:
+            innermost = innermost.before
+        entered_scope.set(innermost)

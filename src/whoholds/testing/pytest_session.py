@@ -8,7 +8,6 @@ The file is long because pytest's hooks share the state of one run.
 from __future__ import annotations
 
 import os
-import warnings
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -63,6 +62,7 @@ if TYPE_CHECKING:
     from whoholds.analysis.finding import Finding
     from whoholds.settings.limits import Limits
     from whoholds.testing.verdict import Verdict
+    from whoholds.watching.users import Use
     from whoholds.watching.watch import Watch
 
 
@@ -104,7 +104,7 @@ class Session:
         for runner in RUNNERS:
             never_blame(runner)
         self._shown_before = shown_below(str(config.rootpath))  # a run within a test has a folder of its own
-        self._ours = False
+        self._use: Use | None = None  # of a watch that the suite has begun
         self._limits: Limits | None = None  # the settings that the watch had before the suite, if it ran already
         self._picture: Picture | None = None
         self._quiet: list[Any] = []  # outputs that stand aside while the suite runs
@@ -127,11 +127,11 @@ class Session:
     def _start(self, config: pytest.Config) -> None:
         settings = settings_from(config)
         running = current()
-        self._ours = running is None
         if running is None:
             wanted = is_on(os.environ.get("WHOHOLDS", ""))
             settings["outputs"] = startup.limits_for(**settings).outputs if wanted else ()
-            running = startup.start(**settings)
+            self._use = startup.hold(**settings)  # which a stop of the tests' own leaves
+            running = self._use.watch
         else:
             self._limits = running.limits
             running.use(running.limits.with_settings(**settings))
@@ -157,10 +157,8 @@ class Session:
         watch.outputs.extend(self._quiet)
         if self._limits is not None:
             watch.use(self._limits)
-        if self._ours and current() is watch:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                startup.stop()
+        if self._use is not None:
+            startup.let_go(self._use)
 
     # --- the demands on tests -----------------------------------------------------------------------------------
 

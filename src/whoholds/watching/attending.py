@@ -69,6 +69,12 @@ def leave(watch: Watch) -> None:
         attended.remove(entry)
 
 
+def rest(watch: Watch) -> None:
+    """Stop the ticking thread of `watch` until the next opening."""
+    for entry in [entry for entry in attended if entry[0] is watch]:
+        entry[1].stop()
+
+
 def hook() -> None:
     """Install the hooks for forks, for the normal exit, and for exits that run no `atexit` handlers."""
     exits.watch()

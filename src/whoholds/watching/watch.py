@@ -73,6 +73,7 @@ class Watch:
         self.history.habits = Habits() if self.limits.learn else None
         self.repeats = Repeats(self.limits.repeat)
         self.outputs: list[Output] = list(outputs)
+        self.quiet: list[Output] = []  # outputs that a block does without, for whoever uses its watch and is no block
         self.fallback: Callable[[], Output] | None = None  # makes the output to use when no other reports any more
         self.asides = Asides()
         self.intended = Intended(self.limits.ignore, self.asides)
@@ -122,6 +123,8 @@ class Watch:
             entered.__enter__()
             self._entered.append(entered)
             self.history.drivers[library or name] = True
+            if not self.ledger.active:  # stopped meanwhile, by a signal's handler or while a library was imported
+                self._undo()
         except Exception as error:
             if faults.is_the_programs(error):
                 raise

@@ -224,15 +224,14 @@ def watch(**settings: Unpack[Settings]) -> Iterator[Watch]:
         warn_caller(let_go(use))
 
 
-def hold(**settings: Unpack[Settings]) -> Use:
+def hold(**settings: Unpack[Settings]) -> tuple[Use, Watch]:
     """Use the running Watch, or one that begins, until `let_go`: as `start` does, but the program's `stop` leaves it.
 
     Raises `WrongSetting` and TypeError.
     """
     use = Use()
     with turn():
-        _join(use, settings, adopts=True)
-    return use
+        return use, _join(use, settings, adopts=True)
 
 
 def let_go(use: Use) -> list[Finding]:

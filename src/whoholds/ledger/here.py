@@ -274,7 +274,7 @@ def _bare_owner(ident: int) -> Owner:
     """The owner where `threading` knows no thread: one that C code started."""
     main = "threading" not in sys.modules
     owner = _bare.get(ident)
-    if owner is None or owner.ended_at is not None:  # a look saw that thread end: its ident was given out again
+    if owner is None or owner.life is None or owner.life() is None:  # it is of an earlier thread with the same ident
         if len(_bare) > _MANY:
             _bare.clear()
         owner = Owner("thread", "MainThread" if main else f"thread {ident}", None, ident, None)

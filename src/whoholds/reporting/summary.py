@@ -196,7 +196,7 @@ class Contents:
         process = self.process_of(record)
         if record.get("how") == "open":
             self._leaving.setdefault(process, Counter())[driver] += 1
-        if record.get("adopted") is not True or not self._left.get(process, {}).get(driver):
+        if record.get("adopted") is not True or not self._left.get(process, Counter())[driver]:
             return True
         self._left[process][driver] -= 1
         return False
@@ -263,8 +263,9 @@ class Contents:
     def _new_of(self, process: Process, held: dict[str, Any]) -> int:
         """How many connections of this `open` record no watch before has told of."""
         lines = [line for line in held["lines"] if line["kind"] == "connection"]
-        adopted = sum(line["count"] for line in lines if line.get("opened") is None)
-        return sum(line["count"] for line in lines) - min(adopted, self._left.get(process, Counter()).total())
+        adopted: int = sum(line["count"] for line in lines if line.get("opened") is None)
+        count: int = sum(line["count"] for line in lines)
+        return count - min(adopted, sum(self._left.get(process, Counter()).values()))
 
     @property
     def run(self) -> Run:

@@ -130,8 +130,7 @@ class Session:
         if running is None:
             wanted = is_on(os.environ.get("WHOHOLDS", ""))
             settings["outputs"] = startup.limits_for(**settings).outputs if wanted else ()
-            self._use = startup.hold(**settings)  # which a stop of the tests' own leaves
-            running = self._use.watch
+            self._use, running = startup.hold(**settings)  # which a stop of the tests' own leaves
         else:
             self._limits = running.limits
             running.use(running.limits.with_settings(**settings))

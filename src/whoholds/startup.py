@@ -343,11 +343,13 @@ def watch_module(module: ModuleType, system: str = "") -> None:
     With `WHOHOLDS` set the Watch starts now at the latest.
 
     `system` is OpenTelemetry's `db.system.name` (`microsoft.sql_server`, `oracle.db`, …), by default the module's
-    name. Raises TypeError if the module has no `connect`, and ValueError if it has a driver, for each of its
+    name. Raises TypeError if it is no module or has no `connect`, and ValueError if it has a driver, for each of its
     connections would count twice. A module that was given before, that `WHOHOLDS_WATCH` names, or that an added driver
     watches, is watched already, and nothing is done.
     """
-    name = module.__name__
+    name = getattr(module, "__name__", None)
+    if not isinstance(name, str):
+        raise TypeError(f"watch_module takes a module, got {module!r}; import it first, or name it in WHOHOLDS_WATCH")
     library = _watched_already(name)
     if library:
         raise ValueError(f"watch_module({name}): {library} is watched already by whoholds' own driver")
@@ -375,8 +377,11 @@ def holders() -> Holders:
 def ignore(predicate: Predicate) -> Predicate:
     """Mark findings for which `predicate(finding)` is true as intended, so that they are not reported.
 
-    Returns `predicate`, and so can be used as a decorator.
+    Returns `predicate`, and so can be used as a decorator. Raises TypeError if it cannot be called.
     """
+    if not callable(predicate):
+        takes = "a function that takes a finding; WHOHOLDS_IGNORE takes rules as text"
+        raise TypeError(f"whoholds.ignore takes {takes}, got {predicate!r}")
     _predicates.append(predicate)
     return predicate
 

@@ -168,4 +168,4 @@ def test_no_text_becomes_markup() -> None:
         assert "<script" not in shown
         assert "\x1b" not in shown
     assert "&lt;script&gt;" in holders._repr_html_()
-    assert "nothing is held" in holders_of(None)._repr_html_()
+    assert "this process is not watched" in holders_of(None)._repr_html_()

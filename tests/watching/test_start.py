@@ -11,7 +11,7 @@ from whoholds.settings.limits import Limits
 from whoholds.settings.matching import Threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from whoholds.watching.watch import Watch
 
@@ -79,3 +79,25 @@ def test_a_block_has_its_settings_for_as_long_as_it_lasts(running: Watch) -> Non
         assert watch is running
         assert watch.limits.too_many == Threshold(2)
     assert running.limits.too_many == Threshold(20)
+
+
+def test_what_an_unwatched_process_holds_is_not_known() -> None:
+    """It is not said to hold nothing."""
+    assert "this process is not watched, so nothing is known" in str(whoholds.holders())
+    with whoholds.watch(outputs=(), every=3600):
+        assert str(whoholds.holders()) == "whoholds: nothing is held"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: whoholds.ignore("left-open@shop.py"), "takes a function that takes a finding"),  # type: ignore[arg-type]
+        (lambda: whoholds.ignore(3), "got 3"),  # type: ignore[arg-type]
+        (lambda: whoholds.watch_module("oracledb"), "takes a module, got 'oracledb'; import it first"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_wrong_argument_is_named_at_the_call(call: Callable[[], object], words: str) -> None:
+    """And not at a later look."""
+    with pytest.raises(TypeError) as raised:
+        call()
+    assert words in str(raised.value)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from whoholds.watching.watch import Watch
 
 
+UNWATCHED = "this process is not watched, so nothing is known: set WHOHOLDS=1, or call whoholds.start()"
+
+
 class Holders:
     """The handles that are held at one moment. Iterating gives the handles, oldest first; `str()` gives the report.
 
@@ -37,12 +40,14 @@ class Holders:
         doing: dict[Handle, Origin] | None = None,
         pools: list[dict[str, Any]] | None = None,
         source: bool = True,
+        watched: bool = True,
     ) -> None:
         self.handles = handles
         self.now = now
         self.pools = pools or []
         self._doing = doing or {}
         self._source = source
+        self._watched = watched
 
     @property
     def databases(self) -> list[dict[str, Any]]:
@@ -56,6 +61,8 @@ class Holders:
         return len(self.handles)
 
     def __str__(self) -> str:
+        if not self._watched:
+            return f"whoholds: {UNWATCHED}"
         try:
             return held_text(self.databases, self.pools, len(self.handles))
         except Exception as error:  # noqa: BLE001 - our fault: the program, or a signal's thread, asked for a text
@@ -79,7 +86,7 @@ class Holders:
             for group in database["groups"]
         ]
         if not rows:
-            return card("nothing is held")
+            return card("nothing is held" if self._watched else UNWATCHED)
         heads = ("held", "database", "opened at", "spawned at", "for up to", "by")
         return card(f"{len(self.handles)} held", table(heads, rows), unfoldable("The whole report", str(self)))
 
@@ -95,7 +102,7 @@ def holders_of(watch: Watch | None) -> Holders:
     stand.
     """
     if watch is None:
-        return Holders([], 0.0)
+        return Holders([], 0.0, watched=False)
     try:
         held, doing, now = _looked(watch)
         pools = pool_descriptions(watch.snapshot) if watch.snapshot is not None else []

@@ -18,7 +18,7 @@ from whoholds.reporting.handle_records import WITH_STATEMENTS
 from whoholds.reporting.journal import Writer
 from whoholds.reporting.reading import Journal
 from whoholds.reporting.records import HOST
-from whoholds.reporting.summary import Contents
+from whoholds.reporting.summary import Contents, headline
 from whoholds.settings.limits import Limits
 from whoholds.version import VERSION
 
@@ -88,6 +88,32 @@ def test_what_is_dropped_is_said(tmp_path: Path) -> None:
         program.looks()
     program.exits()
     assert [remark for remark in told[-1].remarks if "journal" in remark and "dropped" in remark]
+
+
+def test_a_full_journal_keeps_the_findings_and_is_never_called_clean(tmp_path: Path) -> None:
+    """Its `end` says how many lines were dropped, and whoever reads it that the result is not known."""
+    path = tmp_path / "run.jsonl"
+    writer = Writer(path, most=300)
+    for number in range(10):
+        writer.write([{"type": "handle", "n": number, "pad": "x" * 60}])
+    writer.write([{"type": "finding", "id": "1-1"}, {"type": "handle", "pad": "x" * 60}])
+    writer.write([{"type": "end", "pid": 7}])
+    writer.close()
+    end = all_records(path)[-1]
+    assert [record["type"] for record in all_records(path)].count("finding") == 1
+    assert end == {"type": "end", "pid": 7, "dropped": writer.dropped}
+    assert writer.dropped > 1
+
+    program, _ = run(tmp_path / "full.jsonl", journal_mb=0.001)
+    for number in range(20):
+        handle = program.opens(f"/srv/shop/cars.py:{number + 1} load")
+        program.looks()
+        program.ledger.closed(handle)
+        program.looks()
+    program.exits()
+    contents = Contents([Journal(tmp_path / "full.jsonl")])
+    assert contents.lost
+    assert "clean" not in headline(contents.run)
 
 
 def test_its_file_is_closed_at_the_end(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ def path_of(journal: str | os.PathLike[str]) -> Path:
     return Path(os.fspath(journal).replace("{pid}", str(os.getpid())).replace("{host}", HOST))
 
 
+_KEPT_WHEN_FULL = ("run", "finding", "aside", "end")  # types of records
+
+
 class Writer:
     """Appends whole lines to a file of mode 0600. At `most` bytes the file is rotated, once, to `<path>.1`.
 
@@ -40,7 +43,7 @@ class Writer:
 
         Raises OSError; never blocks.
         """
-        data = "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in records).encode()
+        data = self._encoded(records)
         if not data:
             return
         if not self._is_open():
@@ -48,8 +51,7 @@ class Writer:
             self._open()
         size = os.fstat(self._file).st_size
         if size and size + len(data) > self._most and (self._rotated or not self._rotate()):
-            self.dropped += len(records)
-            return
+            data = self._of_the_full(records, size)
         written = 0
         try:
             while written < len(data):
@@ -57,6 +59,20 @@ class Writer:
         except OSError:
             self._take_back(written)
             raise
+
+    def _of_the_full(self, records: list[dict[str, Any]], size: int) -> bytes:
+        """What is written of these records though the file is full, of `size` bytes: the few that all else rests on."""
+        kept = [one for one in records if one.get("type") in _KEPT_WHEN_FULL]
+        if size + len(self._encoded(kept)) > 2 * self._most:
+            kept = [one for one in kept if one.get("type") == "end"]
+        self.dropped += len(records) - len(kept)
+        return self._encoded(kept)
+
+    def _encoded(self, records: list[dict[str, Any]]) -> bytes:
+        """As lines. An `end` record tells how many were dropped."""
+        if self.dropped:
+            records = [{**one, "dropped": self.dropped} if one.get("type") == "end" else one for one in records]
+        return "".join(json.dumps(one, separators=(",", ":"), default=str) + "\n" for one in records).encode()
 
     def _open(self) -> None:
         self._file = open_for_append(self.path)

@@ -127,7 +127,7 @@ TYPES: Final[dict[str, dict[str, Callable[[object], bool]]]] = {
     },
     "peak": {"count": _is_count, "database": _is_text},
     "open": {"pid": _is_count, "count": _is_count, "lines": _are_held},
-    "end": {"pid": _is_count, "findings_left_out": _may_be(_are_severities)},
+    "end": {"pid": _is_count, "findings_left_out": _may_be(_are_severities), "dropped": _may_be(_is_count)},
     "aside": {"slug": _is_text, "reason": _is_text},
 }
 

@@ -157,6 +157,10 @@ class Contents:
         self._running[process] -= 1
         self._left_out.update(record.get("findings_left_out") or {})
         self._open.pop(process, None)
+        if dropped := record.get("dropped"):
+            self.lost.append(
+                f"{number_of(dropped, 'line')} of process {record.get('pid')} did not fit into its journal"
+            )
 
     def _held_now(self, record: dict[str, Any]) -> None:
         self._open[self.process_of(record)] = record

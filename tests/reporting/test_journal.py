@@ -283,6 +283,26 @@ def test_a_file_that_is_no_journal_is_not_clean(
     assert (said.out, f"whoholds: {path}: not a line of a journal in it; it takes a journal" in said.err) == ("", True)
 
 
+@pytest.mark.parametrize("content", ["", "import sqlite3\n", None])
+def test_what_cannot_be_read_hides_no_other(
+    content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk leaves an empty file, and another process's journal stands beside it."""
+    program, _ = run(tmp_path / "run.jsonl")
+    program.fans_out(20)
+    program.looks()
+    program.exits()
+    bad = tmp_path / "bad.jsonl"
+    if content is not None:
+        bad.write_text(content, encoding="utf-8")
+    assert report([str(bad), str(tmp_path / "run.jsonl")]) == 2
+    said = capsys.readouterr()
+    assert "too-many-at-once" in said.out
+    assert f"whoholds: {bad}: " in said.err
+    assert report([str(bad), str(tmp_path / "run.jsonl")], as_json=True) == 2
+    assert json.loads(capsys.readouterr().out)["findings"]
+
+
 # --- its lines --------------------------------------------------------------------------------------------------
 
 FIELDS = {

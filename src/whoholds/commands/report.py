@@ -51,20 +51,16 @@ def report(
 ) -> int:
     """Print what the journals at `paths` say. Returns 0, or 2 if one cannot be read or nothing can be printed.
 
+    One that cannot be read is named on stderr, and the others are printed.
+
     Only findings of these `rules` are shown, if any are given, and only those that were reported `since` then. With
     `pictures`, paths by option, the whole run is drawn to these paths, and its summary is printed.
     """
-    journals = [Journal(path) for path in _found(paths)]
-    try:
-        contents = _contents_of(journals, as_json=as_json, handles=handles, drawn=bool(pictures))
-    except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
-        unread = next(journal for journal in journals if not journal.ended)
-        return _wrong(unread, getattr(error, "strerror", None) or str(error))
-    for journal in journals:
-        if not journal.count and not journal.unknown:
-            return _wrong(journal, "not a line of a journal in it")
+    contents, code = _read(_found(paths), as_json=as_json, handles=handles, drawn=bool(pictures))
+    if contents is None:
+        return code
     if isinstance(contents, Gathered) and pictures:
-        return _draw(contents, pictures, color)
+        return max(code, _draw(contents, pictures, color))
     known = {*RULES, *registry.names(registry.RULES), *(finding.get("rule") for finding in contents.findings)}
     for rule in rules:
         if rule not in known:
@@ -73,10 +69,31 @@ def report(
     shown = [finding for finding in contents.findings if _is_chosen(finding, rules, since)]
     if isinstance(contents, Document):
         data = contents.as_data(shown, rules=rules, since=iso(since.timestamp()) if since else None)
-        return _print(iter([(json.dumps(data, ensure_ascii=True, indent=1), "")]), NEVER)
+        return max(code, _print(iter([(json.dumps(data, ensure_ascii=True, indent=1), "")]), NEVER))
     annotations = github_lines(finding for finding in shown if verbose or finding["severity"] != INFO) if github else []
     lines = _lines(contents, shown, verbose=verbose, rules=rules, since=since)
-    return _print(chain(lines, ((line, "") for line in annotations)), color)
+    return max(code, _print(chain(lines, ((line, "") for line in annotations)), color))
+
+
+def _read(paths: Sequence[str], *, as_json: bool, handles: bool, drawn: bool) -> tuple[Contents | None, int]:
+    """The contents of the journals that can be read, None if none can; and 2 if one cannot, which is named."""
+    code = 0
+    while paths:
+        journals = [Journal(path) for path in paths]
+        try:
+            contents = _contents_of(journals, as_json=as_json, handles=handles, drawn=drawn)
+            wrong = next((one for one in journals if not one.count and not one.unknown), None)
+            why = "not a line of a journal in it"
+        except (OSError, ValueError) as error:  # a path with a NUL in it is a ValueError
+            wrong = next(journal for journal in journals if not journal.ended)
+            why = getattr(error, "strerror", None) or str(error)
+        if wrong is None:
+            return contents, code
+        code = _wrong(wrong, why)
+        if _STDIN in paths:  # it cannot be read again
+            break
+        paths = [path for path, journal in zip(paths, journals, strict=True) if journal is not wrong]
+    return None, code
 
 
 def _contents_of(journals: Sequence[Journal], *, as_json: bool, handles: bool, drawn: bool) -> Contents:

@@ -164,9 +164,13 @@ def test_a_thread_that_has_another_transaction_open_does_not_wait_for_itself(kin
         (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=False)}, "was locked out by another process", "Process 1073741824 held a read lock."),
         (WAITED, {"elsewhere": FileLocks((), (), own=True)}, "by a connection that is not watched", "No connection that"),
         (WAITED, {"elsewhere": FileLocks((), (), own=False)}, "the lock was gone a moment later", "No connection that"),
-        (WAITED, {}, "was locked out by another process", "No connection that"),
+        (WAITED, {"elsewhere": FileLocks((), (), own=False, own_reads=True)}, "by a connection that is not watched", "The lock was held by a connection of this process that is not watched"),
+        (WAITED, {"elsewhere": FileLocks((), (), own=False, own_reads=True), "was_begun": True}, "the lock was gone a moment later", "No connection that"),
+        (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=True)}, "by a connection that is not watched", "The lock was held by a connection of this process that is not watched"),
+        (WAITED, {"elsewhere": FileLocks((), (1 << 30,), own=True), "again": False}, "was locked out by another process", "held a read lock"),
+        (WAITED, {}, "was locked out by a connection that is not watched", "held by another process, or by a connection of this process that is not watched"),
         (SNAPSHOT, {}, "another connection had written since it read", "UPDATE cars failed"),
-        (DEADLOCK, {}, "was ended by a deadlock with another process", "No connection that"),
+        (DEADLOCK, {}, "was ended by a deadlock with a connection that is not watched", "No connection that"),
     ],
 )  # fmt: skip
 def test_where_nobody_here_is_to_blame_the_failed_line_is_named(

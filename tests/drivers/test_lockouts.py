@@ -16,11 +16,14 @@ import pytest
 from tests.drivers.conftest import made
 from tests.drivers.libraries import ALL, Library, maybe
 from tests.needs import needed
+from whoholds.adopting.table import ADOPTABLE
 from whoholds.analysis.blame import user_index
+from whoholds.assembling import adopt
 from whoholds.drivers import sqlite
 from whoholds.ledger import faults
 from whoholds.ledger.ledger import Ledger
 from whoholds.ledger.lockout import DEADLOCK, IN_A_STATEMENT, READING, SNAPSHOT, UNREAD, WAITED, Lockout
+from whoholds.reporting import note
 from whoholds.watching.watch import Watch
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ SERVERS = [kind for kind in WATCHED if kind.system != "sqlite"]
 each = pytest.mark.parametrize("kind", WATCHED, ids=lambda kind: kind.name)
 each_server = pytest.mark.parametrize("kind", SERVERS, ids=lambda kind: kind.name)
 LOCK = {"sqlite": "UPDATE contract SET a = 2"}
+# adopted connections that do not say where they lead without being asked, or whether they are in a transaction
+NAMELESS = {"MySQLdb", "aiopg", "pg8000"}
+ADOPTED = [kind for kind in SERVERS if kind.name.partition("-")[0] in {*ADOPTABLE, "aiopg"}]
 NOWAIT = "SELECT a FROM contract FOR UPDATE NOWAIT"
 
 
@@ -118,11 +124,47 @@ def test_without_a_transaction_in_this_process_none_is_named(
         await maybe(library.write(first))
         with watching(*library.drivers()) as watch:
             other = await maybe(library.connect(**more))
-            with pytest.raises(Exception, match=r"(?i)lock|NOWAIT"):
+            with pytest.raises(Exception, match=r"(?i)lock|NOWAIT") as raised:
                 await maybe(library.run(other, LOCK.get(library.system, NOWAIT)))
-            assert taken(watch).holdings == ()
+            lockout = taken(watch)
+            assert lockout.holdings == ()
+            assert not lockout.by_another_process
+            note.of_lockout(lockout, raised.value)
+            assert "a connection" in lockout.note
+            assert "another process holds" not in lockout.note
             await maybe(library.close(other))
         await maybe(library.close(first))
+
+    library.go(lock_out())
+
+
+@pytest.mark.parametrize("kind", ADOPTED, ids=lambda kind: kind.name)
+def test_a_connection_that_was_adopted_is_asked_for_its_transaction(
+    kind: type[Library], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """At that moment: its transaction began after the search, and no look has come since.
+
+    Where its calls are not seen and the library keeps no record, nobody is named, and nobody says who it was.
+    """
+    library = made(kind, request, tmp_path)
+
+    async def lock_out() -> None:
+        first = await maybe(library.connect())
+        with watching(*library.drivers()) as watch:
+            adopt(watch.ledger)
+            await maybe(library.write(first))
+            other = await maybe(library.connect())
+            with pytest.raises(Exception, match=r"(?i)lock|NOWAIT") as raised:
+                await maybe(library.run(other, NOWAIT))
+            lockout = taken(watch)
+            note.of_lockout(lockout, raised.value)
+            await maybe(library.close(other))
+        await maybe(library.close(first))
+        assert "another process holds" not in lockout.note
+        if kind.name not in NAMELESS:
+            assert lockout.holdings
+            assert all(holding.handle.referrer is not None for holding in lockout.holdings)
+            assert lockout.note == "whoholds: a transaction was open on a connection opened before whoholds came"
 
     library.go(lock_out())
 

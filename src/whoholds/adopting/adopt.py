@@ -45,6 +45,7 @@ class _Adoption:
         self._owners: dict[int, Owner] = {}
         self._handles: dict[int, Handle] = {}  # by id of the connection
         self._unreferenced: dict[int, tuple[Handle, type, Adoptable]] = {}  # likewise, without a weak reference
+        self._unseen: list[tuple[Handle, Adoptable]] = []  # those whose calls the hooks do not see
 
     def run(self) -> int:
         tasks = [kind for kind in map(_task_class, ("asyncio.tasks", "_asyncio")) if kind is not None]
@@ -84,6 +85,8 @@ class _Adoption:
                 faults.note(error, f"{row.driver}.adoptable")
         if self._unreferenced:
             self.ledger.look_for_ended = LookAgain(self.ledger, self._unreferenced)
+        if self._unseen:
+            self.ledger.lockouts.ask_adopted = partial(_ask, self._unseen)
         return len(self._handles)
 
     def _known(self) -> set[int]:
@@ -143,9 +146,7 @@ class _Adoption:
         self.ledger.ask_again(handle, partial(_is_closed, row), partial(_state, row) if not seen else None, seen=seen)
         if keepers is not None and keepers.handle is not None:
             keepers.handle(one, handle)
-        self._handles[id(one)] = handle
-        if handle.ref is None:
-            self._unreferenced[id(one)] = (handle, type(one), row)
+        self._remember(row, one, handle, seen=seen)
         if place is None or stock is None or pool is None:
             return
         stocks = self.ledger.keepers.get(stock.driver)
@@ -162,6 +163,13 @@ class _Adoption:
             if not _now(stock, place).lent and loan.open:  # it came back before the hooks knew of it
                 handle.at_home = True
                 self.ledger.closed(loan)
+
+    def _remember(self, row: Adoptable, one: Any, handle: Handle, *, seen: bool) -> None:
+        self._handles[id(one)] = handle
+        if not seen:
+            self._unseen.append((handle, row))
+        if handle.ref is None:
+            self._unreferenced[id(one)] = (handle, type(one), row)
 
     def _owner(self, held: Held, tasks: dict[int, Owner]) -> Owner | None:
         if held.coroutine:
@@ -279,6 +287,17 @@ def _state(row: Adoptable, one: Any) -> bool | None:
         return row.in_transaction(one)
     except Exception:  # noqa: BLE001 - the next look finds it closed
         return None
+
+
+def _ask(unseen: list[tuple[Handle, Adoptable]]) -> None:
+    """Read the states of connections whose calls nobody sees. A thread of the program that was locked out calls this.
+
+    It reads attributes of Python objects, as a look does, and does not raise.
+    """
+    for handle, row in unseen:
+        one = handle.ref() if handle.ref is not None else None
+        if one is not None and handle.open:
+            handle.in_transaction = _opens(row, one) and _state(row, one)
 
 
 def _places_of(stock: AdoptableStock, one: Any, *, again: bool = True) -> list[Place]:

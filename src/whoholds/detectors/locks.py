@@ -45,6 +45,10 @@ _IN_ORDER = (
     "Take locks in the same order everywhere (for rows: ORDER BY the key), keep transactions short, and run the failed "
     "transaction again from the beginning."
 )
+_UNWATCHED = (
+    "a connection of this process that is not watched: one that was opened before the watch, or by a library that "
+    "whoholds does not know."
+)
 _ONE_CONNECTION = "Pass the first connection to the code that uses the second, or end the first transaction beforehand."
 
 
@@ -136,14 +140,14 @@ def _phrase(lockout: Lockout, holdings: Sequence[Holding], parts: Sequence[Part]
 def _phrase_without(lockout: Lockout) -> str:
     seen = lockout.elsewhere
     if lockout.kind == DEADLOCK:
-        return "was ended by a deadlock with another process"
+        return "was ended by a deadlock with a connection that is not watched"
     if lockout.kind == SNAPSHOT:
         return "was locked out: another connection had written since it read"
-    if seen is not None and seen.own:
-        return "was locked out by a connection that is not watched"
-    if seen is not None and not seen.writers and not seen.readers:
+    if lockout.by_another_process:
+        return "was locked out by another process"
+    if seen is not None and not lockout.by_this_process:
         return "was locked out, and the lock was gone a moment later"
-    return "was locked out by another process"
+    return "was locked out by a connection that is not watched"
 
 
 def _why(lockout: Lockout, holdings: Sequence[Holding], snapshot: Snapshot) -> Iterator[str]:
@@ -200,7 +204,7 @@ def _cursors(holding: Holding, snapshot: Snapshot) -> Iterator[str]:
 
 def _elsewhere(lockout: Lockout) -> Iterator[str]:
     seen = lockout.elsewhere
-    pids = (*seen.writers, *seen.readers) if seen is not None else ()
+    pids = (*seen.writers, *seen.readers) if seen is not None and lockout.by_another_process else ()
     if pids:
         command = " ".join(" ".join(redact_argv(lockout.command)).split())
         command = f" {command[:COMMAND]}{' …' * (len(command) > COMMAND)}" if command else ""
@@ -208,6 +212,10 @@ def _elsewhere(lockout: Lockout) -> Iterator[str]:
         yield f"Process {pids[0]} held a {lock}{':' * bool(command)}{command}."
     elif lockout.kind != SNAPSHOT:
         yield "No connection that whoholds watches in this process had a transaction open on this database."
+        if seen is None:
+            yield f"The lock was held by another process, or by {_UNWATCHED}"
+        elif lockout.by_this_process:
+            yield f"The lock was held by {_UNWATCHED}"
     database = lockout.handle.database
     if database.system != "sqlite":
         yield how_to_ask(database, "while it happens", _WHO_BLOCKS)

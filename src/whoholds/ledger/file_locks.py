@@ -29,6 +29,7 @@ class FileLocks(NamedTuple):
     readers: tuple[int, ...]  # likewise; () in WAL mode, where readers lock nobody out
     own: bool  # whether this process is writing
     wal: bool = False  # whether the file is in WAL mode
+    own_reads: bool = False  # whether this process is reading; not known in WAL mode
 
 
 def identity(path: str) -> tuple[int, int] | None:
@@ -74,7 +75,7 @@ def locks_on(path: str) -> FileLocks | None:
     own = os.getpid()
     elsewhere = tuple(pid for pid in writers if pid not in (own, 0, -1))
     reading = () if memory is not None else tuple(pid for pid in readers if pid not in (own, 0, -1))
-    return FileLocks(elsewhere, reading, own in writers, memory is not None)
+    return FileLocks(elsewhere, reading, own in writers, memory is not None, memory is None and own in readers)
 
 
 def name_of(pid: int) -> str:

@@ -84,3 +84,23 @@ class Lockout:
         self.scope: Any = None
         self.succeeded = False  # the same statement was run again, and was not locked out
         self.over = False  # a look has judged it
+
+    @property
+    def by_another_process(self) -> bool:
+        """Whether another process certainly has the lock: the system says so, which it can for a sqlite file alone.
+
+        Elsewhere this process may have it, too, by a connection that nobody watches: one that was opened before the
+        watch, or by a library without a driver.
+        """
+        seen = self.elsewhere
+        if seen is None or (seen.own and self.again):  # a commit that failed has a lock of its own
+            return False
+        return bool(seen.writers or seen.readers)
+
+    @property
+    def by_this_process(self) -> bool:
+        """Likewise, whether this process certainly has it; without holdings, by a connection that is not watched."""
+        seen = self.elsewhere
+        if seen is None or self.by_another_process:
+            return False
+        return seen.own or (seen.own_reads and not self.was_begun)  # a transaction that had begun may read itself

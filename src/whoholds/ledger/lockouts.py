@@ -82,6 +82,8 @@ class Lockouts:
         self._clock, self._who, self._open_now, self._ended_since = clock, who, open_now, ended_since
         self.queue: deque[Lockout] = deque(maxlen=MOST)
         self._latest: dict[tuple[Any, ...], Lockout] = {}  # by line and caller; each change one C call
+        # asks what was open before the watch, and whose calls nobody sees, for its state now; set by adoption
+        self.ask_adopted: Callable[[], None] = _nothing
 
     def failed(
         self,
@@ -119,6 +121,7 @@ class Lockouts:
             lockout.owner, lockout.origin = owner, origin
             lockout.opener = here.current_context() or opener_of_owner(owner)
             lockout.scope = current_scope(owner)
+            self.ask_adopted()
             examine(lockout, exc, self._open_now(), self._ended_since)
             if len(self._latest) >= MOST:
                 self._latest.clear()
@@ -136,6 +139,11 @@ class Lockouts:
         """Forget all, in a forked child."""
         self.queue.clear()
         self._latest.clear()
+        self.ask_adopted = _nothing
+
+
+def _nothing() -> None:
+    return None
 
 
 def _line(origin: Origin) -> tuple[Any, ...]:

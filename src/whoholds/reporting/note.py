@@ -46,13 +46,21 @@ def _add(note: str, exc: BaseException) -> None:
 
 
 def _composed_of_lockout(lockout: Lockout) -> str:
-    for handle in [holding.handle for holding in lockout.holdings]:
-        if handle.origin:
-            what = "rows were still to read" if lockout.holdings[0].state == READING else "a transaction was open"
-            return f"whoholds: {what} on the connection {_opened(handle)}"
-    seen = lockout.elsewhere
-    others = lockout.kind != SNAPSHOT and (seen is None or seen.writers or seen.readers)
-    return "whoholds: no transaction of this process was open there: another process holds it" if others else ""
+    known = [holding for holding in lockout.holdings if holding.handle.origin or holding.handle.referrer is not None]
+    if known:
+        handle = known[0].handle
+        what = "rows were still to read" if known[0].state == READING else "a transaction was open"
+        opened = _opened(handle) if handle.origin else "opened before whoholds came"
+        return f"whoholds: {what} on {'the' if handle.origin else 'a'} connection {opened}"
+    if lockout.kind == SNAPSHOT or lockout.holdings:
+        return ""
+    if lockout.by_another_process:
+        return "whoholds: another process holds the lock"
+    if lockout.by_this_process:
+        return "whoholds: a connection of this process that is not watched holds the lock"
+    if lockout.elsewhere is not None:  # the lock was gone a moment later
+        return ""
+    return "whoholds: a connection that is not watched holds the lock: of another process, or of this one"
 
 
 def _composed(refusal: Refusal) -> str:

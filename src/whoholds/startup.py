@@ -1,4 +1,7 @@
-"""The public calls: they start a Watch from the environment, stop it, and add to the one that runs."""
+"""The public calls: they start a Watch from the environment, stop it, and add to the one that runs.
+
+The file is long because it is the one list of these calls, each with what a reader of its documentation must know.
+"""
 
 from __future__ import annotations
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from whoholds.adopting.referrers import MOST, Climb, Held
 from whoholds.adopting.search import living
+from whoholds.hooks.threads import pause
 from whoholds.ledger import faults
 from whoholds.ledger.adoptable import Adoptable, AdoptableStock, Keepers, Place
 from whoholds.ledger.cpython import may_look_into, name_of_task, name_of_thread, thread_of
@@ -277,7 +277,7 @@ def _read(row: Adoptable, one: Any, *, again: bool = True) -> tuple[Database, in
             return None
         if not again:
             raise
-    time.sleep(_MOMENT_S)  # in the middle of a close, it may still count as open
+    pause(_MOMENT_S)  # in the middle of a close, it may still count as open
     return _read(row, one, again=False)
 
 
@@ -307,5 +307,5 @@ def _places_of(stock: AdoptableStock, one: Any, *, again: bool = True) -> list[P
     except Exception:
         if not again:
             raise
-    time.sleep(_MOMENT_S)  # it is just being made
+    pause(_MOMENT_S)  # it is just being made
     return _places_of(stock, one, again=False)

@@ -28,7 +28,7 @@ _STATEMENTS = ("execute", "_execute", "_executemany", "_get_statement", "_copy_i
 _USES = ("copy_records_to_table", "reload_schema_state", "reset")
 _CURSOR = ("_bind_exec", "_bind", "_exec", "_close_portal")
 
-_KNOWN = kit.Known()  # of the process, because a watch sees the uses of what was opened in the one before
+_known = kit.Known()  # of the process, because a watch sees the uses of what was opened in the one before
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
 
     kit.library("asyncpg", asyncpg.__version__)
     base, statement = connection.Connection, prepared_stmt.PreparedStatement
-    known = _KNOWN
+    known = _known
 
     def inner(method: Any) -> Any:
         return kit.used_async(

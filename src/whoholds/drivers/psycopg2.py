@@ -10,10 +10,11 @@ import sys
 from contextlib import contextmanager
 from itertools import repeat
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from whoholds.drivers import _tags, kit
 from whoholds.drivers._importlib_bootstrap.psycopg2_calls import making_cursors
+from whoholds.drivers._layers import Layer
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.adoptable import Adoptable, Keepers
 from whoholds.ledger.database import Database, database
@@ -77,21 +78,11 @@ def _has_begun(connection: Any) -> bool | None:
     return None if connection.autocommit or connection.async_ else False
 
 
-class _Layer:
+class _Layer(Layer):
     """Our classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
-    latest: ClassVar[_Layer | None] = None
-
-    @classmethod
-    def of_process(cls, ledger: Ledger, connection: Any, cursor: Any) -> _Layer:
-        """The one of the watch before, if it will do: its objects are still of the classes that have these names."""
-        layer = cls.latest
-        if layer is None or layer.plain != (connection, cursor) or not layer.ledger.serves(ledger):
-            layer = cls.latest = cls(ledger, connection, cursor)
-        return layer
-
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
-        self.plain = connection, cursor
+        super().__init__(ledger, connection, cursor)
         status = connection.get_transaction_status
         closed = _closed(connection)
         connection_of = kit.reader(cursor, "connection")
@@ -129,7 +120,6 @@ class _Layer:
                 method, ledger, connection_of, in_transaction, status, keywords=keywords, broke=cursor_broke
             )
 
-        self.ledger = ledger
         self._use, self._execute = use, execute
         self._in_transaction, self._closed, self._broke = in_transaction, closed, broke
         self._plain, self._plain_cursor = connection, cursor

@@ -11,11 +11,12 @@ import sys
 import warnings
 from contextlib import contextmanager
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
 from whoholds.drivers import kit
 from whoholds.drivers._importlib_bootstrap.sqlite_calls import connecting, init, making_cursors
+from whoholds.drivers._layers import Layer
 from whoholds.drivers._sqlite_cursors import note_line, probe_of_cursors
 from whoholds.hooks.stand_ins import StandIn
 from whoholds.ledger.adoptable import Adoptable
@@ -111,23 +112,12 @@ def _unwatched(ledger: Ledger, layer: _Layer) -> Callable[[Any], None]:
     return made
 
 
-class _Layer:
+class _Layer(Layer):
     """Our two classes between the user's and the C classes, and the subclasses made of the user's own classes."""
 
-    latest: ClassVar[_Layer | None] = None
-
-    @classmethod
-    def of_process(cls, ledger: Ledger, connection: Any, cursor: Any) -> _Layer:
-        """The one of the watch before, if it will do: its objects are still of the classes that have these names."""
-        layer = cls.latest
-        if layer is None or layer.plain != (connection, cursor) or not layer.ledger.serves(ledger):
-            layer = cls.latest = cls(ledger, connection, cursor)
-        return layer
-
     def __init__(self, ledger: Ledger, connection: Any, cursor: Any) -> None:
-        self.plain = connection, cursor
+        super().__init__(ledger, connection, cursor)
         state: Callable[[Any], bool] = kit.reader(connection, "in_transaction")
-        self.ledger = ledger
         self._state = state
         self._plain = connection
         self._connection_of = kit.reader(cursor, "connection")

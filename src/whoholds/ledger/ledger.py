@@ -14,8 +14,8 @@ import os
 import sys
 import time
 from collections import deque
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from functools import partial, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from weakref import ref
 
 from whoholds.ledger import cpython, faults, here
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from whoholds.ledger.referrer import Referrer
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
 SETTLE_S = 0.1  # after a scope's end before it is judged: servers close some things a moment later
 BURST_S = 1.0  # refusals within a second are one
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
@@ -63,6 +65,16 @@ STORED = 100  # callers that share one connection, and places that a pool has lo
 
 def _whole(handles: list[Handle]) -> tuple[Sequence[Handle]]:
     return (handles,)
+
+
+def _by_who_watches(method: Callable[Concatenate[Ledger, P], T]) -> Callable[Concatenate[Ledger, P], T]:
+    """`method`, done by the ledger of the watch that runs, if the watch of this one is over."""
+
+    @wraps(method)
+    def told(self: Ledger, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(self._successor() or self, *args, **kwargs)
+
+    return told
 
 
 class Ledger:
@@ -162,7 +174,7 @@ class Ledger:
         self._pools[pool.key] = pool
         self.pool_goes_with(pool, thing)
 
-    def _heir(self) -> Ledger | None:
+    def _successor(self) -> Ledger | None:
         """The ledger of the watch that runs, if this one's is over."""
         latest = Ledger.latest
         return latest if not self.active and latest is not None and latest is not self and latest.active else None
@@ -170,7 +182,7 @@ class Ledger:
     def serves(self, latest: Ledger) -> bool:
         """Whether hooks that tell this ledger do all that those made for `latest` would do."""
         plain = self.on_statement is latest.on_statement is self.on_connect_failed is latest.on_connect_failed is None
-        return plain and self._heir() is latest and self.clock is latest.clock
+        return plain and self._successor() is latest and self.clock is latest.clock
 
     def _opened_for_earlier(self, *args: Any, **kwargs: Any) -> Handle:
         """`opened`, told by a hook of an earlier watch. One of this watch may stand around it, and tell it again."""
@@ -200,9 +212,9 @@ class Ledger:
         """
         quiet = self.quiet_ident  # 0 between two looks
         if not self.active or (quiet and _thread.get_ident() == quiet):
-            heir = self._heir()
-            if heir is not None:
-                return heir._opened_for_earlier(
+            successor = self._successor()
+            if successor is not None:
+                return successor._opened_for_earlier(
                     kind, driver, where, thing, frame, began=began, parent=parent, pool=pool
                 )
             return Handle(kind, driver, where, None, ())
@@ -236,9 +248,9 @@ class Ledger:
         The result is the loan that it gets, once the pool has given it: see `lent`.
         """
         if not self.active:
-            heir = self._heir()
-            if heir is not None:
-                return heir.asks(pool, frame)
+            successor = self._successor()
+            if successor is not None:
+                return successor.asks(pool, frame)
         loan: Handle = Loan()
         loan.owner = self._owner()
         loan.origin = self._origin_of_loan(frame, self._frames_of_loan)
@@ -274,9 +286,9 @@ class Ledger:
         library never lets go of it.
         """
         if not self.active:
-            heir = self._heir()
-            if heir is not None:
-                heir.lent(loan, thing, connection, driver, otherwise)
+            successor = self._successor()
+            if successor is not None:
+                successor.lent(loan, thing, connection, driver, otherwise)
                 return
         pool = loan.pool
         if pool is not None and pool.closed:
@@ -451,6 +463,7 @@ class Ledger:
             for handle in self.look_for_ended():
                 self.closed(handle)
 
+    @_by_who_watches
     def refused(
         self,
         exc: BaseException,
@@ -461,9 +474,6 @@ class Ledger:
         request: Request | None = None,
     ) -> None:
         """`exc` is about to reach the program because the server or `pool` gives no more. One finding per burst."""
-        heir = self._heir()
-        if heir is not None:
-            heir.refused(exc, where, frame, pool=pool, request=request)
         if not self.active or _thread.get_ident() == self.quiet_ident:
             return
         now = self.clock()
@@ -492,13 +502,11 @@ class Ledger:
         origin = by.origin if by is not None else self._origin(frame, self.frames)
         return Request(None, self._owner(), origin, self.clock())
 
+    @_by_who_watches
     def locked_out(
-        self, kind: str, handle: Handle, exc: BaseException, sql: Any, frame: FrameType | None, **more: Any
+        self, /, kind: str, handle: Handle, exc: BaseException, sql: Any, frame: FrameType | None, **more: Any
     ) -> None:
         """`exc` is about to reach the program because of somebody else's lock: see `Lockouts.failed`."""
-        heir = self._heir()
-        if heir is not None:
-            heir.locked_out(kind, handle, exc, sql, frame, **more)
         if self.active and handle.ledger is self:
             self.on_locked(self.lockouts.failed(kind, handle, exc, sql, frame, **more), exc)
             self.wake()
@@ -516,15 +524,12 @@ class Ledger:
         """What ended at `at` or later and no look has taken yet. Called in the user's thread."""
         return [handle for handle in self._ended.copy() if handle.closed_at is not None and handle.closed_at >= at]
 
+    @_by_who_watches
     def shared_at_once(self, handle: Handle, caller: int, inside: int, frame: FrameType | None) -> None:
         """`caller` came into a call on `handle`, at the line of `frame`, while `inside` was in one.
 
         `inside` is the caller that the call itself had read: by now that one may have left.
         """
-        heir = self._heir()
-        if heir is not None:
-            heir.shared_at_once(handle, caller, inside, frame)
-            return
         sharing = handle.shared
         if sharing is not None:
             if caller not in sharing.callers and len(sharing.callers) < STORED:
@@ -538,17 +543,16 @@ class Ledger:
         handle.shared = Sharing({inside, caller}, stack, came_in, self._owner(), name)
         self._shared.append(handle)
 
+    @_by_who_watches
     def used_in_child(self, handle: Handle, frame: FrameType | None) -> None:
         """A handle that the parent opened before the fork was used here; said once per handle."""
-        heir = self._heir()
-        if heir is not None:
-            heir.used_in_child(handle, frame)
-        elif handle.inherited:
+        if handle.inherited:
             handle.inherited = False
             self._inherited.append((handle, self._owner(), self._origin(frame, self.frames)))
             self.on_opened()  # a child that only uses what it inherited has nobody yet who would say so
             self.wake_at_once()  # it may be ended before the next look
 
+    @_by_who_watches
     def pool_made(
         self, pool_object: Any, name: Any, frame: FrameType | None, maximum: int | None, system: str = ""
     ) -> Pool:
@@ -556,9 +560,6 @@ class Ledger:
 
         `name` is what the program calls it; where that is no text, the pool is called as its class.
         """
-        heir = self._heir()
-        if heir is not None:
-            return heir.pool_made(pool_object, name, frame, maximum, system)
         key = next(self._stamp)
         named = isinstance(name, str) and bool(name)
         shown = name if named else type(pool_object).__name__
@@ -583,24 +584,18 @@ class Ledger:
                 return pool
         return None
 
+    @_by_who_watches
     def pool_gone(self, pool: Pool) -> None:
         """The pool was closed, disposed of or freed."""
-        heir = self._heir()
-        if heir is not None:
-            heir.pool_gone(pool)
-            return
         if not pool.closed:
             pool.closed_at = self.clock()
         pool.closed = True
         if self._pools.get(pool.key) is pool:  # one of an earlier watch may have a key that is another's here
             self._pools.pop(pool.key, None)
 
+    @_by_who_watches
     def pool_back(self, pool: Pool) -> None:
         """A pool that had given up all it held lends again."""
-        heir = self._heir()
-        if heir is not None:
-            heir.pool_back(pool)
-            return
         pool.closed = False
         pool.closed_at = float("inf")
         if pool.key and self._pools.setdefault(pool.key, pool) is not pool:  # likewise
@@ -615,16 +610,13 @@ class Ledger:
         if self.active:
             self._scopes.append((scope, next(self._stamp), self.clock()))
 
+    @_by_who_watches
     def cannot_watch(self, driver: str, *, failed: bool = False) -> None:
         """Count a connection that the program gets unwatched; the summary says so.
 
         A factory of the program's made it or, where it `failed`, the hook that calls this in a `finally` has raised. If
         that is an exception of the program's own, the program gets no connection, and nothing is counted.
         """
-        heir = self._heir()
-        if heir is not None:
-            heir.cannot_watch(driver, failed=failed)
-            return
         error = sys.exc_info()[1] if failed else None
         if error is None or (isinstance(error, Exception) and not faults.is_the_programs(error)):
             self.unwatched[driver, failed] = self.unwatched.get((driver, failed), 0) + 1

@@ -30,6 +30,7 @@ Argument = str | Path
 
 START_S = 60.0  # a busy two-core machine has taken 8 s for MariaDB
 STOP_S = 15.0
+LOCK_WAIT_S = 60  # else what a failed test leaves locked makes the next wait for ever, in C where no timeout ends it
 PORT_TRIES = 5
 
 
@@ -84,6 +85,7 @@ def postgres(
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",
+            "lock_timeout": f"{LOCK_WAIT_S}s",
             **(settings or {}),
         }
 
@@ -167,7 +169,11 @@ def mariadb(*, max_connections: int = 151, settings: Mapping[str, Setting] | Non
                 f"--tmpdir={folder}",
             ]
             small = ["--innodb-buffer-pool-size=32M", "--innodb-flush-log-at-trx-commit=0"]
-            limits = [f"--max-connections={max_connections}", "--skip-name-resolve"]
+            limits = [
+                f"--max-connections={max_connections}",
+                f"--lock-wait-timeout={LOCK_WAIT_S}",
+                "--skip-name-resolve",
+            ]
             return [program, "--no-defaults", *basic, *address, *small, *limits, *options]
 
         # Nobody will read these files again: SIGKILL saves the 0.2 s of an orderly end.

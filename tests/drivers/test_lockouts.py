@@ -40,6 +40,7 @@ LOCK = {"sqlite": "UPDATE contract SET a = 2"}
 # adopted connections that do not say where they lead without being asked, or whether they are in a transaction
 NAMELESS = {"MySQLdb", "aiopg", "pg8000"}
 ADOPTED = [kind for kind in SERVERS if kind.name.partition("-")[0] in {*ADOPTABLE, "aiopg"}]
+TAKES_NOTES = sys.version_info >= (3, 11)  # an exception
 NOWAIT = "SELECT a FROM contract FOR UPDATE NOWAIT"
 
 
@@ -130,7 +131,7 @@ def test_without_a_transaction_in_this_process_none_is_named(
             assert lockout.holdings == ()
             assert not lockout.by_another_process
             note.of_lockout(lockout, raised.value)
-            assert "a connection" in lockout.note
+            assert ("a connection" in lockout.note) is TAKES_NOTES
             assert "another process holds" not in lockout.note
             await maybe(library.close(other))
         await maybe(library.close(first))
@@ -164,7 +165,8 @@ def test_a_connection_that_was_adopted_is_asked_for_its_transaction(
         if kind.name not in NAMELESS:
             assert lockout.holdings
             assert all(holding.handle.referrer is not None for holding in lockout.holdings)
-            assert lockout.note == "whoholds: a transaction was open on a connection opened before whoholds came"
+            said = "whoholds: a transaction was open on a connection opened before whoholds came"
+            assert lockout.note == (said if TAKES_NOTES else "")
 
     library.go(lock_out())
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from contextlib import ExitStack, contextmanager
-from itertools import repeat
 from types import MethodDescriptorType
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +77,7 @@ def _connects(ledger: Ledger, module: ModuleType, target: Callable[..., Database
     wrapped = _async_connect if _is_coroutine_function(original) else _connect
     ours = wrapped(_Connects(ledger, module.__name__, target), original)
     if not hasattr(type(original), "__get__"):  # a C function is not bound where it is an attribute of a class
-        ours = StandIn(original, repeat(ours).__next__)
+        ours = StandIn(original, ours)
     with kit.open_names() as stand:
         stand.at_the_end(kit.rebind(original, ours))  # `from module import connect`, in modules that came first
         stand(module, "connect", ours)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from itertools import repeat
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     with kit.open_names() as stand:
         original = psycopg2._connect
         ours = _connect(ledger, layer, _tags.in_dsn(original, ledger))
-        stand_in = StandIn(original, repeat(ours).__next__)
+        stand_in = StandIn(original, ours)
         for module in (psycopg2, sys.modules["psycopg2._psycopg"]):  # pickle looks for it in its own module
             stand(module, "_connect", stand_in)
         # only while no other code has the class or an object of it, so that direct calls are seen and type checks hold

@@ -10,7 +10,6 @@ import re
 import sys
 import warnings
 from contextlib import contextmanager
-from itertools import repeat
 from typing import TYPE_CHECKING, Any
 from weakref import getweakrefcount
 
@@ -63,7 +62,7 @@ def watch(ledger: Ledger) -> Iterator[None]:
     plain, plain_cursor, plain_connect = sqlite3.Connection, sqlite3.Cursor, dbapi2.connect
     layer = _Layer.of_process(ledger, plain, plain_cursor)
     ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
-    connect = StandIn(plain_connect, repeat(ours).__next__)
+    connect = StandIn(plain_connect, ours)
     with kit.open_names() as stand:
         for module in (sqlite3, dbapi2):
             stand(module, "connect", connect)
@@ -165,7 +164,7 @@ class _Layer(Layer):
                 methods[name] = kit.used(getattr(base, name), ledger, kit.whoholds_of, state)
         methods["rollback"] = kit.used(base.rollback, ledger, kit.whoholds_of, _rolled_back(state))
         methods["close"] = kit.closing(base.close, ledger, kit.whoholds_of, if_raised=self._is_closed)
-        methods["__init__"] = init(base.__init__, ledger.clock, _as_keywords, _opened(ledger), _not_opened(ledger))
+        methods["__init__"] = init(base.__init__, ledger.clock, _as_keywords, _opened(self), _not_opened(ledger))
         if base.cursor is plain.cursor:
             methods["cursor"] = making_cursors(base.cursor, self.cursor, self.of_cursor, note_line)
         for name in _SHORTCUTS:
@@ -203,7 +202,9 @@ def _as_keywords(args: tuple[Any, ...], kwargs: dict[str, Any], what: str) -> tu
     return args[:1], {**dict(zip(names, args[1:], strict=True)), **kwargs}
 
 
-def _opened(ledger: Ledger) -> Callable[..., None]:
+def _opened(layer: _Layer) -> Callable[..., None]:
+    ledger = layer.ledger
+
     def opened(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], frame: Any, began: float) -> None:
         """The connection `self` was opened, or opened again, with these arguments: a handle is opened."""
         if getweakrefcount(self):  # otherwise it is new: a handle would refer to it weakly
@@ -216,8 +217,12 @@ def _opened(ledger: Ledger) -> Callable[..., None]:
         handle.probe = probe_of_cursors()
         kept = None
         try:
-            kit.keep(self, handle)
-            kept = getattr(self, "_whoholds", None) is handle  # the user's class may handle attributes in its own way
+            if type(self) is layer.connection:
+                self._whoholds = handle
+                kept = True
+            else:  # the user's class may handle attributes in its own way
+                kit.keep(self, handle)
+                kept = getattr(self, "_whoholds", None) is handle
         finally:
             if not kept:
                 ledger.closed(handle, OVER)
@@ -246,20 +251,24 @@ def where(path: Any, *, uri: Any) -> Database:
     Called in the user's thread: it calls no method of a class of the program's, and does not ask `uri` for its truth.
     """
     kind = type(path)
-    if issubclass(kind, str):
+    if kind is str:
+        name = path
+    elif issubclass(kind, str):
         name = str.__str__(path)
     elif issubclass(kind, bytes):
         name = os.fsdecode(bytes.__getitem__(path, slice(None)))
     else:
         return database("sqlite", name="?")
+    if name in (":memory:", ""):
+        return _MEMORY if name else _TEMPORARY
     if uri is not False and name.startswith("file:"):  # nobody names a file like this unless it is a URI
         file, _, query = name[5:].partition("#")[0].partition("?")
         file = _ESCAPED.sub(_unescaped, file) if "%" in file else file
         if "mode=memory" in query or file == ":memory:":
             return database("sqlite", name=f"{file}?mode=memory") if "cache=shared" in query else _MEMORY
+        if not file:
+            return _TEMPORARY
         name = "/" + file[2:].removeprefix("localhost").lstrip("/") if file.startswith("//") else file
-    if name in (":memory:", ""):
-        return _MEMORY if name else _TEMPORARY
     try:
         return database("sqlite", name=os.path.abspath(name))
     except OSError:  # the working directory is gone

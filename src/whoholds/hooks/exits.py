@@ -82,7 +82,7 @@ def at_sudden_end(look: Callable[[], bool]) -> None:
                 ends_suddenly()
             return leave(*args, **kwargs)
 
-        places = {leave: StandIn(leave, lambda: _exit), **signals.to_itself(system, ends_suddenly)}
+        places = {leave: StandIn(leave, _exit), **signals.to_itself(system, ends_suddenly)}
         _give_back.append(stand(places))
 
 

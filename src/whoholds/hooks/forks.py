@@ -11,7 +11,7 @@ import sys
 
 from whoholds.hooks import imports, threads
 from whoholds.hooks.seams import replace, stays_ours
-from whoholds.hooks.stand_ins import StandIn, stand
+from whoholds.hooks.stand_ins import ChoosingStandIn, StandIn, stand
 
 TYPE_CHECKING = False  # typing is not imported: interpreter start has no time for it
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _stand_in(original: Any) -> StandIn:
         _crowded[threads.real_ident()] = True
         return original
 
-    return StandIn(original, choose)
+    return ChoosingStandIn(original, choose)
 
 
 def _others() -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-from itertools import repeat
 
 from whoholds.hooks.seams import stays_ours
 from whoholds.hooks.stand_ins import StandIn, stand
@@ -58,7 +57,7 @@ def _StandIn(original: Any, look: Callable[[], bool], ends: Callable[..., bool])
             look()
         return original(*args, **kwargs)
 
-    return StandIn(original, repeat(called).__next__)
+    return StandIn(original, called)
 
 
 def _means_us(to: Any) -> bool:
@@ -113,7 +112,7 @@ _behind: dict[int, Any] = {}  # the same signal → the program's handler
 def _stand_in_for_both() -> None:
     """Stand in for `signal.signal` and `signal.getsignal` until `leave`."""
     if not _give_back:
-        _give_back.append(stand({_set: StandIn(_set, lambda: _signal), _asked: StandIn(_asked, lambda: _getsignal)}))
+        _give_back.append(stand({_set: StandIn(_set, _signal), _asked: StandIn(_asked, _getsignal)}))
 
 
 def _signal(*args: Any, **kwargs: Any) -> Any:

@@ -18,26 +18,17 @@ _dict_of_module: Any = vars(type(sys))["__dict__"].__get__  # past a module's ow
 
 
 class StandIn:
-    """Stands in for the C function `original`; each call of it calls what `choose()` returns at that moment.
+    """Stands in for the C function `original`: whoever calls it calls `called`.
 
-    `choose` runs before the call: where it returns the function itself, no frame of ours is on the stack during the
-    call.
+    C finds `called` in the slot `__call__`, and runs no code of ours for it; when Python reads `os.kill.__call__`, it
+    gets the function's own.
     """
 
-    __slots__ = ("__weakref__", "_choose", "_original")
+    __slots__ = ("__call__", "__weakref__", "_original")
 
-    def __init__(self, original: Any, choose: Callable[[], Any]) -> None:
+    def __init__(self, original: Any, called: Callable[..., Any]) -> None:
         object.__setattr__(self, "_original", original)
-        object.__setattr__(self, "_choose", choose)
-
-    @property
-    def __call__(self) -> Any:
-        """The callable that C calls; when Python reads `os.fork.__call__`, it gets the function's own."""
-        try:
-            return object.__getattribute__(self, "_choose")()
-        except Exception as error:  # noqa: BLE001 - our fault must stay ours
-            stays_ours(error, object.__getattribute__(self, "_original"))
-            return object.__getattribute__(self, "_original")
+        object.__setattr__(self, "__call__", called)
 
     def __getattribute__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "_original"), name)
@@ -55,16 +46,41 @@ class StandIn:
         return hash(object.__getattribute__(self, "_original"))
 
     def __eq__(self, other: object) -> bool:
-        if type(other) is StandIn:
+        if issubclass(type(other), StandIn):
             other = object.__getattribute__(other, "_original")
         equal: bool = object.__getattribute__(self, "_original") == other
         return equal
 
 
-StandIn.__name__ = StandIn.__qualname__ = type(len).__name__  # what `type(stand_in)` is called
-StandIn.__module__ = type(len).__module__
+class ChoosingStandIn(StandIn):
+    """One of which each call calls what `choose()` returns at that moment.
+
+    `choose` runs before the call: where it returns the function itself, no frame of ours is on the stack during the
+    call.
+    """
+
+    __slots__ = ("_choose",)
+
+    def __init__(self, original: Any, choose: Callable[[], Any]) -> None:
+        object.__setattr__(self, "_original", original)
+        object.__setattr__(self, "_choose", choose)
+
+    @property
+    def __call__(self) -> Any:
+        """The callable that C calls."""
+        try:
+            return object.__getattribute__(self, "_choose")()
+        except Exception as error:  # noqa: BLE001 - our fault must stay ours
+            stays_ours(error, object.__getattribute__(self, "_original"))
+            return object.__getattribute__(self, "_original")
+
+
+for _kind in (StandIn, ChoosingStandIn):
+    _kind.__name__ = _kind.__qualname__ = type(len).__name__  # what `type(stand_in)` is called
+    _kind.__module__ = type(len).__module__
 # for `help`, which asks past `__getattribute__`
 StandIn.__doc__ = property(lambda stand_in: stand_in.__getattribute__("__doc__"))  # type: ignore[assignment]
+ChoosingStandIn.__doc__ = StandIn.__doc__
 
 
 def stand(places: Mapping[Any, Any]) -> Callable[[], None]:

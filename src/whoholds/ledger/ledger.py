@@ -60,6 +60,7 @@ BURST_S = 1.0  # refusals within a second are one
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
 MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
 LEAST_OF_LOAN = 12  # frames
+_blank = object.__new__
 STORED = 100  # callers that share one connection, and places that a pool has lost
 
 
@@ -224,7 +225,8 @@ class Ledger:
                 return passed
         by = opened_for.get()
         if by is None:
-            handle = Handle(kind, driver, where, self._owner(), self._origin(frame, self.frames))
+            handle = _blank(Handle)  # `Handle(…)`, written out: C would call `__init__`, at thrice the price
+            Handle.__init__(handle, kind, driver, where, self._owner(), self._origin(frame, self.frames))
         elif by is here.OPENED_ABOVE:
             return Handle(kind, driver, where, None, ())
         else:

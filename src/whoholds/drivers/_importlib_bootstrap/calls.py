@@ -423,6 +423,7 @@ def closing(
     after a close that raises, or in which a signal's handler raised; without either such a close closes nothing.
     """
     if_raised = if_raised or is_closed
+    plainly = handle_of is whoholds_of
 
     def close(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = None
@@ -430,7 +431,7 @@ def closing(
             result = original(self, *args, **kwargs) if args or kwargs else original(self)
             try:  # as `closed`, written out
                 try:
-                    handle = handle_of(self)
+                    handle = self._whoholds if plainly else handle_of(self)
                 except Exception as error:  # noqa: BLE001 - not one of ours
                     not_ours(error, original)
                 else:

@@ -16,9 +16,10 @@ from whoholds.ledger.scope import JUDGED, naming
 from whoholds.text.redact import shown_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from whoholds.ledger.handle import Handle
+    from whoholds.ledger.origin import Origin
     from whoholds.ledger.owner import Owner
 
 # Who calls the program's functions → what such a function is. The first library frame outside of the function decides.
@@ -61,15 +62,20 @@ _OUTER_SPANS: Final = ("SERVER", "CONSUMER")  # kinds of spans that stand for a 
 
 def work_of(handles: Iterable[Handle]) -> str:
     """`GET /users`, `task price_cars`, `view list_cars`: the one work that all of the handles belong to, or ""."""
-    names = {_name_of(handle) for handle in handles}
-    return names.pop() if len(names) == 1 else ""
+    name, calls = "", _Calls()
+    for number, handle in enumerate(handles):
+        own = _name_of(handle, calls)
+        if not own or (number and own != name):
+            return ""
+        name = own
+    return name
 
 
-def _name_of(handle: Handle) -> str:
+def _name_of(handle: Handle, calls: _Calls) -> str:
     scope = naming(handle.scope)
     if scope is not None:  # a test's report is below the test's name anyway
         return "" if scope.kind in JUDGED else str(scope.name)
-    return _span_name(handle) or _called_function(handle) or _owners_name(handle.owner)
+    return _span_name(handle) or _called_function(handle, calls) or _owners_name(handle.owner)
 
 
 def _span_name(handle: Handle) -> str:
@@ -80,9 +86,9 @@ def _span_name(handle: Handle) -> str:
     return name if kind in _OUTER_SPANS and type(name) is str else ""
 
 
-def _called_function(handle: Handle) -> str:
+def _called_function(handle: Handle, calls: _Calls) -> str:
     """`view list_cars`: the function of the program that a framework called, unless that function opened the handle."""
-    called = caller_of(handle)
+    called = calls.of(handle)
     if called is None or called.at == user_index(handle.origin) or called.by_a_pool:
         return ""
     return f"{called.kind} {function_at(handle.origin, called.at)}"
@@ -94,6 +100,7 @@ class Called(NamedTuple):
     kind: str
     at: int
     by_a_pool: bool = False  # a process pool, whose jobs have the name of no work
+    in_a_request: bool = False  # it is one only if a server's library started the owner
 
 
 def caller_of(handle: Handle) -> Called | None:
@@ -101,7 +108,28 @@ def caller_of(handle: Handle) -> Called | None:
 
     A receiver of a signal is no such function, nor is what starts a pool's worker.
     """
-    origin = handle.origin
+    return _Calls().of(handle)
+
+
+class _Calls:
+    """`caller_of` many handles: those that one line opened mostly have one stack, and it is read once."""
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[Called, ...]] = {}  # by id of the origin, which its handle keeps meanwhile
+
+    def of(self, handle: Handle) -> Called | None:
+        key = id(handle.origin)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = tuple(_called(handle.origin))
+        for called in found:
+            if not called.in_a_request or is_a_request(handle.owner):
+                return called
+        return None
+
+
+def _called(origin: Origin) -> Iterator[Called]:
+    """The functions of the program that libraries called, innermost first, up to the first of which that is certain."""
     called: int | None = user_index(origin) if origin else 0
     for index in range((called or 0) + 2, len(origin), 2):
         code: Any = origin[index]  # a code object at even places
@@ -114,13 +142,15 @@ def caller_of(handle: Handle) -> Called | None:
         if called is None:
             continue
         if path in _POOLS:
-            return None if "initializer(" in frame_at(origin, index).source else Called("job", called, by_a_pool=True)
+            if "initializer(" not in frame_at(origin, index).source:
+                yield Called("job", called, by_a_pool=True)
+            return
         kind = next((kind for folder, kind in _CALLERS if path.startswith(folder)), "")
-        if not kind and path.startswith(("anyio/", "asgiref/")) and is_a_request(handle.owner):
-            kind = "view"
         if kind:
-            return Called(kind, called)
-    return None
+            yield Called(kind, called)
+            return
+        if path.startswith(("anyio/", "asgiref/")):
+            yield Called("view", called, in_a_request=True)
 
 
 def _is_middleware(code: Any) -> bool:

@@ -285,13 +285,29 @@ def test_a_named_cursor_that_is_read_is_in_use() -> None:
     """Its row at each look says so; the limit counts from the last look at which the row was another."""
     world = World()
     row = 0
-    world.opens(kind=CURSOR, server_side=True, probe=lambda _: row)
+    world.opens(kind=CURSOR, server_side=True, probe=lambda _: (row, True))
     for _ in range(100):
         row += 1
         world.after(1)
         assert world.found(cursor_left_open) == []
     assert world.after(59).found(cursor_left_open) == []
     assert said(world.after(3).found(cursor_left_open)) == [("warning", 1)]
+
+
+def test_a_named_cursor_whose_transaction_is_over() -> None:
+    """The server has closed it, at the next look and ever after; run again and read, the cursor is open again."""
+    world = World()
+    row, in_time = 10, True
+    mine = Scope("test_a", "test")
+    world.opens(kind=CURSOR, server_side=True, probe=lambda _: (row, in_time), scope=mine)
+    world.look()
+    in_time = False
+    assert world.found(cursor_left_open, Ending("test", "test_a", mine)) == []
+    in_time = True  # of the next transaction
+    assert world.after(120).found(cursor_left_open) == []
+    row = 20
+    assert world.found(cursor_left_open) == []
+    assert said(world.after(61).found(cursor_left_open)) == [("warning", 1)]
 
 
 def test_a_client_side_cursor_holds_nothing() -> None:

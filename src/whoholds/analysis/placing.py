@@ -12,7 +12,7 @@ from whoholds.analysis.bringing import give_to_the_waiting, place_requests, with
 from whoholds.analysis.pauses import NONE as NO_PAUSES
 from whoholds.analysis.snapshot import Ending, Snapshot
 from whoholds.ledger import cpython, faults
-from whoholds.ledger.handle import CHECKOUT, CONNECTION, Handle
+from whoholds.ledger.handle import CHECKOUT, CONNECTION, CURSOR, Handle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -136,9 +136,9 @@ def _note_changes(handles: Sequence[Handle], now: float, history: History) -> No
         if handle.probe is None:
             if handle.ring and handle.probed != handle.calls:
                 _note_listening(handle)
-        elif handle.unread or handle.server_side or handle.probed != handle.calls:
+        elif handle.unread or handle.kind == CURSOR or handle.probed != handle.calls:
             try:
-                if handle.server_side:
+                if handle.kind == CURSOR:
                     _note_reading(handle, now)
                 else:
                     _look_for_unread(handle, now, history)
@@ -174,10 +174,17 @@ def _note_listening(handle: Handle) -> None:
 
 
 def _note_reading(handle: Handle, now: float) -> None:
-    """A server-side cursor whose rows were read since the last look was used until now."""
-    was, handle.probed = handle.probed, handle.probe(handle)
+    """A server-side cursor whose rows were read since the last look was used until now.
+
+    A cursor that ended with its transaction or its connection holds nothing more, unless it is run again and read.
+    """
+    was = handle.probed
+    handle.probed, may_hold = handle.probe(handle)
     if handle.probed != was:
         handle.used_at = now
+        handle.server_side = may_hold
+    elif not may_hold:
+        handle.server_side = False
 
 
 def _look_for_unread(handle: Handle, now: float, history: History) -> None:

@@ -245,17 +245,26 @@ def reader(kind: Any, name: str) -> Callable[[Any], Any]:
     return found if callable(found) else found.__get__  # type: ignore[no-any-return]  # C's descriptor of a value
 
 
-def row_of(read: Callable[[Any], Any]) -> Callable[[Handle], Any]:
-    """The `probe` of a server-side cursor's handle: the number of its row, which `read(cursor)` gives without I/O.
+def row_of(
+    read: Callable[[Any], Any], withheld: Callable[[Any], Any]
+) -> Callable[[Handle], Callable[[Handle], tuple[Any, bool]]]:
+    """Makes the `probe` of a server-side cursor's handle, given the handle of its connection.
 
-    Called in the thread that ticks: `read` may ask the library's own Python object, and nothing of libpq's.
+    The probe tells the number of the cursor's row, which `read(cursor)` gives without I/O, and whether the server may
+    keep its rows: a cursor ends with its transaction, unless it is `withheld(cursor)`, and with its connection.
+
+    Called in the thread that ticks: `read` and `withheld` may ask the library's own Python object, and nothing of
+    libpq's.
     """
 
-    def row(handle: Handle) -> Any:
+    def row(connection: Handle, handle: Handle) -> tuple[Any, bool]:
         cursor = handle.ref() if handle.ref is not None else None
-        return None if cursor is None else read(cursor)
+        if cursor is None:
+            return None, False
+        in_time = bool(connection.caller or connection.in_transaction or withheld(cursor))
+        return read(cursor), connection.open and in_time
 
-    return row
+    return partial(partial, row)
 
 
 def keep(connection: Any, handle: Handle) -> None:

@@ -123,7 +123,8 @@ class _Cursors:
     def __init__(self, ledger: Ledger, kind: type) -> None:
         self.known = kit.Known()
         self._ledger = ledger
-        self._row = kit.row_of(kit.reader(kind, "_pos"))  # `rownumber` would ask libpq
+        # `rownumber` would ask libpq
+        self._row = kit.row_of(kit.reader(kind, "_pos"), kit.reader(kind, "_withhold"))
 
     def opening(self, original: Any) -> Any:
         """`ServerCursor.__init__`, wrapped so that the cursor gets a handle."""
@@ -133,5 +134,5 @@ class _Cursors:
         parent = getattr(cursor._conn, "_whoholds", None)
         if parent is not None:
             handle = self._ledger.opened(CURSOR, "psycopg", parent.database, cursor, frame)
-            handle.server_side, handle.probe = True, self._row
+            handle.server_side, handle.probe = True, self._row(parent)
             self.known.put(cursor, handle)

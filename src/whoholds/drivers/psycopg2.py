@@ -122,7 +122,7 @@ class _Layer(Layer):
         self._use, self._execute = use, execute
         self._in_transaction, self._closed, self._broke = in_transaction, closed, broke
         self._plain, self._plain_cursor = connection, cursor
-        self._row = kit.row_of(kit.reader(cursor, "rownumber"))
+        self._row = kit.row_of(kit.reader(cursor, "rownumber"), kit.reader(cursor, "withhold"))
         self.cursor = kit.subclass(cursor, self._cursor_methods(cursor))
         self.connection = kit.subclass(connection, self._methods(connection))
         self._known: dict[type, type] = {connection: self.connection}
@@ -183,9 +183,9 @@ class _Layer(Layer):
     def _opened_cursor(self, connection: Any, cursor: Any, frame: Any) -> None:
         """A named cursor was made: it holds a result set on the server until it is closed, and gets a handle."""
         if isinstance(cursor, self.cursor):
-            where = connection._whoholds.database
-            handle = self.ledger.opened(CURSOR, "psycopg2", where, cursor, frame, parent=None)
-            handle.server_side, handle.probe = True, self._row
+            opener = connection._whoholds
+            handle = self.ledger.opened(CURSOR, "psycopg2", opener.database, cursor, frame, parent=None)
+            handle.server_side, handle.probe = True, self._row(opener)
             cursor._whoholds_cursor = handle
 
 

@@ -487,3 +487,42 @@ def test_djangos_connection_of_a_request_that_has_a_thread_of_its_own() -> None:
 def test_every_row_is_tried() -> None:
     """Each is tried by a real program."""
     assert set(WAYS) == {None} | IN_SQLITE | IN_POSTGRES | IN_MARIADB | IN_ODBC | IN_COMPILED
+
+
+POOL = """
+import asyncio, asyncpg, os
+async def export(pool):
+    connection = await pool.acquire()
+    try:
+        await connection.execute("SELECT pg_sleep(0.6)")
+    finally:
+        await pool.release(connection)
+
+async def leak(pool):
+    connection = await pool.acquire()
+    await connection.execute("SELECT 1/0")
+    await pool.release(connection)
+
+async def main():
+    for holds in (export, leak):
+        pool = await asyncpg.create_pool(os.environ["DSN"], min_size=1, max_size=2)
+        holders = [asyncio.create_task(holds(pool)) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        try:
+            await pool.acquire(timeout=0.1)
+        except asyncio.TimeoutError:
+            pass
+        await asyncio.gather(*holders, return_exceptions=True)
+        pool.terminate()
+
+asyncio.run(main())
+"""
+
+
+def test_a_close_that_is_still_to_come_is_no_mistake(tmp_path: Path, postgres: str) -> None:
+    """Where a pool is only too small, nobody is told of a mistake; where the task has ended, its close is named."""
+    needed("asyncpg")
+    ran = Programs(tmp_path).run(POOL, DSN=postgres, WHOHOLDS_EVERY=0.1)
+    advised = {record["opened"]["function"]: " ".join(record["why"]) for record in ran.of("finding", "refused")}
+    assert "has not run" not in advised["export"]
+    assert "The close at app.py:13 has not run" in advised["leak"]

@@ -91,15 +91,17 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
     """Advice about the largest part, which is the first: a line each."""
     part = parts[0]
     if part.handles and part.handles[0].kind == CHECKOUT:
-        return (*how_to_close(part.handles), "Hold it only while you use it. Consider a larger pool only after that.")
+        later = "Hold it only while you use it. Consider a larger pool only after that."
+        return (*how_to_close(part.handles, may_come=True), later)
     if crowd(part):
         return (ONE_POOL,)
     width, workers, executors = _executors(part)
     if width and (executors > 1 or part.count > workers):
-        return (_ONE_EXECUTOR,) if executors > 1 else how_to_close(part.handles)
+        return (_ONE_EXECUTOR,) if executors > 1 else how_to_close(part.handles, may_come=True)
     if part.spawn is None:
         close = "One line opens them all: close" if len(parts) == 1 else "Close"
-        return (*mistake(part.handles), f"{close} each before the next is opened, or share one connection, or a pool.")
+        one_at_a_time = f"{close} each before the next is opened, or share one connection, or a pool."
+        return (*mistake(part.handles, may_come=True), one_at_a_time)
     by_a_library = part.spawned is not None and kind_of(part.spawned.frame.file)
     if by_a_library or is_a_request(part.handles[0].owner if part.handles else None):
         return (_BY_A_LIBRARY.format(_SMALLER if _is_on_a_server(part) else _SMALL),)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from whoholds.ledger.handle import Handle
     from whoholds.ledger.origin import Origin
+    from whoholds.ledger.owner import Owner
 
 
 class Way(NamedTuple):
@@ -158,11 +159,14 @@ _AWAITS: Final = {  # driver → the row for its pool, or for its asynchronous h
 _AWAITED: Final = re.compile(r"\b(?:await|async with)\b")
 
 
-def how_to_close(group: Sequence[Handle]) -> tuple[str, ...]:
-    """The advice for handles that were not given back: the mistake that the source shows, if any, and what to write."""
+def how_to_close(group: Sequence[Handle], *, may_come: bool = False) -> tuple[str, ...]:
+    """The advice for handles that were not given back: the mistake that the source shows, if any, and what to write.
+
+    `may_come` says that the functions which opened them may still run, and come to their closes.
+    """
     way = way_of(group[0])
     what = way.does.format(the="the" if len(group) == 1 else "each")
-    return (*mistake(group), f"{what} {WHEN[world_of(group[0])]}: {way.code}.")
+    return (*mistake(group, may_come=may_come), f"{what} {WHEN[world_of(group[0])]}: {way.code}.")
 
 
 def how_to_hold(group: Sequence[Handle]) -> tuple[str, ...]:
@@ -254,8 +258,11 @@ def world_of(handle: Handle) -> str:
     return owner.kind if owner.kind in WHEN else ""
 
 
-def mistake(group: Sequence[Handle]) -> tuple[str, ...]:
-    """A sentence on the mistake that the function of the opening line makes, if its source shows one."""
+def mistake(group: Sequence[Handle], *, may_come: bool = False) -> tuple[str, ...]:
+    """A sentence on the mistake that the function of the opening line makes, if its source shows one.
+
+    A close to which the function `may_come` is no mistake, unless one of the group shows that a close was passed by.
+    """
     handle = group[0]
     if handle.site is None or not handle.origin:
         return ()
@@ -266,6 +273,23 @@ def mistake(group: Sequence[Handle]) -> tuple[str, ...]:
     if use.within and way.with_ends_only:
         name = use.name or "connection"
         return (f"`with {name}:` at {path}:{use.within} ends the transaction and does not close the connection.",)
-    if use.closed:
+    if use.closed and (not may_come or _passed_by(group)):
         return (f"The close at {path}:{use.closed} has not run: an exception, an early return or a loop passes it by.",)
     return ()
+
+
+def _passed_by(group: Sequence[Handle]) -> bool:
+    """Whether a function that opened one of these is certainly over, or has come back to its opening line.
+
+    Its thread, task or job has ended and left the handle open, or has opened the next one with the same stack.
+    """
+    last: dict[Owner | None, Origin] = {}
+    for handle in group:
+        owner = handle.owner
+        over_at = None if owner is None else owner.ended_at if owner.job_over_at is None else owner.job_over_at
+        if over_at is not None and (handle.closed_at is None or over_at < handle.closed_at):
+            return True
+        if last.get(owner) == handle.origin:
+            return True
+        last[owner] = handle.origin
+    return False

@@ -194,6 +194,21 @@ def test_what_is_out_and_who_waits_count_at_this_moment() -> None:
     )
 
 
+def test_a_pool_that_refuses_at_once_was_too_small_at_that_moment() -> None:
+    """psycopg2's waits for nothing: nobody is out for longer than the request, and the pool's own size is no advice."""
+    shop = Shop(2)
+    for _ in range(2):
+        shop.world.opens(CARS, shop.owner, kind="checkout", pool=shop.pool, parent=shop.connection)
+    shop.connection.caller = 1
+    shop.world.clock.advance(6)
+    demand, present = shop.world.look().demand_of(shop.pool)
+    said = demand.sentence(present._replace(waiting=[shop.world.clock()]))
+    assert (
+        said
+        == "3 connections were wanted at once. They are in use for 100% of the time they are held: a pool of 3 would do."
+    )
+
+
 def test_a_loan_whose_uses_cannot_be_seen_gives_no_size_for_its_use() -> None:
     """Nobody watches the connection that was lent."""
     shop = Shop(2)

@@ -142,7 +142,8 @@ class Demand:
         if sizes is None or times is None:
             return f"{said}."
         use = f"{1 / times:.0%} of the time they are held"
-        return f"{said}. They are in use for {use}: a pool of {sizes.few_waits} would do."
+        least = len(present.out) + 1 if present.waiting else 0  # where somebody waits, what is lent is not enough
+        return f"{said}. They are in use for {use}: a pool of {max(sizes.few_waits, least)} would do."
 
 
 class Present(NamedTuple):

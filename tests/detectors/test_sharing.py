@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import re
 import sys
@@ -205,6 +206,20 @@ def test_one_line_nests_where_the_outer_call_is_still_on_the_stack(
         return
     ((why, *_),) = [one.why for one in found]
     assert [int(one) for one in re.findall(r"app\.py:(\d+)", why)] == list(parts)
+
+
+def test_two_calls_on_one_line_have_no_lines_at_which_they_part() -> None:
+    """`with pool.connection() as first, pool.connection() as second:`, in a helper of the program's own."""
+    world = World()
+    pool = world.pool(most=2)
+    names: dict[str, Any] = {}
+    exec(compile("def both(): first(), second()", "/srv/shop/app.py", "exec"), names)  # noqa: S102
+    code = names["both"].__code__
+    calls = [one.offset for one in dis.get_instructions(code) if one.opname.startswith("CALL")]
+    for call in (calls[0], calls[-1]):
+        world.opens(kind="checkout", pool=pool, origin=(*_frame("5", "session*"), code, call))
+    (found,) = world.found(second_while_holding)
+    assert found.why[0] == "Both were taken at the same line, one after the other."
 
 
 @pytest.mark.parametrize(

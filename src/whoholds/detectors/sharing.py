@@ -112,6 +112,8 @@ def _in_vain(count: int, asked: int) -> str:
 
 def _parting(held: Site, asked: Site) -> tuple[str, ...]:
     first, second = held.frame, asked.frame
+    if first.place == second.place:  # `with pool.connection() as first, pool.connection() as second:`
+        return ("Both were taken at the same line, one after the other.",)
     return (f"Both were taken at the same line: {first.function} gets there by {first.place}, then by {second.place}.",)
 
 

@@ -243,6 +243,28 @@ def test_what_an_idle_transaction_keeps(statements: tuple[str, ...], words: str)
     assert words in found.why[0]
 
 
+@pytest.mark.parametrize(
+    ("statements", "words"),
+    [
+        (("UPDATE car SET price = 1", "SELECT 1"), "vacuum cannot clean up"),
+        (("SELECT * FROM car",), "keeps the locks of its queries"),
+        (("SELECT * FROM car",) * 6, "other transactions may wait"),
+        ((), "other transactions may wait"),
+    ],
+    ids=["wrote", "read", "more than is remembered", "not known"],
+)
+def test_only_of_a_transaction_that_wrote_is_said_that_others_wait(statements: tuple[str, ...], words: str) -> None:
+    """Where it is not known, as after a fetch, COPY or more statements than are remembered, others may wait."""
+    world = World()
+    handle = world.opens(in_transaction=True)
+    handle.ring = [None] * RING
+    for place, sql in enumerate(statements):
+        handle.ring[place % RING] = (sql, world.clock() + place, 0.0)
+    handle.calls = len(statements)
+    (found,) = world.after(11).found(idle_in_transaction)
+    assert words in found.why[0]
+
+
 PRIVATE = [(":memory:", False), ("", False), ("file:x?mode=memory", True), ("file::memory:", True)]
 
 

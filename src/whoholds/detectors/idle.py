@@ -13,7 +13,7 @@ from whoholds.analysis.standing import is_let_go, is_stock, listens, of_a_cell, 
 from whoholds.detectors import _habits
 from whoholds.detectors._closing import READ_ALL, how_to_commit, how_to_hold
 from whoholds.ledger.handle import CURSOR, Handle
-from whoholds.ledger.transactions import begun
+from whoholds.ledger.transactions import begun, writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +36,7 @@ _KEEPS_OF_READING = {  # what a transaction that has only read keeps from others
     "mysql": "It keeps the locks of its queries: an ALTER TABLE waits for it, and all who come after that.",
     "sqlite": "It keeps its snapshot of the file: without WAL nobody else can commit a change meanwhile.",
 }
+_MAY_KEEP_LOCKS = "It keeps the locks that its statements took: other transactions may wait for them."
 _HAS_BEGUN = "It has only begun, and keeps no lock yet: its first statement takes one."
 _REGULAR = 2  # pauses between statements that show a regular use
 _AS_LONG = 2.0  # until so many times the shortest pause the next statement may still come
@@ -168,8 +169,10 @@ def _what_it_keeps(handles: tuple[Handle, ...]) -> tuple[str, ...]:
     """A sentence on what the transactions keep from others, as far as their last statements tell."""
     system = handles[0].database.system
     transactions = [begun(handle) for handle in handles]
-    if any(transaction.wrote or not transaction.statements for transaction in transactions):
+    if any(writes(sql) for transaction in transactions for sql in transaction.statements):
         return (_KEEPS.get(system, _KEEPS_LOCKS),)
+    if any(transaction.wrote or not transaction.statements for transaction in transactions):  # or so it may be
+        return (_KEEPS["sqlite"] if system == "sqlite" else _MAY_KEEP_LOCKS,)
     if any(transaction.has_locks for transaction in transactions):
         return tuple(filter(None, [_KEEPS_OF_READING.get(system)]))
     return (_HAS_BEGUN,)

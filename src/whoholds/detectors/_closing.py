@@ -274,7 +274,8 @@ def mistake(group: Sequence[Handle], *, may_come: bool = False) -> tuple[str, ..
         name = use.name or "connection"
         return (f"`with {name}:` at {path}:{use.within} ends the transaction and does not close the connection.",)
     if use.closed and (not may_come or _passed_by(group)):
-        return (f"The close at {path}:{use.closed} has not run: an exception, an early return or a loop passes it by.",)
+        passed = "an exception, an early return, an `if` or a loop passes it by"
+        return (f"The close at {path}:{use.closed} has not run: {passed}.",)
     return ()
 
 

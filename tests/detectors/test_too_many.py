@@ -17,6 +17,7 @@ from whoholds.ledger.owner import Spawn
 from whoholds.reporting.first_line import message
 
 if TYPE_CHECKING:
+    from whoholds.analysis.finding import Finding
     from whoholds.ledger.handle import Handle
 
 # --- the limit --------------------------------------------------------------------------------------------------
@@ -111,6 +112,40 @@ def test_it_says_whether_the_fan_out_is_bounded() -> None:
     (found,) = world.found(too_many_at_once)
     assert found.advice[0].startswith("The program starts a task for each item")
     assert "Semaphore" in found.advice[0]
+
+
+@pytest.mark.parametrize(
+    ("owners", "each", "advice"),
+    [
+        (1, 24, "One line opens them all: close each before the next is opened, or share one connection, or a pool."),
+        (4, 6, "4 tasks opened these 24: close each before its task opens the next, or share a pool."),
+    ],
+    ids=["one task", "a few tasks"],
+)
+@pytest.mark.parametrize("spawned", [REPORT, "/lib/python3/site-packages/scrapy/asyncio.py:140 start"])
+def test_a_few_tasks_that_open_many_each_are_not_too_many_tasks(
+    owners: int, each: int, advice: str, spawned: str
+) -> None:
+    """A limit on the tasks would leave what each opens; that a library started them makes no difference."""
+    assert tasks_that_open(owners, each, spawned).advice == (advice,)
+
+
+def test_many_tasks_that_open_two_each_are_to_be_limited_too() -> None:
+    """Nothing tells whether there is a task for each item; where a library starts them, the program cannot limit them."""
+    assert tasks_that_open(12, 2, REPORT).advice[0].endswith("Limit the tasks, too (asyncio.Semaphore(…)).")
+    library = "/lib/python3/site-packages/uvicorn/h11_impl.py:258 handle_events"
+    assert "A library starts these requests" in tasks_that_open(12, 2, library).advice[0]
+
+
+def tasks_that_open(owners: int, each: int, spawned: str) -> Finding:
+    """Give the finding of so many tasks that open so many connections each."""
+    world = World()
+    for number in range(owners):
+        by = task(f"Task-{number}", spawned)
+        for _ in range(each):
+            world.opens(by=by)
+    (found,) = world.found(too_many_at_once)
+    return found
 
 
 @pytest.mark.parametrize(("to", "small"), [(SHOP, "smaller than the server's limit"), (FILE, "of a few")])

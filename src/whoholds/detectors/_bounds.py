@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from whoholds.analysis.blame import kind_of
+from whoholds.analysis.finding import holders_of
 from whoholds.analysis.standing import thread_of
 from whoholds.analysis.work import is_a_request
 from whoholds.detectors._closing import how_to_close, mistake
@@ -98,13 +99,25 @@ def advice(parts: Sequence[Part]) -> tuple[str, ...]:
     width, workers, executors = _executors(part)
     if width and (executors > 1 or part.count > workers):
         return (_ONE_EXECUTOR,) if executors > 1 else how_to_close(part.handles, may_come=True)
-    if part.spawn is None:
-        close = "One line opens them all: close" if len(parts) == 1 else "Close"
+    return _by_owners(part, width, alone=len(parts) == 1)
+
+
+def _by_owners(part: Part, width: int, *, alone: bool) -> tuple[str, ...]:
+    """Advice by who opened the handles of `part`: one owner, a few with many each, or many.
+
+    `width` is the workers of their executor, or 0; `alone` says that there is no other part.
+    """
+    owners = 0 if part.more_owners else len(holders_of(part.handles))
+    if part.spawn is None or owners == 1:
+        close = "One line opens them all: close" if alone else "Close"
         one_at_a_time = f"{close} each before the next is opened, or share one connection, or a pool."
         return (*mistake(part.handles, may_come=True), one_at_a_time)
+    in_a_loop = 0 < owners * owners <= part.count  # each holds at least as many as there are owners
     by_a_library = part.spawned is not None and kind_of(part.spawned.frame.file)
-    if by_a_library or is_a_request(part.handles[0].owner if part.handles else None):
+    if not in_a_loop and (by_a_library or is_a_request(part.handles[0].owner if part.handles else None)):
         return (_BY_A_LIBRARY.format(_SMALLER if _is_on_a_server(part) else _SMALL),)
+    if not width and 0 < 2 * owners <= part.count:
+        return _several_each(part, owners, limit=not in_a_loop)
     return (_FEWER_WORKERS,) if width else _one_each(part)
 
 
@@ -113,10 +126,26 @@ def _is_on_a_server(part: Part) -> bool:
     return any(handle.database.host for handle in part.handles)
 
 
+def _several_each(part: Part, owners: int, *, limit: bool) -> tuple[str, ...]:
+    """Advice for tasks, greenlets or threads that open several connections each; `limit` adds how to limit the owners.
+
+    Nothing tells whether the program starts an owner for each item: a library's worker may be one of these owners.
+    """
+    kind = _kind(part)
+    close = f"close each before its {kind} opens the next, or share a pool."
+    opened = f"{owners} {kind}s opened these {part.count}: {close}"
+    return (*mistake(part.handles, may_come=True), f"{opened} Limit the {kind}s, too ({_LIMITS[kind]})." if limit else opened)
+
+
+def _kind(part: Part) -> str:
+    """What kind of owner opened the handles of `part`, as a key of `_LIMITS`."""
+    kinds = {handle.owner.kind for handle in part.handles if handle.owner is not None}
+    return next((kind for kind in _LIMITS if kind in kinds), "thread")
+
+
 def _one_each(part: Part) -> tuple[str, ...]:
     """Advice for an unlimited number of tasks, greenlets or threads that open a connection each."""
-    kinds = {handle.owner.kind for handle in part.handles if handle.owner is not None}
-    kind = next((kind for kind in _LIMITS if kind in kinds), "thread")
+    kind = _kind(part)
     starts = f"The program starts a {kind} for each item, and each {kind} opens a connection."
     return (
         f"{starts} Limit the {kind}s ({_LIMITS[kind]}), share a pool, or fetch the data of all items in one query.",

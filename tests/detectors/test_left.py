@@ -15,7 +15,7 @@ from whoholds.ledger.database import Database
 from whoholds.ledger.entries import ORPHANED
 from whoholds.ledger.handle import CLOSED, COLLECTED, CURSOR, FREED, OVER
 from whoholds.ledger.origin import from_lines
-from whoholds.reporting.first_line import message
+from whoholds.reporting.first_line import message, reason
 from whoholds.scopes import Scope
 
 # --- left-open --------------------------------------------------------------------------------------------------
@@ -386,6 +386,15 @@ def test_a_private_database_that_the_collector_frees_is_info() -> None:
     world.closes(world.opens(to=Database("sqlite", name=":memory:", private=True)), how=COLLECTED)
     (found,) = world.found(collected_open)
     assert (found.severity, found.why[0][-17:]) == ("info", "keeps its memory.")
+
+
+def test_a_loan_that_the_collector_frees_was_not_given_back() -> None:
+    """Its connection goes home and is closed by nobody; until then the pool has one fewer."""
+    world = World()
+    world.closes(world.opens(kind="checkout", pool=world.pool()), how=COLLECTED)
+    (found,) = world.found(collected_open)
+    assert reason(found) == "never gave back 1 connection, freed by the garbage collector"
+    assert found.why[0].endswith("the pool cannot lend it.")
 
 
 @pytest.mark.parametrize("how", [FREED, COLLECTED, ORPHANED, "thread ended"])

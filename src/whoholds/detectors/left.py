@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from whoholds.settings.limits import Limits
 
 _UNTIL_COLLECTED = "Until the garbage collector runs, such a connection stays open and keeps its locks."
+_UNTIL_COLLECTED_LENT = (
+    "Until the garbage collector runs, such a connection keeps its locks, and the pool cannot lend it."
+)
 _UNTIL_COLLECTED_PRIVATE = "Until the garbage collector runs, such a database keeps its memory."
 _REFERRED_TO = "Something still refers to {}, such as a list, a cache, a future, or an exception that was kept."
 _OWNER = attrgetter("owner")
@@ -161,13 +164,16 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
         )
     for late in (True, False):
         for part in parts_of(handle for handle in others if (handle.how != FREED) == late):
-            private = part.handles[0].database.private
+            first = part.handles[0]
+            is_loan = first.kind == CHECKOUT
+            until = _UNTIL_COLLECTED_PRIVATE if first.database.private else _UNTIL_COLLECTED
             yield Finding.of(
                 part,
                 "collected-open",
                 WARNING if late and not all(map(_is_harmless, part.handles)) else INFO,
-                f"never closed {{n}}, freed {'by the garbage collector' if late else 'with the last reference'}",
-                why=(_UNTIL_COLLECTED_PRIVATE if private else _UNTIL_COLLECTED,) if late else (),
+                f"never {'gave back' if is_loan else 'closed'} {{n}}, "
+                f"freed {'by the garbage collector' if late else 'with the last reference'}",
+                why=(_UNTIL_COLLECTED_LENT if is_loan else until,) if late else (),
                 advice=how_to_close(part.handles),
             )
 

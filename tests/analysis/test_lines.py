@@ -202,6 +202,22 @@ def test_in_a_thread_that_was_given_a_librarys_function_that_function_is_named(
     assert (frame.file.removeprefix(f"{LIBRARIES}/"), frame.function) == entered
 
 
+@pytest.mark.parametrize(
+    ("starters", "named"),
+    [
+        ([("locust/user/users.py", 208, "start"), ("locust/runners.py", 231, "spawn_users")], "locust/user/users.py"),
+        ([("gevent/baseserver.py", 34, "_handle_and_close_when_done")], "gevent/pool.py"),
+    ],
+    ids=["a library that uses gevent's pool", "gevent's own server"],
+)
+def test_gevents_pool_starts_greenlets_as_asyncio_starts_tasks(
+    starters: list[tuple[str, int, str]], named: str
+) -> None:
+    """Its line is the same for every greenlet; it is named where no other library's line is there."""
+    stack = [(f"{LIBRARIES}/{file}", line, name) for file, line, name in (("gevent/pool.py", 392, "spawn"), *starters)]
+    assert Sites(source=False).of(from_lines(stack)).frame.file == f"{LIBRARIES}/{named}"
+
+
 NOTEBOOK = """
 from IPython.core.interactiveshell import InteractiveShell
 from whoholds.analysis.frames import frame_at

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LIBRARY = _origin.LIBRARY  # the standard library, site-packages, the interpreter's own scripts
 WATCHED = _origin.WATCHED  # libraries that drivers watch, the standard library and whoholds: never to blame
-_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio"))  # packages that only carry calls into threads, tasks
+_MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio", "gevent"))  # they only carry calls into threads, tasks
 _STARTING_CHILDREN = (("multiprocessing/spawn.py", "spawn_main"), ("multiprocessing/forkserver.py", "main"))
 _COMPILED = _origin.COMPILED  # code from a string whose name does not tell whose it is
 _GENERATED = ("<string>", "<unknown>")  # names that libraries give to their wrappers

@@ -324,6 +324,15 @@ def test_where_whoholds_alone_is_on_the_stack_the_line_is_not_known() -> None:
     assert [(handle.site, handle.origin) for handle in handles] == [(None, ())] * 2
 
 
+@pytest.mark.parametrize("typed", ["bin", "./bin", "here/../bin", "bin/."])
+def test_a_script_beside_the_interpreter_is_a_librarys_however_its_path_was_typed(typed: str) -> None:
+    """`./venv/bin/celery` has the dot in the name of its file, and calls the program: it is not the program."""
+    file = os.path.join(sys.prefix, *typed.split("/"), "celery")
+    assert blame.kind_of(file) == blame.WATCHED
+    assert blame.library_path(file) == "bin/celery"
+    assert is_users(os.path.join(sys.prefix, "bin", "..", "app.py"))
+
+
 BUNDLED = [
     ("whoholds/drivers/kit.py", blame.WATCHED),
     ("psycopg2/__init__.py", blame.WATCHED),

@@ -47,17 +47,25 @@ def never_blame(package: str, layers: tuple[str, ...] = ()) -> None:
             _layers[package] = layers
         file = getattr(sys.modules.get(package), "__file__", None)
         if file:
-            folder, name = os.path.split(file)
+            folder, name = os.path.split(_plain(file))
             above = os.path.dirname(folder)
             places = [os.path.join(above, *layer.split("/")) for layer in layers] or [folder + os.sep]
-            _watched_places.extend(places if name.startswith("__init__.") else [file])
+            _watched_places.extend(places if name.startswith("__init__.") else [os.path.join(folder, name)])
         _kinds.clear()
         _paths.clear()
 
 
+def _plain(file: str) -> str:
+    """The name of a file without `.` and `..`: a script that was started as `./venv/bin/celery` has them in its name.
+
+    Only names are compared, because of the user's thread: no link is followed.
+    """
+    return os.path.normpath(file) if f"{os.sep}." in file else file
+
+
 def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    stdlib = os.path.dirname(os.__file__)
-    scripts = {os.path.join(p, d) for p in (sys.prefix, sys.base_prefix) for d in ("bin", "Scripts")}
+    stdlib = _plain(os.path.dirname(os.__file__))
+    scripts = {os.path.join(_plain(p), d) for p in (sys.prefix, sys.base_prefix) for d in ("bin", "Scripts")}
     stdlib_zip = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of the package whoholds
     return (stdlib, os.path.join(os.path.dirname(stdlib), stdlib_zip)), (own, *sorted(scripts))
@@ -100,6 +108,7 @@ def _classify(file: str) -> int:
     if file.startswith("<"):  # "<attrs generated init …>", "<sqlalchemy.orm.session generated commit>"
         library, _, generated = file[1:].partition(" generated ")
         return _of_package(library.replace(".", "/")) if generated else kind_by_name(file)
+    file = _plain(file)
     if is_below(file, *_watched_places):
         return WATCHED
     below = _installed(file)
@@ -145,6 +154,7 @@ def library_path(file: str) -> str:
 
 
 def _library_path(file: str) -> str:
+    file = _plain(file)
     below = _installed(file)
     if below:
         return below
@@ -231,7 +241,8 @@ def is_ours(file: str) -> bool:
 
 
 def _is_machinery(file: str) -> bool:
-    """True if the file only carries calls into threads and tasks: the standard library, whoholds, asgiref, anyio."""
+    """True if the file only carries calls into threads and tasks: the standard library and `_MACHINERY`."""
+    file = _plain(file)
     below = _installed(file)
     if below:
         return below.split("/", 1)[0].removesuffix(".py") in _MACHINERY

@@ -31,6 +31,7 @@ from whoholds.ledger.owner import Owner, Spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import FrameType
 
     from whoholds.ledger.origin import Origin
@@ -331,6 +332,16 @@ def test_a_script_beside_the_interpreter_is_a_librarys_however_its_path_was_type
     assert blame.kind_of(file) == blame.WATCHED
     assert blame.library_path(file) == "bin/celery"
     assert is_users(os.path.join(sys.prefix, "bin", "..", "app.py"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_script_beside_the_interpreter_is_a_librarys_by_the_name_of_a_link_too(tmp_path: Path) -> None:
+    """A release is started as /srv/shop/current/venv/bin/celery, and its script names the interpreter elsewhere."""
+    (tmp_path / "current").symlink_to(sys.prefix)
+    script = str(tmp_path / "current" / "bin" / "celery")
+    ask = "import sys; from whoholds.analysis.blame import library_path; print(library_path(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", ask, script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["bin/celery"], done.stderr
 
 
 BUNDLED = [

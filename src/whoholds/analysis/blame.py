@@ -27,6 +27,7 @@ _MACHINERY = frozenset(("whoholds", "wrapt", "asgiref", "anyio", "gevent"))  # t
 _STARTING_CHILDREN = (("multiprocessing/spawn.py", "spawn_main"), ("multiprocessing/forkserver.py", "main"))
 _COMPILED = _origin.COMPILED  # code from a string whose name does not tell whose it is
 _GENERATED = ("<string>", "<unknown>")  # names that libraries give to their wrappers
+_ARGUMENTS = 8  # of a command line, among which the script's name is looked for: there may be thousands
 _OUTER = 32  # frames around one that are read for whose it is
 _kinds = _origin.kinds  # file name → 0 (the user's code), _LIBRARY, WATCHED or _COMPILED; one C call per change
 _paths: dict[str, str] = {}  # file name → what `library_path` gives, in the same way
@@ -63,9 +64,24 @@ def _plain(file: str) -> str:
     return os.path.normpath(file) if f"{os.sep}." in file else file
 
 
+def _linked(scripts: set[str]) -> set[str]:
+    """The folder of the script that this process runs, if it is one of `scripts` by another name.
+
+    A release that is started as `/srv/shop/current/venv/bin/celery` has its interpreter, which the script names, in
+    the folder to which `current` leads. `sys.argv` is not there yet where whoholds starts with the interpreter.
+    """
+    try:
+        folders = {os.path.dirname(os.path.abspath(name)) for name in sys.orig_argv[1:_ARGUMENTS] if os.sep in name}
+    except OSError:  # the working directory is gone
+        return set()
+    known = set(map(os.path.realpath, scripts))
+    return {folder for folder in folders if os.path.realpath(folder) in known}
+
+
 def _folders() -> tuple[tuple[str, ...], tuple[str, ...]]:
     stdlib = _plain(os.path.dirname(os.__file__))
     scripts = {os.path.join(_plain(p), d) for p in (sys.prefix, sys.base_prefix) for d in ("bin", "Scripts")}
+    scripts |= _linked(scripts)
     stdlib_zip = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # the folder of the package whoholds
     return (stdlib, os.path.join(os.path.dirname(stdlib), stdlib_zip)), (own, *sorted(scripts))

@@ -393,7 +393,7 @@ def test_a_loan_that_the_collector_frees_was_not_given_back() -> None:
     world = World()
     world.closes(world.opens(kind="checkout", pool=world.pool()), how=COLLECTED)
     (found,) = world.found(collected_open)
-    assert reason(found) == "never gave back 1 connection, freed by the garbage collector"
+    assert reason(found) == "never gave back 1 connection, freed by garbage collection"
     assert found.why[0].endswith("the pool cannot lend it.")
 
 

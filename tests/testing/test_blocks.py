@@ -90,7 +90,7 @@ def test_a_block_gives_what_it_opened() -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # 3.13's own
 def test_a_connection_in_a_cycle_was_freed_by_the_collector() -> None:
     """Dropped is not closed: that is said."""
-    with pytest.raises(LeakError, match="collected-open: .* never closed 1 connection, freed by the garbage collector"):
+    with pytest.raises(LeakError, match="collected-open: .* never closed 1 connection, freed by garbage collection"):
         _drops()
 
 

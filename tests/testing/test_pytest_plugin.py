@@ -84,7 +84,7 @@ def test_what_the_collector_had_to_free_is_said_to_be_that(suite: Suite) -> None
     result.assert_outcomes(failed=1, passed=1)
     said(
         result,
-        "collected-open: * never closed 1 connection, freed by the garbage collector",
+        "collected-open: * never closed 1 connection, freed by garbage collection",
         "FAILED test_cars.py::test_drops*",
     )
 

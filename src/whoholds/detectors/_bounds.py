@@ -134,7 +134,10 @@ def _several_each(part: Part, owners: int, *, limit: bool) -> tuple[str, ...]:
     kind = _kind(part)
     close = f"close each before its {kind} opens the next, or share a pool."
     opened = f"{owners} {kind}s opened these {part.count}: {close}"
-    return (*mistake(part.handles, may_come=True), f"{opened} Limit the {kind}s, too ({_LIMITS[kind]})." if limit else opened)
+    return (
+        *mistake(part.handles, may_come=True),
+        f"{opened} Limit the {kind}s, too ({_LIMITS[kind]})." if limit else opened,
+    )
 
 
 def _kind(part: Part) -> str:

@@ -172,7 +172,7 @@ def collected_open(snapshot: Snapshot, limits: Limits) -> Iterator[Finding]:
                 "collected-open",
                 WARNING if late and not all(map(_is_harmless, part.handles)) else INFO,
                 f"never {'gave back' if is_loan else 'closed'} {{n}}, "
-                f"freed {'by the garbage collector' if late else 'with the last reference'}",
+                f"freed {'by garbage collection' if late else 'with the last reference'}",
                 why=(_UNTIL_COLLECTED_LENT if is_loan else until,) if late else (),
                 advice=how_to_close(part.handles),
             )

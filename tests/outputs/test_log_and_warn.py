@@ -82,8 +82,8 @@ def test_a_record_is_the_first_line_and_carries_everything(capsys: pytest.Captur
     (record,) = kept.records
     assert (record.levelname, record.name) == ("WARNING", "whoholds")
     assert record.getMessage() == (
-        "whoholds: collected-open: /srv/shop/cars.py:42 in load_cars never closed 3 connections, freed by the "
-        "garbage collector, spawned at /srv/shop/report.py:17 in build, to app@127.0.0.1/shop"
+        "whoholds: collected-open: /srv/shop/cars.py:42 in load_cars never closed 3 connections, freed by "
+        "garbage collection, spawned at /srv/shop/report.py:17 in build, to app@127.0.0.1/shop"
     )
     assert record.msg.startswith("whoholds: collected-open: %s in load_cars never closed %d %s, freed")
     assert record.report == f"{record.getMessage()}\n{record.stack_info}"

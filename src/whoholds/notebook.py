@@ -121,7 +121,8 @@ class Recorder:
             self._journal.write(self._peaks())
             told = Gathered([Journal(path) for path in sorted(Path(self._folder).glob("*.jsonl"))])
             display: Any = import_module("IPython.display").display
-            display(bundle(told), raw=True)
+            left = sum(handle.open for handles in self._handles.values() for handle in handles)
+            display(bundle(told, left), raw=True)
         finally:
             shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -135,9 +136,12 @@ class Recorder:
         return [peak_record(peak, database, snapshot) for database, peak in peaks.items()]
 
 
-def bundle(told: Gathered) -> dict[str, str]:
-    """The picture by MIME types, as IPython's `display` takes it: HTML in a frame of its own, and a line of text."""
-    text = headline(told.run)
+def bundle(told: Gathered, left: int = 0) -> dict[str, str]:
+    """The picture by MIME types, as IPython's `display` takes it: HTML in a frame of its own, and a line of text.
+
+    `left` is the number of connections that are still open.
+    """
+    text = headline(told.run) + (f"; {left} still open" if left else "")
     if not told.run.connections:
         return {"text/plain": "whoholds: this cell opened no connection"}
     html = escape(page(told.as_data("This cell")).decode())

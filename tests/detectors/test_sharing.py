@@ -265,7 +265,7 @@ def test_a_request_that_waits_or_was_refused_nests_too() -> None:
     world.requests.append(waiting)
     (found,) = world.found(second_while_holding)
     assert (found.severity, found.count, found.opened.function) == ("warning", 1, "write")
-    assert "%d more, in vain, while" in found.phrase
+    assert "%s for one more, in vain, while" in found.phrase
     assert found.also.site.frame.function == "load_cars"
     assert world.found(second_while_holding) == []
     waiting.database = SHOP

@@ -104,6 +104,7 @@ class TestCells:
         data = drawn(outputs["keeps"])
         assert (len(data["bars"]["key"]), len(data["findings"])) == (1, 0)
         assert "1 connection opened, at most 1 at once" in data["line"]
+        assert data["line"].endswith("; 1 still open")
 
     def test_a_cell_that_opens_nothing_says_so(self, outputs: dict[str, list[dict[str, Any]]]) -> None:
         """A line of text says so."""

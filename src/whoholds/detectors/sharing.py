@@ -86,8 +86,8 @@ def _nested(group: list[Nesting], held: Counter[Handle | Request]) -> Finding:
         first.outers[0].database,
         handles or outers,
         len(inners),
-        f"asked for %d more{_in_vain(in_vain, len(inners))} while holding %d",
-        (len(inners), *((in_vain,) if 0 < in_vain < len(inners) else ()), at_once - 1),
+        f"asked %s for one more{_in_vain(in_vain, len(inners))} while holding %d",
+        (_times(len(inners)), *((_times(in_vain),) if 0 < in_vain < len(inners) else ()), at_once - 1),
         first.asked_at,
         asker.spawn if asker else None,
         also=Also.at("the first taken", parts[0] if parts else first.held_at, " taken at "),
@@ -106,8 +106,12 @@ def _opens_for_all(lender: Pool | Database) -> bool:
     return not isinstance(lender, Pool) and lender.system == "sqlite"
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count}×"
+
+
 def _in_vain(count: int, asked: int) -> str:
-    return ", in vain," if count == asked else ", %d of them in vain," if count else ""
+    return ", in vain," if count == asked else ", %s in vain," if count else ""
 
 
 def _parting(held: Site, asked: Site) -> tuple[str, ...]:

@@ -314,7 +314,7 @@ def _row(title: str, figures: dict[str, list[float]]) -> str:
 
 
 def _start(rounds: int) -> list[str]:
-    """Interpreter start: without whoholds, with it and the variable unset, and with WHOHOLDS=1."""
+    """Interpreter start without whoholds, with it and the variable unset, and with WHOHOLDS=1; with a library, too."""
     with tempfile.TemporaryDirectory() as folder:
         pythons = {}
         for name in ("without", "with"):
@@ -330,20 +330,23 @@ def _start(rounds: int) -> list[str]:
                 path for path in (home / "bin" / "python", home / "Scripts" / "python.exe") if path.exists()
             )
         plain = _environment("nothing")
+        watched = {**plain, "WHOHOLDS": "1"}
         kinds = {
-            "without whoholds": (pythons["without"], plain),
-            "installed, WHOHOLDS unset": (pythons["with"], plain),
-            "WHOHOLDS=1, no database library": (pythons["with"], {**plain, "WHOHOLDS": "1"}),
+            "without whoholds": (pythons["without"], plain, "pass"),
+            "installed, WHOHOLDS unset": (pythons["with"], plain, "pass"),
+            "WHOHOLDS=1, no database library": (pythons["with"], watched, "pass"),
+            "`import sqlite3`, without whoholds": (pythons["without"], plain, "import sqlite3"),
+            "`import sqlite3`, WHOHOLDS=1": (pythons["with"], watched, "import sqlite3"),
         }
         times: dict[str, list[float]] = {kind: [] for kind in kinds}
         for _ in range(rounds * 10):
-            for kind, (python, environ) in kinds.items():
+            for kind, (python, environ, code) in kinds.items():
                 started = time.perf_counter()
-                subprocess.run([python, "-c", "pass"], env=environ, check=True)
+                subprocess.run([python, "-c", code], env=environ, check=True)
                 times[kind].append((time.perf_counter() - started) * 1e3)
-    base = times["without whoholds"]
-    lines = []
+    lines, base = [], times["without whoholds"]
     for kind, mine in times.items():
+        base = mine if kind.endswith("without whoholds") else base
         more = statistics.median(b - a for a, b in zip(base, mine, strict=True))
         lines.append(f"| interpreter start, {kind} | {statistics.median(mine):.1f} ms | {more:+.1f} ms |")
     return lines

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -163,3 +164,43 @@ def test_a_rule_whose_name_is_taken_is_not_looked_for() -> None:
 
     with pytest.raises(ValueError, match="'left-open' is there already"):
         Watch().add_rule(OwnRule(Rule("left-open"), lambda _, __: ()))
+
+
+METADATA = "Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n"
+ENTRIES = "[whoholds.rules]\ntheir-rule = theirs:rule\n"
+NAMES = "from whoholds import registry\nprint(*registry.names(registry.RULES))"
+FINDER = """
+import importlib.metadata as metadata, os, pathlib, sys
+
+class Finder(metadata.DistributionFinder):
+    def find_distributions(self, context=metadata.DistributionFinder.Context()):
+        yield metadata.PathDistribution(pathlib.Path(os.environ["THEIRS"], "theirs-1.0.dist-info"))
+
+    def find_spec(self, *args):
+        return None
+
+sys.meta_path.append(Finder())
+"""
+
+
+def test_a_distribution_is_found_wherever_it_is(run: Any, tmp_path: Path) -> None:
+    """In a folder, in an archive, or by a finder of the program's own; files alone say that there is none."""
+    folder, archive = tmp_path / "folder", tmp_path / "theirs.zip"
+    (folder / "theirs-1.0.dist-info").mkdir(parents=True)
+    with zipfile.ZipFile(archive, "w") as packed:
+        for name, text in {"METADATA": METADATA, "entry_points.txt": ENTRIES}.items():
+            (folder / "theirs-1.0.dist-info" / name).write_text(text)
+            packed.writestr(f"theirs-1.0.dist-info/{name}", text)
+    assert run("-c", NAMES, PYTHONPATH="").stdout == "\n"
+    assert run("-c", NAMES, PYTHONPATH=str(folder)).stdout == "their-rule\n"
+    assert run("-c", NAMES, PYTHONPATH=str(archive)).stdout == "their-rule\n"
+    assert run("-c", FINDER + NAMES, PYTHONPATH="", THEIRS=str(folder)).stdout == "their-rule\n"
+
+
+def test_where_there_is_none_nothing_reads_metadata(run: Any) -> None:
+    """importlib.metadata is slow to import, and few programs have plug-ins of ours."""
+    imports = (
+        "import sqlite3, sys\nprint('whoholds.watching.watch' in sys.modules, 'importlib.metadata' in sys.modules)"
+    )
+    assert run("-c", imports, PYTHONPATH="").stdout == "True False\n"
+    assert run("-c", imports).stdout == "True True\n"

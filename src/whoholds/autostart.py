@@ -9,9 +9,6 @@ import sys
 from whoholds.hooks import imports
 from whoholds.switch import is_on, stands_aside
 
-GROUP = "[whoholds.drivers]"  # in a distribution's entry_points.txt; its lines are: module to wait for = driver
-
-
 _started: list[bool] = []  # [True] once a library has come: one that is waited for twice starts the watch once
 
 
@@ -61,33 +58,12 @@ def _wait_for_others() -> None:
 
     Called in the thread that imports, before the first import of a module that does not come with Python.
     """
+    from whoholds import registry
     from whoholds.settings.toml_files import names_to_watch
 
-    for name in {*_third_parties(), *names_to_watch()}:
+    for name in {*registry.modules_to_wait_for(), *names_to_watch()}:
         if name not in sys.modules:  # a start within this import would import what is being imported
             imports.when_imported(name, _start)
-
-
-def _third_parties() -> list[str]:
-    """The modules that the entry points of installed drivers name.
-
-    The entry points are read from files: importlib.metadata gives the same, but importing it takes 20 ms.
-    """
-    names = []
-    for folder in sys.path:
-        try:
-            found = [one.path for one in os.scandir(folder or ".") if one.name.endswith((".dist-info", ".egg-info"))]
-        except OSError:  # an archive, or a folder that does not exist
-            continue
-        for path in found:
-            try:
-                with open(f"{path}/entry_points.txt", encoding="utf-8") as file:  # noqa: PTH123 - pathlib is not imported
-                    _, _, section = file.read().partition(GROUP)
-            except (OSError, ValueError):
-                continue
-            lines = section.partition("\n[")[0].splitlines()
-            names += [line.partition("=")[0].strip() for line in lines if "=" in line]
-    return names
 
 
 begin()

@@ -362,4 +362,4 @@ def any_alive(*kinds: type, subclasses: bool = False) -> bool:
 
     if subclasses:
         return any(issubclass(type(thing), kinds) for thing in gc.get_objects())
-    return any(type(thing) in kinds for thing in gc.get_objects())
+    return not set(map(id, kinds)).isdisjoint(map(id, map(type, gc.get_objects())))

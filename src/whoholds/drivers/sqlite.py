@@ -63,11 +63,12 @@ def watch(ledger: Ledger) -> Iterator[None]:
     layer = _Layer.of_process(ledger, plain, plain_cursor)
     ours = connecting(plain_connect, layer.connection, layer.factory, _as_keywords, _unwatched(ledger, layer))
     connect = StandIn(plain_connect, ours)
+    # with these names ours too, direct calls are seen and `type(c) is sqlite3.Connection` holds
+    with_classes = not kit.any_alive(plain, plain_cursor)
     with kit.open_names() as stand:
         for module in (sqlite3, dbapi2):
             stand(module, "connect", connect)
-            # with these names ours too, direct calls are seen and `type(c) is sqlite3.Connection` holds
-            if not kit.any_alive(plain, plain_cursor):
+            if with_classes:
                 stand(module, "Connection", layer.connection)
                 stand(module, "Cursor", layer.cursor)
         stand.at_the_end(kit.rebind(plain_connect, connect))

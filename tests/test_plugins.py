@@ -204,3 +204,10 @@ def test_where_there_is_none_nothing_reads_metadata(run: Any) -> None:
     )
     assert run("-c", imports, PYTHONPATH="").stdout == "True False\n"
     assert run("-c", imports).stdout == "True True\n"
+
+
+@pytest.mark.parametrize("output", ["otel", "journal", "log"])
+def test_the_main_thread_has_its_thread_from_the_start(run: Any, output: str) -> None:
+    """Whichever output imports little: the SDK's shutdown waits for the last look by a hook of threading's."""
+    ran = run("-c", "import sqlite3, sys\nprint('threading' in sys.modules)", PYTHONPATH="", WHOHOLDS=output)
+    assert ran.stdout == "True\n"

@@ -6,6 +6,7 @@ The file is long because it is the one list of these calls, each with what a rea
 from __future__ import annotations
 
 import os
+import threading  # noqa: F401 - so that the main thread has its Thread before it opens anything: see `here`
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING

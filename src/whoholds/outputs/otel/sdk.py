@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from whoholds.hooks import otel_names
@@ -91,7 +92,6 @@ _outlive_us: list[bool] = []
 
 def watch_exit() -> None:
     """Let the main thread call `outlive_us` at its end. A second call changes nothing."""
-    threading = sys.modules.get("threading")
     register = getattr(threading, "_register_atexit", None)
     if register is not None and not _waiting_for_exit:
         _waiting_for_exit.append(True)

@@ -67,7 +67,7 @@ def _texts() -> tuple[list[str], bool]:
                     text = file.read()
             except (OSError, ValueError):
                 continue
-            if "whoholds." in text and "[whoholds." in text.replace(" ", ""):
+            if "[whoholds." in text:
                 texts.append(text)
     return texts, archives
 

@@ -22,7 +22,7 @@ from whoholds.remote import exchange
 from whoholds.remote.as_user import UsersExchange
 from whoholds.remote.asking import checked, exchange_with
 from whoholds.remote.exchange import NoAnswer, tidy_at_signals
-from whoholds.remote.processes import process_of
+from whoholds.remote.processes import is_watched, process_of
 from whoholds.watching import questions
 
 if TYPE_CHECKING:
@@ -252,6 +252,8 @@ def test_a_command_that_a_signal_ends_leaves_no_question(
     number = getattr(signal, name)
     folder = programs.folder / f"whoholds-{os.geteuid()}"
     with running(programs, SHOP) as process:
+        while not is_watched(process.pid):  # stopped before its ticking thread has a name, nobody would ask it
+            assert process.poll() is None
         process.send_signal(signal.SIGSTOP)
         more = [str(process.pid)] if command[0] == "dump" else []
         asker = programs.command(

@@ -112,7 +112,7 @@ def caller_of(handle: Handle) -> Called | None:
 
 
 class _Calls:
-    """`caller_of` many handles: those that one line opened mostly have one stack, and it is read once."""
+    """What `caller_of` gives for each of many handles. Those that one line opened mostly share a stack, read once."""
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[Called, ...]] = {}  # by id of the origin, which its handle keeps meanwhile

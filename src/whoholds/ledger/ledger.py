@@ -60,8 +60,8 @@ BURST_S = 1.0  # refusals within a second are one
 NOWHERE = database("other_sql")  # of a loan until the pool has given it
 MANY = 1000  # open handles, from which on stacks are compared in the user's thread, and equal ones share their memory
 LEAST_OF_LOAN = 12  # frames
-_blank = object.__new__
 STORED = 100  # callers that share one connection, and places that a pool has lost
+_blank = object.__new__
 
 
 def _whole(handles: list[Handle]) -> tuple[Sequence[Handle]]:
